@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     // A native addon that crashes must take one test file with it, not the run.
     pool: 'forks',
+    teardownTimeout: 10_000,
     reporters: ['default', './scripts/lib/vitest-counts.mjs'],
     projects: [
       {
@@ -16,7 +17,6 @@ export default defineConfig({
           exclude: ['__test__/package/**'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
-          teardownTimeout: 10_000,
         },
       },
       {
