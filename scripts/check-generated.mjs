@@ -1,9 +1,8 @@
 // Fails if a generated file that is committed differs from what the generators make now.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { inRoot, root } from './lib/paths.mjs';
+import { inRoot, root, stateDir } from './lib/paths.mjs';
 import { main, run, say } from './lib/process.mjs';
 import { buildNative } from './lib/steps.mjs';
 import { setup } from './setup.mjs';
@@ -29,9 +28,9 @@ async function staleBinding() {
     .map((line) => `${line.slice(3)} is not what the build makes: commit the new one`);
 }
 
-/** `npm/`, made anew in a temporary folder and compared file by file. */
+/** `npm/`, made anew elsewhere, in a folder inside of the checkout because napi refuses others. */
 async function stalePackages() {
-  const scratch = mkdtempSync(join(tmpdir(), 'stt-npm-dirs-'));
+  const scratch = join(stateDir, `npm-dirs-${process.pid}`);
   try {
     const cli = 'node_modules/@napi-rs/cli/dist/cli.js';
     const code = await run(process.execPath, [cli, 'create-npm-dirs', '--npm-dir', scratch]);
