@@ -131,7 +131,7 @@ impl ReplayWindow {
         // Clear word by word: at most once around the ring, as the base was raised first.
         let mut number = self.end;
         while number < end {
-            let stop = end.min((number | 63) + 1);
+            let stop = end.min((number | 63).saturating_add(1));
             let word = self.word(number);
             self.words[word] &= !(ones(stop - number) << (number % 64));
             number = stop;
@@ -165,7 +165,7 @@ impl ReplayWindow {
         let old = core::mem::replace(&mut self.words, vec![0; size]);
         let mut number = self.base;
         while number < self.end {
-            let stop = self.end.min((number | 63) + 1);
+            let stop = self.end.min((number | 63).saturating_add(1));
             let mask = ones(stop - number) << (number % 64);
             let word = self.word(number);
             self.words[word] |= old[ring_index(number, old.len())] & mask;
