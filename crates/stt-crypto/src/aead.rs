@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
-use crate::kdf::Prk;
 use crate::mask::HeaderKey;
 use crate::provider::{AeadKey, TAG_LEN, has_fast_aes};
+use crate::schedule::TrafficSecret;
 
 #[cfg(test)]
 mod tests;
@@ -76,23 +76,21 @@ impl Aead {
 #[error("the packet does not authenticate")]
 pub struct OpenFailed;
 
-/// The secret of one direction in one key phase, and what it expands to.
+/// The keys of one direction in one key phase, and the secret that the next phase comes from.
 struct PhaseKey {
     aead: Aead,
     iv: [u8; 12],
     key: AeadKey,
-    secret: Zeroizing<[u8; 32]>,
+    secret: TrafficSecret,
 }
 
 impl PhaseKey {
-    fn new(aead: Aead, secret: Zeroizing<[u8; 32]>) -> Self {
-        let prk = Prk::from_uniform(&secret);
-        let key = AeadKey::new(aead, &prk.expand(b"key"));
-        Self { aead, iv: *prk.expand(b"iv"), key, secret }
+    fn new(aead: Aead, secret: TrafficSecret) -> Self {
+        Self { aead, iv: *secret.iv(), key: AeadKey::new(aead, &secret.aead_key()), secret }
     }
 
     fn next(&self) -> Self {
-        Self::new(self.aead, Prk::from_uniform(&self.secret).expand(b"next"))
+        Self::new(self.aead, self.secret.next())
     }
 
     /// IV xor packet number, the number big-endian in the last eight bytes (as RFC 9001 section 5.3).
@@ -107,7 +105,7 @@ impl PhaseKey {
 
 impl Drop for PhaseKey {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.iv);
+        self.iv.zeroize();
     }
 }
 
@@ -116,7 +114,7 @@ pub struct SealKey(PhaseKey);
 
 impl SealKey {
     /// The key of the first phase, from the direction's traffic secret.
-    pub(crate) fn new(aead: Aead, secret: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn new(aead: Aead, secret: TrafficSecret) -> Self {
         Self(PhaseKey::new(aead, secret))
     }
 
@@ -164,7 +162,7 @@ pub struct OpenKey(PhaseKey);
 
 impl OpenKey {
     /// The key of the first phase, from the direction's traffic secret.
-    pub(crate) fn new(aead: Aead, secret: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn new(aead: Aead, secret: TrafficSecret) -> Self {
         Self(PhaseKey::new(aead, secret))
     }
 

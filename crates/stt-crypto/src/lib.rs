@@ -20,6 +20,8 @@ mod provider;
 mod replay;
 mod schedule;
 mod seed;
+#[cfg(test)]
+mod vectors;
 
 pub use aead::{AEAD_TAG_LEN, Aead, OpenFailed, OpenKey, OpenKeys, SealKey, SealKeys};
 pub use decoy::DecoyPool;

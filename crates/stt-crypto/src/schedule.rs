@@ -16,21 +16,53 @@ use crate::aead::{Aead, OpenKey, OpenKeys, SealKey, SealKeys};
 use crate::kdf::Prk;
 use crate::mask::HeaderKey;
 
-/// What a handshake leaves behind: the hash of its whole transcript and the two split keys of Noise.
+/// The secret of one direction in one key phase.
+#[derive(Clone)]
+pub(crate) struct TrafficSecret(Zeroizing<[u8; 32]>);
+
+impl TrafficSecret {
+    /// The secret of the first phase.
+    fn first(handshake_hash: &[u8; 32], split_key: &[u8; 32]) -> Self {
+        Self(Prk::extract(handshake_hash, split_key).expand(b"traffic"))
+    }
+
+    pub(crate) fn aead_key(&self) -> Zeroizing<[u8; 32]> {
+        self.expand(b"key")
+    }
+
+    pub(crate) fn iv(&self) -> Zeroizing<[u8; 12]> {
+        self.expand(b"iv")
+    }
+
+    /// Only the first phase's is ever used.
+    pub(crate) fn header_key(&self) -> Zeroizing<[u8; 32]> {
+        self.expand(b"header")
+    }
+
+    /// The secret of the next phase; there is no way back.
+    pub(crate) fn next(&self) -> Self {
+        Self(self.expand(b"next"))
+    }
+
+    fn expand<const N: usize>(&self, label: &[u8]) -> Zeroizing<[u8; N]> {
+        Prk::from_uniform(&self.0).expand(label)
+    }
+}
+
+/// What a handshake leaves behind: the hash of its whole transcript and a secret for each direction.
 pub struct TrafficSecrets {
     handshake_hash: [u8; 32],
-    initiator_to_responder: Zeroizing<[u8; 32]>,
-    responder_to_initiator: Zeroizing<[u8; 32]>,
+    pub(crate) initiator_to_responder: TrafficSecret,
+    pub(crate) responder_to_initiator: TrafficSecret,
 }
 
 impl TrafficSecrets {
     /// Derives the traffic secrets from the split keys, which are forgotten here.
     pub(crate) fn new(handshake_hash: [u8; 32], mut split: ([u8; 32], [u8; 32])) -> Self {
-        let secret = |key: &[u8; 32]| Prk::extract(&handshake_hash, key).expand(b"traffic");
         let secrets = Self {
             handshake_hash,
-            initiator_to_responder: secret(&split.0),
-            responder_to_initiator: secret(&split.1),
+            initiator_to_responder: TrafficSecret::first(&handshake_hash, &split.0),
+            responder_to_initiator: TrafficSecret::first(&handshake_hash, &split.1),
         };
         split.0.zeroize();
         split.1.zeroize();
@@ -52,7 +84,7 @@ impl TrafficSecrets {
         } else {
             (&self.responder_to_initiator, &self.initiator_to_responder)
         };
-        let header = |secret| HeaderKey::new(aead, &Prk::from_uniform(secret).expand(b"header"));
+        let header = |secret: &TrafficSecret| HeaderKey::new(aead, &secret.header_key());
         (
             SealKeys { key: SealKey::new(aead, send.clone()), header: header(send) },
             OpenKeys { key: OpenKey::new(aead, receive.clone()), header: header(receive) },

@@ -119,6 +119,15 @@ impl Initiator {
         super::finish(self.state.ok_or(NoiseError::OutOfOrder)?)
     }
 
+    /// The split keys, for the test vectors.
+    #[cfg(test)]
+    pub(crate) fn raw_split(&mut self) -> Option<([u8; 32], [u8; 32])> {
+        self.state
+            .as_mut()
+            .filter(|state| state.is_handshake_finished())
+            .map(HandshakeState::dangerously_get_raw_split)
+    }
+
     fn verified(&self) -> Option<&HandshakeState> {
         self.state.as_ref().filter(|_| self.progress >= Progress::Message2)
     }
