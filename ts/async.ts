@@ -83,7 +83,10 @@ export class Waiter<Value> {
     const { signal, timeout } = options;
     if (signal !== undefined) {
       const abandon = (): void => this.#abandon(signal.reason, onAbandon);
-      if (signal.aborted) return void abandon();
+      if (signal.aborted) {
+        abandon();
+        return;
+      }
       this.#abort = addAbortListener(signal, abandon);
     }
     if (timeout !== undefined && timeout !== Number.POSITIVE_INFINITY) {
@@ -113,8 +116,7 @@ export class Waiter<Value> {
 
   #abandon(error: unknown, onAbandon: (error: unknown) => unknown): void {
     if (this.#settled) return;
-    const mapped = onAbandon(error);
-    this.reject(mapped);
+    this.reject(onAbandon(error));
   }
 
   #settle(): boolean {
