@@ -89,17 +89,6 @@ export class SttError extends Error {
     Object.defineProperty(this, BRAND, { value: code });
   }
 
-  /** True for errors of the same class from any copy of this package in the process. */
-  static override [Symbol.hasInstance](this: unknown, value: unknown): boolean {
-    if (typeof value !== 'object' || value === null) return false;
-    if (this === SttError) return BRAND in value;
-    if (typeof this === 'function' && Object.hasOwn(this, 'code') && BRAND in value) {
-      return (value as Record<typeof BRAND, unknown>)[BRAND] === (this as { code?: unknown }).code;
-    }
-    // A subclass that an application made has no number of its own.
-    return Function.prototype[Symbol.hasInstance].call(this as never, value);
-  }
-
   /** Ready for a log: the code as `0x0102`, the cause's chain, no stack. */
   toJSON(): Record<string, unknown> {
     return {
@@ -117,6 +106,20 @@ export class SttError extends Error {
   }
 }
 
+// True for errors of the same class from any copy of this package in the process.
+Object.defineProperty(SttError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false;
+    if (this === SttError) return BRAND in value;
+    if (typeof this === 'function' && Object.hasOwn(this, 'code') && BRAND in value) {
+      return (value as Record<typeof BRAND, unknown>)[BRAND] === (this as { code?: unknown }).code;
+    }
+    // A subclass that an application made has no number of its own.
+    return Function.prototype[Symbol.hasInstance].call(this as never, value);
+  },
+});
+
+// What `console.log` and the REPL show.
 Object.defineProperty(SttError.prototype, inspect.custom, {
   value(this: SttError, depth: number, options: InspectOptions): string {
     if (depth < 0) return `[${this.name}: ${this.message}]`;
