@@ -11,7 +11,10 @@ export function toBytes(data: ByteSource): Uint8Array {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  throw new SttOptionError('data', 'must be a Uint8Array, an ArrayBuffer, a view of one, or a string');
+  throw new SttOptionError(
+    'data',
+    'must be a Uint8Array, an ArrayBuffer, a view of one, or a string',
+  );
 }
 
 /** All chunks as one array of `length` bytes. */
