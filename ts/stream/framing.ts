@@ -1,4 +1,4 @@
-import { InvalidFrameError } from '../errors/classes.ts';
+import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { concatenate } from './bytes.ts';
 import type { Batch } from './reader.ts';
@@ -60,7 +60,7 @@ export class MessageSplitter {
   /** Throws when the stream ended within a message. */
   end(): void {
     if (this.#missing === undefined && this.#prefix.length === 0) return;
-    throw new InvalidFrameError(
+    throw new StreamClosedError(
       `The stream ended within a message${this.#missing === undefined ? '' : `, ${this.#missing} of ${this.#length} bytes short`}. The sender must write whole messages before it ends.`,
       { context: this.#context() },
     );
@@ -95,7 +95,7 @@ export class MessageSplitter {
       return rest.subarray(rest.length);
     }
     if (decoded.length > this.#maxSize) {
-      throw new InvalidFrameError(
+      throw new BufferOverflowError(
         `A message of ${decoded.length} bytes was announced; maxSize is ${this.#maxSize}. Raise maxSize, or check that the peer frames its messages.`,
         { context: this.#context() },
       );
