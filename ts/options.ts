@@ -8,7 +8,7 @@ export type SttPreset = 'lowLatency' | 'balanced' | 'highThroughput';
 export interface TuningOptions {
   /**
    * Silence after which the peer is asked for a sign of life. Environment: `STT_KEEP_ALIVE_INTERVAL`.
-   * @default 10_000
+   * @default 10_000, or a third of a shorter keepAliveTimeout
    */
   readonly keepAliveInterval?: number;
   /**
@@ -212,29 +212,31 @@ export function resolveTuning(
   environment: Readonly<Record<string, string | undefined>>,
 ): ResolvedTuning {
   checkNames(options);
+  const variables = fromEnvironment(environment);
   const tuning: Record<string, unknown> = {
     ...BALANCED,
     ...presetOf(options.preset, environment),
-    ...fromEnvironment(environment),
+    ...variables,
   };
   for (const name of Object.keys(BALANCED)) {
     const value = options[name as keyof TuningOptions];
     if (value !== undefined) tuning[name] = value;
   }
   for (const [name, range] of Object.entries(RANGES)) checkNumber(name, tuning[name], range);
-  checkOneOf('congestion', tuning['congestion'], ['cubic', 'newreno']);
-  if (tuning['noDelay'] !== true)
+  checkOneOf('congestion', tuning.congestion, ['cubic', 'newreno']);
+  if (tuning.noDelay !== true)
     throw new SttOptionError('noDelay', 'must be true: nothing is delayed in this version');
-  if (typeof tuning['stealth'] !== 'boolean')
-    throw new SttOptionError('stealth', 'must be a boolean');
+  if (typeof tuning.stealth !== 'boolean') throw new SttOptionError('stealth', 'must be a boolean');
   const resolved = tuning as unknown as ResolvedTuning;
-  if (resolved.keepAliveTimeout <= resolved.keepAliveInterval) {
+  const { keepAliveInterval, keepAliveTimeout } = resolved;
+  if (keepAliveTimeout > keepAliveInterval) return resolved;
+  if (options.keepAliveInterval !== undefined || 'keepAliveInterval' in variables) {
     throw new SttOptionError(
       'keepAliveTimeout',
-      `must be longer than keepAliveInterval (${resolved.keepAliveInterval} ms)`,
+      `must be longer than keepAliveInterval (${keepAliveInterval} ms)`,
     );
   }
-  return resolved;
+  return { ...resolved, keepAliveInterval: Math.floor(keepAliveTimeout / 3) };
 }
 
 /** Checks that `value` is an integer within a range. */
@@ -279,7 +281,7 @@ function presetOf(
   option: SttPreset | undefined,
   environment: Readonly<Record<string, string | undefined>>,
 ): Partial<TuningOptions> {
-  const variable = environment['STT_PRESET'];
+  const variable = environment.STT_PRESET;
   const preset = option ?? variable ?? 'balanced';
   const source = option === undefined && variable !== undefined ? 'STT_PRESET' : 'preset';
   checkOneOf(source, preset, ['lowLatency', 'balanced', 'highThroughput']);
