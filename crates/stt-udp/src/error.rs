@@ -99,11 +99,10 @@ pub enum PathErrorKind {
     NetworkUnreachable,
     /// A firewall on the path rejects it (`EACCES`, `EPERM`).
     Prohibited,
-    /// The datagram was too large for a hop, which carries UDP payloads of up to `max_payload`
-    /// bytes (0 when the hop did not say).
+    /// The datagram was too large for a link on the way.
     MessageTooLong {
-        /// The largest UDP payload that fits, in bytes.
-        max_payload: u16,
+        /// The largest IP packet that the link carries, in bytes; 0 when nobody said.
+        mtu: u32,
     },
 }
 

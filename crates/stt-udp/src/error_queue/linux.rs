@@ -61,7 +61,7 @@ fn recv_one(socket: &mio::net::UdpSocket, quoted: &mut [u8]) -> Option<Option<Pa
     let quoted = usize::try_from(received).ok()?.min(quoted.len());
     let Some(extended) = extended_error(&header) else { return Some(None) };
     let Some(remote) = socket_address(&name) else { return Some(None) };
-    Some(kind(&extended, remote).map(|kind| PathError { remote, kind, quoted }))
+    Some(kind(&extended).map(|kind| PathError { remote, kind, quoted }))
 }
 
 /// The `IP_RECVERR` or `IPV6_RECVERR` control message among those that `recvmsg` filled in.
@@ -86,18 +86,14 @@ fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
     None
 }
 
-fn kind(error: &libc::sock_extended_err, remote: SocketAddr) -> Option<PathErrorKind> {
+fn kind(error: &libc::sock_extended_err) -> Option<PathErrorKind> {
     let errno = i32::try_from(error.ee_errno).ok()?;
     match errno {
         libc::ECONNREFUSED => Some(PathErrorKind::Refused),
         libc::EHOSTUNREACH | libc::EHOSTDOWN => Some(PathErrorKind::HostUnreachable),
         libc::ENETUNREACH | libc::ENONET => Some(PathErrorKind::NetworkUnreachable),
         libc::EACCES | libc::EPERM => Some(PathErrorKind::Prohibited),
-        libc::EMSGSIZE => {
-            let headers = if remote.is_ipv4() { 20 + 8 } else { 40 + 8 };
-            let max_payload = error.ee_info.saturating_sub(headers).min(u32::from(u16::MAX));
-            Some(PathErrorKind::MessageTooLong { max_payload: max_payload as u16 })
-        }
+        libc::EMSGSIZE => Some(PathErrorKind::MessageTooLong { mtu: error.ee_info }),
         _ => None,
     }
 }
