@@ -31,12 +31,12 @@ impl Arena {
     }
 
     fn next_step(&mut self) {
-        let reusable = match self.retired.front_mut() {
-            Some(oldest) if oldest.try_reclaim(STEP) => self.retired.pop_front(),
-            _ => None,
-        };
-        let used_up =
-            std::mem::replace(&mut self.current, reusable.unwrap_or_else(|| BytesMut::with_capacity(STEP)));
+        let free = self.retired.front_mut().is_some_and(|oldest| oldest.try_reclaim(STEP));
+        let reusable = if free { self.retired.pop_front() } else { None };
+        let used_up = std::mem::replace(
+            &mut self.current,
+            reusable.unwrap_or_else(|| BytesMut::with_capacity(STEP)),
+        );
         self.retired.push_back(used_up);
         if self.retired.len() > KEPT {
             self.retired.pop_front();

@@ -70,11 +70,10 @@ impl SendCredit {
             if taken == bytes {
                 return Some(taken);
             }
-            if part == 0 {
-                if self.wanted.swap(true, Ordering::SeqCst) {
-                    return Some(taken);
-                }
-                // Room that came up before the flag stood would never be announced: look again.
+            // Room that came up before the flag stood would never be announced: look again after
+            // raising it.
+            if part == 0 && self.wanted.swap(true, Ordering::SeqCst) {
+                return Some(taken);
             }
         }
     }
@@ -162,20 +161,21 @@ mod tests {
         let total = 2_000_000u64;
         let (sender, receiver) = std::sync::mpsc::channel::<u64>();
         let (wake, woken) = std::sync::mpsc::channel::<()>();
+        let (acking, writing) = (Arc::clone(&stream), &stream);
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 let mut seen = 0;
                 while seen < total {
                     let bytes = receiver.recv().unwrap();
                     seen += bytes;
-                    if stream.release(bytes) {
+                    if acking.release(bytes) {
                         let _ = wake.send(());
                     }
                 }
             });
             let mut left = total;
             while left > 0 {
-                let taken = stream.reserve(left.min(1500) as usize).unwrap() as u64;
+                let taken = writing.reserve(left.min(1500) as usize).unwrap() as u64;
                 left -= taken;
                 if taken > 0 {
                     sender.send(taken).unwrap();

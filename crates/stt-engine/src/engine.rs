@@ -13,9 +13,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mio::{Interest, Poll, Waker};
 use rustc_hash::FxHashMap;
-use stt_proto::{
-    CloseReason, ConnectOptions, Direction, ListenConfig, NodeId, SessionStats, StreamOptions,
-};
+use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
 use stt_udp::UdpSocket;
 
 use crate::arena::Arena;

@@ -21,6 +21,7 @@ mod error;
 mod error_queue;
 mod socket;
 mod timestamps;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use batch::{Received, RecvBatch};
 pub use error::{PathError, PathErrorKind, SendError};
 pub use quinn_udp::EcnCodepoint;
 pub use socket::{BufferSizes, Transmit, UdpSocket};
+pub use wait::wait_precisely;
 
 /// The largest UDP payload over IPv4, in bytes: 65 535 less a 20-byte IP and an 8-byte UDP header.
 ///

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stt_proto::{
-    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError,
-    SessionHandle, StreamOptions,
+    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, SessionHandle,
+    StreamOptions,
 };
 
 use super::streams::Stream;
@@ -113,9 +113,7 @@ impl Driver {
         credit: Arc<SendCredit>,
     ) {
         let opened = match self.sessions.handle(session) {
-            Some(handle) => {
-                self.core.open_stream(now, handle, options).map(|id| (handle, id))
-            }
+            Some(handle) => self.core.open_stream(now, handle, options).map(|id| (handle, id)),
             None => Err(OpenError::SessionClosed),
         };
         match opened {
@@ -176,8 +174,9 @@ fn connect_fault(error: ConnectError) -> Fault {
 
 fn open_fault(error: OpenError) -> Fault {
     match error {
-        OpenError::TooManyStreams { limit, local } => Fault::new(ErrorCode::TooManyStreams)
-            .with_detail(FaultDetail::Limit { limit: u64::from(limit), local }),
+        OpenError::TooManyStreams { limit, local } => {
+            Fault::new(ErrorCode::TooManyStreams).with_detail(FaultDetail::Limit { limit, local })
+        }
         OpenError::NameConflict => Fault::new(ErrorCode::StreamIdConflict),
         _ => Fault::new(ErrorCode::SessionClosed),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll};
 use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
-use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket};
+use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
 use super::{Driver, SOCKET};
 
@@ -21,9 +21,8 @@ const PATH_ERRORS: usize = 64;
 /// How much of a quoted datagram is looked at; a packet header has 24 bytes.
 const QUOTED: usize = 128;
 
-/// The poller counts in milliseconds, too coarse for pacing. Waits shorter than this are timed by
-/// the system call that counts in nanoseconds, where there is one.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// The poller counts in milliseconds, too coarse for pacing; shorter waits than this are worth the
+/// price of a second system call.
 const FINE_WAIT: Duration = Duration::from_millis(20);
 
 /// The socket, its buffers and what is known about its state.
@@ -60,37 +59,25 @@ impl Io {
 
     /// Sleeps until the socket or the waker has something, or `timeout` has passed.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = self.wait_finely(timeout);
+        let timeout = match timeout {
+            Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
+            other => other,
+        };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
+        let mut writable = false;
         for event in self.events.iter().filter(|event| event.token() == SOCKET) {
             self.readable |= event.is_readable();
             // Some systems report an ICMP error as readiness only.
             self.failed |= event.is_error() || event.is_readable();
-            if event.is_writable() && self.blocked.is_some() {
-                self.want_writable(false)?;
-            }
+            writable |= event.is_writable();
+        }
+        if writable && self.blocked.is_some() {
+            self.want_writable(false)?;
         }
         Ok(())
-    }
-
-    /// Sits out a short timeout precisely, and returns what is left for the poller: nothing.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn wait_finely(&self, timeout: Option<Duration>) -> Option<Duration> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(short) = timeout.filter(|timeout| *timeout < FINE_WAIT) else { return timeout };
-        let nanos = i64::from(short.subsec_nanos());
-        let timespec = Timespec { tv_sec: 0, tv_nsec: nanos };
-        // A failure only makes the wait shorter: the loop looks at the clock again.
-        let _ = poll(&mut [PollFd::new(&self.poll, PollFlags::IN)], Some(&timespec));
-        Some(Duration::ZERO)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn wait_finely(&self, timeout: Option<Duration>) -> Option<Duration> {
-        timeout
     }
 
     /// Writability is watched only while a batch waits for it: every datagram that leaves would

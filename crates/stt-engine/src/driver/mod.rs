@@ -93,12 +93,7 @@ impl Driver {
             clock,
             read_ahead: READ_AHEAD.min(session.stream_recv_buffer).max(1),
             send_buffer: session.send_buffer,
-            core: Endpoint::new(
-                config.endpoint,
-                config.identity,
-                config.networks,
-                config.rng_seed,
-            ),
+            core: Endpoint::new(config.endpoint, config.identity, config.networks, config.rng_seed),
             io: Io::new(socket, poll),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),

@@ -165,7 +165,9 @@ impl Driver {
                 Limit::Budget if stream.forgotten => READ_ONCE - total.min(READ_ONCE),
                 Limit::Budget => {
                     let budget = self.read_ahead.saturating_sub(stream.given);
-                    usize::try_from(budget).unwrap_or(READ_ONCE).min(READ_ONCE - total.min(READ_ONCE))
+                    usize::try_from(budget)
+                        .unwrap_or(READ_ONCE)
+                        .min(READ_ONCE - total.min(READ_ONCE))
                 }
             };
             if max == 0 {
@@ -204,7 +206,9 @@ impl Driver {
             self.out_bytes += total;
         }
         // Stopped at the share of one turn, not at what the application may have.
-        let again = stream.readable && !stream.ended && total >= READ_ONCE
+        let again = stream.readable
+            && !stream.ended
+            && total >= READ_ONCE
             && (stream.forgotten || stream.given < self.read_ahead);
         if again && !stream.queued {
             stream.queued = true;
