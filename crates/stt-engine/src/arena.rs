@@ -14,7 +14,7 @@ const KEPT: usize = 9;
 /// Cuts owned pieces out of large allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
-    current: BytesMut,
+    current: Option<BytesMut>,
     /// Used-up steps; each can be used again once every piece of it is gone.
     retired: VecDeque<BytesMut>,
 }
@@ -22,25 +22,18 @@ pub(crate) struct Arena {
 impl Arena {
     /// Copies the start of `bytes`, as much as the current step holds, and returns the copy.
     pub(crate) fn copy(&mut self, bytes: &[u8]) -> BytesMut {
-        if self.current.capacity() == 0 {
-            self.next_step();
-        }
-        let len = bytes.len().min(self.current.capacity());
-        self.current.extend_from_slice(&bytes[..len]);
-        self.current.split()
+        let retired = self.current.take_if(|step| step.capacity() == 0);
+        let step = self.current.get_or_insert_with(|| Self::next_step(&mut self.retired, retired));
+        let len = bytes.len().min(step.capacity());
+        step.extend_from_slice(&bytes[..len]);
+        step.split()
     }
 
-    fn next_step(&mut self) {
-        let free = self.retired.front_mut().is_some_and(|oldest| oldest.try_reclaim(STEP));
-        let reusable = if free { self.retired.pop_front() } else { None };
-        let used_up = std::mem::replace(
-            &mut self.current,
-            reusable.unwrap_or_else(|| BytesMut::with_capacity(STEP)),
-        );
-        self.retired.push_back(used_up);
-        if self.retired.len() > KEPT {
-            self.retired.pop_front();
-        }
+    fn next_step(retired: &mut VecDeque<BytesMut>, used_up: Option<BytesMut>) -> BytesMut {
+        retired.extend(used_up);
+        let free = retired.front_mut().is_some_and(|oldest| oldest.try_reclaim(STEP));
+        let reusable = if free || retired.len() > KEPT { retired.pop_front() } else { None };
+        reusable.filter(|_| free).unwrap_or_else(|| BytesMut::with_capacity(STEP))
     }
 }
 
