@@ -37,6 +37,8 @@ export default defineConfig({
         test: {
           name: 'package',
           include: ['__test__/package/**/*.test.ts'],
+          // They share the checkout's set-up lock, dist/ and npm's cache.
+          fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 300_000,
         },

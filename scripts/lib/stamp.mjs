@@ -6,6 +6,8 @@ import { root, stateDir } from './paths.mjs';
 /**
  * A digest of every file under the given paths and of `extra`. By content and not by time: a checkout, a
  * branch switch or a restored cache changes times without changing what would be built.
+ * @param {readonly string[]} paths files and folders
+ * @param {{ skip?: (path: string) => boolean, extra?: readonly string[] }} [options]
  */
 export function digest(paths, { skip = () => false, extra = [] } = {}) {
   const hash = createHash('sha256');
