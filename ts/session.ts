@@ -42,7 +42,10 @@ export interface SessionCloseOptions extends WaitOptions {
 /** What an endpoint hands to a session. */
 export interface SessionHost {
   readonly engine: Engine;
+  /** Streams by the core's number, until both halves are over there too. */
   readonly streams: Map<number, SttStream>;
+  /** Who asked for a stream that the core has not opened yet. */
+  readonly openings: Map<number, SttSession>;
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
   sessionOver(session: SttSession, info: SettledInfo): void;
@@ -99,7 +102,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly #number: number;
   readonly #bidirectional = new IterableQueue<SttStream>();
   readonly #unidirectional = new IterableQueue<SttStream>();
+  /** Streams with a half that is not over. */
   readonly #streams = new Set<SttStream>();
+  /** Numbers by which the core may still tell of a stream. */
+  readonly #numbers = new Set<number>();
   readonly #pings = new Map<number, Waiter<number>>();
   readonly #opener: StreamOpener;
   #remoteAddress: SocketAddress;
@@ -129,14 +135,14 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     );
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
-      create: (stream, direction, options) =>
-        this.#addStream(stream, {
-          direction,
-          purpose: options.purpose,
-          name: options.id,
-          priority: options.priority,
-        }),
-      drop: (stream, object) => this.#dropStream(stream, object),
+      create: (stream, direction, { purpose, id, priority }) => {
+        host.openings.set(stream, this);
+        return this.#addStream(stream, { direction, purpose, name: id, priority });
+      },
+      drop: (stream, object) => {
+        this.#streams.delete(object);
+        this.#forget(stream);
+      },
     });
   }
 
@@ -310,6 +316,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#pings.clear();
     for (const stream of this.#streams) stream.fail(error);
     this.#streams.clear();
+    for (const number of this.#numbers) this.#forget(number);
     const iterationEnd = info.reason === 'graceful' ? undefined : error;
     this.#bidirectional.end(iterationEnd);
     this.#unidirectional.end(iterationEnd);
@@ -383,18 +390,21 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
           this.#streams.delete(stream);
           publish('stt.stream.closed', () => ({ session: this, stream }));
         },
+        streamGone: () => this.#forget(number),
       },
       number,
       info,
     );
     this.#streams.add(stream);
+    this.#numbers.add(number);
     this.#host.streams.set(number, stream);
     return stream;
   }
 
-  #dropStream(number: number, stream: SttStream): void {
-    this.#streams.delete(stream);
+  #forget(number: number): void {
+    this.#numbers.delete(number);
     this.#host.streams.delete(number);
+    this.#host.openings.delete(number);
   }
 
   #describeEnd(end: SessionEnd): SettledInfo {

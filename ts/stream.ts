@@ -34,7 +34,9 @@ export interface StreamHost {
   readonly streamIdleTimeout: number;
   context(): Partial<SttErrorContext>;
   /** Both halves are over; the session may forget it. */
-  streamOver(stream: number): void;
+  streamOver(): void;
+  /** The core will tell nothing more of it. */
+  streamGone(): void;
 }
 
 /** What is known of a stream when it begins. */
@@ -284,15 +286,15 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#writer?.onStopped(code);
   }
 
+  /** @internal The core has forgotten the stream. */
+  onStreamClosed(): void {
+    this.#host.streamGone();
+  }
+
   /** @internal Ends whatever has not ended, as the end of the session does. */
   fail(error: unknown): void {
     this.#writer?.fail(error);
     this.#reader?.fail(error);
-  }
-
-  /** @internal Nothing that was written waits on this side of the core. */
-  get flushed(): boolean {
-    return this.pendingBytes === 0;
   }
 
   #receiving(): Reader {
@@ -327,7 +329,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#idle?.stop();
     if (this.#firstError === undefined) this.#settleClosed.resolve();
     else this.#settleClosed.reject(this.#firstError.error);
-    this.#host.streamOver(this.#number);
+    this.#host.streamOver();
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Fault, FaultDetail } from '../native/engine.ts';
-import { createError, SessionClosedError } from './classes.ts';
+import { SessionClosedError } from './classes.ts';
+import { createError } from './create.ts';
 import type { SttError, SttErrorContext } from './error.ts';
 import type { CloseReason } from './table.ts';
 import { CLOSE_REASONS, errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';

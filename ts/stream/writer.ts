@@ -1,6 +1,7 @@
 import type { WaitOptions } from '../async.ts';
 import { checkWait, DONE, rejected, Waiter } from '../async.ts';
-import { BufferOverflowError, createError, StreamClosedError } from '../errors/classes.ts';
+import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
+import { createError } from '../errors/create.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { hasBrand } from '../errors/error.ts';
 import type { Engine } from '../native/engine.ts';
