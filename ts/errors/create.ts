@@ -1,41 +1,71 @@
 import type { AnySttError } from './classes.ts';
-import {} from './classes.ts';
+import {
+  AuthenticationError,
+  BufferOverflowError,
+  ChecksumMismatchError,
+  ConnectionRefusedError,
+  ConnectionTimeoutError,
+  EncryptionError,
+  FlowControlError,
+  HandshakeError,
+  InvalidFrameError,
+  NetworkUnreachableError,
+  ProtocolVersionMismatchError,
+  ResourceExhaustedError,
+  SessionClosedError,
+  SessionNotFoundError,
+  SessionTimeoutError,
+  StreamClosedError,
+  StreamIdConflictError,
+  SttTimeoutError,
+  TlsError,
+  TooManySessionsError,
+  TooManyStreamsError,
+  UdpSendError,
+  UnknownFrameTypeError,
+  WebSocketClosedError,
+  WebSocketHandshakeError,
+} from './classes.ts';
 import type { SttErrorDetails } from './error.ts';
 import { SttError } from './error.ts';
-import type { CloseReason, SttErrorCode } from './table.ts';
+import type { CloseReason } from './table.ts';
 
-type ErrorClass = new (
+type ErrorClass = (new (
   message: string,
   details: SttErrorDetails & { reason: CloseReason },
-) => AnySttError;
+) => AnySttError) & { readonly code: number };
 
-const CLASSES: Readonly<Record<SttErrorCode, ErrorClass>> = {
-  257: ConnectionTimeoutError,
-  258: ConnectionRefusedError,
-  259: AuthenticationError,
-  260: NetworkUnreachableError,
-  261: ProtocolVersionMismatchError,
-  513: SessionClosedError,
-  514: SessionTimeoutError,
-  515: TooManySessionsError,
-  516: SessionNotFoundError,
-  769: StreamClosedError,
-  770: TooManyStreamsError,
-  771: StreamIdConflictError,
-  772: FlowControlError,
-  1025: InvalidFrameError,
-  1026: EncryptionError,
-  1027: ChecksumMismatchError,
-  1028: UnknownFrameTypeError,
-  1029: HandshakeError,
-  1281: UdpSendError,
-  1282: WebSocketClosedError,
-  1283: WebSocketHandshakeError,
-  1284: TlsError,
-  1537: SttTimeoutError,
-  1538: BufferOverflowError,
-  1539: ResourceExhaustedError,
-};
+const CLASSES: readonly ErrorClass[] = [
+  ConnectionTimeoutError,
+  ConnectionRefusedError,
+  AuthenticationError,
+  NetworkUnreachableError,
+  ProtocolVersionMismatchError,
+  SessionClosedError,
+  SessionTimeoutError,
+  TooManySessionsError,
+  SessionNotFoundError,
+  StreamClosedError,
+  TooManyStreamsError,
+  StreamIdConflictError,
+  FlowControlError,
+  InvalidFrameError,
+  EncryptionError,
+  ChecksumMismatchError,
+  UnknownFrameTypeError,
+  HandshakeError,
+  UdpSendError,
+  WebSocketClosedError,
+  WebSocketHandshakeError,
+  TlsError,
+  SttTimeoutError,
+  BufferOverflowError,
+  ResourceExhaustedError,
+];
+
+const BY_CODE: ReadonlyMap<number, ErrorClass> = new Map(
+  CLASSES.map((Class) => [Class.code, Class]),
+);
 
 /**
  * The error for a number: an instance of its class, or of {@link SttError} itself for a number that
@@ -46,7 +76,9 @@ export function createError(
   message: string,
   details: SttErrorDetails = {},
 ): SttError {
-  const Class: ErrorClass | undefined = CLASSES[code as SttErrorCode];
+  const Class = BY_CODE.get(code);
   if (Class === undefined) return new SttError(code, message, details);
-  return new Class(message, { ...details, reason: details.reason ?? 'error' });
+  // Only the end of a session always has a reason.
+  const reason = details.reason ?? (code === SessionClosedError.code ? 'error' : undefined);
+  return new Class(message, { ...details, reason: reason as CloseReason });
 }

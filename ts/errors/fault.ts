@@ -2,7 +2,7 @@ import type { Fault, FaultDetail } from '../native/engine.ts';
 import { SessionClosedError } from './classes.ts';
 import { createError } from './create.ts';
 import type { SttError, SttErrorContext } from './error.ts';
-import type { CloseReason } from './table.ts';
+import type { CloseReason, SttErrorCodeName } from './table.ts';
 import { CLOSE_REASONS, errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';
 
 /** Where a fault was met, for its message. */
@@ -86,59 +86,62 @@ function causeOf(fault: Fault, place: FaultPlace): SttError | undefined {
 }
 
 function describe(fault: Fault, place: FaultPlace): string {
-  const describer = MESSAGES[fault.code];
-  if (describer !== undefined) return describer(fault, place);
+  const info = errorInfo(fault.code);
+  if (info !== undefined) return MESSAGES[info.codeName as SttErrorCodeName](fault, place);
   return `${place.peer} reported ${formatCode(fault.code)}, which this version does not know. Upgrade to learn more.`;
 }
 
 type Describer = (fault: Fault, place: FaultPlace) => string;
 
-const MESSAGES: Readonly<Record<number, Describer>> = {
-  257: ({ detail }, { peer, elapsed }) =>
+const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
+  CONNECTION_TIMEOUT: ({ detail }, { peer, elapsed }) =>
     `${peer} did not answer${after(detail, elapsed)}. Check that it runs, that the address is right, and that UDP passes the firewalls in between; or allow more time.`,
-  258: (_, { peer, elapsed }) =>
+  CONNECTION_REFUSED: (_, { peer, elapsed }) =>
     `${peer} refused the connection${elapsed === undefined ? '' : ` after ${Math.round(elapsed)} ms`}: nothing that speaks STT listens on that UDP port, or it does not want this peer. Start it there, or correct the port.`,
-  259: (fault, place) => authentication(fault, place),
-  260: (fault, { peer }) =>
+  AUTHENTICATION_FAILED: (fault, place) => authentication(fault, place),
+  NETWORK_UNREACHABLE: (fault, { peer }) =>
     `No route leads to ${peer}${osText(fault.detail)}. Check this machine's network, its routes, and the address.`,
-  261: ({ detail }, { peer }) =>
+  PROTOCOL_VERSION_MISMATCH: ({ detail }, { peer }) =>
     `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match.`,
-  513: (_, { peer }) => `The session with ${peer} has ended. Connect again.`,
-  514: ({ detail }, { peer }) =>
+  SESSION_CLOSED: (_, { peer }) => `The session with ${peer} has ended. Connect again.`,
+  SESSION_TIMEOUT: ({ detail }, { peer }) =>
     `Nothing was heard from ${peer}${forSome(detail)} (keepAliveTimeout). It has crashed, hangs, or the network between is cut. Connect again.`,
-  515: ({ detail }, { peer }) =>
+  TOO_MANY_SESSIONS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && detail.local
       ? `This endpoint has its ${detail.limit} sessions already (maxConcurrentSessions). Close some, or raise the limit.`
       : `${peer} has as many sessions as it takes${limit(detail)}. Try again later, or raise maxConcurrentSessions there.`,
-  516: (_, { peer }) =>
+  SESSION_NOT_FOUND: (_, { peer }) =>
     `${peer} answers, but no longer knows the session: it was started anew. Connect again.`,
-  769: (_, { peer }) => `The stream with ${peer} has ended. Open a new one.`,
-  770: ({ detail }, { peer }) =>
+  STREAM_CLOSED: (_, { peer }) => `The stream with ${peer} has ended. Open a new one.`,
+  TOO_MANY_STREAMS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && !detail.local
       ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
       : `The session has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
-  771: () =>
+  STREAM_ID_CONFLICT: () =>
     'The id that was chosen for the stream is in use or was used before. Leave it out, or agree with the peer on who takes which.',
-  772: (_, { peer }) =>
+  FLOW_CONTROL_VIOLATION: (_, { peer }) =>
     `${peer} sent more than it was allowed to, so the session was ended. This is a bug in the peer; please report it.`,
-  1025: ({ detail }, { peer }) =>
+  INVALID_FRAME: ({ detail }, { peer }) =>
     `Frames from ${peer} with right checksums had an impossible structure${count(detail)}. Check that both sides run the same version.`,
-  1026: ({ detail }, { peer }) =>
+  ENCRYPTION_ERROR: ({ detail }, { peer }) =>
     `Packets that claim to come from ${peer} did not authenticate${count(detail)}. Somebody forges them, or memory is damaged.`,
-  1027: ({ detail }, { peer }) =>
+  CHECKSUM_MISMATCH: ({ detail }, { peer }) =>
     `Packets from ${peer} were damaged on the way${count(detail)}. They are sent again; if many are, check cables and network cards.`,
-  1028: ({ detail }, { peer }) =>
+  UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) =>
     `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; upgrade if the application misses them.`,
-  1029: (fault, place) => handshake(fault, place),
-  1281: ({ detail }, { peer }) =>
+  HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
+  UDP_SEND_FAILED: ({ detail }, { peer }) =>
     `The system refuses to send to ${peer}${osText(detail)}. Check the network interface and the local firewall.`,
-  1282: (_, { peer }) => `The WebSocket to ${peer} was closed. Connect again.`,
-  1283: (_, { peer }) => `${peer} refused the WebSocket upgrade. Check the address and the proxy.`,
-  1284: (_, { peer }) => `TLS with ${peer} failed. Check its certificate and this machine's clock.`,
-  1537: ({ detail }, { peer }) =>
+  WEBSOCKET_CLOSED: (_, { peer }) => `The WebSocket to ${peer} was closed. Connect again.`,
+  WEBSOCKET_HANDSHAKE_FAILED: (_, { peer }) =>
+    `${peer} refused the WebSocket upgrade. Check the address and the proxy.`,
+  TLS_ERROR: (_, { peer }) =>
+    `TLS with ${peer} failed. Check its certificate and this machine's clock.`,
+  TIMEOUT: ({ detail }, { peer }) =>
     `An operation with ${peer} took too long${forSome(detail)}. Allow more time.`,
-  1538: ({ detail }) => `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
-  1539: ({ detail }) =>
+  BUFFER_OVERFLOW: ({ detail }) =>
+    `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
+  RESOURCE_EXHAUSTED: ({ detail }) =>
     `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
 };
 
