@@ -99,6 +99,8 @@ impl Driver {
                 let _ = reply.try_send(stats);
             }
             Command::Close(drain) => self.close(now, drain),
+            #[cfg(test)]
+            Command::Panic => panic!("asked for by a test"),
         }
     }
 
