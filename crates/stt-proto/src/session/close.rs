@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultDetail};
 use crate::path::SendError;
 use crate::time::Instant;
 
-use super::{Context, MAX_ACK_DELAY, Session, State};
+use super::{Context, Session, State};
 
 /// Probe timeouts for which SESSION_CLOSE is repeated, and for which an ended session still answers.
 const LINGER: u32 = 3;
@@ -320,6 +320,6 @@ impl Session {
 
     /// The probe timeout of the path, ACK delay included.
     pub(super) fn pto(&self) -> Duration {
-        self.recovery.pto(self.peer_max_ack_delay.max(MAX_ACK_DELAY))
+        self.recovery.pto()
     }
 }
