@@ -1,0 +1,2 @@
+//! Loss recovery and congestion control of one path.
+pub(crate) mod content;
