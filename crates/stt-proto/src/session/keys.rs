@@ -41,10 +41,7 @@ struct Opening {
 
 impl Keys {
     /// `limit` is the number of packets after which the sealing key is rotated.
-    pub(crate) fn new(
-        (seal, open): (SealKeys, OpenKeys),
-        limit: u64,
-    ) -> Self {
+    pub(crate) fn new((seal, open): (SealKeys, OpenKeys), limit: u64) -> Self {
         Self {
             seal: Sealing { key: seal.key, phase: false, first: 0, since: None, limit },
             open: Opening {

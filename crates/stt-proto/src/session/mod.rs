@@ -33,8 +33,8 @@ use crate::streams::{
 };
 use crate::time::{Instant, Now};
 
-pub(crate) use self::close::Words;
 use self::close::Ending;
+pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 use self::path::Path;
@@ -367,9 +367,8 @@ impl Session {
         self.streams.read(id, max)
     }
 
-    pub(crate) fn consumed(&mut self, now: Instant, id: StreamId, bytes: u64) {
-        let rtt = self.recovery.rtt().measured();
-        self.streams.consumed(now, rtt, id, bytes);
+    pub(crate) fn consumed(&mut self, id: StreamId, bytes: u64) {
+        self.streams.consumed(id, bytes);
     }
 
     /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
@@ -403,9 +402,9 @@ impl Session {
         match error {
             PathError::Refused => {
                 // The masked stream id and packet number: different for every packet.
-                let quoted = quoted.and_then(|bytes| bytes.get(12..20)).and_then(|bytes| {
-                    <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes)
-                });
+                let quoted = quoted
+                    .and_then(|bytes| bytes.get(12..20))
+                    .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes));
                 let packet = quoted.unwrap_or(cx.now.mono.as_nanos());
                 if self.liveness.on_refused(cx.now.mono, packet) && self.is_live() {
                     self.die_of_silence(cx);

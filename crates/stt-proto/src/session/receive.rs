@@ -155,10 +155,8 @@ impl Session {
             Frame::StreamSkip { .. } | Frame::Bundle(_) | Frame::Ack(_) => return,
         };
         if let Err(PeerFault { code, limit }) = result {
-            let detail = limit.map_or(FaultDetail::None, |limit| FaultDetail::Limit {
-                limit,
-                local: true,
-            });
+            let detail =
+                limit.map_or(FaultDetail::None, |limit| FaultDetail::Limit { limit, local: true });
             self.fail(cx, Fault::new(code).with_detail(detail));
         }
     }
@@ -209,14 +207,14 @@ impl Session {
         for index in 0..cx.fates.len() {
             let (fate, content) = cx.fates[index];
             match fate {
-                Fate::Acked => self.on_acked(cx.now.mono, content),
+                Fate::Acked => self.on_acked(content),
                 Fate::Lost => self.on_lost(cx.now.mono, content),
             }
         }
         cx.fates.clear();
     }
 
-    fn on_acked(&mut self, now: Instant, content: Content) {
+    fn on_acked(&mut self, content: Content) {
         match content {
             Content::Ack { largest } => self.received.on_ack_acked(largest),
             Content::Final => {
@@ -237,7 +235,7 @@ impl Session {
             | Content::Datagram
             | Content::Custom
             | Content::Padding => {}
-            content => self.streams.on_acked(now, &content),
+            content => self.streams.on_acked(&content),
         }
     }
 

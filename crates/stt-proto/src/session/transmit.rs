@@ -150,12 +150,7 @@ impl Session {
     }
 
     /// Writes a payload into a packet's room and notes what it is in `cx.contents`.
-    fn fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: &mut [u8],
-        may_elicit: bool,
-    ) -> Option<Payload> {
+    fn fill(&mut self, cx: &mut Context<'_>, room: &mut [u8], may_elicit: bool) -> Option<Payload> {
         let now = cx.now.mono;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
@@ -239,8 +234,7 @@ impl Session {
         let Some(largest) = self.received.largest() else { return };
         let delay = self.received.ack_delay(now).as_micros() as u64;
         let (ranges, ecn) = (self.received.ranges(), self.ecn_received);
-        let written = bundle
-            .part(FrameType::ACK, 0, |out| write_ack(out, delay, ranges, ecn));
+        let written = bundle.part(FrameType::ACK, 0, |out| write_ack(out, delay, ranges, ecn));
         if written.is_ok() {
             contents.push(Content::Ack { largest });
             self.received.on_ack_sent(now);
@@ -342,11 +336,8 @@ impl Session {
         let end = room.len() - TAG_LEN - CRC32_LEN;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
         self.write_ack(now, &mut bundle, cx.contents);
-        let body = frame::SessionClose {
-            reason: words.reason,
-            code: words.code,
-            message: &words.message,
-        };
+        let body =
+            frame::SessionClose { reason: words.reason, code: words.code, message: &words.message };
         if bundle.part(FrameType::SESSION_CLOSE, 0, |out| body.write(out)).is_err() {
             // A full ACK left no room: the words are what matters.
             bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
