@@ -63,10 +63,7 @@ export interface PeerInfo {
  * an uncaught exception and loses no other record.
  */
 export interface EngineHandlers {
-  incoming(
-    session: number,
-    info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' },
-  ): void;
+  incoming(session: number, info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' }): void;
   connected(
     session: number,
     info: PeerInfo & { peerNodeId: Uint8Array; sessionId: Uint8Array; initiator: boolean },
@@ -350,13 +347,7 @@ export class Engine {
       const slab = this.#slab;
       const consumed = this.#consumedLength;
       this.#consumedLength = 0;
-      const rows = this.#native.poll(
-        slab.bytes,
-        slab.offset,
-        this.#rows,
-        this.#consumed,
-        consumed,
-      );
+      const rows = this.#native.poll(slab.bytes, slab.offset, this.#rows, this.#consumed, consumed);
       for (let row = 1; row <= rows; row++) this.#handle(row * STRIDE);
       state = this.#rows[1] as number;
       if (state === SLAB_FULL) slab.renew();

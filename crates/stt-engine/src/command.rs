@@ -56,6 +56,9 @@ pub(crate) enum Command {
     SessionStats(SessionNumber, SyncSender<Option<SessionStats>>),
     EngineStats(SyncSender<EngineStats>),
     Close(Duration),
+    /// What a bug in the driver looks like.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The way in: filled by the application's thread, swapped out whole by the engine's.

@@ -345,7 +345,7 @@ impl Engine {
         more
     }
 
-    fn push(&self, command: Command) {
+    pub(crate) fn push(&self, command: Command) {
         self.shared.commands.push(command);
     }
 

@@ -112,7 +112,7 @@ pub enum Event {
         /// The stream.
         stream: StreamId,
         /// The peer's code.
-        code: u16,
+        code: u64,
     },
     /// The peer asked this side to stop sending.
     StreamStopped {
@@ -121,7 +121,7 @@ pub enum Event {
         /// The stream.
         stream: StreamId,
         /// The peer's code.
-        code: u16,
+        code: u64,
     },
     /// Both halves are done; the id means nothing from now on.
     StreamClosed {

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use stt_wire::ErrorCode;
+
 /// Frames dropped, by what was wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FrameErrorCounts {
@@ -13,6 +15,32 @@ pub struct FrameErrorCounts {
     pub checksum: u64,
     /// 0x0404: a type nobody knows.
     pub unknown: u64,
+}
+
+impl FrameErrorCounts {
+    /// The counter of a code.
+    pub(crate) fn of_mut(&mut self, code: ErrorCode) -> Option<&mut u64> {
+        match code {
+            ErrorCode::InvalidFrame => Some(&mut self.invalid),
+            ErrorCode::EncryptionError => Some(&mut self.encryption),
+            ErrorCode::ChecksumMismatch => Some(&mut self.checksum),
+            ErrorCode::UnknownFrameType => Some(&mut self.unknown),
+            _ => None,
+        }
+    }
+
+    /// Takes out every counter that is not zero.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (ErrorCode, u64)> + use<> {
+        let counts = core::mem::take(self);
+        [
+            (ErrorCode::InvalidFrame, counts.invalid),
+            (ErrorCode::EncryptionError, counts.encryption),
+            (ErrorCode::ChecksumMismatch, counts.checksum),
+            (ErrorCode::UnknownFrameType, counts.unknown),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+    }
 }
 
 /// One session in numbers.

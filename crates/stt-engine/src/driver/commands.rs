@@ -51,9 +51,7 @@ impl Driver {
                 }
             }
             Command::CloseSession(session, options) => {
-                if let Some(handle) = self.sessions.handle(session) {
-                    self.close_session(now, handle, &options);
-                }
+                self.close_session(now, session, &options);
             }
             Command::Open { session, stream, options, credit } => {
                 self.open(now, session, stream, *options, credit);
@@ -101,6 +99,8 @@ impl Driver {
                 let _ = reply.try_send(stats);
             }
             Command::Close(drain) => self.close(now, drain),
+            #[cfg(test)]
+            Command::Panic => panic!("asked for by a test"),
         }
     }
 
@@ -128,7 +128,9 @@ impl Driver {
         }
     }
 
-    fn close_session(&mut self, now: Now, handle: SessionHandle, options: &CloseOptions) {
+    fn close_session(&mut self, now: Now, number: SessionNumber, options: &CloseOptions) {
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        let (handle, announced) = (session.handle, session.announced);
         let close = Close {
             reason: options.reason,
             code: options.code,
@@ -136,6 +138,12 @@ impl Driver {
             drain: options.drain,
         };
         self.core.close(now, handle, close);
+        if !announced {
+            // The core has no more to say of a connect that was given up.
+            self.end_session(now, number);
+            let fault = Fault::new(ErrorCode::SessionClosed);
+            self.push(Event::ConnectFailed { session: number, fault });
+        }
     }
 
     /// Closes every session and then the engine.
@@ -146,8 +154,8 @@ impl Driver {
         self.closing = Some(now.mono + drain + CLOSE_GRACE);
         self.core.set_listening(None);
         let options = graceful(drain);
-        for handle in self.sessions.handles() {
-            self.close_session(now, handle, &options);
+        for session in self.sessions.numbers() {
+            self.close_session(now, session, &options);
         }
     }
 

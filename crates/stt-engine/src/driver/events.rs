@@ -114,9 +114,13 @@ impl Driver {
                 }
             }
             Core::SessionClosed { session, reason, initiator, error, message, undelivered } => {
-                let Some(number) = self.sessions.number(session) else { return };
-                self.end_session(now, number);
+                let number = self.sessions.number(session);
+                if let Some(number) = number {
+                    self.end_session(now, number);
+                }
                 self.core.release(session);
+                // One that was refused is not known any more.
+                let Some(number) = number else { return };
                 self.push(Event::SessionClosed {
                     session: number,
                     reason,
@@ -143,11 +147,15 @@ impl Driver {
         if let Some(number) = self.sessions.number(handle)
             && let Some(session) = self.sessions.get_mut(number)
         {
+            session.announced = true;
             return (number, Arc::clone(&session.credit));
         }
         let number = self.shared.session_number();
         let credit = SessionCredit::new(self.send_buffer);
         self.sessions.insert(number, handle, Arc::clone(&credit));
+        if let Some(session) = self.sessions.get_mut(number) {
+            session.announced = true;
+        }
         (number, credit)
     }
 
@@ -171,7 +179,7 @@ impl Driver {
     }
 
     /// Forgets a session and its streams, after what they still had to give.
-    fn end_session(&mut self, now: Now, number: SessionNumber) {
+    pub(super) fn end_session(&mut self, now: Now, number: SessionNumber) {
         let Some(session) = self.sessions.get_mut(number) else { return };
         let streams: Vec<StreamNumber> = session.streams.values().copied().collect();
         for stream in streams {

@@ -57,6 +57,11 @@ impl Io {
         self.socket.max_segments()
     }
 
+    /// Whether a batch waits for the socket to have room.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
     /// Sleeps until the socket or the waker has something, or `timeout` has passed.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = match timeout {

@@ -134,9 +134,9 @@ impl Driver {
     }
 
     /// Whether a close has run its course.
-    fn is_closed(&mut self, now: Now) -> bool {
+    fn is_closed(&self, now: Now) -> bool {
         let Some(limit) = self.closing else { return false };
-        now.mono >= limit || (self.sessions.is_empty() && self.core.stats().sessions == 0)
+        now.mono >= limit || (self.sessions.is_empty() && !self.io.is_blocked())
     }
 
     fn sleep(&mut self) -> std_io::Result<()> {

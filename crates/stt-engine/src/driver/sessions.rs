@@ -13,6 +13,8 @@ use crate::{SessionNumber, StreamNumber};
 pub(super) struct Session {
     pub(super) handle: SessionHandle,
     pub(super) credit: Arc<SessionCredit>,
+    /// The application knows of it as a session; until then it is a connect in progress.
+    pub(super) announced: bool,
     /// Its streams. Ids come from the peer, so the map is one that no choice of keys slows down.
     pub(super) streams: BTreeMap<StreamId, StreamNumber>,
 }
@@ -32,7 +34,8 @@ impl Sessions {
         credit: Arc<SessionCredit>,
     ) {
         self.by_handle.insert(handle, number);
-        self.by_number.insert(number, Session { handle, credit, streams: BTreeMap::new() });
+        let session = Session { handle, credit, announced: false, streams: BTreeMap::new() };
+        self.by_number.insert(number, session);
     }
 
     pub(super) fn remove(&mut self, number: SessionNumber) -> Option<Session> {
@@ -57,11 +60,11 @@ impl Sessions {
         self.by_number.get(self.by_handle.get(&handle)?)?.streams.get(&id).copied()
     }
 
-    pub(super) fn handles(&self) -> Vec<SessionHandle> {
-        let mut handles: Vec<_> = self.by_handle.keys().copied().collect();
+    pub(super) fn numbers(&self) -> Vec<SessionNumber> {
+        let mut numbers: Vec<_> = self.by_number.keys().copied().collect();
         // The map's order depends on its history; the core's input shall not.
-        handles.sort_unstable();
-        handles
+        numbers.sort_unstable();
+        numbers
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use rand_core::Rng;
-use stt_crypto::{CookieKey, ct_eq};
+use stt_crypto::CookieKey;
 use stt_wire::PathId;
 
 use crate::path::PathAddress;
@@ -52,8 +52,8 @@ impl Cookies {
         let source = source.remote_bytes();
         let parts: [&[u8]; 3] = [&source, e, &initiator_id.0];
         // Both are computed whatever the first says, so that time tells nothing.
-        let current = ct_eq(&self.current.mac(&parts), cookie);
-        let previous = ct_eq(&self.previous.mac(&parts), cookie);
+        let current = self.current.verify(&parts, cookie);
+        let previous = self.previous.verify(&parts, cookie);
         current | previous
     }
 
@@ -64,8 +64,11 @@ impl Cookies {
             return;
         }
         let next = fresh(rng);
-        self.previous =
-            if age < 2 * ROTATION { core::mem::replace(&mut self.current, next) } else { fresh(rng) };
+        self.previous = if age < 2 * ROTATION {
+            core::mem::replace(&mut self.current, next)
+        } else {
+            fresh(rng)
+        };
         if age >= 2 * ROTATION {
             self.current = fresh(rng);
         }
@@ -76,5 +79,5 @@ impl Cookies {
 fn fresh(rng: &mut impl Rng) -> CookieKey {
     let mut secret = [0; 32];
     rng.fill_bytes(&mut secret);
-    CookieKey::new(secret)
+    CookieKey::new(&secret)
 }

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn refills_at_its_interval_and_no_faster() {
-        let at = |ms| Instant::from_nanos(ms * 1_000_000);
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
         let mut limiter = Limiter::new(Duration::from_millis(10), 2);
         assert!(limiter.take(at(0)));
         assert!(limiter.take(at(0)));

@@ -11,11 +11,9 @@ mod refusal;
 mod responder;
 mod seen;
 mod slots;
-#[cfg(test)]
-mod tests;
 mod timers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use core::time::Duration;
@@ -30,8 +28,9 @@ use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
 use crate::event::{Event, SessionHandle};
 use crate::fault::Fault;
 use crate::path::{PathAddress, Transmit};
+use crate::recovery::{Content, Fate};
 use crate::session::{Context, Session};
-use crate::stats::EndpointStats;
+use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::time::{Instant, Now};
 
 use self::cookie::Cookies;
@@ -45,8 +44,13 @@ use self::timers::TimerHeap;
 
 pub use self::commands::{Close, ConnectError};
 
-/// Timer key of the half-open table: no slot ever has this index.
-const HALF_OPEN_TIMER: u32 = u32::MAX >> 8;
+/// Timer key of the half-open table; slots come after it.
+const HALF_OPEN_TIMER: u32 = 0;
+
+/// Timer key of a slot.
+fn timer_key(slot: u32) -> u32 {
+    slot + 1
+}
 
 /// What a path id that this endpoint issued stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,8 +76,12 @@ pub struct Endpoint {
     networks: Vec<NetworkKeys>,
     rng: ChaCha12Rng,
     slots: Slots<Entry>,
-    /// Sessions among the slots that peers opened.
+    /// Slots whose session or connect has not ended.
+    live: usize,
+    /// Those of them that peers opened.
     accepted: usize,
+    /// Peers that are not to come back.
+    revoked: BTreeSet<NodeId>,
     /// Path ids issued here. All of them are random draws of this endpoint, so that no peer can
     /// choose where they fall in the table.
     routes: FxHashMap<PathId, Route>,
@@ -93,8 +101,13 @@ pub struct Endpoint {
     decoys: DecoyPool,
     limits: Limits,
     stats: EndpointStats,
-    /// Frame errors outside any session, by code, not yet told.
-    untold: [u64; 4],
+    /// Frame errors outside any session, not yet told.
+    untold: FrameErrorCounts,
+    /// The slot that the last batch was of.
+    last_transmit: Option<u32>,
+    /// Working memory of the sessions, see [`Context`].
+    contents: Vec<Content>,
+    fates: Vec<(Fate, Content)>,
 }
 
 /// What rates everything that strangers can provoke.
@@ -141,7 +154,9 @@ impl Endpoint {
             identity,
             networks,
             slots: Slots::default(),
+            live: 0,
             accepted: 0,
+            revoked: BTreeSet::new(),
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
             timers: TimerHeap::default(),
@@ -156,7 +171,10 @@ impl Endpoint {
             decoys,
             limits: Limits::default(),
             stats: EndpointStats::default(),
-            untold: [0; 4],
+            untold: FrameErrorCounts::default(),
+            last_transmit: None,
+            contents: Vec::new(),
+            fates: Vec::new(),
             rng,
         }
     }
@@ -183,11 +201,11 @@ impl Endpoint {
 
     /// Acts on every deadline that has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        while let Some(slot) = self.timers.pop_due(now.mono) {
-            if slot == HALF_OPEN_TIMER {
+        while let Some(key) = self.timers.pop_due(now.mono) {
+            let Some(slot) = key.checked_sub(1) else {
                 self.expire_half_open(now);
                 continue;
-            }
+            };
             match self.slots.get_mut(slot) {
                 Some(Entry::Connecting(_)) => self.connecting_timeout(now, slot),
                 Some(Entry::Session(_)) => {
@@ -217,29 +235,33 @@ impl Endpoint {
         Some(transmit)
     }
 
-    fn next_transmit(
-        &mut self,
-        now: Now,
-        max_segments: usize,
-        buf: &mut [u8],
-    ) -> Option<Transmit> {
+    fn next_transmit(&mut self, now: Now, max_segments: usize, buf: &mut [u8]) -> Option<Transmit> {
         if let Some(transmit) = self.stateless.pop(buf) {
             return Some(transmit);
         }
         while let Some(slot) = self.ready.pop_front() {
             self.slots.set_queued(slot, false);
             let transmit = match self.slots.get_mut(slot) {
-                Some(Entry::Connecting(connecting)) => connecting.poll_transmit(now.mono, buf),
-                Some(Entry::Session(_)) => self
-                    .with_session(now, slot, |session, context| {
-                        session.poll_transmit(context, max_segments, buf)
-                    })
-                    .flatten(),
+                Some(Entry::Connecting(connecting)) => {
+                    let transmit = connecting.poll_transmit(now.mono, buf);
+                    self.settle_connecting(now, slot);
+                    transmit
+                }
+                Some(Entry::Session(_)) => {
+                    let transmit = self
+                        .run(now, slot, |session, cx| session.poll_transmit(cx, max_segments, buf))
+                        .flatten();
+                    self.arm(slot);
+                    if transmit.is_some() {
+                        // To the end of the queue: sessions take turns batch by batch.
+                        self.wake(slot);
+                    }
+                    transmit
+                }
                 None => None,
             };
             if transmit.is_some() {
-                // To the end of the queue: sessions take turns batch by batch.
-                self.wake(slot);
+                self.last_transmit = Some(slot);
                 return transmit;
             }
         }
@@ -249,15 +271,26 @@ impl Endpoint {
     /// Counters of this endpoint.
     pub fn stats(&self) -> EndpointStats {
         EndpointStats {
-            sessions: self.slots.len() as u64,
+            sessions: self.live as u64,
             half_open: self.half_open.len() as u64,
             ..self.stats
         }
     }
 
-    /// Runs `act` on a live session, then brings timers, queues and events in line with what it
-    /// changed.
+    /// Runs `act` on a session, then brings timers, queues and events in line with what it changed.
     fn with_session<R>(
+        &mut self,
+        now: Now,
+        slot: u32,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.run(now, slot, act)?;
+        self.settle(now, slot);
+        Some(result)
+    }
+
+    /// Runs `act` on a session; [`Endpoint::settle`] must follow.
+    fn run<R>(
         &mut self,
         now: Now,
         slot: u32,
@@ -271,21 +304,39 @@ impl Endpoint {
             events: &mut self.events,
             rng: &mut self.rng,
             identity: &self.identity,
+            contents: &mut self.contents,
+            fates: &mut self.fates,
         };
+        let ended = session.has_ended();
         let result = act(session, &mut context);
-        session.publish(&mut context);
-        let deadline = session.next_timeout();
-        let sendable = session.wants_transmit(now.mono);
-        let gone = session.is_gone();
-        if gone {
-            self.remove(slot);
-        } else {
-            self.timers.set(slot, deadline);
-            if sendable {
-                self.wake(slot);
-            }
+        if !ended && session.has_ended() {
+            self.live -= 1;
+            self.accepted -= usize::from(!session.is_initiator());
         }
         Some(result)
+    }
+
+    /// Brings timers, queues and events in line with a session that was changed.
+    fn settle(&mut self, now: Now, slot: u32) {
+        let sendable = self.run(now, slot, |session, cx| {
+            session.publish(cx);
+            session.wants_transmit(cx.now.mono)
+        });
+        self.arm(slot);
+        if sendable == Some(true) {
+            self.wake(slot);
+        }
+    }
+
+    /// Sets a session's timer, or forgets the session when nothing of it is of use any more.
+    fn arm(&mut self, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get(slot) else { return };
+        if session.is_gone() {
+            self.remove(slot);
+        } else {
+            let deadline = session.next_timeout();
+            self.timers.set(timer_key(slot), deadline);
+        }
     }
 
     /// Puts a slot in the queue of those that may send, once.
@@ -298,18 +349,19 @@ impl Endpoint {
     /// Forgets a slot and everything that pointed to it.
     fn remove(&mut self, slot: u32) {
         let Some(entry) = self.slots.remove(slot) else { return };
-        self.timers.set(slot, None);
+        self.timers.set(timer_key(slot), None);
         match entry {
             Entry::Connecting(connecting) => {
+                self.live -= 1;
                 for id in connecting.path_ids() {
                     self.routes.remove(&id);
                 }
             }
             Entry::Session(session) => {
                 self.routes.remove(&session.local_id());
-                self.remotes.remove(&(session.peer_id(), session.remote().remote_bytes()));
-                if !session.is_initiator() {
-                    self.accepted -= 1;
+                let remote = (session.peer_id(), session.remote().remote_bytes());
+                if self.remotes.get(&remote) == Some(&slot) {
+                    self.remotes.remove(&remote);
                 }
             }
         }

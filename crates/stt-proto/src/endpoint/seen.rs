@@ -40,7 +40,7 @@ impl Seen {
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
         Self {
-            key: CookieKey::new(secret),
+            key: CookieKey::new(&secret),
             current: FxHashMap::default(),
             previous: FxHashMap::default(),
             started: None,
@@ -53,7 +53,9 @@ impl Seen {
         let key = self.digest(b"e", e);
         match self.current.get(&key).or_else(|| self.previous.get(&key)) {
             None => Sighting::Fresh,
-            Some(seen) if *seen == self.digest(b"a", &source.remote_bytes()) => Sighting::SameSource,
+            Some(seen) if *seen == self.digest(b"a", &source.remote_bytes()) => {
+                Sighting::SameSource
+            }
             Some(_) => Sighting::Elsewhere,
         }
     }

@@ -46,6 +46,13 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Puts another value in a slot that is taken; its handle stays good.
+    pub(crate) fn replace(&mut self, index: u32, value: T) {
+        if let Some(current) = self.get_mut(index) {
+            *current = value;
+        }
+    }
+
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.slots.get(index as usize)?.value.as_ref()
     }

@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultDetail};
 use crate::path::SendError;
 use crate::time::Instant;
 
-use super::{Context, MAX_ACK_DELAY, Session, State};
+use super::{Context, Session, State};
 
 /// Probe timeouts for which SESSION_CLOSE is repeated, and for which an ended session still answers.
 const LINGER: u32 = 3;
@@ -170,13 +170,27 @@ impl Session {
         if !self.is_live() {
             return;
         }
-        let words = Words {
-            reason: CloseReason::Error,
-            code: error.code.as_u16(),
-            message: String::new(),
-        };
+        let words =
+            Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
         self.tell(cx, Side::Local, &words, Some(error));
         self.linger(cx.now.mono, words, true);
+    }
+
+    /// The peer lost its right to be here.
+    pub(crate) fn revoke(&mut self, cx: &mut Context<'_>, error: Fault) {
+        match self.state {
+            State::AwaitAuthorize { .. } => self.refuse(cx, error.code, 0),
+            _ if self.is_live() => {
+                let words = Words {
+                    reason: CloseReason::AuthFailure,
+                    code: error.code.as_u16(),
+                    message: String::new(),
+                };
+                self.tell(cx, Side::Local, &words, Some(error));
+                self.linger(cx.now.mono, words, true);
+            }
+            _ => {}
+        }
     }
 
     /// Nothing authentic was heard for too long, or the peer's host refuses.
@@ -205,8 +219,8 @@ impl Session {
 
     /// The handshake took too long.
     pub(super) fn die_unanswered(&mut self, cx: &mut Context<'_>, since: Instant) {
-        let error = Fault::new(ErrorCode::ConnectionTimeout)
-            .with_detail(Self::waited(since, cx.now.mono));
+        let error =
+            Fault::new(ErrorCode::ConnectionTimeout).with_detail(Self::waited(since, cx.now.mono));
         let words = Words {
             reason: CloseReason::Timeout,
             code: error.code.as_u16(),
@@ -320,6 +334,6 @@ impl Session {
 
     /// The probe timeout of the path, ACK delay included.
     pub(super) fn pto(&self) -> Duration {
-        self.recovery.pto(self.peer_max_ack_delay.max(MAX_ACK_DELAY))
+        self.recovery.pto()
     }
 }

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use stt_crypto::{HeaderKey, OpenFailed, OpenKey, SealKey};
+use stt_crypto::{HeaderKey, OpenFailed, OpenKey, OpenKeys, SealKey, SealKeys};
 
 use crate::time::Instant;
 
@@ -39,35 +39,20 @@ struct Opening {
     first: u64,
 }
 
-/// What opening a packet changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Opened {
-    /// Bytes of plaintext.
-    pub(crate) len: usize,
-    /// The peer has rotated its key.
-    pub(crate) rotated: bool,
-}
-
 impl Keys {
     /// `limit` is the number of packets after which the sealing key is rotated.
-    pub(crate) fn new(
-        seal: SealKey,
-        open: OpenKey,
-        header_seal: HeaderKey,
-        header_open: HeaderKey,
-        limit: u64,
-    ) -> Self {
+    pub(crate) fn new((seal, open): (SealKeys, OpenKeys), limit: u64) -> Self {
         Self {
-            seal: Sealing { key: seal, phase: false, first: 0, since: None, limit },
+            seal: Sealing { key: seal.key, phase: false, first: 0, since: None, limit },
             open: Opening {
-                next: open.next(),
-                current: open,
+                next: open.key.next(),
+                current: open.key,
                 previous: None,
                 phase: false,
                 first: 0,
             },
-            header_seal,
-            header_open,
+            header_seal: seal.header,
+            header_open: open.header,
         }
     }
 
@@ -93,6 +78,7 @@ impl Keys {
 
     /// Opens `buf`, ciphertext and tag, in place with the key that `phase` and `pn` call for. The
     /// next key is committed only when it opens the packet; the previous one is kept for `keep`.
+    /// Returns the length of the plaintext.
     pub(crate) fn open(
         &mut self,
         now: Instant,
@@ -101,17 +87,17 @@ impl Keys {
         pn: u64,
         aad: &[u8],
         buf: &mut [u8],
-    ) -> Result<Opened, OpenFailed> {
+    ) -> Result<usize, OpenFailed> {
         let open = &mut self.open;
         if phase == open.phase {
             let len = open.current.open_in_place(pn, aad, buf)?;
             open.first = open.first.min(pn);
-            return Ok(Opened { len, rotated: false });
+            return Ok(len);
         }
         if pn < open.first {
             let Some((previous, _)) = &open.previous else { return Err(OpenFailed) };
             let len = previous.open_in_place(pn, aad, buf)?;
-            return Ok(Opened { len, rotated: false });
+            return Ok(len);
         }
         let len = open.next.open_in_place(pn, aad, buf)?;
         let after = open.next.next();
@@ -120,7 +106,7 @@ impl Keys {
         open.previous = Some((previous, now + keep));
         open.phase = phase;
         open.first = pn;
-        Ok(Opened { len, rotated: true })
+        Ok(len)
     }
 
     /// Rotates the sealing key when it has served its time. `largest_acked` is the largest packet

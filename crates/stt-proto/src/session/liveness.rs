@@ -169,6 +169,17 @@ impl Liveness {
         }
     }
 
+    /// A keep-alive was lost; the answer is the ping that waited for it.
+    pub(crate) fn on_keep_alive_lost(&mut self, nonce: u64) -> Option<u64> {
+        let entry = self
+            .outstanding
+            .iter_mut()
+            .find(|entry| entry.is_some_and(|entry| entry.nonce == nonce))?;
+        let ping = (*entry)?.ping?;
+        *entry = None;
+        Some(ping)
+    }
+
     /// An echo came; the answer is when its keep-alive was sent and for which ping.
     pub(crate) fn on_echo(&mut self, nonce: u64) -> Option<(Instant, Option<u64>)> {
         let entry = self

@@ -17,13 +17,15 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 use stt_crypto::{NodeId, NodeIdentity, ReplayWindow};
+use stt_wire::frame::{EcnCounts, KeepAlive};
 use stt_wire::{ErrorCode, PathId, TransportParams};
 
-use crate::config::SessionConfig;
+use crate::config::{CongestionControl, SessionConfig};
 use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
 use crate::path::{PathAddress, PathError, SendError};
-use crate::recovery::{Content, ReceivedPackets, Recovery};
+use crate::recovery::congestion::{Controller, Cubic, NewReno};
+use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
     LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions, Streams,
@@ -31,18 +33,18 @@ use crate::streams::{
 };
 use crate::time::{Instant, Now};
 
-pub(crate) use self::close::Words;
 use self::close::Ending;
+pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 use self::path::Path;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// Longest ACK delay that a peer may announce (RFC 9000 section 18.2 allows 2^14 ms; nobody needs it).
+const MAX_PEER_ACK_DELAY: Duration = Duration::from_secs(1);
 /// Malformed packets in a row that end a session (PROTOCOL.md section 1).
 const MAX_MALFORMED: u8 = 16;
-/// Packets in a row that draw no ACK, after which one is made to (PROTOCOL.md section 5).
-const MAX_SILENT: u8 = 16;
 /// Echoes owed at once; a peer that asks for more than these gets the newest.
 const MAX_ECHOES: usize = 4;
 
@@ -53,6 +55,10 @@ pub(crate) struct Context<'a> {
     pub(crate) events: &'a mut VecDeque<Event>,
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) identity: &'a NodeIdentity,
+    /// What the packet being built carries; emptied and filled for each.
+    pub(crate) contents: &'a mut Vec<Content>,
+    /// What became of contents; emptied and filled for each ACK.
+    pub(crate) fates: &'a mut Vec<(Fate, Content)>,
 }
 
 impl Context<'_> {
@@ -125,26 +131,24 @@ pub(crate) struct Session {
     /// Next packet number to send; never reused, whatever happens.
     next_pn: u64,
     largest_opened: Option<u64>,
-    /// Packets sent since the last ack-eliciting one.
-    silent_in_a_row: u8,
+    /// Largest packet number that the peer acknowledged.
+    largest_acked: Option<u64>,
+    /// ECN codepoints of packets that opened, once any had one.
+    ecn_received: Option<EcnCounts>,
     path: Path,
     recovery: Recovery,
     received: ReceivedPackets,
-    peer_max_ack_delay: Duration,
     streams: Streams,
     liveness: Liveness,
     proof: Option<Proof>,
     verdict: Option<Verdict>,
     verdict_pending: bool,
-    echoes: Vec<[u8; 9]>,
+    echoes: Vec<KeepAlive>,
     pings: VecDeque<u64>,
     next_ping: u64,
     keep_alive_due: bool,
-    /// Packets that may be sent past the congestion window because a probe timeout asked for them.
-    probes: u8,
     /// When the pacer lets the next packet go, while that is what holds it back.
     paced_until: Option<Instant>,
-    scratch: Vec<Content>,
     stats: SessionStats,
     untold: FrameErrorCounts,
     tell_at: Option<Instant>,
@@ -176,10 +180,16 @@ impl Session {
             stream_window: peer_params.stream_window,
             session_window: peer_params.session_window,
         });
-        let mut recovery = Recovery::new(now, config.congestion, stt_wire::MIN_MTU);
-        if let Some(rtt) = start.rtt {
-            recovery.on_handshake_rtt(rtt);
-        }
+        let recovery = Recovery::new(
+            &RecoveryConfig {
+                mtu: stt_wire::MIN_MTU as u16,
+                max_ack_delay: Duration::from_micros(u64::from(peer_params.max_ack_delay_us))
+                    .min(MAX_PEER_ACK_DELAY),
+                initial_rtt: start.rtt.unwrap_or(INITIAL_RTT),
+                ecn: true,
+            },
+            controller(config.congestion),
+        );
         let peer_timeout = Duration::from_millis(u64::from(peer_params.max_idle_ms));
         Self {
             initiator: start.initiator,
@@ -196,12 +206,11 @@ impl Session {
             malformed_in_a_row: 0,
             next_pn: 0,
             largest_opened: None,
-            silent_in_a_row: 0,
+            largest_acked: None,
+            ecn_received: None,
             path: Path::new(start.path, mtu),
             recovery,
             received: ReceivedPackets::new(MAX_ACK_DELAY),
-            peer_max_ack_delay: Duration::from_micros(u64::from(peer_params.max_ack_delay_us))
-                .min(Duration::from_secs(1)),
             streams,
             liveness: Liveness::new(
                 now,
@@ -216,9 +225,7 @@ impl Session {
             pings: VecDeque::new(),
             next_ping: 0,
             keep_alive_due: false,
-            probes: 0,
             paced_until: None,
-            scratch: Vec::new(),
             stats: SessionStats::default(),
             untold: FrameErrorCounts::default(),
             tell_at: None,
@@ -360,9 +367,8 @@ impl Session {
         self.streams.read(id, max)
     }
 
-    pub(crate) fn consumed(&mut self, now: Instant, id: StreamId, bytes: u64) {
-        let rtt = self.recovery.rtt().smoothed();
-        self.streams.consumed(now, rtt, id, bytes);
+    pub(crate) fn consumed(&mut self, id: StreamId, bytes: u64) {
+        self.streams.consumed(id, bytes);
     }
 
     /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
@@ -377,7 +383,7 @@ impl Session {
         let rtt = self.recovery.rtt();
         SessionStats {
             rtt: rtt.smoothed(),
-            rtt_var: rtt.variation(),
+            rtt_var: rtt.variance(),
             rtt_min: rtt.min(),
             congestion_window: self.recovery.window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
@@ -396,34 +402,33 @@ impl Session {
         match error {
             PathError::Refused => {
                 // The masked stream id and packet number: different for every packet.
-                let quoted = quoted.and_then(|bytes| bytes.get(12..20)).and_then(|bytes| {
-                    <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes)
-                });
+                let quoted = quoted
+                    .and_then(|bytes| bytes.get(12..20))
+                    .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes));
                 let packet = quoted.unwrap_or(cx.now.mono.as_nanos());
                 if self.liveness.on_refused(cx.now.mono, packet) && self.is_live() {
                     self.die_of_silence(cx);
                 }
             }
-            PathError::MessageTooLong { .. } => self.on_too_large(cx.now.mono),
+            PathError::MessageTooLong { .. } => self.on_too_large(cx),
             // A host that is away for a moment is no reason to end a session: silence decides.
             PathError::HostUnreachable | PathError::NetworkUnreachable => {}
         }
     }
 
     /// What the socket said about a datagram.
-    pub(crate) fn on_send_error(&mut self, now: Instant, error: SendError) {
+    pub(crate) fn on_send_error(&mut self, cx: &mut Context<'_>, error: SendError) {
         if error == SendError::MessageTooLong {
-            self.on_too_large(now);
+            self.on_too_large(cx);
         } else {
             self.liveness.on_send_error(error);
         }
     }
 
-    fn on_too_large(&mut self, now: Instant) {
+    fn on_too_large(&mut self, cx: &mut Context<'_>) {
         if self.path.on_too_large() {
-            let mtu = self.path.mtu();
-            self.recovery.on_mtu_change(mtu);
-            self.requeue_in_flight(now);
+            self.recovery.on_mtu_update(self.path.mtu() as u16);
+            self.requeue_in_flight(cx);
         }
     }
 
@@ -434,5 +439,13 @@ impl Session {
 
     fn waited(since: Instant, now: Instant) -> FaultDetail {
         FaultDetail::Waited { ms: now.saturating_duration_since(since).as_millis() as u64 }
+    }
+}
+
+fn controller(kind: CongestionControl) -> Box<dyn Controller> {
+    let mtu = stt_wire::MIN_MTU as u16;
+    match kind {
+        CongestionControl::Cubic => Box::new(Cubic::new(mtu)),
+        CongestionControl::NewReno => Box::new(NewReno::new(mtu)),
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::recovery::RecoveryTimeout;
+use crate::recovery::{Fate, RecoveryTimeout};
 use crate::time::Instant;
 
 use super::liveness::Verdict;
@@ -32,7 +32,7 @@ impl Session {
         if self.is_over() {
             return;
         }
-        self.recovery_timeout(now);
+        self.recovery_timeout(cx);
         if self.is_live() && self.is_established() {
             match self.liveness.check(now) {
                 Verdict::Alive => {}
@@ -63,7 +63,7 @@ impl Session {
         consider(self.proof.as_ref().map(|proof| proof.at));
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
-        consider(self.received.next_ack());
+        consider(self.received.ack_deadline());
         consider(self.paced_until);
         consider(self.tell_at);
         if self.is_live() && self.is_established() {
@@ -73,23 +73,25 @@ impl Session {
         next
     }
 
-    fn recovery_timeout(&mut self, now: Instant) {
-        let due = self.recovery.next_timeout().is_some_and(|at| at <= now);
-        if !due {
-            return;
-        }
-        let mut lost = core::mem::take(&mut self.scratch);
-        lost.clear();
-        match self.recovery.on_timeout(now, &mut lost) {
-            RecoveryTimeout::Lost => {}
-            RecoveryTimeout::Probe { count } => {
-                self.probes = count;
-                self.stats.probe_timeouts += 1;
-            }
+    fn recovery_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        cx.fates.clear();
+        let fates = &mut *cx.fates;
+        match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
             RecoveryTimeout::None => {}
+            RecoveryTimeout::Lost { packets } => {
+                self.stats.packets_lost += u64::from(packets);
+            }
+            RecoveryTimeout::Probe { count } => {
+                // What the oldest packets carried is what the peer most likely lacks; it goes out
+                // again although it may still arrive.
+                let mut repeat = |content| fates.push((Fate::Lost, content));
+                self.recovery.probe_contents(usize::from(count), &mut repeat);
+                self.stats.probe_timeouts += 1;
+                self.keep_alive_due = true;
+            }
         }
-        self.on_lost(now, &mut lost);
-        self.scratch = lost;
+        self.settle_fates(cx);
     }
 
     /// AUTH_PROOF waits twice as long after each copy.
