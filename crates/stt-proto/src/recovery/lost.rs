@@ -1,0 +1,128 @@
+//! A short memory of lost packets, for acknowledgements that come late after all.
+
+use core::ops::{Range, RangeInclusive};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
+
+use super::content::{Content, ContentLog, Run};
+use super::sent::SentPacket;
+use crate::time::Instant;
+
+/// Lost packets remembered at most. An acknowledgement of one that was forgotten is without effect:
+/// its contents were already given back for retransmission.
+const MAX_LOST: usize = 1024;
+
+/// Why a packet was declared lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LossCause {
+    /// Enough later packets were acknowledged (RFC 9002 6.1.1).
+    Reordering,
+    /// A later packet was acknowledged, and enough time went by (RFC 9002 6.1.2).
+    Time,
+    /// Its path was given up: no statement about the network.
+    Abandoned,
+}
+
+/// A packet that was declared lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostPacket {
+    number: u64,
+    /// When it had been sent.
+    pub(crate) sent: Instant,
+    /// Its place among the packets of its path.
+    pub(crate) place: u64,
+    /// The recovery episode that its loss belongs to, if it started or joined one.
+    pub(crate) episode: Option<u32>,
+    /// Why it was declared lost.
+    pub(crate) cause: LossCause,
+    declared: Instant,
+    contents: Run,
+    acknowledged: bool,
+}
+
+/// Packets lost recently, in order of their numbers (losses are declared in that order).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LostPackets {
+    ring: VecDeque<LostPacket>,
+    log: ContentLog,
+}
+
+impl LostPackets {
+    /// Remembers `packet`, declared lost at `now`.
+    pub(crate) fn push<'a>(
+        &mut self,
+        now: Instant,
+        packet: &SentPacket,
+        place: u64,
+        cause: LossCause,
+        episode: Option<u32>,
+        contents: impl Iterator<Item = &'a Content>,
+    ) {
+        debug_assert!(self.ring.back().is_none_or(|p| p.number < packet.number));
+        if self.ring.len() >= MAX_LOST {
+            self.drop_oldest();
+        }
+        let contents = self.log.push(contents.copied());
+        self.ring.push_back(LostPacket {
+            number: packet.number,
+            sent: packet.sent,
+            place,
+            episode,
+            cause,
+            declared: now,
+            contents,
+            acknowledged: false,
+        });
+    }
+
+    /// The smallest number remembered.
+    pub(crate) fn first_number(&self) -> Option<u64> {
+        self.ring.front().map(|p| p.number)
+    }
+
+    /// Indices of the packets whose numbers lie in `numbers`.
+    pub(crate) fn indices(&self, numbers: &RangeInclusive<u64>) -> Range<usize> {
+        if self.ring.back().is_none_or(|p| p.number < *numbers.start()) {
+            return 0..0;
+        }
+        let start = self.ring.partition_point(|p| p.number < *numbers.start());
+        let end = self.ring.partition_point(|p| p.number <= *numbers.end());
+        start..end.max(start)
+    }
+
+    /// Marks the packet at `index` as acknowledged and returns it, unless that happened before.
+    pub(crate) fn acknowledge(&mut self, index: usize) -> Option<LostPacket> {
+        let packet = self.ring.get_mut(index)?;
+        if core::mem::replace(&mut packet.acknowledged, true) {
+            return None;
+        }
+        Some(*packet)
+    }
+
+    /// What a remembered packet carried.
+    pub(crate) fn contents(&self, packet: &LostPacket) -> Iter<'_, Content> {
+        self.log.get(packet.contents)
+    }
+
+    /// Forgets packets declared lost more than `age` ago, and acknowledged ones at the front.
+    pub(crate) fn expire(&mut self, now: Instant, age: Duration) {
+        while let Some(packet) = self.ring.front() {
+            if !packet.acknowledged && now.saturating_duration_since(packet.declared) <= age {
+                return;
+            }
+            self.drop_oldest();
+        }
+        // Losses are rare events: their memory need not outlive them.
+        if self.ring.capacity() > 0 {
+            self.ring.shrink_to(0);
+            self.log.shrink_to(0);
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(packet) = self.ring.pop_front() {
+            self.log.release(packet.contents);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Spreads packets over the round trip (RFC 9002 section 7.7).
+//!
+//! A token bucket. It holds at most what the path carries in two milliseconds, so that a batch of
+//! segments can leave in one call, and never less than ten packets, the initial window. On paths
+//! faster than the timers (loopback) the bucket is as large as the window and pacing vanishes.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// What the bucket holds at most, as time at the current rate.
+const BURST: Duration = Duration::from_millis(2);
+
+/// What is worth waking up for, as time at the current rate.
+const QUANTUM: Duration = Duration::from_millis(1);
+
+/// The bucket's least size in packets: RFC 9002 7.7 allows bursts of the initial window.
+const MIN_BURST_PACKETS: u64 = 10;
+
+/// A rate of sending in bytes per second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rate(u64);
+
+impl Rate {
+    /// `bytes` per second.
+    pub(crate) fn per_second(bytes: u64) -> Self {
+        Self(bytes.max(1))
+    }
+
+    /// A window per round trip, a little faster so that the window and not the pacer limits: by
+    /// 5/4 (RFC 9002 7.7), or by 2 in slow start, where the window is to double in each round trip.
+    pub(crate) fn from_window(window: u64, rtt: Duration, slow_start: bool) -> Self {
+        let (num, den) = if slow_start { (2, 1) } else { (5, 4) };
+        let nanos = rtt.as_nanos().max(1);
+        let rate = u128::from(window) * 1_000_000_000 * num / (den * nanos);
+        Self(u64::try_from(rate).unwrap_or(u64::MAX).max(1))
+    }
+
+    fn bytes_in(self, span: Duration) -> u64 {
+        let bytes = u128::from(self.0) * span.as_nanos() / 1_000_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    fn time_for(self, bytes: u64) -> Duration {
+        let nanos = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(self.0));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// The token bucket of one path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pacer {
+    tokens: u64,
+    /// Up to when tokens were granted; `None` before the first call, when the bucket is full.
+    granted: Option<Instant>,
+}
+
+impl Pacer {
+    /// A full bucket.
+    pub(crate) fn new() -> Self {
+        Self { tokens: u64::MAX, granted: None }
+    }
+
+    /// Bytes that may leave at `now`, if that is a packet of `mtu` bytes or more; else when enough
+    /// tokens for a worthwhile burst will be there.
+    pub(crate) fn available(
+        &mut self,
+        now: Instant,
+        rate: Rate,
+        window: u64,
+        mtu: u16,
+    ) -> Result<u64, Instant> {
+        let mtu = u64::from(mtu);
+        let least = MIN_BURST_PACKETS * mtu;
+        let capacity = rate.bytes_in(BURST).clamp(least, window.max(least));
+        match self.granted {
+            None => {
+                self.tokens = capacity;
+                self.granted = Some(now);
+            }
+            Some(granted) => {
+                let new = rate.bytes_in(now.saturating_duration_since(granted));
+                // Time that has not made a whole byte yet is not lost.
+                if new > 0 {
+                    self.granted = Some(now);
+                }
+                self.tokens = self.tokens.saturating_add(new).min(capacity);
+            }
+        }
+        if self.tokens >= mtu {
+            return Ok(self.tokens);
+        }
+        let wanted = rate.bytes_in(QUANTUM).clamp(mtu, capacity);
+        let wait = rate.time_for(wanted - self.tokens);
+        Err(self.granted.unwrap_or(now) + wait)
+    }
+
+    /// `bytes` left. Probes leave whether or not there are tokens; the debt is not carried over.
+    pub(crate) fn on_sent(&mut self, bytes: u64) {
+        self.tokens = self.tokens.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us(n: u64) -> Instant {
+        Instant::from_nanos(n * 1_000)
+    }
+
+    /// Sends packets of `mtu` for `micros` and counts the bytes.
+    fn drain(rate: Rate, window: u64, mtu: u16, micros: u64) -> (u64, u64) {
+        let (mut pacer, mut now, mut bytes, mut wakes) = (Pacer::new(), us(0), 0, 0);
+        while now < us(micros) {
+            match pacer.available(now, rate, window, mtu) {
+                Ok(_) => {
+                    pacer.on_sent(u64::from(mtu));
+                    bytes += u64::from(mtu);
+                }
+                Err(next) => {
+                    assert!(next > now, "a wait must end later");
+                    now = next;
+                    wakes += 1;
+                }
+            }
+        }
+        (bytes, wakes)
+    }
+
+    #[test]
+    fn keeps_the_rate_over_time() {
+        let rate = Rate::per_second(10_000_000);
+        let (bytes, wakes) = drain(rate, 1_000_000, 1_200, 1_000_000);
+        assert!((9_990_000..10_050_000).contains(&bytes), "{bytes}");
+        assert!((900..1_100).contains(&wakes), "about one wake-up a millisecond, not {wakes}");
+    }
+
+    #[test]
+    fn a_slow_path_sends_packet_by_packet_after_the_first_burst() {
+        let (bytes, wakes) = drain(Rate::per_second(12_000), 12_000, 1_200, 1_000_000);
+        assert_eq!((bytes, wakes), (12_000 + 9 * 1_200, 10));
+    }
+
+    #[test]
+    fn a_path_faster_than_the_timers_is_not_paced() {
+        let rate = Rate::from_window(1_000_000, Duration::from_micros(50), false);
+        let mut pacer = Pacer::new();
+        assert_eq!(pacer.available(us(0), rate, 1_000_000, 1_452), Ok(1_000_000));
+    }
+
+    #[test]
+    fn slow_start_is_paced_at_twice_the_window() {
+        let rtt = Duration::from_millis(100);
+        assert_eq!(Rate::from_window(100_000, rtt, true), Rate::per_second(2_000_000));
+        assert_eq!(Rate::from_window(100_000, rtt, false), Rate::per_second(1_250_000));
+    }
+}
