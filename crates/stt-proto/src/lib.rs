@@ -1,6 +1,47 @@
-//! The sans-IO machine of STT: endpoint, sessions, streams, recovery, congestion.
+//! The machine of STT/1 without its sockets: handshakes, sessions, streams, loss recovery and
+//! congestion control, as functions of bytes and time.
+//!
+//! An [`Endpoint`] never touches the system. Time, addresses, datagrams and randomness are
+//! arguments; datagrams to send, deadlines and events are results. The same inputs give the same
+//! outputs, byte for byte.
+//!
+//! # The law
+//!
+//! After every call that changes an endpoint (all that take `now`), the driver drains it:
+//!
+//! 1. [`Endpoint::poll_transmit`] until it gives nothing, sending each batch;
+//! 2. [`Endpoint::poll_event`] until it gives nothing;
+//! 3. then it reads [`Endpoint::poll_timeout`], and calls [`Endpoint::handle_timeout`] when that
+//!    time has come, if nothing else happens before.
+//!
+//! A driver whose socket is full may stop at 1 and go on when it has room; nothing is lost.
+//!
+//! Section numbers in this crate refer to `docs/PROTOCOL.md`.
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "the session that calls recovery is wired on merge")]
 
-pub(crate) mod recovery;
-pub mod time;
+mod config;
+mod endpoint;
+mod event;
+mod fault;
+mod path;
+mod recovery;
+mod session;
+mod stats;
+mod streams;
+mod time;
+
+pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
+pub use stt_wire::{CloseReason, ErrorCode};
+
+pub use crate::config::{
+    CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
+};
+pub use crate::endpoint::{Close, ConnectError, Endpoint};
+pub use crate::event::{Event, SessionHandle, Side};
+pub use crate::fault::{Fault, FaultDetail};
+pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
+pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
+pub use crate::streams::{
+    Direction, OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError,
+};
+pub use crate::time::{Instant, Now};

@@ -67,7 +67,8 @@ fn named(list: &str) -> Result<Vec<&'static Scenario>, String> {
 }
 
 fn sweep(options: &Options) -> ExitCode {
-    let summaries: Vec<Summary> = options.scenarios.iter().map(|scenario| run_all(scenario, options)).collect();
+    let summaries: Vec<Summary> =
+        options.scenarios.iter().map(|scenario| run_all(scenario, options)).collect();
     let failed = summaries.iter().map(|summary| summary.failures().count()).sum::<usize>();
     if options.json {
         println!("{}", report::json(&summaries));

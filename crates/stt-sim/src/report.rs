@@ -31,7 +31,8 @@ impl Summary {
     /// Completion time that this share of the good runs did not exceed.
     #[must_use]
     pub fn percentile(&self, share: f64) -> Option<Duration> {
-        let mut times: Vec<Duration> = self.runs.iter().filter_map(|run| run.outcome.clone().ok()).collect();
+        let mut times: Vec<Duration> =
+            self.runs.iter().filter_map(|run| run.outcome.clone().ok()).collect();
         times.sort_unstable();
         let last = times.len().checked_sub(1)?;
         times.get(((last as f64) * share).round() as usize).copied()
@@ -43,7 +44,10 @@ impl Summary {
 pub fn json(summaries: &[Summary]) -> String {
     let runs: usize = summaries.iter().map(|summary| summary.runs.len()).sum();
     let failed: usize = summaries.iter().map(|summary| summary.failures().count()).sum();
-    let mut out = format!(r#"{{"scenarios":{},"runs":{runs},"failed":{failed},"results":{{"#, summaries.len());
+    let mut out = format!(
+        r#"{{"scenarios":{},"runs":{runs},"failed":{failed},"results":{{"#,
+        summaries.len()
+    );
     for (index, summary) in summaries.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         // Writing to a String cannot fail.
@@ -69,7 +73,9 @@ fn milliseconds(time: Option<Duration>) -> String {
 /// Bytes a second.
 fn goodput(bytes: u64, time: Option<Duration>) -> String {
     match time {
-        Some(time) if bytes > 0 && !time.is_zero() => format!("{:.0}", bytes as f64 / time.as_secs_f64()),
+        Some(time) if bytes > 0 && !time.is_zero() => {
+            format!("{:.0}", bytes as f64 / time.as_secs_f64())
+        }
         _ => "null".to_owned(),
     }
 }

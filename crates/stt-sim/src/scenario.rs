@@ -39,18 +39,78 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// All scenarios.
 pub static SCENARIOS: &[Scenario] = &[
-    Scenario { name: "handshake", about: "a connect over a clean path of 50 ms", bytes: 0, run: handshake },
-    Scenario { name: "handshakeloss", about: "a connect at 30 % loss both ways", bytes: 0, run: handshake_loss },
-    Scenario { name: "handshakecorruption", about: "a connect with 30 % of the datagrams damaged", bytes: 0, run: handshake_corruption },
-    Scenario { name: "transfer", about: "2, 3 and 5 MB on three streams with tiny initial windows", bytes: 10_000_000, run: transfer },
-    Scenario { name: "transferloss", about: "2 MiB at 2 % loss", bytes: 2 * MIB, run: transfer_loss },
-    Scenario { name: "rough", about: "1 MiB at 5 % loss, 5 % duplication and reordering on a path of 50 ms", bytes: MIB, run: rough },
-    Scenario { name: "transfercorruption", about: "1 MiB with 2 % of the datagrams damaged", bytes: MIB, run: transfer_corruption },
-    Scenario { name: "duplicate", about: "1 MiB with half of the datagrams doubled", bytes: MIB, run: duplicate },
-    Scenario { name: "longrtt", about: "256 KiB over 750 ms one way", bytes: MIB / 4, run: long_rtt },
-    Scenario { name: "multiplexing", about: "2000 streams of 32 bytes under a limit of 1000", bytes: 64_000, run: multiplexing },
-    Scenario { name: "slow", about: "1 MiB over 10 Mbit/s, 15 ms one way, a queue of 25", bytes: MIB, run: slow },
-    Scenario { name: "random", about: "everything at once, drawn from the seed", bytes: 0, run: random },
+    Scenario {
+        name: "handshake",
+        about: "a connect over a clean path of 50 ms",
+        bytes: 0,
+        run: handshake,
+    },
+    Scenario {
+        name: "handshakeloss",
+        about: "a connect at 30 % loss both ways",
+        bytes: 0,
+        run: handshake_loss,
+    },
+    Scenario {
+        name: "handshakecorruption",
+        about: "a connect with 30 % of the datagrams damaged",
+        bytes: 0,
+        run: handshake_corruption,
+    },
+    Scenario {
+        name: "transfer",
+        about: "2, 3 and 5 MB on three streams with tiny initial windows",
+        bytes: 10_000_000,
+        run: transfer,
+    },
+    Scenario {
+        name: "transferloss",
+        about: "2 MiB at 2 % loss",
+        bytes: 2 * MIB,
+        run: transfer_loss,
+    },
+    Scenario {
+        name: "rough",
+        about: "1 MiB at 5 % loss, 5 % duplication and reordering on a path of 50 ms",
+        bytes: MIB,
+        run: rough,
+    },
+    Scenario {
+        name: "transfercorruption",
+        about: "1 MiB with 2 % of the datagrams damaged",
+        bytes: MIB,
+        run: transfer_corruption,
+    },
+    Scenario {
+        name: "duplicate",
+        about: "1 MiB with half of the datagrams doubled",
+        bytes: MIB,
+        run: duplicate,
+    },
+    Scenario {
+        name: "longrtt",
+        about: "256 KiB over 750 ms one way",
+        bytes: MIB / 4,
+        run: long_rtt,
+    },
+    Scenario {
+        name: "multiplexing",
+        about: "2000 streams of 32 bytes under a limit of 1000",
+        bytes: 64_000,
+        run: multiplexing,
+    },
+    Scenario {
+        name: "slow",
+        about: "1 MiB over 10 Mbit/s, 15 ms one way, a queue of 25",
+        bytes: MIB,
+        run: slow,
+    },
+    Scenario {
+        name: "random",
+        about: "everything at once, drawn from the seed",
+        bytes: 0,
+        run: random,
+    },
 ];
 
 /// The scenario of that name.
@@ -71,7 +131,12 @@ pub fn pair(seed: u64, link: Link, session: SessionConfig) -> (World, NodeId, No
     (world, client, server)
 }
 
-fn move_bytes(seed: u64, link: Link, session: SessionConfig, sizes: &[u64]) -> Result<Duration, Failure> {
+fn move_bytes(
+    seed: u64,
+    link: Link,
+    session: SessionConfig,
+    sizes: &[u64],
+) -> Result<Duration, Failure> {
     let (mut world, client, server) = pair(seed, link, session);
     let mut transfer = Transfer::start(&mut world, client, server, sizes)?;
     let time = transfer.run(&mut world, LIMIT)?;
@@ -90,7 +155,8 @@ fn handshake(seed: u64) -> Result<Duration, Failure> {
 /// A connect that must succeed although much is lost: with time enough, and no retries by hand.
 fn connect_patiently(seed: u64, link: Link) -> Result<Duration, Failure> {
     let (mut world, client, server) = pair(seed, link, SessionConfig::default());
-    let options = stt_proto::ConnectOptions { timeout: Duration::from_secs(120), ..Default::default() };
+    let options =
+        stt_proto::ConnectOptions { timeout: Duration::from_secs(120), ..Default::default() };
     let mut transfer = Transfer::start_with(&mut world, client, server, &[], options)?;
     let started = world.elapsed();
     world.run_until(LIMIT, |world| {
@@ -109,12 +175,21 @@ fn handshake_corruption(seed: u64) -> Result<Duration, Failure> {
 }
 
 fn transfer(seed: u64) -> Result<Duration, Failure> {
-    let session = SessionConfig { stream_recv_buffer: 16 * 1024, recv_buffer: 32 * 1024, ..SessionConfig::default() };
+    let session = SessionConfig {
+        stream_recv_buffer: 16 * 1024,
+        recv_buffer: 32 * 1024,
+        ..SessionConfig::default()
+    };
     move_bytes(seed, Link::with_delay(ms(5)), session, &[2_000_000, 3_000_000, 5_000_000])
 }
 
 fn transfer_loss(seed: u64) -> Result<Duration, Failure> {
-    move_bytes(seed, Link { loss: 0.02, ..Link::with_delay(ms(15)) }, SessionConfig::default(), &[2 * MIB])
+    move_bytes(
+        seed,
+        Link { loss: 0.02, ..Link::with_delay(ms(15)) },
+        SessionConfig::default(),
+        &[2 * MIB],
+    )
 }
 
 fn rough(seed: u64) -> Result<Duration, Failure> {
@@ -130,11 +205,21 @@ fn rough(seed: u64) -> Result<Duration, Failure> {
 }
 
 fn transfer_corruption(seed: u64) -> Result<Duration, Failure> {
-    move_bytes(seed, Link { corrupt: 0.02, ..Link::with_delay(ms(15)) }, SessionConfig::default(), &[MIB])
+    move_bytes(
+        seed,
+        Link { corrupt: 0.02, ..Link::with_delay(ms(15)) },
+        SessionConfig::default(),
+        &[MIB],
+    )
 }
 
 fn duplicate(seed: u64) -> Result<Duration, Failure> {
-    move_bytes(seed, Link { duplicate: 0.5, ..Link::with_delay(ms(15)) }, SessionConfig::default(), &[MIB])
+    move_bytes(
+        seed,
+        Link { duplicate: 0.5, ..Link::with_delay(ms(15)) },
+        SessionConfig::default(),
+        &[MIB],
+    )
 }
 
 fn long_rtt(seed: u64) -> Result<Duration, Failure> {
@@ -168,7 +253,11 @@ fn random(seed: u64) -> Result<Duration, Failure> {
         dark: false,
     };
     let window = 2_048 << draw.below(10);
-    let session = SessionConfig { stream_recv_buffer: window, recv_buffer: 2 * window, ..SessionConfig::default() };
+    let session = SessionConfig {
+        stream_recv_buffer: window,
+        recv_buffer: 2 * window,
+        ..SessionConfig::default()
+    };
     let sizes: Vec<u64> = (0..=draw.below(8)).map(|_| draw.below(60_000)).collect();
     move_bytes(seed, link, session, &sizes)
 }

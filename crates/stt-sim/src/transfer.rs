@@ -21,7 +21,8 @@ const READ: usize = 64 * 1024;
 /// The byte that stands at `offset` of stream number `stream`: any shift, swap or repetition shows.
 #[must_use]
 pub fn pattern(stream: u64, offset: u64) -> u8 {
-    let mixed = (offset ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    let mixed =
+        (offset ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     (mixed >> 56) as u8
 }
 
@@ -72,7 +73,12 @@ impl Transfer {
     ///
     /// # Errors
     /// The connect was refused on the spot.
-    pub fn start(world: &mut World, client: NodeId, server: NodeId, sizes: &[u64]) -> Result<Self, Failure> {
+    pub fn start(
+        world: &mut World,
+        client: NodeId,
+        server: NodeId,
+        sizes: &[u64],
+    ) -> Result<Self, Failure> {
         Self::start_with(world, client, server, sizes, ConnectOptions::default())
     }
 
@@ -88,11 +94,13 @@ impl Transfer {
         options: ConnectOptions,
     ) -> Result<Self, Failure> {
         let (now, path) = (world.now_at(client), world.path_to(server));
-        let client_session = world
-            .endpoint_mut(client)
-            .connect(now, path, options)
-            .map_err(|error| Failure { what: format!("connect: {error:?}"), at: world.elapsed() })?;
-        let waiting = sizes.iter().enumerate().map(|(number, size)| (number as u64, *size)).rev().collect();
+        let client_session =
+            world.endpoint_mut(client).connect(now, path, options).map_err(|error| Failure {
+                what: format!("connect: {error:?}"),
+                at: world.elapsed(),
+            })?;
+        let waiting =
+            sizes.iter().enumerate().map(|(number, size)| (number as u64, *size)).rev().collect();
         Ok(Self {
             client,
             server,
@@ -177,7 +185,11 @@ impl Transfer {
     /// See [`World::run_until`].
     pub fn close(&mut self, world: &mut World, limit: Duration) -> Result<(), Failure> {
         let now = world.now_at(self.client);
-        world.endpoint_mut(self.client).close(now, self.client_session, stt_proto::Close::graceful(limit));
+        world.endpoint_mut(self.client).close(
+            now,
+            self.client_session,
+            stt_proto::Close::graceful(limit),
+        );
         world.run_until(limit, |world| {
             self.advance(world)?;
             Ok((self.closed == [true; 2]).then_some(()))
@@ -198,9 +210,15 @@ impl Transfer {
                     writer.confirmed = true;
                 }
             }
-            Event::SessionClosed { reason: CloseReason::Graceful, undelivered: 0, .. } => self.closed[0] = true,
-            Event::ConnectFailed { .. } | Event::SessionClosed { .. } => return Err(format!("client: {event:?}")),
-            Event::StreamReset { .. } | Event::StreamStopped { .. } => return Err(format!("client: {event:?}")),
+            Event::SessionClosed { reason: CloseReason::Graceful, undelivered: 0, .. } => {
+                self.closed[0] = true
+            }
+            Event::ConnectFailed { .. } | Event::SessionClosed { .. } => {
+                return Err(format!("client: {event:?}"));
+            }
+            Event::StreamReset { .. } | Event::StreamStopped { .. } => {
+                return Err(format!("client: {event:?}"));
+            }
             _ => {}
         }
         Ok(())
@@ -222,25 +240,43 @@ impl Transfer {
             }
             Event::StreamReadable { session, stream } => self.read(world, *session, *stream)?,
             Event::SessionClosed { reason: CloseReason::Graceful, .. } => self.closed[1] = true,
-            Event::SessionClosed { .. } | Event::StreamReset { .. } => return Err(format!("server: {event:?}")),
+            Event::SessionClosed { .. } | Event::StreamReset { .. } => {
+                return Err(format!("server: {event:?}"));
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn read(&mut self, world: &mut World, session: SessionHandle, stream: StreamId) -> Result<(), String> {
+    fn read(
+        &mut self,
+        world: &mut World,
+        session: SessionHandle,
+        stream: StreamId,
+    ) -> Result<(), String> {
         let now = world.now_at(self.server);
-        let reader = self.readers.get_mut(&stream).ok_or_else(|| format!("{stream:?} readable before it opened"))?;
+        let reader = self
+            .readers
+            .get_mut(&stream)
+            .ok_or_else(|| format!("{stream:?} readable before it opened"))?;
         loop {
             match world.endpoint_mut(self.server).read(session, stream, READ) {
                 Ok(ReadOutcome::Chunk(chunk)) => {
                     for byte in &chunk {
                         if *byte != pattern(reader.number, reader.received) {
-                            return Err(format!("{stream:?}: wrong byte at offset {}", reader.received));
+                            return Err(format!(
+                                "{stream:?}: wrong byte at offset {}",
+                                reader.received
+                            ));
                         }
                         reader.received += 1;
                     }
-                    world.endpoint_mut(self.server).consumed(now, session, stream, chunk.len() as u64);
+                    world.endpoint_mut(self.server).consumed(
+                        now,
+                        session,
+                        stream,
+                        chunk.len() as u64,
+                    );
                 }
                 Ok(ReadOutcome::Finished) => {
                     reader.finished = true;
@@ -254,9 +290,17 @@ impl Transfer {
     }
 
     /// The server sends nothing back, so it ends its half.
-    fn finish_way_back(&self, world: &mut World, session: SessionHandle, stream: StreamId) -> Result<(), String> {
+    fn finish_way_back(
+        &self,
+        world: &mut World,
+        session: SessionHandle,
+        stream: StreamId,
+    ) -> Result<(), String> {
         let now = world.now_at(self.server);
-        world.endpoint_mut(self.server).finish(now, session, stream).map_err(|error| format!("finish: {error:?}"))
+        world
+            .endpoint_mut(self.server)
+            .finish(now, session, stream)
+            .map_err(|error| format!("finish: {error:?}"))
     }
 
     fn open_waiting(&mut self, world: &mut World) -> Result<(), String> {
@@ -270,7 +314,14 @@ impl Transfer {
             match world.endpoint_mut(self.client).open_stream(now, self.client_session, options) {
                 Ok(stream) => {
                     self.waiting.pop();
-                    let writer = Writer { number, total, written: 0, acked: 0, ended: false, confirmed: false };
+                    let writer = Writer {
+                        number,
+                        total,
+                        written: 0,
+                        acked: 0,
+                        ended: false,
+                        confirmed: false,
+                    };
                     self.writers.insert(stream, writer);
                 }
                 Err(stt_proto::OpenError::TooManyStreams { .. }) => return Ok(()),
@@ -293,7 +344,9 @@ impl Transfer {
                 writer.written += len;
             }
             if writer.written == writer.total {
-                endpoint.finish(now, self.client_session, *stream).map_err(|error| format!("finish: {error:?}"))?;
+                endpoint
+                    .finish(now, self.client_session, *stream)
+                    .map_err(|error| format!("finish: {error:?}"))?;
                 writer.ended = true;
             }
         }

@@ -258,7 +258,9 @@ impl World {
     fn drain(&mut self, node: NodeId) {
         let now = self.now_at(node);
         let mut buffer = core::mem::take(&mut self.buffer);
-        while let Some(transmit) = self.nodes[node].endpoint.poll_transmit(now, MAX_SEGMENTS, &mut buffer) {
+        while let Some(transmit) =
+            self.nodes[node].endpoint.poll_transmit(now, MAX_SEGMENTS, &mut buffer)
+        {
             let segment = transmit.segment_size.unwrap_or(transmit.len).max(1);
             for datagram in buffer[..transmit.len].chunks(segment) {
                 self.carry(node, transmit.path, datagram);
@@ -300,7 +302,8 @@ impl World {
             }
         }
         for node in 0..self.nodes.len() {
-            if self.nodes[node].endpoint.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+            if self.nodes[node].endpoint.poll_timeout().is_some_and(|deadline| deadline <= self.now)
+            {
                 let now = self.now_at(node);
                 self.nodes[node].endpoint.handle_timeout(now);
             }
@@ -366,7 +369,8 @@ impl World {
         loop {
             self.settle();
             let arrival = self.arrivals.peek().map(|Reverse(arrival)| arrival.at);
-            let deadline = self.nodes.iter_mut().filter_map(|node| node.endpoint.poll_timeout()).min();
+            let deadline =
+                self.nodes.iter_mut().filter_map(|node| node.endpoint.poll_timeout()).min();
             match [arrival, deadline].into_iter().flatten().min() {
                 Some(next) if next <= end => {
                     self.step();

@@ -186,6 +186,22 @@ impl<'a> BundleWriter<'a> {
         Some(value)
     }
 
+    /// Makes a DATA part of `len` bytes of body that stand already where the part's body belongs:
+    /// [`Self::part_header_len`] bytes after what was written so far. Nothing happens without the
+    /// room.
+    pub fn adopt_data_part(&mut self, stream_id: u32, fin: bool, len: usize) {
+        let start = self.out.len();
+        let flags = Flags::NONE.with_if(fin, Flags::FIN);
+        let adopted = self.part_header(FrameType::DATA, flags, stream_id).and_then(|()| {
+            let body_start = self.out.len();
+            self.out.reserve(len)?;
+            self.patch_len(body_start)
+        });
+        if adopted.is_err() {
+            self.out.truncate(start);
+        }
+    }
+
     /// Fills with padding until the payload has `len` bytes, or the room ends.
     pub fn pad_to(&mut self, len: usize) {
         let missing = len.saturating_sub(self.out.len()).min(self.out.remaining());

@@ -31,7 +31,6 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use congestion::{Acked, Congestion, Controller};
-use content::Content;
 use ecn::{EcnValidator, EcnVerdict};
 use loss::{LossRun, Thresholds};
 use lost::{LossCause, LostPackets};
@@ -39,6 +38,7 @@ use pacer::{Pacer, Rate};
 use sent::SentPackets;
 use usage::WindowUsage;
 
+pub(crate) use content::Content;
 pub(crate) use ecn::EcnCounts;
 pub(crate) use received::ReceivedPackets;
 pub(crate) use rtt::{INITIAL_RTT, RttEstimator};

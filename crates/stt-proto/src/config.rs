@@ -1,0 +1,135 @@
+//! What an endpoint may be told: limits, intervals, sizes.
+
+use core::time::Duration;
+
+use stt_crypto::NodeId;
+
+/// Which congestion controller a session's paths use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum CongestionControl {
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
+    #[default]
+    Cubic,
+    /// NewReno (RFC 9002 section 7).
+    NewReno,
+}
+
+/// What holds for one session; an endpoint's default can be overridden for each connect.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Silence after which a KEEP_ALIVE goes out. Default 10 s.
+    pub keep_alive_interval: Duration,
+    /// Silence of the peer after which the session is dead. Default 30 s.
+    pub keep_alive_timeout: Duration,
+    /// Time the responder gives `authorize`, and a half-open handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Streams of each kind that the peer may have open at once. Default 256.
+    pub max_concurrent_streams: u32,
+    /// Bytes that the peer may send before this side's application has read them, over all
+    /// streams. Default 2 MiB.
+    pub recv_buffer: u64,
+    /// The same for one stream. Default 1 MiB.
+    pub stream_recv_buffer: u64,
+    /// Bytes that the application may have written and the peer not yet acknowledged. The driver
+    /// keeps this bound; the core only carries it. Default 2 MiB.
+    pub send_buffer: u64,
+    /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes; packets begin at 1200 and
+    /// grow once a probe of this size came through. Default 1452 (an Ethernet frame over IPv6).
+    pub mtu: usize,
+    /// The congestion controller.
+    pub congestion: CongestionControl,
+    /// Packets sealed under one key before it is rotated, at most 2^23. Default 2^23.
+    pub key_update_packets: u64,
+    /// Sealed packets that may fail to open before the session ends (PROTOCOL.md section 3):
+    /// from 2^20 up to the AEAD's own limit, which holds in any case.
+    pub integrity_limit: u64,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            keep_alive_interval: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            max_concurrent_streams: 256,
+            recv_buffer: 2 << 20,
+            stream_recv_buffer: 1 << 20,
+            send_buffer: 2 << 20,
+            mtu: 1452,
+            congestion: CongestionControl::Cubic,
+            key_update_packets: 1 << 23,
+            integrity_limit: 1 << 36,
+        }
+    }
+}
+
+/// What holds for a whole endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// Sessions that may live at once, connects in progress included. Default 1024.
+    pub max_sessions: usize,
+    /// How far a HELLO's timestamp may be from this side's clock; zero switches the check off.
+    /// Default 120 s.
+    pub timestamp_window: Duration,
+    /// Answer nothing that does not prove knowledge of a shared seed. Default off.
+    pub stealth: bool,
+    /// First byte of every path id this endpoint issues: the shard that owns it. Default 0.
+    pub shard: u8,
+    /// Largest UDP payload that this side's socket takes. Default 65 507.
+    pub max_udp_payload: usize,
+    /// What holds for each session unless its connect says otherwise.
+    pub session: SessionConfig,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self {
+            max_sessions: 1024,
+            timestamp_window: Duration::from_secs(120),
+            stealth: false,
+            shard: 0,
+            max_udp_payload: stt_wire::MAX_UDP_PAYLOAD,
+            session: SessionConfig::default(),
+        }
+    }
+}
+
+/// How a listening endpoint admits peers.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// Sessions that peers may have opened at once; the next is told 0x0203.
+    pub max_sessions: usize,
+    /// Ask the driver (`Event::Incoming`) before a session becomes usable.
+    pub authorize: bool,
+    /// Handshakes that may be half open at once. Default 1024.
+    pub max_half_open: usize,
+    /// Half-open handshakes from which on HELLO is answered by RETRY. Default 256.
+    pub retry_threshold: usize,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        Self { max_sessions: 1024, authorize: false, max_half_open: 1024, retry_threshold: 256 }
+    }
+}
+
+/// What a connect asks for.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The only node id to accept; `None` accepts any holder of the shared seed.
+    pub peer: Option<NodeId>,
+    /// Time from now to FINAL.
+    pub timeout: Duration,
+    /// Report the session as connected at a verified CHALLENGE, one round trip earlier; it may then
+    /// still end with 0x0203 or 0x0103.
+    pub early: bool,
+    /// Overrides the endpoint's session configuration.
+    pub session: Option<SessionConfig>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { peer: None, timeout: Duration::from_secs(10), early: false, session: None }
+    }
+}

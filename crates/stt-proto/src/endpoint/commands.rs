@@ -1,0 +1,237 @@
+//! What the application asks for.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use stt_crypto::NodeId;
+use stt_wire::{CloseReason, ErrorCode};
+
+use crate::config::ConnectOptions;
+use crate::event::SessionHandle;
+use crate::fault::Fault;
+use crate::path::PathAddress;
+use crate::session::{Session, Words};
+use crate::stats::SessionStats;
+use crate::streams::{OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError};
+use crate::time::Now;
+
+use super::{Endpoint, Entry};
+
+/// Why a connect was refused on the spot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// As many sessions live as the configuration allows (0x0203).
+    #[error("too many sessions: the limit of this endpoint is {limit}")]
+    TooManySessions {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// How a session is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Close<'a> {
+    /// Which of the four reasons.
+    pub reason: CloseReason,
+    /// An error code of the closed table, 0 for none.
+    pub code: u16,
+    /// For people; cut at 256 bytes.
+    pub message: &'a str,
+    /// How long to wait for the acknowledgement of what was written. Zero: not at all.
+    pub drain: Duration,
+}
+
+impl Close<'_> {
+    /// A graceful end that waits for `drain` at most.
+    pub const fn graceful(drain: Duration) -> Self {
+        Self { reason: CloseReason::Graceful, code: 0, message: "", drain }
+    }
+}
+
+impl Endpoint {
+    /// Begins a connect. It ends with `Event::Connected` or `Event::ConnectFailed`.
+    ///
+    /// # Errors
+    /// [`ConnectError::TooManySessions`] when as many sessions live as the configuration allows.
+    pub fn connect(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        options: ConnectOptions,
+    ) -> Result<SessionHandle, ConnectError> {
+        if self.live >= self.config.max_sessions {
+            return Err(ConnectError::TooManySessions { limit: self.config.max_sessions });
+        }
+        Ok(self.start_connecting(now, path, options))
+    }
+
+    /// Ends a session, or a connect in progress. A session ends with `Event::SessionClosed`; a
+    /// connect that was given up has no further event.
+    pub fn close(&mut self, now: Now, session: SessionHandle, close: Close<'_>) {
+        let Some(slot) = self.slot_of(session) else { return };
+        if matches!(self.slots.get(slot), Some(Entry::Connecting(_))) {
+            self.remove(slot);
+            return;
+        }
+        let words =
+            Words { reason: close.reason, code: close.code, message: close.message.to_owned() };
+        self.with_session(now, slot, |session, cx| session.close(cx, words, close.drain));
+    }
+
+    /// Says that nothing more will be read of a session that has ended.
+    pub fn release(&mut self, session: SessionHandle) {
+        let Some(slot) = self.slot_of(session) else { return };
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+        if session.has_ended() {
+            session.release();
+            if session.is_gone() {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Admits a peer that `Event::Incoming` announced.
+    pub fn accept(&mut self, now: Now, session: SessionHandle) {
+        self.on(now, session, |session, cx| session.accept(cx));
+    }
+
+    /// Turns away a peer that `Event::Incoming` announced; it is told `code`.
+    pub fn refuse(&mut self, now: Now, session: SessionHandle, code: ErrorCode) {
+        self.on(now, session, |session, cx| session.refuse(cx, code, 0));
+    }
+
+    /// Ends every session with this peer (auth_failure, 0x0103) and refuses it from now on.
+    pub fn revoke(&mut self, now: Now, peer: NodeId) {
+        self.revoked.insert(peer);
+        let slots: Vec<u32> = self.slots.indices().collect();
+        for slot in slots {
+            self.with_session(now, slot, |session, cx| {
+                if session.peer() == peer {
+                    session.revoke(cx, Fault::new(ErrorCode::AuthenticationFailed));
+                }
+            });
+        }
+    }
+
+    /// Opens a stream; the peer learns of it at once.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a limit, a name or the state of the session forbids it.
+    pub fn open_stream(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        options: StreamOptions,
+    ) -> Result<StreamId, OpenError> {
+        self.on(now, session, |session, _| session.open_stream(options))
+            .unwrap_or(Err(OpenError::SessionClosed))
+    }
+
+    /// Takes bytes to send. Space is the driver's business: it bounds what it writes by what
+    /// `Event::StreamReleased` has set free.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the stream cannot take any more for ever.
+    pub fn write(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        stream: StreamId,
+        bytes: Bytes,
+    ) -> Result<(), WriteError> {
+        self.on(now, session, |session, _| session.write(stream, bytes))
+            .unwrap_or(Err(WriteError::SessionClosed))
+    }
+
+    /// Ends the sending side of a stream after what was written.
+    ///
+    /// # Errors
+    /// [`WriteError`] when there is no sending side to end.
+    pub fn finish(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        stream: StreamId,
+    ) -> Result<(), WriteError> {
+        self.on(now, session, |session, _| session.finish(stream))
+            .unwrap_or(Err(WriteError::SessionClosed))
+    }
+
+    /// Aborts sending on a stream; what the peer has not received is given up.
+    ///
+    /// # Errors
+    /// [`WriteError`] when there is nothing to abort.
+    pub fn reset(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        stream: StreamId,
+        code: u16,
+    ) -> Result<(), WriteError> {
+        self.on(now, session, |session, _| session.reset(stream, u64::from(code)))
+            .unwrap_or(Err(WriteError::SessionClosed))
+    }
+
+    /// Asks the peer to stop sending on a stream; what comes is thrown away.
+    ///
+    /// # Errors
+    /// [`ReadError`] when there is nothing to stop.
+    pub fn stop(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        stream: StreamId,
+        code: u16,
+    ) -> Result<(), ReadError> {
+        self.on(now, session, |session, _| session.stop(stream, u64::from(code)))
+            .unwrap_or(Err(ReadError::SessionClosed))
+    }
+
+    /// Takes up to `max` bytes of what has arrived in order. Credit is returned only by
+    /// [`Endpoint::consumed`]. What arrived before a session's end stays readable until
+    /// [`Endpoint::release`].
+    ///
+    /// # Errors
+    /// [`ReadError`] when the stream or its session is not known.
+    pub fn read(
+        &mut self,
+        session: SessionHandle,
+        stream: StreamId,
+        max: usize,
+    ) -> Result<ReadOutcome, ReadError> {
+        let slot = self.slot_of(session).ok_or(ReadError::SessionClosed)?;
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else {
+            return Err(ReadError::SessionClosed);
+        };
+        session.read(stream, max)
+    }
+
+    /// The application is done with `bytes` that it read: the peer may send as many more.
+    pub fn consumed(&mut self, now: Now, session: SessionHandle, stream: StreamId, bytes: u64) {
+        self.on(now, session, |session, _| session.consumed(stream, bytes));
+    }
+
+    /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the
+    /// session is not known.
+    pub fn ping(&mut self, now: Now, session: SessionHandle) -> Option<u64> {
+        self.on(now, session, |session, _| session.ping())
+    }
+
+    /// One session in numbers; `None` while it is not established or when it is not known.
+    pub fn session_stats(&self, session: SessionHandle) -> Option<SessionStats> {
+        match self.slots.get(self.slot_of(session)?)? {
+            Entry::Session(session) => Some(session.stats()),
+            Entry::Connecting(_) => None,
+        }
+    }
+
+    fn on<R>(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        act: impl FnOnce(&mut Session, &mut crate::session::Context<'_>) -> R,
+    ) -> Option<R> {
+        let slot = self.slot_of(session)?;
+        self.with_session(now, slot, act)
+    }
+}

@@ -1,0 +1,422 @@
+//! From datagrams to sessions: the outer layer of every packet, then whoever its path id names.
+
+use std::net::SocketAddr;
+
+use stt_wire::handshake::{ErrorPacket, Hello};
+use stt_wire::packet::{Outer, OuterError, parse_outer};
+use stt_wire::{CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HELLO_LEN, Header, PathId, VERSION};
+
+use crate::event::Event;
+use crate::fault::{Fault, FaultDetail};
+use crate::path::{Ecn, PathAddress, PathError, SendError};
+use crate::time::Now;
+
+use super::{Endpoint, Entry, Route};
+
+/// Headers unmasked at once: the block ciphers of one AES batch.
+const BATCH: usize = 8;
+
+/// Sealed packets of one session, waiting for their headers to be unmasked together.
+#[derive(Default)]
+struct Group {
+    slot: u32,
+    count: usize,
+    packets: [(usize, usize); BATCH],
+    samples: [[u8; 16]; BATCH],
+}
+
+impl Endpoint {
+    /// A datagram (or a WebSocket message) came. Its packets are opened in place.
+    pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        datagram: &mut [u8],
+    ) {
+        let len = datagram.len();
+        self.handle_batch(now, path, ecn, datagram, len);
+    }
+
+    /// Datagrams of one source came in one read, each `stride` bytes long but the last, which may
+    /// be shorter.
+    pub fn handle_batch(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        bytes: &mut [u8],
+        stride: usize,
+    ) {
+        let stride = stride.max(1);
+        let mut group = Group::default();
+        let mut start = 0;
+        self.stats.bytes_received += bytes.len() as u64;
+        while start < bytes.len() {
+            let end = bytes.len().min(start + stride);
+            self.stats.datagrams_received += 1;
+            self.split_datagram(now, path, ecn, bytes, start..end, &mut group);
+            start = end;
+        }
+        self.open_group(now, ecn, bytes, &mut group);
+        self.settle_touched(now);
+        self.tell_frame_errors(now);
+    }
+
+    /// A sealed datagram that came before the proof that it needed.
+    pub(super) fn handle_held(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        datagram: &mut [u8],
+    ) {
+        let mut group = Group::default();
+        let whole = 0..datagram.len();
+        self.split_datagram(now, path, ecn, datagram, whole, &mut group);
+        self.open_group(now, ecn, datagram, &mut group);
+    }
+
+    /// Judges the packets of one datagram and collects the sealed ones.
+    fn split_datagram(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        bytes: &mut [u8],
+        datagram: core::ops::Range<usize>,
+        group: &mut Group,
+    ) {
+        let (mut at, end) = (datagram.start, datagram.end);
+        while at < end {
+            let outer = match parse_outer(&bytes[at..end]) {
+                Ok(outer) => outer,
+                Err(error) => {
+                    match self.on_outer_error(now, path, &bytes[at..end], error) {
+                        Some(len) => at += len,
+                        None => return,
+                    }
+                    continue;
+                }
+            };
+            let next = at + outer.len();
+            if outer.sealed {
+                self.on_sealed(now, path, ecn, bytes, at..next, &outer, group, datagram.len());
+            } else {
+                self.open_group(now, ecn, bytes, group);
+                let proof = self.on_clear(now, path, &bytes[at..next]);
+                // Only AUTH_PROOF shares its datagram, and only on UDP is there one at all.
+                if !proof && matches!(path, PathAddress::Udp { .. }) && next < end {
+                    self.count_frame_error(now, ErrorCode::InvalidFrame);
+                    return;
+                }
+            }
+            if outer.sealed && matches!(path, PathAddress::Udp { .. }) && next < end {
+                self.count_frame_error(now, ErrorCode::InvalidFrame);
+                return;
+            }
+            at = next;
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of it is one packet's place and origin")]
+    fn on_sealed(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        bytes: &mut [u8],
+        packet: core::ops::Range<usize>,
+        outer: &Outer,
+        group: &mut Group,
+        datagram_len: usize,
+    ) {
+        match self.routes.get(&outer.path_id) {
+            Some(Route::Slot(slot)) => {
+                let slot = *slot;
+                if group.count == BATCH || (group.count > 0 && group.slot != slot) {
+                    self.open_group(now, ecn, bytes, group);
+                }
+                let body = packet.start + HEADER_LEN;
+                if let Some(sample) = bytes[body..].first_chunk() {
+                    group.slot = slot;
+                    group.samples[group.count] = *sample;
+                    group.packets[group.count] = (packet.start, packet.end);
+                    group.count += 1;
+                }
+            }
+            Some(Route::HalfOpen(index)) => {
+                self.half_open.hold(*index, ecn, &bytes[packet]);
+            }
+            None => self.send_reset(now, path, outer.path_id, datagram_len),
+        }
+    }
+
+    /// Unmasks and opens the packets collected.
+    fn open_group(&mut self, now: Now, ecn: Option<Ecn>, bytes: &mut [u8], group: &mut Group) {
+        let count = core::mem::take(&mut group.count);
+        if count == 0 {
+            return;
+        }
+        let (packets, samples) = (&group.packets[..count], &group.samples[..count]);
+        self.run(now, group.slot, |session, cx| {
+            let mut masks = [[0; 11]; BATCH];
+            session.unmask(samples, &mut masks[..count]);
+            for ((start, end), mask) in packets.iter().zip(&masks) {
+                session.receive(cx, ecn, &mut bytes[*start..*end], mask);
+            }
+        });
+        if !self.touched.contains(&group.slot) {
+            self.touched.push(group.slot);
+        }
+    }
+
+    /// A clear packet; true when it was an AUTH_PROOF.
+    fn on_clear(&mut self, now: Now, path: PathAddress, packet: &[u8]) -> bool {
+        let Some((head, rest)) = packet.split_first_chunk::<HEADER_LEN>() else { return false };
+        let payload = &rest[..rest.len() - CRC32_LEN];
+        let header = Header::read(head);
+        if header.flags.bits() != 0 || header.stream_id != 0 || header.packet_number != 0 {
+            self.count_frame_error(now, ErrorCode::InvalidFrame);
+            return false;
+        }
+        let id = header.path_id;
+        match (header.frame_type, self.routes.get(&id).copied()) {
+            (FrameType::HELLO, _) if id == PathId::ZERO => self.on_hello(now, path, head, payload),
+            (FrameType::AUTH_PROOF, Some(Route::HalfOpen(index))) => {
+                self.on_proof(now, path, index, head, payload);
+                return true;
+            }
+            // A late copy: the session has its proof.
+            (FrameType::AUTH_PROOF, _) => return true,
+            (FrameType::CHALLENGE, Some(Route::Slot(slot))) => {
+                self.on_challenge(now, path, slot, id, payload);
+            }
+            (FrameType::RETRY, Some(Route::Slot(slot))) => self.on_retry(now, slot, id, payload),
+            (FrameType::ERROR, Some(Route::Slot(slot))) => {
+                self.on_handshake_error(now, path, slot, id, payload);
+            }
+            (FrameType::ERROR, None) => self.on_reset(now, path, id, payload),
+            (frame_type, _) if frame_type.is_clear() => {}
+            _ => self.count_frame_error(now, ErrorCode::InvalidFrame),
+        }
+        false
+    }
+
+    /// A peer says that it does not know the session whose packets we send to `id`.
+    fn on_reset(&mut self, now: Now, path: PathAddress, id: PathId, payload: &[u8]) {
+        let Ok(ErrorPacket::Reset { token }) = ErrorPacket::parse(payload) else { return };
+        let Some(slot) = self.remotes.get(&(id, path.remote_bytes())).copied() else { return };
+        self.with_session(now, slot, |session, cx| {
+            if session.is_reset_by(&token) {
+                session.on_reset(cx);
+            }
+        });
+    }
+
+    /// Bytes that are no packet. Returns how many to skip when the datagram may go on.
+    fn on_outer_error(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        bytes: &[u8],
+        error: OuterError,
+    ) -> Option<usize> {
+        match error {
+            OuterError::HeaderChecksum => {
+                // The id may be what is corrupt; one that is known is evidence enough to count.
+                let id = bytes.get(4..12).and_then(|id| id.try_into().ok()).map(PathId);
+                if let Some(id) = id {
+                    self.count_checksum_error(now, &path, id);
+                }
+                None
+            }
+            OuterError::Checksum { path_id, len } => {
+                self.count_checksum_error(now, &path, path_id);
+                Some(len)
+            }
+            OuterError::Version { version, path_id, sealed } => {
+                if !sealed {
+                    self.on_other_version(now, path, version, path_id, bytes);
+                }
+                None
+            }
+            OuterError::Truncated | OuterError::Length { .. } => {
+                self.count_frame_error(now, ErrorCode::InvalidFrame);
+                None
+            }
+        }
+    }
+
+    /// A clear packet of another protocol version: a HELLO is told ours, an ERROR tells theirs.
+    fn on_other_version(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        version: u8,
+        id: PathId,
+        bytes: &[u8],
+    ) {
+        let frame_type = FrameType(bytes.get(1).copied().unwrap_or_default());
+        if frame_type == FrameType::HELLO && bytes.len() >= HELLO_LEN {
+            let at = HEADER_LEN + Hello::PROLOGUE.end - 8;
+            let initiator = bytes.get(at..at + 8).and_then(|id| id.try_into().ok()).map(PathId);
+            if let Some(initiator) = initiator {
+                self.send_versions(now, path, initiator);
+                let mut list = [0; 8];
+                list[0] = version;
+                let fault = Fault::new(ErrorCode::ProtocolVersionMismatch)
+                    .with_detail(FaultDetail::Versions { list, count: 1 });
+                self.handshake_error(now, path, fault);
+            }
+        } else if frame_type == FrameType::ERROR
+            && version != VERSION
+            && let Some(Route::Slot(slot)) = self.routes.get(&id).copied()
+        {
+            self.on_foreign_error(now, path, slot, version);
+        }
+    }
+
+    fn count_checksum_error(&mut self, now: Now, path: &PathAddress, id: PathId) {
+        let Some(Route::Slot(slot)) = self.routes.get(&id).copied() else { return };
+        let known = match self.slots.get(slot) {
+            Some(Entry::Session(session)) => session.remote().same_remote(path),
+            _ => false,
+        };
+        if known {
+            self.run(now, slot, |session, cx| session.count(cx, ErrorCode::ChecksumMismatch));
+            self.touched.push(slot);
+        }
+    }
+
+    pub(super) fn count_frame_error(&mut self, _now: Now, code: ErrorCode) {
+        for counts in [&mut self.stats.frame_errors, &mut self.untold] {
+            if let Some(count) = counts.of_mut(code) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Tells of frame errors outside any session, as often as the limit allows.
+    fn tell_frame_errors(&mut self, now: Now) {
+        if self.untold != Default::default() && self.limits.frame_events.take(now.mono) {
+            for (code, count) in self.untold.take() {
+                self.events.push_back(Event::FrameError { session: None, code, count });
+            }
+        }
+    }
+
+    fn settle_touched(&mut self, now: Now) {
+        while let Some(slot) = self.touched.pop() {
+            self.settle(now, slot);
+        }
+    }
+
+    /// What the error queue of the socket said about `remote`; `quoted` is the start of the
+    /// datagram of ours that drew it, where that is known.
+    pub fn handle_path_error(
+        &mut self,
+        now: Now,
+        remote: SocketAddr,
+        error: PathError,
+        quoted: Option<&[u8]>,
+    ) {
+        let address = PathAddress::udp(remote);
+        let id = quoted.and_then(|bytes| bytes.get(4..12)?.try_into().ok()).map(PathId);
+        if let Some(id) = id.filter(|id| *id != PathId::ZERO) {
+            if let Some(slot) = self.remotes.get(&(id, address.remote_bytes())).copied() {
+                self.session_path_error(now, slot, error, quoted);
+            }
+            return;
+        }
+        let slots: Vec<u32> = self.slots.indices().collect();
+        for slot in slots {
+            match self.slots.get(slot) {
+                Some(Entry::Connecting(connecting))
+                    if connecting.remote().same_remote(&address) && connecting.sent(quoted) =>
+                {
+                    if let Some(fault) = connect_fault(error) {
+                        self.fail_connecting(slot, fault);
+                    }
+                }
+                Some(Entry::Session(session))
+                    if quoted.is_none() && session.remote().same_remote(&address) =>
+                {
+                    self.session_path_error(now, slot, error, quoted);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn session_path_error(&mut self, now: Now, slot: u32, error: PathError, quoted: Option<&[u8]>) {
+        self.with_session(now, slot, |session, cx| {
+            let aborted =
+                connect_fault(error).is_some_and(|fault| session.abort_handshake(cx, fault));
+            if !aborted {
+                session.on_path_error(cx, error, quoted);
+            }
+        });
+    }
+
+    /// The socket refused a datagram that [`Endpoint::poll_transmit`] gave out for `path`.
+    pub fn handle_send_error(&mut self, now: Now, path: PathAddress, error: SendError) {
+        let last = self.last_transmit.filter(|slot| self.remote_of(*slot) == Some(&path));
+        let slots: Vec<u32> = match last {
+            Some(slot) => vec![slot],
+            None => self
+                .slots
+                .indices()
+                .filter(|slot| self.remote_of(*slot).is_some_and(|own| own.same_remote(&path)))
+                .collect(),
+        };
+        for slot in slots {
+            match self.slots.get(slot) {
+                Some(Entry::Connecting(_)) => {
+                    if let Some(fault) = send_fault(error) {
+                        self.fail_connecting(slot, fault);
+                    }
+                }
+                Some(Entry::Session(_)) => {
+                    self.with_session(now, slot, |session, cx| {
+                        let aborted = send_fault(error)
+                            .is_some_and(|fault| session.abort_handshake(cx, fault));
+                        if !aborted {
+                            session.on_send_error(cx, error);
+                        }
+                    });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn remote_of(&self, slot: u32) -> Option<&PathAddress> {
+        match self.slots.get(slot)? {
+            Entry::Connecting(connecting) => Some(connecting.remote()),
+            Entry::Session(session) => Some(session.remote()),
+        }
+    }
+}
+
+/// What the network's word means for a connect; `None` when it is no verdict.
+fn connect_fault(error: PathError) -> Option<Fault> {
+    match error {
+        PathError::Refused => Some(Fault::new(ErrorCode::ConnectionRefused)),
+        PathError::HostUnreachable | PathError::NetworkUnreachable => {
+            Some(Fault::new(ErrorCode::NetworkUnreachable))
+        }
+        PathError::MessageTooLong { .. } => None,
+    }
+}
+
+/// What the socket's word means for a connect; `None` when the next copy may pass.
+fn send_fault(error: SendError) -> Option<Fault> {
+    let os = |errno| Fault::new(ErrorCode::UdpSendFailed).with_detail(FaultDetail::Os { errno });
+    match error {
+        SendError::Unreachable => Some(Fault::new(ErrorCode::NetworkUnreachable)),
+        SendError::Permission | SendError::NetworkDown => Some(os(0)),
+        SendError::Other(errno) => Some(os(errno)),
+        SendError::NoBuffers | SendError::MessageTooLong => None,
+    }
+}

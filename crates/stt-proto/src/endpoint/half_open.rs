@@ -1,0 +1,145 @@
+//! Handshakes that a HELLO began and no proof has finished (PROTOCOL.md section 2). Bounded in
+//! number, in bytes and in time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use slab::Slab;
+use stt_crypto::{Aead, Responder};
+use stt_wire::PathId;
+
+use crate::path::{Ecn, PathAddress};
+use crate::time::Instant;
+
+/// Sealed datagrams kept for a handshake whose proof has not come yet.
+const MAX_HELD: usize = 8;
+/// Longest datagram worth keeping: what fits a path that nobody has probed.
+const MAX_HELD_LEN: usize = 1500;
+/// Bytes kept for all half-open handshakes together.
+const MAX_HELD_TOTAL: usize = 1 << 20;
+
+/// See the module.
+pub(super) struct HalfOpen {
+    /// Index of the shared seed that the HELLO's mac1 holds under.
+    pub(super) network: usize,
+    pub(super) noise: Responder,
+    pub(super) aead: Aead,
+    pub(super) ephemeral: [u8; 32],
+    /// Stands for the whole HELLO but its cookie.
+    pub(super) mac1: [u8; 16],
+    pub(super) initiator_id: PathId,
+    pub(super) local_id: PathId,
+    pub(super) source: PathAddress,
+    pub(super) challenge: Box<[u8]>,
+    pub(super) created: Instant,
+    /// How often the CHALLENGE went out.
+    pub(super) copies: u32,
+    held: Vec<(Option<Ecn>, Box<[u8]>)>,
+}
+
+impl HalfOpen {
+    #[expect(clippy::too_many_arguments, reason = "one field each, built in one place")]
+    pub(super) fn new(
+        network: usize,
+        noise: Responder,
+        aead: Aead,
+        ephemeral: [u8; 32],
+        mac1: [u8; 16],
+        initiator_id: PathId,
+        local_id: PathId,
+        source: PathAddress,
+        challenge: Box<[u8]>,
+        created: Instant,
+    ) -> Self {
+        Self {
+            network,
+            noise,
+            aead,
+            ephemeral,
+            mac1,
+            initiator_id,
+            local_id,
+            source,
+            challenge,
+            created,
+            copies: 1,
+            held: Vec::new(),
+        }
+    }
+
+    /// The sealed datagrams that came before the proof, oldest first.
+    pub(super) fn take_held(&mut self) -> Vec<(Option<Ecn>, Box<[u8]>)> {
+        core::mem::take(&mut self.held)
+    }
+}
+
+/// The half-open handshakes of an endpoint.
+#[derive(Default)]
+pub(super) struct HalfOpenTable {
+    entries: Slab<HalfOpen>,
+    /// By ephemeral key. Strangers choose these, so the map's cost must not depend on the choice.
+    by_ephemeral: BTreeMap<[u8; 32], u32>,
+    /// In order of creation, which is the order of expiry. May name entries that are gone.
+    by_age: VecDeque<(Instant, u32, PathId)>,
+    held_bytes: usize,
+}
+
+impl HalfOpenTable {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut HalfOpen> {
+        self.entries.get_mut(index as usize)
+    }
+
+    /// The handshake that this ephemeral key began.
+    pub(super) fn by_ephemeral(&mut self, ephemeral: &[u8; 32]) -> Option<&mut HalfOpen> {
+        let index = *self.by_ephemeral.get(ephemeral)?;
+        self.entries.get_mut(index as usize)
+    }
+
+    pub(super) fn insert(&mut self, entry: HalfOpen) -> u32 {
+        let (ephemeral, created, id) = (entry.ephemeral, entry.created, entry.local_id);
+        let index = self.entries.insert(entry) as u32;
+        self.by_ephemeral.insert(ephemeral, index);
+        self.by_age.push_back((created, index, id));
+        index
+    }
+
+    pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
+        let entry = self.entries.try_remove(index as usize)?;
+        self.by_ephemeral.remove(&entry.ephemeral);
+        self.held_bytes -= entry.held.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        // Proofs come long before expiry, so names of the dead would pile up behind a live one.
+        if self.by_age.len() > 2 * self.entries.len() + 16 {
+            let entries = &self.entries;
+            self.by_age.retain(|(_, index, id)| {
+                entries.get(*index as usize).is_some_and(|entry| entry.local_id == *id)
+            });
+        }
+        Some(entry)
+    }
+
+    /// The oldest entry: when it was made, and which it is.
+    pub(super) fn oldest(&mut self) -> Option<(Instant, u32)> {
+        while let Some((created, index, id)) = self.by_age.front() {
+            if self.entries.get(*index as usize).is_some_and(|entry| entry.local_id == *id) {
+                return Some((*created, *index));
+            }
+            self.by_age.pop_front();
+        }
+        None
+    }
+
+    /// Keeps a sealed datagram until the proof comes, if there is room.
+    pub(super) fn hold(&mut self, index: u32, ecn: Option<Ecn>, datagram: &[u8]) {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let fits = entry.held.len() < MAX_HELD
+            && datagram.len() <= MAX_HELD_LEN
+            && self.held_bytes + datagram.len() <= MAX_HELD_TOTAL;
+        if fits {
+            self.held_bytes += datagram.len();
+            entry.held.push((ecn, datagram.into()));
+        }
+    }
+}

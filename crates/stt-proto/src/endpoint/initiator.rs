@@ -1,0 +1,474 @@
+//! The side that connects (PROTOCOL.md section 2): HELLO until a CHALLENGE verifies, then
+//! AUTH_PROOF and a session that waits for FINAL.
+
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use rand_core::Rng;
+use stt_crypto::{Aead, Initiator, NodeId, Suite};
+use stt_wire::handshake::{
+    AUTH_PROOF_LEN, CHALLENGE_LEN, CHALLENGE_SEALED_LEN, ChallengeSealed, ErrorPacket,
+    HELLO_PAYLOAD_LEN, Hello, NOISE_3_LEN, PROOF_SEALED_LEN, ProofSealed, Retry, write_hello,
+    write_hello_fields,
+};
+use stt_wire::packet::seal_checksums;
+use stt_wire::{
+    AAD_LEN, CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HELLO_LEN, HandshakeSubcode, Header,
+    PathId, Writer,
+};
+
+use crate::config::{ConnectOptions, SessionConfig};
+use crate::event::{Event, SessionHandle};
+use crate::fault::{Fault, FaultDetail};
+use crate::path::{PathAddress, Transmit};
+use crate::session::{Keys, Session, Start, State};
+use crate::time::{Instant, Now};
+
+use super::{Endpoint, Entry, Route, timer_key};
+
+/// What the Noise prologue begins with.
+pub(super) const PROLOGUE: &[u8; 5] = b"STT/1";
+/// First pause before HELLO or AUTH_PROOF is repeated: the probe timeout of RFC 9002 section 6.2.2
+/// without the doubling that its unknown variance adds.
+pub(super) const INITIAL_INTERVAL: Duration = Duration::from_millis(333);
+/// Longest such pause.
+const MAX_INTERVAL: Duration = Duration::from_secs(3);
+/// How long unauthenticated hints wait for something better, beside three round trips.
+const HINT_PATIENCE: Duration = Duration::from_millis(500);
+/// RETRYs that one attempt follows; the responder's secret rotates once a minute at most.
+const MAX_RETRIES: u8 = 8;
+
+/// A connect until its CHALLENGE verifies.
+pub(super) struct Connecting {
+    path: PathAddress,
+    peer: Option<NodeId>,
+    early: bool,
+    config: Arc<SessionConfig>,
+    started: Instant,
+    deadline: Instant,
+    /// One for each shared seed tried so far. All of them stay good: a forged CHALLENGE to the
+    /// first must not lose its real one.
+    attempts: Vec<Attempt>,
+    /// What a message that proves nothing claimed, and until when to wait for better.
+    hint: Option<(Instant, Fault)>,
+}
+
+struct Attempt {
+    network: usize,
+    path_id: PathId,
+    noise: Initiator,
+    hello: Box<[u8]>,
+    ephemeral: [u8; 32],
+    send_at: Instant,
+    interval: Duration,
+    /// When HELLO went out last, and how often it did.
+    sent: Option<Instant>,
+    copies: u32,
+    retries: u8,
+}
+
+impl Connecting {
+    pub(super) fn path_ids(&self) -> impl Iterator<Item = PathId> + '_ {
+        self.attempts.iter().map(|attempt| attempt.path_id)
+    }
+
+    pub(super) fn remote(&self) -> &PathAddress {
+        &self.path
+    }
+
+    /// Whether `quoted`, the start of a datagram, may be a HELLO of this connect. Without a quote
+    /// long enough to tell, the address has to do.
+    pub(super) fn sent(&self, quoted: Option<&[u8]>) -> bool {
+        let at = HEADER_LEN + Hello::PROLOGUE.end - 8;
+        match quoted.and_then(|bytes| bytes.get(at..at + 8)) {
+            Some(id) => self.path_ids().any(|own| own.0 == *id),
+            None => true,
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Instant {
+        let resend = self.attempts.iter().map(|attempt| attempt.send_at).min();
+        let hint = self.hint.map(|(at, _)| at);
+        [resend, hint].into_iter().flatten().fold(self.deadline, Instant::min)
+    }
+
+    pub(super) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.send_at <= now)?;
+        buf.get_mut(..HELLO_LEN)?.copy_from_slice(&attempt.hello);
+        attempt.sent = Some(now);
+        attempt.copies += 1;
+        attempt.send_at = now + attempt.interval;
+        attempt.interval = (2 * attempt.interval).min(MAX_INTERVAL);
+        Some(Transmit { path: self.path, len: HELLO_LEN, segment_size: None, ecn: None })
+    }
+
+    /// Whether a HELLO is due.
+    pub(super) fn wants_transmit(&self, now: Instant) -> bool {
+        self.attempts.iter().any(|attempt| attempt.send_at <= now)
+    }
+
+    fn attempt_mut(&mut self, id: PathId) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.path_id == id)
+    }
+
+    /// Notes what a message that proves nothing claims. The first claim about this attempt's seed
+    /// or version stands; each new attempt gets its own time.
+    fn on_hint(&mut self, now: Instant, rtt: Duration, fault: Fault) {
+        if self.hint.is_none() {
+            self.hint = Some((now + HINT_PATIENCE.max(3 * rtt), fault));
+        }
+    }
+}
+
+impl Attempt {
+    fn rtt(&self, now: Instant) -> Duration {
+        self.sent.map_or(INITIAL_INTERVAL, |sent| now.saturating_duration_since(sent))
+    }
+}
+
+impl Endpoint {
+    /// Begins a connect in a new slot.
+    pub(super) fn start_connecting(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        options: ConnectOptions,
+    ) -> SessionHandle {
+        let config = match options.session {
+            Some(config) => Arc::new(config),
+            None => Arc::clone(&self.session_defaults),
+        };
+        let attempts: Vec<Attempt> = self.attempt(now, 0).into_iter().collect();
+        let connecting = Connecting {
+            path,
+            peer: options.peer,
+            early: options.early,
+            config,
+            started: now.mono,
+            deadline: now.mono + options.timeout,
+            attempts,
+            hint: None,
+        };
+        let ids: Vec<PathId> = connecting.path_ids().collect();
+        let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
+        self.live += 1;
+        for id in &ids {
+            self.routes.insert(*id, Route::Slot(handle.index));
+        }
+        if ids.is_empty() {
+            // Without a shared seed there is nothing to prove and nobody to prove it to.
+            self.fail_connecting(handle.index, Fault::new(ErrorCode::AuthenticationFailed));
+        } else {
+            self.settle_connecting(now, handle.index);
+        }
+        handle
+    }
+
+    /// A HELLO under the shared seed number `network`, with a fresh ephemeral key and path id.
+    fn attempt(&mut self, now: Now, network: usize) -> Option<Attempt> {
+        let path_id = self.fresh_path_id();
+        let mut secret = [0; 32];
+        self.rng.fill_bytes(&mut secret);
+        let keys = self.networks.get(network)?;
+        let suite = match Aead::preferred() {
+            Aead::Aes256Gcm => Suite::AesGcm,
+            Aead::ChaCha20Poly1305 => Suite::ChaChaPoly,
+        };
+        let mut prologue = [0; PROLOGUE.len() + Hello::PROLOGUE.end];
+        let (label, fields) = prologue.split_at_mut(PROLOGUE.len());
+        label.copy_from_slice(PROLOGUE);
+        let aeads = Aead::supported_bitmap();
+        write_hello_fields(fields, suite.id(), aeads, now.unix_ms, path_id);
+        let noise = Initiator::new(suite, keys, &self.identity, &prologue, secret).ok()?;
+
+        let mut hello = vec![0; HELLO_LEN].into_boxed_slice();
+        let header = Header::clear(FrameType::HELLO, PathId::ZERO, HELLO_PAYLOAD_LEN as u16);
+        let (head, body) = hello.split_first_chunk_mut::<HEADER_LEN>()?;
+        header.write(head);
+        let payload = body.first_chunk_mut::<HELLO_PAYLOAD_LEN>()?;
+        let message = noise.write_message1();
+        write_hello(payload, suite.id(), aeads, now.unix_ms, path_id, &message);
+        let mac = keys.mac1(&[&head[..AAD_LEN], &payload[Hello::MAC1_INPUT]]);
+        payload[Hello::MAC1].copy_from_slice(&mac);
+        let mut ephemeral = [0; 32];
+        ephemeral.copy_from_slice(&payload[Hello::EPHEMERAL]);
+        seal_checksums(&mut hello);
+        Some(Attempt {
+            network,
+            path_id,
+            noise,
+            hello,
+            ephemeral,
+            send_at: now.mono,
+            interval: INITIAL_INTERVAL,
+            sent: None,
+            copies: 0,
+            retries: 0,
+        })
+    }
+
+    /// Brings timer and queue in line with a connect.
+    pub(super) fn settle_connecting(&mut self, now: Now, slot: u32) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
+        let sendable = connecting.wants_transmit(now.mono);
+        self.timers.set(timer_key(slot), Some(connecting.next_timeout()));
+        if sendable {
+            self.wake(slot);
+        }
+    }
+
+    pub(super) fn connecting_timeout(&mut self, now: Now, slot: u32) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
+        if let Some((at, fault)) = connecting.hint
+            && at <= now.mono
+        {
+            self.fail_connecting(slot, fault);
+            return;
+        }
+        if connecting.deadline <= now.mono {
+            let ms = now.mono.saturating_duration_since(connecting.started).as_millis() as u64;
+            let fault =
+                Fault::new(ErrorCode::ConnectionTimeout).with_detail(FaultDetail::Waited { ms });
+            self.fail_connecting(slot, fault);
+            return;
+        }
+        self.settle_connecting(now, slot);
+    }
+
+    /// Ends a connect and says why.
+    pub(super) fn fail_connecting(&mut self, slot: u32, error: Fault) {
+        if let Some(session) = self.slots.handle(slot) {
+            self.events.push_back(Event::ConnectFailed { session, error });
+        }
+        self.remove(slot);
+    }
+
+    /// A CHALLENGE for a connect of ours.
+    pub(super) fn on_challenge(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        slot: u32,
+        id: PathId,
+        payload: &[u8],
+    ) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let from_peer = connecting.path.same_remote(&path);
+        let Some(attempt) = connecting.attempt_mut(id) else { return };
+        let rtt = attempt.rtt(now.mono);
+        let mut sealed = [0; CHALLENGE_SEALED_LEN];
+        let opened = payload.len() == CHALLENGE_LEN
+            && attempt.noise.read_message2(payload, &mut sealed).is_ok();
+        if opened {
+            self.on_verified_challenge(now, slot, id, &sealed);
+        } else if from_peer {
+            self.on_wrong_challenge(now, slot, id, rtt);
+        }
+    }
+
+    /// A CHALLENGE that our seed does not open: try the next seed, or wait for a better answer and
+    /// then say that the seeds differ.
+    fn on_wrong_challenge(&mut self, now: Now, slot: u32, id: PathId, rtt: Duration) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let subcode = HandshakeSubcode::ChallengeDecryptFailed as u8;
+        let fault = Fault::new(ErrorCode::AuthenticationFailed)
+            .with_subcode(subcode)
+            .with_cause(ErrorCode::HandshakeFailure, subcode);
+        let newest = connecting.attempts.last().map(|attempt| (attempt.path_id, attempt.network));
+        let next = newest.filter(|(newest, _)| *newest == id).map(|(_, network)| network + 1);
+        if let Some(next) = next.filter(|next| *next < self.networks.len())
+            && let Some(attempt) = self.attempt(now, next)
+        {
+            self.routes.insert(attempt.path_id, Route::Slot(slot));
+            let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+            connecting.attempts.push(attempt);
+            connecting.hint = None;
+            connecting.on_hint(now.mono, rtt, fault);
+        } else if let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) {
+            connecting.on_hint(now.mono, rtt, fault);
+        }
+        self.settle_connecting(now, slot);
+    }
+
+    /// The responder holds the seed: prove ours, and go on as a session.
+    fn on_verified_challenge(&mut self, now: Now, slot: u32, id: PathId, sealed: &[u8]) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
+        let Some(attempt) = connecting.attempts.iter().find(|attempt| attempt.path_id == id) else {
+            return;
+        };
+        let peer = attempt.noise.remote_static().map(|key| NodeId::of(&key));
+        let challenge = ChallengeSealed::read(sealed).ok();
+        let aead = challenge.and_then(|challenge| Aead::from_bit(challenge.aead));
+        let (Some(peer), Some(challenge), Some(aead)) = (peer, challenge, aead) else {
+            // The seed's holder chose an AEAD that nobody offered.
+            self.fail_connecting(slot, Fault::new(ErrorCode::HandshakeFailure));
+            return;
+        };
+        if connecting.peer.is_some_and(|pinned| pinned != peer) {
+            self.fail_connecting(slot, Fault::new(ErrorCode::AuthenticationFailed));
+            return;
+        }
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let (path, early, started) = (connecting.path, connecting.early, connecting.started);
+        let (config, deadline) = (Arc::clone(&connecting.config), connecting.deadline);
+        let mut proving = None;
+        for attempt in core::mem::take(&mut connecting.attempts) {
+            if attempt.path_id == id {
+                proving = Some(attempt);
+            } else {
+                self.routes.remove(&attempt.path_id);
+            }
+        }
+        let Some(attempt) = proving else { return };
+        // Karn: an answer after several copies says nothing of the round-trip time.
+        let rtt = (attempt.copies == 1).then(|| attempt.rtt(now.mono));
+        let Some((keys, session_id, proof)) =
+            self.prove(&config, attempt, id, challenge.path_id, aead)
+        else {
+            self.routes.remove(&id);
+            self.fail_connecting(slot, Fault::new(ErrorCode::HandshakeFailure));
+            return;
+        };
+        let start = Start {
+            initiator: true,
+            integrity_limit: config.integrity_limit.min(aead.integrity_limit()),
+            config,
+            peer,
+            session_id,
+            path,
+            local_id: id,
+            peer_id: challenge.path_id,
+            keys,
+            peer_params: challenge.params,
+            peer_reset_token: None,
+            max_udp_payload: self.config.max_udp_payload,
+            rtt,
+        };
+        let state = State::AwaitFinal { early, since: started, deadline };
+        let mut session = Session::new(now.mono, start, state);
+        session.send_proof(now.mono, proof, INITIAL_INTERVAL);
+        self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
+        self.slots.replace(slot, Entry::Session(Box::new(session)));
+        self.with_session(now, slot, |session, cx| {
+            if early {
+                session.connected_early(cx);
+            }
+        });
+    }
+
+    /// Message 3 and what follows from it.
+    fn prove(
+        &self,
+        config: &SessionConfig,
+        mut attempt: Attempt,
+        local_id: PathId,
+        peer_id: PathId,
+        aead: Aead,
+    ) -> Option<(Keys, [u8; 8], Box<[u8]>)> {
+        let keys = self.networks.get(attempt.network)?;
+        let hash = attempt.noise.handshake_hash()?;
+        let mut sealed = [0; PROOF_SEALED_LEN];
+        let proof = ProofSealed {
+            initiator_path_id: local_id,
+            responder_path_id: peer_id,
+            params: self.params(config),
+            reset_token: self.identity.reset_token(&local_id.0),
+        };
+        proof.write(&mut Writer::new(&mut sealed)).ok()?;
+        let mut packet = vec![0; HEADER_LEN + AUTH_PROOF_LEN + CRC32_LEN].into_boxed_slice();
+        let (head, body) = packet.split_first_chunk_mut::<HEADER_LEN>()?;
+        Header::clear(FrameType::AUTH_PROOF, peer_id, AUTH_PROOF_LEN as u16).write(head);
+        let (noise, tail) = body.split_at_mut(NOISE_3_LEN);
+        attempt.noise.write_message3(&sealed, noise).ok()?;
+        let mac = keys.mac2(&[&hash, &head[..AAD_LEN], noise]);
+        tail.first_chunk_mut::<16>()?.copy_from_slice(&mac);
+        seal_checksums(&mut packet);
+        let secrets = attempt.noise.finish().ok()?;
+        let session_id = *secrets.handshake_hash().first_chunk()?;
+        Some((Keys::new(secrets.keys(true, aead), config.key_update_packets), session_id, packet))
+    }
+
+    /// A RETRY: the HELLO goes out again at once, with the cookie.
+    pub(super) fn on_retry(&mut self, now: Now, slot: u32, id: PathId, payload: &[u8]) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let Some(attempt) = connecting.attempt_mut(id) else { return };
+        let (Ok(retry), Some(keys)) = (Retry::parse(payload), self.networks.get(attempt.network))
+        else {
+            return;
+        };
+        let parts: [&[u8]; 3] = [&attempt.ephemeral, &[FrameType::RETRY.0], &retry.cookie];
+        if !keys.verify_err_mac(&parts, &retry.mac) || attempt.retries == MAX_RETRIES {
+            return;
+        }
+        attempt.retries += 1;
+        let at = HEADER_LEN + Hello::COOKIE.start;
+        attempt.hello[at..at + retry.cookie.len()].copy_from_slice(&retry.cookie);
+        seal_checksums(&mut attempt.hello);
+        attempt.send_at = now.mono;
+        attempt.copies = 0;
+        self.settle_connecting(now, slot);
+    }
+
+    /// An ERROR in answer to a HELLO: a refusal that proves the seed acts at once, a list of
+    /// versions is a hint.
+    pub(super) fn on_handshake_error(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        slot: u32,
+        id: PathId,
+        payload: &[u8],
+    ) {
+        let Ok(error) = ErrorPacket::parse(payload) else { return };
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let from_peer = connecting.path.same_remote(&path);
+        let Some(attempt) = connecting.attempt_mut(id) else { return };
+        let rtt = attempt.rtt(now.mono);
+        match error {
+            ErrorPacket::Refusal { code, subcode, timestamp_ms, mac } => {
+                let body = &payload[..ErrorPacket::REFUSAL_MAC_AT];
+                let parts: [&[u8]; 3] = [&attempt.ephemeral, &[FrameType::ERROR.0], body];
+                let genuine = self
+                    .networks
+                    .get(attempt.network)
+                    .is_some_and(|keys| keys.verify_err_mac(&parts, &mac));
+                if !genuine {
+                    return;
+                }
+                let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::ConnectionRefused);
+                let mut fault = Fault::new(code).with_subcode(subcode);
+                if code == ErrorCode::HandshakeFailure
+                    && subcode == HandshakeSubcode::TimestampExpired as u8
+                {
+                    let ms = timestamp_ms.wrapping_sub(now.unix_ms) as i64;
+                    fault.detail = FaultDetail::ClockSkew { ms };
+                }
+                self.fail_connecting(slot, fault);
+            }
+            ErrorPacket::Versions { versions } if from_peer => {
+                let mut list = [0; 8];
+                let count = versions.len().min(list.len());
+                list[..count].copy_from_slice(&versions[..count]);
+                let detail = FaultDetail::Versions { list, count: count as u8 };
+                let fault = Fault::new(ErrorCode::ProtocolVersionMismatch).with_detail(detail);
+                connecting.on_hint(now.mono, rtt, fault);
+                self.settle_connecting(now, slot);
+            }
+            ErrorPacket::Versions { .. } | ErrorPacket::Reset { .. } => {}
+        }
+    }
+
+    /// An ERROR in another version's packet: its header names a version that the peer speaks.
+    pub(super) fn on_foreign_error(&mut self, now: Now, path: PathAddress, slot: u32, version: u8) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        if connecting.path.same_remote(&path) {
+            let mut list = [0; 8];
+            list[0] = version;
+            let fault = Fault::new(ErrorCode::ProtocolVersionMismatch)
+                .with_detail(FaultDetail::Versions { list, count: 1 });
+            connecting.on_hint(now.mono, INITIAL_INTERVAL, fault);
+            self.settle_connecting(now, slot);
+        }
+    }
+}

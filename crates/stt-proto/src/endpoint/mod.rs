@@ -1,0 +1,392 @@
+//! One endpoint: every session of a shard, the handshakes that lead to them, and the dispatch of
+//! datagrams by path id.
+
+mod commands;
+mod cookie;
+mod dispatch;
+mod half_open;
+mod initiator;
+mod limiter;
+mod refusal;
+mod responder;
+mod seen;
+mod slots;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use rustc_hash::FxHashMap;
+use stt_crypto::{DecoyPool, NetworkKeys, NodeId, NodeIdentity};
+use stt_wire::PathId;
+
+use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
+use crate::event::{Event, SessionHandle};
+use crate::fault::Fault;
+use crate::path::{PathAddress, Transmit};
+use crate::recovery::{Content, Fate};
+use crate::session::{Context, Session};
+use crate::stats::{EndpointStats, FrameErrorCounts};
+use crate::time::{Instant, Now};
+
+use self::cookie::Cookies;
+use self::half_open::HalfOpenTable;
+use self::initiator::Connecting;
+use self::limiter::Limiter;
+use self::refusal::Stateless;
+use self::seen::Seen;
+use self::slots::Slots;
+use self::timers::TimerHeap;
+
+pub use self::commands::{Close, ConnectError};
+
+/// Timer key of the half-open table; slots come after it.
+const HALF_OPEN_TIMER: u32 = 0;
+
+/// Timer key of a slot.
+fn timer_key(slot: u32) -> u32 {
+    slot + 1
+}
+
+/// What a path id that this endpoint issued stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Route {
+    /// A session, or a connect in progress, by slot.
+    Slot(u32),
+    /// A half-open handshake at the responder, by its index in the table.
+    HalfOpen(u32),
+}
+
+/// What a slot holds.
+enum Entry {
+    Connecting(Box<Connecting>),
+    Session(Box<Session>),
+}
+
+/// The sans-IO machine of one shard. See the crate's documentation for the law of its use.
+pub struct Endpoint {
+    config: EndpointConfig,
+    session_defaults: Arc<SessionConfig>,
+    identity: NodeIdentity,
+    /// Keys of every shared seed, the one to use for new connects first.
+    networks: Vec<NetworkKeys>,
+    rng: ChaCha12Rng,
+    slots: Slots<Entry>,
+    /// Slots whose session or connect has not ended.
+    live: usize,
+    /// Those of them that peers opened.
+    accepted: usize,
+    /// Peers that are not to come back.
+    revoked: BTreeSet<NodeId>,
+    /// Path ids issued here. All of them are random draws of this endpoint, so that no peer can
+    /// choose where they fall in the table.
+    routes: FxHashMap<PathId, Route>,
+    /// Path ids that peers issued, with where they are used: what a reset is looked up by.
+    remotes: BTreeMap<(PathId, [u8; 19]), u32>,
+    timers: TimerHeap,
+    /// Slots that may have something to send; each stands here at most once.
+    ready: VecDeque<u32>,
+    /// Slots that the current call changed.
+    touched: Vec<u32>,
+    events: VecDeque<Event>,
+    stateless: Stateless,
+    listen: Option<ListenConfig>,
+    half_open: HalfOpenTable,
+    seen: Seen,
+    cookies: Cookies,
+    decoys: DecoyPool,
+    limits: Limits,
+    stats: EndpointStats,
+    /// Frame errors outside any session, not yet told.
+    untold: FrameErrorCounts,
+    /// The slot that the last batch was of.
+    last_transmit: Option<u32>,
+    /// Working memory of the sessions, see [`Context`].
+    contents: Vec<Content>,
+    fates: Vec<(Fate, Content)>,
+}
+
+/// What rates everything that strangers can provoke.
+struct Limits {
+    decoys: Limiter,
+    refusals: Limiter,
+    resets: Limiter,
+    handshake_events: Limiter,
+    frame_events: Limiter,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let every = Duration::from_millis;
+        Self {
+            decoys: Limiter::new(every(2), 100),
+            refusals: Limiter::new(every(2), 100),
+            resets: Limiter::new(every(2), 100),
+            handshake_events: Limiter::new(every(100), 16),
+            frame_events: Limiter::new(every(1000), 4),
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint that neither listens nor connects yet.
+    ///
+    /// `networks` holds the keys of every shared seed, the newest first: connects use the first
+    /// and fall back to the next, a listener takes any. `rng_seed` is all the randomness the
+    /// endpoint ever gets: 32 bytes from the system's generator, never used twice.
+    pub fn new(
+        config: EndpointConfig,
+        identity: NodeIdentity,
+        networks: Vec<NetworkKeys>,
+        rng_seed: [u8; 32],
+    ) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(rng_seed);
+        let seen = Seen::new(&mut rng, config.timestamp_window);
+        let cookies = Cookies::new(&mut rng);
+        let decoys = DecoyPool::new(&mut rng);
+        Self {
+            session_defaults: Arc::new(config.session.clone()),
+            config,
+            identity,
+            networks,
+            slots: Slots::default(),
+            live: 0,
+            accepted: 0,
+            revoked: BTreeSet::new(),
+            routes: FxHashMap::default(),
+            remotes: BTreeMap::new(),
+            timers: TimerHeap::default(),
+            ready: VecDeque::new(),
+            touched: Vec::new(),
+            events: VecDeque::new(),
+            stateless: Stateless::default(),
+            listen: None,
+            half_open: HalfOpenTable::default(),
+            seen,
+            cookies,
+            decoys,
+            limits: Limits::default(),
+            stats: EndpointStats::default(),
+            untold: FrameErrorCounts::default(),
+            last_transmit: None,
+            contents: Vec::new(),
+            fates: Vec::new(),
+            rng,
+        }
+    }
+
+    /// This node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.identity.node_id()
+    }
+
+    /// Starts or stops accepting peers. Sessions that live already are left alone.
+    pub fn set_listening(&mut self, listen: Option<ListenConfig>) {
+        self.listen = listen;
+    }
+
+    /// Takes the next event, in the order of what happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] is to be called at the latest.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Acts on every deadline that has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(key) = self.timers.pop_due(now.mono) {
+            let Some(slot) = key.checked_sub(1) else {
+                self.expire_half_open(now);
+                continue;
+            };
+            match self.slots.get_mut(slot) {
+                Some(Entry::Connecting(_)) => self.connecting_timeout(now, slot),
+                Some(Entry::Session(_)) => {
+                    self.with_session(now, slot, |session, context| {
+                        session.handle_timeout(context);
+                    });
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Writes the next datagram, or the next batch of equal datagrams for one peer, to the start of
+    /// `buf` and says where it goes. `None` when there is nothing to send now.
+    ///
+    /// A batch has at most `max_segments` datagrams, `buf.len()` bytes, and 65 507 bytes.
+    pub fn poll_transmit(
+        &mut self,
+        now: Now,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
+        let transmit = self.next_transmit(now, max_segments, buf)?;
+        let segments = transmit.segment_size.map_or(1, |size| transmit.len.div_ceil(size));
+        self.stats.datagrams_sent += segments as u64;
+        self.stats.bytes_sent += transmit.len as u64;
+        Some(transmit)
+    }
+
+    fn next_transmit(&mut self, now: Now, max_segments: usize, buf: &mut [u8]) -> Option<Transmit> {
+        if let Some(transmit) = self.stateless.pop(buf) {
+            return Some(transmit);
+        }
+        while let Some(slot) = self.ready.pop_front() {
+            self.slots.set_queued(slot, false);
+            let transmit = match self.slots.get_mut(slot) {
+                Some(Entry::Connecting(connecting)) => {
+                    let transmit = connecting.poll_transmit(now.mono, buf);
+                    self.settle_connecting(now, slot);
+                    transmit
+                }
+                Some(Entry::Session(_)) => {
+                    let transmit = self
+                        .run(now, slot, |session, cx| session.poll_transmit(cx, max_segments, buf))
+                        .flatten();
+                    self.arm(slot);
+                    if transmit.is_some() {
+                        // To the end of the queue: sessions take turns batch by batch.
+                        self.wake(slot);
+                    }
+                    transmit
+                }
+                None => None,
+            };
+            if transmit.is_some() {
+                self.last_transmit = Some(slot);
+                return transmit;
+            }
+        }
+        None
+    }
+
+    /// Counters of this endpoint.
+    pub fn stats(&self) -> EndpointStats {
+        EndpointStats {
+            sessions: self.live as u64,
+            half_open: self.half_open.len() as u64,
+            ..self.stats
+        }
+    }
+
+    /// Runs `act` on a session, then brings timers, queues and events in line with what it changed.
+    fn with_session<R>(
+        &mut self,
+        now: Now,
+        slot: u32,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.run(now, slot, act)?;
+        self.settle(now, slot);
+        Some(result)
+    }
+
+    /// Runs `act` on a session; [`Endpoint::settle`] must follow.
+    fn run<R>(
+        &mut self,
+        now: Now,
+        slot: u32,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let handle = self.slots.handle(slot)?;
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return None };
+        let mut context = Context {
+            now,
+            handle,
+            events: &mut self.events,
+            rng: &mut self.rng,
+            identity: &self.identity,
+            contents: &mut self.contents,
+            fates: &mut self.fates,
+        };
+        let ended = session.has_ended();
+        let result = act(session, &mut context);
+        if !ended && session.has_ended() {
+            self.live -= 1;
+            self.accepted -= usize::from(!session.is_initiator());
+        }
+        Some(result)
+    }
+
+    /// Brings timers, queues and events in line with a session that was changed.
+    fn settle(&mut self, now: Now, slot: u32) {
+        let sendable = self.run(now, slot, |session, cx| {
+            session.publish(cx);
+            session.wants_transmit(cx.now.mono)
+        });
+        self.arm(slot);
+        if sendable == Some(true) {
+            self.wake(slot);
+        }
+    }
+
+    /// Sets a session's timer, or forgets the session when nothing of it is of use any more.
+    fn arm(&mut self, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get(slot) else { return };
+        if session.is_gone() {
+            self.remove(slot);
+        } else {
+            let deadline = session.next_timeout();
+            self.timers.set(timer_key(slot), deadline);
+        }
+    }
+
+    /// Puts a slot in the queue of those that may send, once.
+    fn wake(&mut self, slot: u32) {
+        if self.slots.set_queued(slot, true) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Forgets a slot and everything that pointed to it.
+    fn remove(&mut self, slot: u32) {
+        let Some(entry) = self.slots.remove(slot) else { return };
+        self.timers.set(timer_key(slot), None);
+        match entry {
+            Entry::Connecting(connecting) => {
+                self.live -= 1;
+                for id in connecting.path_ids() {
+                    self.routes.remove(&id);
+                }
+            }
+            Entry::Session(session) => {
+                self.routes.remove(&session.local_id());
+                let remote = (session.peer_id(), session.remote().remote_bytes());
+                if self.remotes.get(&remote) == Some(&slot) {
+                    self.remotes.remove(&remote);
+                }
+            }
+        }
+    }
+
+    /// A path id that this endpoint issues, not in use.
+    fn fresh_path_id(&mut self) -> PathId {
+        loop {
+            let mut id = [0; 8];
+            self.rng.fill_bytes(&mut id);
+            id[0] = self.config.shard;
+            let id = PathId(id);
+            if id != PathId::ZERO && !self.routes.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn handshake_error(&mut self, now: Now, remote: PathAddress, error: Fault) {
+        if self.limits.handshake_events.take(now.mono) {
+            self.events.push_back(Event::HandshakeError { remote, error });
+        }
+    }
+
+    fn slot_of(&self, handle: SessionHandle) -> Option<u32> {
+        (self.slots.handle(handle.index)? == handle).then_some(handle.index)
+    }
+}

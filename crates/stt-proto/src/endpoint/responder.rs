@@ -1,0 +1,347 @@
+//! The side that listens (PROTOCOL.md section 2): HELLO, judged step by step so that a stranger
+//! costs little, CHALLENGE, and the proof that makes a session.
+
+use rand_core::Rng;
+use stt_crypto::{Aead, NodeId, Responder, Suite};
+use stt_wire::handshake::{
+    AuthProof, CHALLENGE_LEN, CHALLENGE_SEALED_LEN, ChallengeSealed, Hello, PROOF_SEALED_LEN,
+    ProofSealed,
+};
+use stt_wire::packet::seal_checksums;
+use stt_wire::{
+    AAD_LEN, CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HandshakeSubcode, Header,
+    TransportParams, Writer,
+};
+
+use crate::config::SessionConfig;
+use crate::event::Event;
+use crate::fault::{Fault, FaultDetail};
+use crate::path::PathAddress;
+use crate::session::{Keys, MAX_ACK_DELAY, Session, Start, State};
+use crate::time::Now;
+
+use super::half_open::HalfOpen;
+use super::initiator::PROLOGUE;
+use super::seen::Sighting;
+use super::{Endpoint, Entry, HALF_OPEN_TIMER, Route};
+
+/// Refused sessions that may wait for their FINAL to be acknowledged.
+const MAX_REFUSED: usize = 256;
+
+impl Endpoint {
+    /// A HELLO. `head` is its header, `payload` what follows without the checksum.
+    pub(super) fn on_hello(&mut self, now: Now, path: PathAddress, head: &[u8], payload: &[u8]) {
+        let Ok(hello) = Hello::parse(payload) else {
+            self.count_frame_error(now, ErrorCode::InvalidFrame);
+            return;
+        };
+        let head = &head[..AAD_LEN];
+        let mac1 = hello.mac1();
+        let parts: [&[u8]; 2] = [head, &payload[Hello::MAC1_INPUT]];
+        let holder = self.networks.iter().position(|keys| keys.verify_mac1(&parts, &mac1));
+        let Some(network) = holder else {
+            self.on_strange_hello(now, path, head, &hello);
+            return;
+        };
+        let Some(listen) = &self.listen else {
+            if !self.config.stealth {
+                let code = ErrorCode::ConnectionRefused;
+                self.send_refusal(now, path, &hello, network, code, 0);
+            }
+            return;
+        };
+        let (max_half_open, retry_threshold) = (listen.max_half_open, listen.retry_threshold);
+        let ephemeral = hello.ephemeral();
+        if let Some(entry) = self.half_open.by_ephemeral(&ephemeral) {
+            if stt_crypto::ct_eq(&entry.mac1, &mac1) {
+                entry.copies += 1;
+                self.stateless.push_packet(path, &entry.challenge);
+            } else {
+                self.on_nonce_reuse(now, path);
+            }
+            return;
+        }
+        if !self.is_timely(now, path, &hello, network) {
+            return;
+        }
+        if self.half_open.len() >= retry_threshold {
+            let id = hello.path_id();
+            let proven = hello.cookie().is_some_and(|cookie| {
+                self.cookies.verify(now.mono, &mut self.rng, &path, &ephemeral, id, &cookie)
+            });
+            if !proven {
+                let cookie = self.cookies.issue(now.mono, &mut self.rng, &path, &ephemeral, id);
+                self.send_retry(path, &hello, network, cookie);
+                return;
+            }
+        }
+        match self.seen.look(&ephemeral, &path) {
+            Sighting::Fresh => {}
+            Sighting::SameSource => return,
+            Sighting::Elsewhere => {
+                self.on_nonce_reuse(now, path);
+                return;
+            }
+        }
+        if self.half_open.len() >= max_half_open {
+            self.stats.hello_shed += 1;
+            return;
+        }
+        self.seen.remember(now.mono, &ephemeral, &path);
+        self.challenge(now, path, &hello, network);
+    }
+
+    /// A HELLO whose sender shows no knowledge of a shared seed.
+    fn on_strange_hello(&mut self, now: Now, path: PathAddress, head: &[u8], hello: &Hello<'_>) {
+        self.stats.hello_unknown_seed += 1;
+        let Some(listen) = &self.listen else { return };
+        let under_load = self.half_open.len() >= listen.retry_threshold;
+        if !self.config.stealth && !under_load {
+            self.send_decoy(now, path, head, hello);
+        }
+        let fault = Fault::new(ErrorCode::AuthenticationFailed)
+            .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8);
+        self.handshake_error(now, path, fault);
+    }
+
+    fn on_nonce_reuse(&mut self, now: Now, path: PathAddress) {
+        self.stats.hello_replayed += 1;
+        let fault = Fault::new(ErrorCode::HandshakeFailure)
+            .with_subcode(HandshakeSubcode::NonceReuse as u8);
+        self.handshake_error(now, path, fault);
+    }
+
+    /// Whether a HELLO's clock is near enough to ours; its sender is told when it is not.
+    fn is_timely(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        hello: &Hello<'_>,
+        network: usize,
+    ) -> bool {
+        let window = self.config.timestamp_window;
+        let theirs = hello.timestamp_ms();
+        if window.is_zero() || u128::from(theirs.abs_diff(now.unix_ms)) <= window.as_millis() {
+            return true;
+        }
+        self.stats.hello_expired += 1;
+        let subcode = HandshakeSubcode::TimestampExpired as u8;
+        let ms = theirs.wrapping_sub(now.unix_ms) as i64;
+        let fault = Fault::new(ErrorCode::HandshakeFailure)
+            .with_subcode(subcode)
+            .with_detail(FaultDetail::ClockSkew { ms });
+        self.handshake_error(now, path, fault);
+        if !self.config.stealth {
+            let code = ErrorCode::HandshakeFailure;
+            self.send_refusal(now, path, hello, network, code, subcode);
+        }
+        false
+    }
+
+    /// Answers a good HELLO and remembers the handshake.
+    fn challenge(&mut self, now: Now, path: PathAddress, hello: &Hello<'_>, network: usize) {
+        let (Some(suite), Some(aead)) =
+            (Suite::from_id(hello.suite()), Aead::choose(hello.aeads()))
+        else {
+            // The seed's holder offers nothing that we have.
+            self.send_refusal(now, path, hello, network, ErrorCode::HandshakeFailure, 0);
+            return;
+        };
+        let local_id = self.fresh_path_id();
+        let mut secret = [0; 32];
+        self.rng.fill_bytes(&mut secret);
+        let Some(keys) = self.networks.get(network) else { return };
+        let mut prologue = [0; PROLOGUE.len() + Hello::PROLOGUE.end];
+        prologue[..PROLOGUE.len()].copy_from_slice(PROLOGUE);
+        prologue[PROLOGUE.len()..].copy_from_slice(&hello.payload()[Hello::PROLOGUE]);
+        let mut noise = Responder::new(suite, keys, &self.identity, &prologue, secret);
+        if noise.read_message1(hello.noise()).is_err() {
+            self.count_frame_error(now, ErrorCode::InvalidFrame);
+            return;
+        }
+        let sealed = ChallengeSealed {
+            path_id: local_id,
+            aead: aead.bit(),
+            timestamp_ms: now.unix_ms,
+            params: self.params(&self.session_defaults),
+        };
+        let mut plain = [0; CHALLENGE_SEALED_LEN];
+        let mut packet = vec![0; HEADER_LEN + CHALLENGE_LEN + CRC32_LEN].into_boxed_slice();
+        let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
+        Header::clear(FrameType::CHALLENGE, hello.path_id(), CHALLENGE_LEN as u16).write(head);
+        let written = sealed.write(&mut Writer::new(&mut plain)).is_ok()
+            && noise.write_message2(&plain, &mut body[..CHALLENGE_LEN]).is_ok();
+        if !written {
+            // An ephemeral key of small order.
+            self.count_frame_error(now, ErrorCode::InvalidFrame);
+            return;
+        }
+        seal_checksums(&mut packet);
+        self.stateless.push_packet(path, &packet);
+        let entry = HalfOpen::new(
+            network,
+            noise,
+            aead,
+            hello.ephemeral(),
+            hello.mac1(),
+            hello.path_id(),
+            local_id,
+            path,
+            packet,
+            now.mono,
+        );
+        let index = self.half_open.insert(entry);
+        self.routes.insert(local_id, Route::HalfOpen(index));
+        self.arm_half_open();
+    }
+
+    /// An AUTH_PROOF for a half-open handshake.
+    pub(super) fn on_proof(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        index: u32,
+        head: &[u8],
+        payload: &[u8],
+    ) {
+        let Some(entry) = self.half_open.get_mut(index) else { return };
+        let proven = AuthProof::parse(payload).ok().and_then(|proof| {
+            let keys = self.networks.get(entry.network)?;
+            let hash = entry.noise.handshake_hash()?;
+            let parts: [&[u8]; 3] = [&hash, &head[..AAD_LEN], proof.noise];
+            if !keys.verify_mac2(&parts, &proof.mac2) {
+                return None;
+            }
+            let mut sealed = [0; PROOF_SEALED_LEN];
+            entry.noise.read_message3(proof.noise, &mut sealed).ok()?;
+            ProofSealed::read(&sealed).ok()
+        });
+        // A forger must not end somebody else's handshake: the entry stays.
+        let Some(proof) = proven else {
+            self.stats.proof_failed += 1;
+            let fault = Fault::new(ErrorCode::HandshakeFailure)
+                .with_subcode(HandshakeSubcode::ProofVerificationFailed as u8);
+            self.handshake_error(now, path, fault);
+            return;
+        };
+        let Some(entry) = self.half_open.remove(index) else { return };
+        self.routes.remove(&entry.local_id);
+        self.arm_half_open();
+        self.open_session(now, path, entry, &proof);
+    }
+
+    /// Makes the session that a good proof asks for, and gives it what came early.
+    fn open_session(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        mut entry: HalfOpen,
+        proof: &ProofSealed,
+    ) {
+        let held = entry.take_held();
+        let Some(peer) = entry.noise.remote_static().map(|key| NodeId::of(&key)) else { return };
+        let refusal = self.refusal_for(&entry, proof, &peer);
+        let Ok(secrets) = entry.noise.finish() else { return };
+        let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
+        let config = std::sync::Arc::clone(&self.session_defaults);
+        let keys = Keys::new(secrets.keys(false, entry.aead), config.key_update_packets);
+        if refusal.is_some() && self.refused_sessions() >= MAX_REFUSED {
+            return;
+        }
+        // Karn: a proof after several CHALLENGEs says nothing of the round-trip time.
+        let rtt = (entry.copies == 1).then(|| now.mono.saturating_duration_since(entry.created));
+        let deadline = now.mono + config.handshake_timeout;
+        let start = Start {
+            initiator: false,
+            integrity_limit: config.integrity_limit.min(entry.aead.integrity_limit()),
+            config,
+            peer,
+            session_id: *session_id,
+            path,
+            local_id: entry.local_id,
+            peer_id: entry.initiator_id,
+            keys,
+            peer_params: proof.params,
+            peer_reset_token: Some(proof.reset_token),
+            max_udp_payload: self.config.max_udp_payload,
+            rtt,
+        };
+        let session = Session::new(now.mono, start, State::AwaitAuthorize { deadline });
+        let slot = self.slots.insert(Entry::Session(Box::new(session))).index;
+        self.routes.insert(entry.local_id, Route::Slot(slot));
+        self.remotes.entry((entry.initiator_id, path.remote_bytes())).or_insert(slot);
+        self.live += 1;
+        self.accepted += 1;
+        let authorize = self.listen.as_ref().is_some_and(|listen| listen.authorize);
+        self.with_session(now, slot, |session, cx| match refusal {
+            Some((code, subcode)) => session.refuse(cx, code, subcode),
+            None if authorize => {
+                cx.events.push_back(Event::Incoming { session: cx.handle, peer, remote: path })
+            }
+            None => session.accept(cx),
+        });
+        for (ecn, mut datagram) in held {
+            self.handle_held(now, path, ecn, &mut datagram);
+        }
+    }
+
+    /// Why a peer that proved the seed is still refused, if it is.
+    fn refusal_for(
+        &mut self,
+        entry: &HalfOpen,
+        proof: &ProofSealed,
+        peer: &NodeId,
+    ) -> Option<(ErrorCode, u8)> {
+        if proof.initiator_path_id != entry.initiator_id
+            || proof.responder_path_id != entry.local_id
+        {
+            self.stats.proof_failed += 1;
+            let subcode = HandshakeSubcode::ProofVerificationFailed as u8;
+            return Some((ErrorCode::HandshakeFailure, subcode));
+        }
+        if self.revoked.contains(peer) {
+            return Some((ErrorCode::AuthenticationFailed, 0));
+        }
+        let Some(listen) = &self.listen else { return Some((ErrorCode::ConnectionRefused, 0)) };
+        (self.accepted >= listen.max_sessions || self.live >= self.config.max_sessions)
+            .then_some((ErrorCode::TooManySessions, 0))
+    }
+
+    fn refused_sessions(&self) -> usize {
+        self.slots.len().saturating_sub(self.live)
+    }
+
+    /// Lets go of half-open handshakes that took too long.
+    pub(super) fn expire_half_open(&mut self, now: Now) {
+        let timeout = self.session_defaults.handshake_timeout;
+        while let Some((created, index)) = self.half_open.oldest() {
+            if created + timeout > now.mono {
+                break;
+            }
+            if let Some(entry) = self.half_open.remove(index) {
+                self.routes.remove(&entry.local_id);
+            }
+        }
+        self.arm_half_open();
+    }
+
+    fn arm_half_open(&mut self) {
+        let timeout = self.session_defaults.handshake_timeout;
+        let deadline = self.half_open.oldest().map(|(created, _)| created + timeout);
+        self.timers.set(HALF_OPEN_TIMER, deadline);
+    }
+
+    /// What this side tells the peer of its limits.
+    pub(super) fn params(&self, config: &SessionConfig) -> TransportParams {
+        TransportParams {
+            max_idle_ms: u32::try_from(config.keep_alive_timeout.as_millis()).unwrap_or(u32::MAX),
+            session_window: config.recv_buffer,
+            stream_window: config.stream_recv_buffer,
+            max_bidi_streams: config.max_concurrent_streams,
+            max_uni_streams: config.max_concurrent_streams,
+            max_ack_delay_us: MAX_ACK_DELAY.as_micros() as u32,
+            max_udp_payload: u16::try_from(self.config.max_udp_payload).unwrap_or(u16::MAX),
+            max_message: 0,
+        }
+    }
+}

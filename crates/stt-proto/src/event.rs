@@ -1,0 +1,193 @@
+//! What the core tells the driver.
+
+use core::time::Duration;
+
+use stt_crypto::NodeId;
+use stt_wire::{CloseReason, ErrorCode};
+
+use crate::fault::Fault;
+use crate::path::PathAddress;
+use crate::streams::{Direction, StreamId};
+
+/// Names a session or a connect in progress. A handle of one that is gone never names another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionHandle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl SessionHandle {
+    /// A number that is unique among the handles an endpoint ever gave out, short of 2^32 reuses of
+    /// one slot.
+    pub const fn as_u64(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+}
+
+/// Which side did something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// This endpoint.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// What happened, in order. See [`crate::Endpoint::poll_event`].
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer proved the shared seed and waits for [`crate::Endpoint::accept`] or
+    /// [`crate::Endpoint::refuse`]; only while listening with `authorize`.
+    Incoming {
+        /// The session to be.
+        session: SessionHandle,
+        /// Who asks.
+        peer: NodeId,
+        /// From where.
+        remote: PathAddress,
+    },
+    /// The session is usable.
+    Connected {
+        /// The session.
+        session: SessionHandle,
+        /// Who the peer is.
+        peer: NodeId,
+        /// First eight bytes of the handshake hash, equal on both sides.
+        session_id: [u8; 8],
+        /// Where the peer is.
+        remote: PathAddress,
+        /// Whether this side connected.
+        initiator: bool,
+    },
+    /// A connect failed; the handle is dead.
+    ConnectFailed {
+        /// The connect.
+        session: SessionHandle,
+        /// Why.
+        error: Fault,
+    },
+    /// The peer opened a stream.
+    StreamOpened {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+        /// Whether it goes both ways.
+        direction: Direction,
+        /// The opener's label.
+        purpose: String,
+        /// The id the application chose itself.
+        name: Option<u32>,
+        /// 0 (urgent) to 7 (background).
+        priority: u8,
+    },
+    /// After a read that found nothing, there is something: bytes, the end, or a reset.
+    StreamReadable {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The peer's transport acknowledged more bytes; their send memory is free.
+    StreamReleased {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+        /// Bytes acknowledged without a gap since the stream's start.
+        acked: u64,
+    },
+    /// The peer's transport acknowledged every byte and the FIN.
+    StreamFinished {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The peer aborted sending; what was not read is gone.
+    StreamReset {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+        /// The peer's code.
+        code: u64,
+    },
+    /// The peer asked this side to stop sending.
+    StreamStopped {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+        /// The peer's code.
+        code: u64,
+    },
+    /// Both halves are done; the id means nothing from now on.
+    StreamClosed {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+    },
+    /// After a refused open, there is room for streams of this kind.
+    StreamsAvailable {
+        /// The session.
+        session: SessionHandle,
+        /// The kind.
+        direction: Direction,
+    },
+    /// The answer to [`crate::Endpoint::ping`].
+    Pong {
+        /// The session.
+        session: SessionHandle,
+        /// What `ping` returned.
+        token: u64,
+        /// Time from sending to the answer.
+        rtt: Duration,
+    },
+    /// A session's packets now go another way.
+    PathChange {
+        /// The session.
+        session: SessionHandle,
+        /// The new path.
+        remote: PathAddress,
+    },
+    /// `close` was called with a drain: written data is still on its way.
+    Draining {
+        /// The session.
+        session: SessionHandle,
+    },
+    /// The session is over. What had arrived can still be read until [`crate::Endpoint::release`].
+    SessionClosed {
+        /// The session.
+        session: SessionHandle,
+        /// Which of the four reasons.
+        reason: CloseReason,
+        /// Who ended it.
+        initiator: Side,
+        /// The root cause, unless graceful.
+        error: Option<Fault>,
+        /// The peer's words, or ours.
+        message: String,
+        /// Bytes written by this side that the peer's transport never acknowledged.
+        undelivered: u64,
+    },
+    /// A handshake that never became a session went wrong at the responder. Rate-limited.
+    HandshakeError {
+        /// The source.
+        remote: PathAddress,
+        /// What was wrong.
+        error: Fault,
+    },
+    /// Frames were dropped and counted (0x0401 to 0x0404). Rate-limited: one event stands for
+    /// `count` frames.
+    FrameError {
+        /// The session they were for, when known.
+        session: Option<SessionHandle>,
+        /// Which error.
+        code: ErrorCode,
+        /// How many since the last such event.
+        count: u64,
+    },
+}

@@ -1,0 +1,112 @@
+//! What went wrong, in numbers: the form in which the core tells any error of the closed table.
+
+use core::fmt;
+
+use stt_wire::ErrorCode;
+
+/// An error of the closed table (`docs/PROTOCOL.md`, error codes) with the numbers that explain it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Which of the 25.
+    pub code: ErrorCode,
+    /// Refinement of the code, 0 when there is none. [`ErrorCode::AuthenticationFailed`] and
+    /// [`ErrorCode::HandshakeFailure`] use the handshake subcodes.
+    pub subcode: u8,
+    /// The error that led to this one, with its subcode.
+    pub cause: Option<(ErrorCode, u8)>,
+    /// The numbers behind it.
+    pub detail: FaultDetail,
+}
+
+/// Numbers that belong to a [`Fault`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum FaultDetail {
+    /// Nothing more to tell.
+    #[default]
+    None,
+    /// A limit was reached.
+    Limit {
+        /// The limit.
+        limit: u64,
+        /// Whether it is this side's own; else the peer's.
+        local: bool,
+    },
+    /// Time ran out.
+    Waited {
+        /// Milliseconds waited.
+        ms: u64,
+    },
+    /// The peer speaks other protocol versions.
+    Versions {
+        /// The versions it listed; entries past `count` are zero.
+        list: [u8; 8],
+        /// How many.
+        count: u8,
+    },
+    /// The two clocks differ by more than the timestamp window.
+    ClockSkew {
+        /// The peer's clock minus ours, in milliseconds.
+        ms: i64,
+    },
+    /// A system error number of the socket.
+    Os {
+        /// The number, 0 when unknown.
+        errno: i32,
+    },
+    /// How many times something happened.
+    Count {
+        /// The number.
+        count: u64,
+    },
+}
+
+impl Fault {
+    /// An error without refinement.
+    pub const fn new(code: ErrorCode) -> Self {
+        Self { code, subcode: 0, cause: None, detail: FaultDetail::None }
+    }
+
+    /// The same with a subcode.
+    #[must_use]
+    pub const fn with_subcode(mut self, subcode: u8) -> Self {
+        self.subcode = subcode;
+        self
+    }
+
+    /// The same with the error that led to it.
+    #[must_use]
+    pub const fn with_cause(mut self, code: ErrorCode, subcode: u8) -> Self {
+        self.cause = Some((code, subcode));
+        self
+    }
+
+    /// The same with numbers.
+    #[must_use]
+    pub const fn with_detail(mut self, detail: FaultDetail) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (0x{:04x}", self.code.name(), self.code as u16)?;
+        if self.subcode != 0 {
+            write!(f, ", subcode {}", self.subcode)?;
+        }
+        f.write_str(")")?;
+        if let Some((code, subcode)) = self.cause {
+            write!(f, " caused by {} (0x{:04x}, subcode {subcode})", code.name(), code as u16)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Fault {}

@@ -1,0 +1,126 @@
+//! Where packets come from and go to, as the driver sees it.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// One carrier and its far end: where a datagram came from, or is to go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PathAddress {
+    /// A UDP path.
+    Udp {
+        /// The peer's address.
+        remote: SocketAddr,
+        /// The local address the datagram came in on, when the system tells it; sending from it
+        /// keeps a multi-homed host answering from the address that was asked.
+        local: Option<IpAddr>,
+    },
+    /// A connection-oriented carrier (WebSocket), by the number the driver gave it.
+    Connection(u64),
+}
+
+impl PathAddress {
+    /// A UDP path to `remote` from whichever local address the system picks.
+    pub const fn udp(remote: SocketAddr) -> Self {
+        Self::Udp { remote, local: None }
+    }
+
+    /// The peer's socket address, for UDP.
+    pub const fn remote(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Udp { remote, .. } => Some(*remote),
+            Self::Connection(_) => None,
+        }
+    }
+
+    /// Whether both name the same far end, whatever the local address.
+    pub(crate) fn same_remote(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp { remote: a, .. }, Self::Udp { remote: b, .. }) => a == b,
+            (Self::Connection(a), Self::Connection(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// The far end as bytes, for cookies and source limits: a carrier tag, the address, the port.
+    /// IPv4-mapped IPv6 addresses equal their IPv4 form.
+    pub(crate) fn remote_bytes(&self) -> [u8; 19] {
+        let mut out = [0; 19];
+        match self {
+            Self::Udp { remote, .. } => {
+                match remote.ip().to_canonical() {
+                    IpAddr::V4(ip) => {
+                        out[0] = 4;
+                        out[1..5].copy_from_slice(&ip.octets());
+                    }
+                    IpAddr::V6(ip) => {
+                        out[0] = 6;
+                        out[1..17].copy_from_slice(&ip.octets());
+                    }
+                }
+                out[17..].copy_from_slice(&remote.port().to_be_bytes());
+            }
+            Self::Connection(id) => {
+                out[0] = 1;
+                out[1..9].copy_from_slice(&id.to_be_bytes());
+            }
+        }
+        out
+    }
+}
+
+/// The ECN codepoint of a datagram (RFC 3168 section 5); Not-ECT is the absence of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ecn {
+    /// ECN-capable, codepoint 0b10.
+    Ect0,
+    /// ECN-capable, codepoint 0b01.
+    Ect1,
+    /// Congestion experienced, codepoint 0b11.
+    Ce,
+}
+
+/// What the driver is to send: the bytes are in the buffer it gave, from its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// Where to.
+    pub path: PathAddress,
+    /// How many bytes of the buffer.
+    pub len: usize,
+    /// Set when the bytes are several datagrams of this size each (the last may be shorter), to be
+    /// sent as one GSO batch or one by one.
+    pub segment_size: Option<usize>,
+    /// The codepoint to mark the datagrams with.
+    pub ecn: Option<Ecn>,
+}
+
+/// What an ICMP message, read from the socket's error queue, said about a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathError {
+    /// Nobody listens on the port.
+    Refused,
+    /// The host cannot be reached.
+    HostUnreachable,
+    /// The network cannot be reached.
+    NetworkUnreachable,
+    /// The datagram was larger than a link on the way carries.
+    MessageTooLong {
+        /// Largest IP packet the link carries, in bytes; 0 when the message did not say.
+        mtu: usize,
+    },
+}
+
+/// Why a datagram could not be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError {
+    /// EPERM or EACCES: a firewall rule of this host.
+    Permission,
+    /// ENOBUFS or ENOMEM.
+    NoBuffers,
+    /// ENETDOWN.
+    NetworkDown,
+    /// ENETUNREACH or EHOSTUNREACH: no route.
+    Unreachable,
+    /// EMSGSIZE: larger than the local interface takes.
+    MessageTooLong,
+    /// Any other system error number.
+    Other(i32),
+}

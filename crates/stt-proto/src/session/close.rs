@@ -1,0 +1,339 @@
+//! How a session ends (PROTOCOL.md section 6): drain, SESSION_CLOSE, its answer, and what remains
+//! to be answered afterwards.
+
+use core::time::Duration;
+
+use stt_wire::{CloseReason, ErrorCode};
+
+use crate::event::{Event, Side};
+use crate::fault::{Fault, FaultDetail};
+use crate::path::SendError;
+use crate::time::Instant;
+
+use super::{Context, Session, State};
+
+/// Probe timeouts for which SESSION_CLOSE is repeated, and for which an ended session still answers.
+const LINGER: u32 = 3;
+
+/// What SESSION_CLOSE says.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    pub(crate) reason: CloseReason,
+    pub(crate) code: u16,
+    pub(crate) message: String,
+}
+
+/// How far an ending has come.
+pub(crate) enum Ending {
+    /// Written data is still on its way; SESSION_CLOSE follows when it has arrived, or at the
+    /// deadline.
+    Draining { words: Words, deadline: Instant },
+    /// SESSION_CLOSE is out and unanswered.
+    Closing { words: Words, pending: bool, at: Instant, until: Instant },
+    /// Over for the application; a late packet of the peer is answered by SESSION_CLOSE again.
+    Lingering { words: Words, pending: bool, until: Instant },
+    /// Over. What had arrived may still be read.
+    Over,
+}
+
+impl Ending {
+    /// Whether the application knows that the session has ended.
+    pub(super) fn is_told(&self) -> bool {
+        matches!(self, Self::Lingering { .. } | Self::Over)
+    }
+}
+
+impl Session {
+    /// Whether nothing has ended yet, not even begun to.
+    pub(super) fn is_live(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Refused { .. }
+                | State::Ending(Ending::Closing { .. } | Ending::Lingering { .. } | Ending::Over)
+        )
+    }
+
+    /// Whether this session no longer counts as one.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.state {
+            State::Ending(ending) => ending.is_told(),
+            State::Refused { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing of the session is of use any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Ending(Ending::Over))
+            && (self.released || !self.streams.has_unread())
+    }
+
+    /// The driver will read no more of it.
+    pub(crate) fn release(&mut self) {
+        self.released = true;
+    }
+
+    /// Ends the session from this side: at once when `drain` is zero, else when all that was
+    /// written has been acknowledged, after `drain` at the latest.
+    pub(crate) fn close(&mut self, cx: &mut Context<'_>, words: Words, drain: Duration) {
+        let now = cx.now.mono;
+        match &self.state {
+            State::Open | State::AwaitFinal { early: true, .. } => {}
+            // Nobody uses it yet: the peer is told, the application knows.
+            State::AwaitFinal { early: false, .. } => {
+                self.proof = None;
+                self.linger(now, words, true);
+                return;
+            }
+            State::AwaitAuthorize { .. } => {
+                self.refuse(cx, ErrorCode::ConnectionRefused, 0);
+                return;
+            }
+            State::Ending(Ending::Draining { .. }) if drain.is_zero() => {}
+            State::Refused { .. } | State::Ending(_) => return,
+        }
+        if drain.is_zero() {
+            self.say_close(now, words);
+            return;
+        }
+        self.state = State::Ending(Ending::Draining { words, deadline: now + drain });
+        cx.events.push_back(Event::Draining { session: cx.handle });
+        self.advance_drain(now);
+    }
+
+    /// Goes from draining to SESSION_CLOSE when there is nothing left to wait for.
+    pub(super) fn advance_drain(&mut self, now: Instant) {
+        let State::Ending(Ending::Draining { words, deadline }) = &mut self.state else { return };
+        if now >= *deadline || self.streams.is_drained() {
+            let words = Words {
+                reason: words.reason,
+                code: words.code,
+                message: core::mem::take(&mut words.message),
+            };
+            self.say_close(now, words);
+        }
+    }
+
+    fn say_close(&mut self, now: Instant, words: Words) {
+        let until = now + LINGER * self.pto();
+        self.state = State::Ending(Ending::Closing { words, pending: true, at: now, until });
+    }
+
+    fn linger(&mut self, now: Instant, words: Words, pending: bool) {
+        let until = now + LINGER * self.pto();
+        self.state = State::Ending(Ending::Lingering { words, pending, until });
+    }
+
+    /// The peer's SESSION_CLOSE.
+    pub(super) fn on_session_close(&mut self, cx: &mut Context<'_>, words: Words) {
+        let now = cx.now.mono;
+        match &mut self.state {
+            State::Ending(Ending::Closing { words, .. }) => {
+                let words = words.clone();
+                self.tell(cx, Side::Local, &words, None);
+                self.linger(now, words, false);
+            }
+            State::Ending(Ending::Lingering { pending, .. }) => *pending = true,
+            State::Ending(Ending::Over) => {}
+            State::Refused { .. } => self.state = State::Ending(Ending::Over),
+            _ => {
+                let error = (words.reason != CloseReason::Graceful).then(|| {
+                    Fault::new(ErrorCode::from_u16(words.code).unwrap_or(ErrorCode::SessionClosed))
+                });
+                self.tell(cx, Side::Remote, &words, error);
+                // The answer repeats the reason; the words were the peer's.
+                self.linger(now, Words { message: String::new(), ..words }, true);
+            }
+        }
+    }
+
+    /// The responder's FINAL said no.
+    pub(super) fn on_refusal(&mut self, cx: &mut Context<'_>, status: u16, subcode: u8) {
+        let code = ErrorCode::from_u16(status).unwrap_or(ErrorCode::ConnectionRefused);
+        let mut error = Fault::new(code).with_subcode(subcode);
+        if code == ErrorCode::TooManySessions {
+            error.detail = FaultDetail::Limit { limit: 0, local: false };
+        }
+        let reason = if code == ErrorCode::AuthenticationFailed {
+            CloseReason::AuthFailure
+        } else {
+            CloseReason::Error
+        };
+        let words = Words { reason, code: status, message: String::new() };
+        self.tell(cx, Side::Remote, &words, Some(error));
+        // SESSION_CLOSE carries the ACK of FINAL, which is all that the responder waits for.
+        self.linger(cx.now.mono, words, true);
+    }
+
+    /// The peer broke the protocol, or a limit of ours was reached: ends the session and says so.
+    pub(super) fn fail(&mut self, cx: &mut Context<'_>, error: Fault) {
+        if !self.is_live() {
+            return;
+        }
+        let words =
+            Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
+        self.tell(cx, Side::Local, &words, Some(error));
+        self.linger(cx.now.mono, words, true);
+    }
+
+    /// The peer lost its right to be here.
+    pub(crate) fn revoke(&mut self, cx: &mut Context<'_>, error: Fault) {
+        match self.state {
+            State::AwaitAuthorize { .. } => self.refuse(cx, error.code, 0),
+            _ if self.is_live() => {
+                let words = Words {
+                    reason: CloseReason::AuthFailure,
+                    code: error.code.as_u16(),
+                    message: String::new(),
+                };
+                self.tell(cx, Side::Local, &words, Some(error));
+                self.linger(cx.now.mono, words, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing authentic was heard for too long, or the peer's host refuses.
+    pub(super) fn die_of_silence(&mut self, cx: &mut Context<'_>) {
+        let error = match self.liveness.send_failure() {
+            Some(failure) => {
+                let errno = match failure {
+                    SendError::Other(errno) => errno,
+                    _ => 0,
+                };
+                Fault::new(ErrorCode::UdpSendFailed).with_detail(FaultDetail::Os { errno })
+            }
+            None => Fault::new(ErrorCode::SessionTimeout).with_detail(FaultDetail::Waited {
+                ms: self.liveness.silence(cx.now.mono).as_millis() as u64,
+            }),
+        };
+        let words = Words {
+            reason: CloseReason::Timeout,
+            code: error.code.as_u16(),
+            message: String::new(),
+        };
+        self.tell(cx, Side::Local, &words, Some(error));
+        // Should only one direction be dead, this spares the peer the same wait.
+        self.linger(cx.now.mono, words, true);
+    }
+
+    /// The handshake took too long.
+    pub(super) fn die_unanswered(&mut self, cx: &mut Context<'_>, since: Instant) {
+        let error =
+            Fault::new(ErrorCode::ConnectionTimeout).with_detail(Self::waited(since, cx.now.mono));
+        let words = Words {
+            reason: CloseReason::Timeout,
+            code: error.code.as_u16(),
+            message: String::new(),
+        };
+        self.proof = None;
+        self.tell(cx, Side::Local, &words, Some(error));
+        self.linger(cx.now.mono, words, true);
+    }
+
+    /// The network says that the peer cannot be there, before it was heard. True when that ended
+    /// the connect.
+    pub(crate) fn abort_handshake(&mut self, cx: &mut Context<'_>, error: Fault) -> bool {
+        if self.proof.is_none() {
+            return false;
+        }
+        self.proof = None;
+        let words =
+            Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
+        self.tell(cx, Side::Local, &words, Some(error));
+        self.state = State::Ending(Ending::Over);
+        true
+    }
+
+    /// The peer proved that it does not know this session.
+    pub(crate) fn on_reset(&mut self, cx: &mut Context<'_>) {
+        if !self.has_ended() {
+            let words = Words {
+                reason: CloseReason::Error,
+                code: ErrorCode::SessionNotFound.as_u16(),
+                message: String::new(),
+            };
+            // A close that was on its way needs no answer from somebody who forgot the session.
+            let error = match &self.state {
+                State::Ending(Ending::Closing { words, .. })
+                    if words.reason == CloseReason::Graceful =>
+                {
+                    None
+                }
+                _ => Some(Fault::new(ErrorCode::SessionNotFound)),
+            };
+            let words = match error {
+                Some(_) => words,
+                None => Words { reason: CloseReason::Graceful, code: 0, message: String::new() },
+            };
+            self.tell(cx, Side::Remote, &words, error);
+        }
+        self.state = State::Ending(Ending::Over);
+    }
+
+    /// The time of an ending is up.
+    pub(super) fn ending_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        self.advance_drain(now);
+        let interval = self.pto();
+        match &mut self.state {
+            State::Refused { until } if *until <= now => {
+                self.state = State::Ending(Ending::Over);
+            }
+            State::Ending(Ending::Closing { words, until, .. }) if *until <= now => {
+                let words = words.clone();
+                self.tell(cx, Side::Local, &words, None);
+                self.state = State::Ending(Ending::Over);
+            }
+            State::Ending(Ending::Closing { pending, at, .. }) if *at <= now => {
+                *pending = true;
+                *at = now + interval;
+            }
+            State::Ending(Ending::Lingering { until, .. }) if *until <= now => {
+                self.state = State::Ending(Ending::Over);
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Session::ending_timeout`] has something to do.
+    pub(super) fn ending_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Refused { until } => Some(*until),
+            State::Ending(ending) => match ending {
+                Ending::Draining { deadline, .. } => Some(*deadline),
+                Ending::Closing { at, until, .. } => Some((*at).min(*until)),
+                Ending::Lingering { until, .. } => Some(*until),
+                Ending::Over => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Tells the application, once, in the form that fits how far the session had come.
+    fn tell(&mut self, cx: &mut Context<'_>, initiator: Side, words: &Words, error: Option<Fault>) {
+        let usable = self.is_usable();
+        // What the streams have to say comes before the end, not after it.
+        self.publish(cx);
+        if usable {
+            cx.events.push_back(Event::SessionClosed {
+                session: cx.handle,
+                reason: words.reason,
+                initiator,
+                error,
+                message: words.message.clone(),
+                undelivered: self.streams.undelivered(),
+            });
+        } else {
+            let error = error.unwrap_or(Fault::new(ErrorCode::SessionClosed));
+            cx.events.push_back(Event::ConnectFailed { session: cx.handle, error });
+            self.released = true;
+        }
+        self.streams.on_session_end();
+    }
+
+    /// The probe timeout of the path, ACK delay included.
+    pub(super) fn pto(&self) -> Duration {
+        self.recovery.pto()
+    }
+}

@@ -1,0 +1,254 @@
+//! Whether the peer is still there (PROTOCOL.md section 6): keep-alives, the dead timer, refusals.
+
+use core::time::Duration;
+
+use crate::path::SendError;
+use crate::time::Instant;
+
+/// First pause after activity; each further one is twice as long, up to the interval.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// Pause between probes while the peer's port refuses them.
+const REFUSED_PROBE: Duration = Duration::from_millis(250);
+/// Refusals that end a path quote at least this many different packets...
+const REFUSALS: usize = 3;
+/// ... over at least this long.
+const REFUSAL_SPAN: Duration = Duration::from_millis(1500);
+/// Keep-alives whose answer is still of interest.
+const OUTSTANDING: usize = 4;
+
+/// See the module.
+pub(crate) struct Liveness {
+    interval: Duration,
+    timeout: Duration,
+    /// When something authentic came last.
+    heard: Instant,
+    /// When the next keep-alive is due.
+    probe_at: Instant,
+    /// Pause before the one after that.
+    pause: Duration,
+    refusals: Option<Box<Refusals>>,
+    /// Datagrams handed out, and how many of them the socket refused, since `heard`.
+    sent: u64,
+    failed: u64,
+    failure: Option<SendError>,
+    outstanding: [Option<Outstanding>; OUTSTANDING],
+}
+
+/// A keep-alive that was sent and not answered yet.
+#[derive(Clone, Copy)]
+struct Outstanding {
+    nonce: u64,
+    sent: Instant,
+    ping: Option<u64>,
+}
+
+struct Refusals {
+    first: Instant,
+    last: Instant,
+    quoted: Vec<u64>,
+}
+
+/// What the passing of time asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Alive,
+    /// A keep-alive.
+    Probe,
+    /// The end: nothing was heard for too long.
+    Dead,
+}
+
+impl Liveness {
+    /// `peer_timeout` is after how much silence the peer gives up; our keep-alives must beat it.
+    pub(crate) fn new(
+        now: Instant,
+        interval: Duration,
+        timeout: Duration,
+        peer_timeout: Duration,
+    ) -> Self {
+        let interval = interval.min(peer_timeout / 3).max(Duration::from_millis(10));
+        let pause = FIRST_PROBE.min(interval);
+        Self {
+            interval,
+            timeout,
+            heard: now,
+            probe_at: now + pause,
+            pause,
+            refusals: None,
+            sent: 0,
+            failed: 0,
+            failure: None,
+            outstanding: [None; OUTSTANDING],
+        }
+    }
+
+    /// An authentic packet came.
+    pub(crate) fn on_heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.refusals = None;
+        self.sent = 0;
+        self.failed = 0;
+        self.failure = None;
+    }
+
+    /// Something other than keep-alives went out or came in: probing starts anew, densely.
+    pub(crate) fn on_activity(&mut self, now: Instant) {
+        self.pause = FIRST_PROBE.min(self.interval);
+        self.probe_at = now + self.pause;
+    }
+
+    /// Datagrams were handed to the socket.
+    pub(crate) fn on_sent(&mut self, datagrams: u64) {
+        self.sent += datagrams;
+    }
+
+    /// The socket refused one.
+    pub(crate) fn on_send_error(&mut self, error: SendError) {
+        self.failed += 1;
+        self.failure = Some(error);
+    }
+
+    /// Why nothing left this host since the peer was last heard, if nothing did.
+    pub(crate) fn send_failure(&self) -> Option<SendError> {
+        self.failure.filter(|_| self.failed >= self.sent)
+    }
+
+    /// The peer's host refused a packet of ours; `quoted` tells packets apart. True when the path
+    /// is to be given up.
+    pub(crate) fn on_refused(&mut self, now: Instant, quoted: u64) -> bool {
+        let refusals = self.refusals.get_or_insert_with(|| {
+            Box::new(Refusals { first: now, last: now, quoted: Vec::with_capacity(REFUSALS) })
+        });
+        refusals.last = now;
+        if refusals.quoted.len() < REFUSALS && !refusals.quoted.contains(&quoted) {
+            refusals.quoted.push(quoted);
+        }
+        let ended = refusals.quoted.len() >= REFUSALS
+            && refusals.last.saturating_duration_since(refusals.first) >= REFUSAL_SPAN;
+        self.probe_at = self.probe_at.min(now + REFUSED_PROBE);
+        ended
+    }
+
+    /// What is due.
+    pub(crate) fn check(&mut self, now: Instant) -> Verdict {
+        if now >= self.heard + self.timeout {
+            return Verdict::Dead;
+        }
+        if now < self.probe_at {
+            return Verdict::Alive;
+        }
+        if self.refusals.is_some() {
+            self.probe_at = now + REFUSED_PROBE;
+        } else {
+            self.pause = (2 * self.pause).min(self.interval);
+            self.probe_at = now + self.pause;
+        }
+        Verdict::Probe
+    }
+
+    /// When [`Liveness::check`] has something to say.
+    pub(crate) fn next_timeout(&self) -> Instant {
+        self.probe_at.min(self.heard + self.timeout)
+    }
+
+    /// How long nothing authentic has come.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
+    }
+
+    /// A keep-alive goes out; `ping` is the application's token if it asked for it.
+    pub(crate) fn on_keep_alive_sent(&mut self, now: Instant, nonce: u64, ping: Option<u64>) {
+        // The oldest unanswered one makes room: its answer would say nothing that a later one
+        // does not. Those an application waits for go last.
+        let oldest = (0..OUTSTANDING).min_by_key(|index| {
+            self.outstanding[*index].map(|entry| (entry.ping.is_some(), entry.sent))
+        });
+        if let Some(index) = oldest {
+            self.outstanding[index] = Some(Outstanding { nonce, sent: now, ping });
+        }
+    }
+
+    /// A keep-alive was lost; the answer is the ping that waited for it.
+    pub(crate) fn on_keep_alive_lost(&mut self, nonce: u64) -> Option<u64> {
+        let entry = self
+            .outstanding
+            .iter_mut()
+            .find(|entry| entry.is_some_and(|entry| entry.nonce == nonce))?;
+        let ping = (*entry)?.ping?;
+        *entry = None;
+        Some(ping)
+    }
+
+    /// An echo came; the answer is when its keep-alive was sent and for which ping.
+    pub(crate) fn on_echo(&mut self, nonce: u64) -> Option<(Instant, Option<u64>)> {
+        let entry = self
+            .outstanding
+            .iter_mut()
+            .find(|entry| entry.is_some_and(|entry| entry.nonce == nonce))?
+            .take()?;
+        Some((entry.sent, entry.ping))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn liveness() -> Liveness {
+        let s = Duration::from_secs;
+        Liveness::new(at(0), s(10), s(30), s(30))
+    }
+
+    #[test]
+    fn probes_thin_out_after_activity_up_to_the_interval() {
+        let mut liveness = liveness();
+        let mut probes = Vec::new();
+        let mut now = at(0);
+        while probes.len() < 7 {
+            now = liveness.next_timeout();
+            liveness.heard = now;
+            if liveness.check(now) == Verdict::Probe {
+                probes.push(now.as_nanos() / 1_000_000_000);
+            }
+        }
+        assert_eq!(probes, [1, 3, 7, 15, 25, 35, 45]);
+        liveness.on_activity(now);
+        assert_eq!(liveness.next_timeout(), now + FIRST_PROBE);
+    }
+
+    #[test]
+    fn silence_is_death_at_the_timeout_and_not_before() {
+        let mut liveness = liveness();
+        assert_ne!(liveness.check(at(29_999)), Verdict::Dead);
+        assert_eq!(liveness.check(at(30_000)), Verdict::Dead);
+    }
+
+    #[test]
+    fn refusals_end_a_path_only_when_several_packets_drew_them_over_time() {
+        let mut liveness = liveness();
+        assert!(!liveness.on_refused(at(0), 1));
+        assert!(!liveness.on_refused(at(1600), 1), "one packet, quoted again");
+        assert!(!liveness.on_refused(at(1700), 2));
+        assert!(liveness.on_refused(at(1800), 3));
+        liveness.on_heard(at(1900));
+        assert!(!liveness.on_refused(at(2000), 4), "an authentic packet starts the count anew");
+    }
+
+    #[test]
+    fn a_ping_is_kept_over_plain_keep_alives() {
+        let mut liveness = liveness();
+        liveness.on_keep_alive_sent(at(0), 7, Some(1));
+        for nonce in 100..110 {
+            liveness.on_keep_alive_sent(at(nonce), nonce, None);
+        }
+        assert_eq!(liveness.on_echo(7), Some((at(0), Some(1))));
+        assert_eq!(liveness.on_echo(7), None);
+        assert_eq!(liveness.on_echo(109), Some((at(109), None)));
+        assert_eq!(liveness.on_echo(100), None);
+    }
+}

@@ -1,0 +1,451 @@
+//! One session: keys, packet numbers, streams, and the path they use.
+
+mod close;
+mod keys;
+mod liveness;
+mod path;
+mod receive;
+mod timers;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
+use stt_crypto::{NodeId, NodeIdentity, ReplayWindow};
+use stt_wire::frame::{EcnCounts, KeepAlive};
+use stt_wire::{ErrorCode, PathId, TransportParams};
+
+use crate::config::{CongestionControl, SessionConfig};
+use crate::event::{Event, SessionHandle};
+use crate::fault::FaultDetail;
+use crate::path::{PathAddress, PathError, SendError};
+use crate::recovery::congestion::{Controller, Cubic, NewReno};
+use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
+use crate::stats::{FrameErrorCounts, SessionStats};
+use crate::streams::{
+    LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions, Streams,
+    WriteError,
+};
+use crate::time::{Instant, Now};
+
+use self::close::Ending;
+pub(crate) use self::close::Words;
+pub(crate) use self::keys::Keys;
+use self::liveness::Liveness;
+use self::path::Path;
+
+/// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
+pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// Longest ACK delay that a peer may announce (RFC 9000 section 18.2 allows 2^14 ms; nobody needs it).
+const MAX_PEER_ACK_DELAY: Duration = Duration::from_secs(1);
+/// Malformed packets in a row that end a session (PROTOCOL.md section 1).
+const MAX_MALFORMED: u8 = 16;
+/// Echoes owed at once; a peer that asks for more than these gets the newest.
+const MAX_ECHOES: usize = 4;
+
+/// What every call into a session needs from its endpoint.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) handle: SessionHandle,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) rng: &'a mut ChaCha12Rng,
+    pub(crate) identity: &'a NodeIdentity,
+    /// What the packet being built carries; emptied and filled for each.
+    pub(crate) contents: &'a mut Vec<Content>,
+    /// What became of contents; emptied and filled for each ACK.
+    pub(crate) fates: &'a mut Vec<(Fate, Content)>,
+}
+
+impl Context<'_> {
+    fn nonce(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}
+
+/// What a handshake hands over.
+pub(crate) struct Start {
+    pub(crate) initiator: bool,
+    pub(crate) config: Arc<SessionConfig>,
+    pub(crate) peer: NodeId,
+    pub(crate) session_id: [u8; 8],
+    pub(crate) path: PathAddress,
+    pub(crate) local_id: PathId,
+    pub(crate) peer_id: PathId,
+    pub(crate) keys: Keys,
+    pub(crate) integrity_limit: u64,
+    pub(crate) peer_params: TransportParams,
+    pub(crate) peer_reset_token: Option<[u8; 16]>,
+    pub(crate) max_udp_payload: usize,
+    /// Time from the handshake's last message to its answer, when the answer was to that one.
+    pub(crate) rtt: Option<Duration>,
+}
+
+/// How far a session has come.
+pub(crate) enum State {
+    /// Initiator: AUTH_PROOF is out. `early` says that the application uses the session already.
+    AwaitFinal { early: bool, since: Instant, deadline: Instant },
+    /// Responder: the proof holds, the application thinks.
+    AwaitAuthorize { deadline: Instant },
+    /// Responder: FINAL says no, until it is acknowledged.
+    Refused { until: Instant },
+    /// In use.
+    Open,
+    /// On its way out, or over.
+    Ending(Ending),
+}
+
+/// AUTH_PROOF, repeated byte for byte until a sealed packet opens.
+struct Proof {
+    packet: Box<[u8]>,
+    at: Instant,
+    interval: Duration,
+}
+
+/// What FINAL says.
+#[derive(Clone, Copy)]
+struct Verdict {
+    status: u16,
+    subcode: u8,
+}
+
+/// See the module.
+pub(crate) struct Session {
+    initiator: bool,
+    state: State,
+    config: Arc<SessionConfig>,
+    peer: NodeId,
+    session_id: [u8; 8],
+    local_id: PathId,
+    peer_id: PathId,
+    peer_reset_token: Option<[u8; 16]>,
+    keys: Keys,
+    replay: ReplayWindow,
+    integrity_limit: u64,
+    failed_opens: u64,
+    malformed_in_a_row: u8,
+    /// Next packet number to send; never reused, whatever happens.
+    next_pn: u64,
+    largest_opened: Option<u64>,
+    /// Largest packet number that the peer acknowledged.
+    largest_acked: Option<u64>,
+    /// ECN codepoints of packets that opened, once any had one.
+    ecn_received: Option<EcnCounts>,
+    path: Path,
+    recovery: Recovery,
+    received: ReceivedPackets,
+    streams: Streams,
+    liveness: Liveness,
+    proof: Option<Proof>,
+    verdict: Option<Verdict>,
+    verdict_pending: bool,
+    echoes: Vec<KeepAlive>,
+    pings: VecDeque<u64>,
+    next_ping: u64,
+    keep_alive_due: bool,
+    /// When the pacer lets the next packet go, while that is what holds it back.
+    paced_until: Option<Instant>,
+    stats: SessionStats,
+    untold: FrameErrorCounts,
+    tell_at: Option<Instant>,
+    /// The driver reads no more.
+    released: bool,
+}
+
+impl Session {
+    /// A session whose handshake has given it keys; `state` says what is still missing.
+    pub(crate) fn new(now: Instant, start: Start, state: State) -> Self {
+        let Start { config, peer_params, .. } = start;
+        let mtu = config
+            .mtu
+            .min(usize::from(peer_params.max_udp_payload))
+            .min(start.max_udp_payload)
+            .max(stt_wire::MIN_MTU);
+        let mut streams = Streams::new(
+            start.initiator,
+            LocalLimits {
+                max_bidi: config.max_concurrent_streams,
+                max_uni: config.max_concurrent_streams,
+                stream_window: config.stream_recv_buffer,
+                session_window: config.recv_buffer,
+            },
+        );
+        streams.set_peer_limits(PeerLimits {
+            max_bidi: peer_params.max_bidi_streams,
+            max_uni: peer_params.max_uni_streams,
+            stream_window: peer_params.stream_window,
+            session_window: peer_params.session_window,
+        });
+        let recovery = Recovery::new(
+            &RecoveryConfig {
+                mtu: stt_wire::MIN_MTU as u16,
+                max_ack_delay: Duration::from_micros(u64::from(peer_params.max_ack_delay_us))
+                    .min(MAX_PEER_ACK_DELAY),
+                initial_rtt: start.rtt.unwrap_or(INITIAL_RTT),
+                ecn: true,
+            },
+            controller(config.congestion),
+        );
+        let peer_timeout = Duration::from_millis(u64::from(peer_params.max_idle_ms));
+        Self {
+            initiator: start.initiator,
+            state,
+            peer: start.peer,
+            session_id: start.session_id,
+            local_id: start.local_id,
+            peer_id: start.peer_id,
+            peer_reset_token: start.peer_reset_token,
+            keys: start.keys,
+            replay: ReplayWindow::new(),
+            integrity_limit: start.integrity_limit,
+            failed_opens: 0,
+            malformed_in_a_row: 0,
+            next_pn: 0,
+            largest_opened: None,
+            largest_acked: None,
+            ecn_received: None,
+            path: Path::new(start.path, mtu),
+            recovery,
+            received: ReceivedPackets::new(MAX_ACK_DELAY),
+            streams,
+            liveness: Liveness::new(
+                now,
+                config.keep_alive_interval,
+                config.keep_alive_timeout,
+                peer_timeout,
+            ),
+            proof: None,
+            verdict: None,
+            verdict_pending: false,
+            echoes: Vec::new(),
+            pings: VecDeque::new(),
+            next_ping: 0,
+            keep_alive_due: false,
+            paced_until: None,
+            stats: SessionStats::default(),
+            untold: FrameErrorCounts::default(),
+            tell_at: None,
+            released: false,
+            config,
+        }
+    }
+
+    /// Initiator: AUTH_PROOF goes out now and then by probe timeout from `interval`.
+    pub(crate) fn send_proof(&mut self, now: Instant, packet: Box<[u8]>, interval: Duration) {
+        self.proof = Some(Proof { packet, at: now, interval });
+    }
+
+    /// Responder: FINAL says yes.
+    pub(crate) fn accept(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.state, State::AwaitAuthorize { .. }) {
+            return;
+        }
+        self.state = State::Open;
+        self.verdict = Some(Verdict { status: 0, subcode: 0 });
+        self.verdict_pending = true;
+        self.connected(cx);
+    }
+
+    /// Responder: FINAL says no.
+    pub(crate) fn refuse(&mut self, cx: &mut Context<'_>, code: ErrorCode, subcode: u8) {
+        if !matches!(self.state, State::AwaitAuthorize { .. }) {
+            return;
+        }
+        self.state = State::Refused { until: cx.now.mono + self.config.handshake_timeout };
+        self.verdict = Some(Verdict { status: code.as_u16(), subcode });
+        self.verdict_pending = true;
+    }
+
+    /// Initiator with `early`: the application may use the session.
+    pub(crate) fn connected_early(&mut self, cx: &mut Context<'_>) {
+        self.announce(cx);
+    }
+
+    fn connected(&mut self, cx: &mut Context<'_>) {
+        self.path.start_probing(cx.now.mono);
+        self.liveness.on_activity(cx.now.mono);
+        self.announce(cx);
+    }
+
+    fn announce(&self, cx: &mut Context<'_>) {
+        cx.events.push_back(Event::Connected {
+            session: cx.handle,
+            peer: self.peer,
+            session_id: self.session_id,
+            remote: self.path.address,
+            initiator: self.initiator,
+        });
+    }
+
+    /// Whether the application knows the session as usable.
+    fn is_usable(&self) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::AwaitFinal { early, .. } => *early,
+            State::Ending(ending) => !ending.is_told(),
+            State::AwaitAuthorize { .. } | State::Refused { .. } => false,
+        }
+    }
+
+    /// Whether streams may be opened and written to.
+    fn is_writable(&self) -> bool {
+        match &self.state {
+            State::Open => true,
+            State::AwaitFinal { early, .. } => *early,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn local_id(&self) -> PathId {
+        self.local_id
+    }
+
+    pub(crate) fn peer_id(&self) -> PathId {
+        self.peer_id
+    }
+
+    pub(crate) fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    pub(crate) fn remote(&self) -> &PathAddress {
+        &self.path.address
+    }
+
+    pub(crate) fn is_initiator(&self) -> bool {
+        self.initiator
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused { .. })
+    }
+
+    pub(crate) fn awaits_authorize(&self) -> bool {
+        matches!(self.state, State::AwaitAuthorize { .. })
+    }
+
+    /// Moves what the streams have to tell into the endpoint's events.
+    pub(crate) fn publish(&mut self, cx: &mut Context<'_>) {
+        if self.is_usable() {
+            while let Some(event) = self.streams.poll_event() {
+                cx.events.push_back(event.for_session(cx.handle));
+            }
+        }
+    }
+
+    pub(crate) fn open_stream(&mut self, options: StreamOptions) -> Result<StreamId, OpenError> {
+        if !self.is_writable() {
+            return Err(OpenError::SessionClosed);
+        }
+        self.streams.open(options)
+    }
+
+    pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), WriteError> {
+        if !self.is_writable() {
+            return Err(WriteError::SessionClosed);
+        }
+        self.streams.write(id, bytes)
+    }
+
+    pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteError> {
+        self.streams.finish(id)
+    }
+
+    pub(crate) fn reset(&mut self, id: StreamId, code: u64) -> Result<(), WriteError> {
+        self.streams.reset(id, code)
+    }
+
+    pub(crate) fn stop(&mut self, id: StreamId, code: u64) -> Result<(), ReadError> {
+        self.streams.stop(id, code)
+    }
+
+    pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<ReadOutcome, ReadError> {
+        self.streams.read(id, max)
+    }
+
+    pub(crate) fn consumed(&mut self, id: StreamId, bytes: u64) {
+        self.streams.consumed(id, bytes);
+    }
+
+    /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
+    pub(crate) fn ping(&mut self) -> u64 {
+        let token = self.next_ping;
+        self.next_ping += 1;
+        self.pings.push_back(token);
+        token
+    }
+
+    pub(crate) fn stats(&self) -> SessionStats {
+        let rtt = self.recovery.rtt();
+        SessionStats {
+            rtt: rtt.smoothed(),
+            rtt_var: rtt.variance(),
+            rtt_min: rtt.min(),
+            congestion_window: self.recovery.window(),
+            bytes_in_flight: self.recovery.bytes_in_flight(),
+            mtu: self.path.mtu() as u64,
+            ..self.stats
+        }
+    }
+
+    /// What the network said about our datagrams.
+    pub(crate) fn on_path_error(
+        &mut self,
+        cx: &mut Context<'_>,
+        error: PathError,
+        quoted: Option<&[u8]>,
+    ) {
+        match error {
+            PathError::Refused => {
+                // The masked stream id and packet number: different for every packet.
+                let quoted = quoted
+                    .and_then(|bytes| bytes.get(12..20))
+                    .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes));
+                let packet = quoted.unwrap_or(cx.now.mono.as_nanos());
+                if self.liveness.on_refused(cx.now.mono, packet) && self.is_live() {
+                    self.die_of_silence(cx);
+                }
+            }
+            PathError::MessageTooLong { .. } => self.on_too_large(cx),
+            // A host that is away for a moment is no reason to end a session: silence decides.
+            PathError::HostUnreachable | PathError::NetworkUnreachable => {}
+        }
+    }
+
+    /// What the socket said about a datagram.
+    pub(crate) fn on_send_error(&mut self, cx: &mut Context<'_>, error: SendError) {
+        if error == SendError::MessageTooLong {
+            self.on_too_large(cx);
+        } else {
+            self.liveness.on_send_error(error);
+        }
+    }
+
+    fn on_too_large(&mut self, cx: &mut Context<'_>) {
+        if self.path.on_too_large() {
+            self.recovery.on_mtu_update(self.path.mtu() as u16);
+            self.requeue_in_flight(cx);
+        }
+    }
+
+    /// A reset claims that the peer does not know this session; true when its token proves it.
+    pub(crate) fn is_reset_by(&self, token: &[u8; 16]) -> bool {
+        self.peer_reset_token.is_some_and(|expected| stt_crypto::ct_eq(&expected, token))
+    }
+
+    fn waited(since: Instant, now: Instant) -> FaultDetail {
+        FaultDetail::Waited { ms: now.saturating_duration_since(since).as_millis() as u64 }
+    }
+}
+
+fn controller(kind: CongestionControl) -> Box<dyn Controller> {
+    let mtu = stt_wire::MIN_MTU as u16;
+    match kind {
+        CongestionControl::Cubic => Box::new(Cubic::new(mtu)),
+        CongestionControl::NewReno => Box::new(NewReno::new(mtu)),
+    }
+}

@@ -1,0 +1,336 @@
+//! Opening packets and acting on what they say.
+
+use core::time::Duration;
+
+use stt_wire::bundle::Bundle;
+use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
+use stt_wire::header::apply_mask;
+use stt_wire::{
+    AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, HEADER_LEN, Header, decode_packet_number,
+};
+
+use crate::event::Event;
+use crate::fault::{Fault, FaultDetail};
+use crate::path::Ecn;
+use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
+use crate::streams::PeerFault;
+use crate::time::Instant;
+
+use super::close::{Ending, Words};
+use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
+
+/// Pause between two reports of frame errors of one session.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// The masks of `samples`, which came for this session.
+    pub(crate) fn unmask(&self, samples: &[[u8; 16]], masks: &mut [[u8; 11]]) {
+        self.keys.unmask_batch(samples, masks);
+    }
+
+    /// A sealed packet whose checksums hold. It is opened in place.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        ecn: Option<Ecn>,
+        packet: &mut [u8],
+        mask: &[u8; 11],
+    ) {
+        if matches!(self.state, State::Ending(Ending::Over)) {
+            return;
+        }
+        let now = cx.now.mono;
+        let packet_len = packet.len();
+        let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
+        apply_mask(head, mask);
+        let header = Header::read(head);
+        let number = decode_packet_number(self.largest_opened, header.packet_number);
+        if self.replay.contains(number) {
+            self.stats.packets_duplicate += 1;
+            return;
+        }
+        let mut aad = [0; AAD_LEN];
+        aad.copy_from_slice(&head[..AAD_LEN]);
+        let Some(sealed_len) = body.len().checked_sub(CRC32_LEN) else { return };
+        let phase = header.flags.contains(Flags::KEY_PHASE);
+        let keep = 3 * self.recovery.pto();
+        let body = &mut body[..sealed_len];
+        let Ok(len) = self.keys.open(now, keep, phase, number, &aad, body) else {
+            self.on_forgery(cx);
+            return;
+        };
+        if self.replay.insert(number).is_err() {
+            return;
+        }
+        self.largest_opened = self.largest_opened.max(Some(number));
+        self.proof = None;
+        self.liveness.on_heard(now);
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += packet_len as u64;
+
+        let parsed = if header.flags.contains(Flags::SEALED) {
+            frame::parse(header.frame_type, header.flags, header.stream_id, &body[..len])
+        } else {
+            Err(stt_wire::FrameError::Flags)
+        };
+        let Ok(frame) = parsed else {
+            self.on_malformed(cx);
+            return;
+        };
+        self.malformed_in_a_row = 0;
+        let eliciting = frame.is_ack_eliciting();
+        self.count_ecn(ecn);
+        let rtt = self.recovery.rtt().measured();
+        self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
+        match frame {
+            Frame::Bundle(bundle) => self.on_bundle(cx, &bundle),
+            frame => self.on_frame(cx, header.stream_id, frame),
+        }
+    }
+
+    fn on_bundle(&mut self, cx: &mut Context<'_>, bundle: &Bundle<'_>) {
+        for part in bundle.parts() {
+            self.on_frame(cx, part.stream_id, part.frame);
+        }
+    }
+
+    fn on_frame(&mut self, cx: &mut Context<'_>, stream: u32, frame: Frame<'_>) {
+        let result = match frame {
+            Frame::SessionClose(close) => {
+                let words = Words {
+                    reason: close.reason,
+                    code: close.code,
+                    message: close.message.to_owned(),
+                };
+                self.on_session_close(cx, words);
+                return;
+            }
+            Frame::Ack(ack) if !self.has_ended() || self.is_refused() => {
+                if self.on_ack(cx, &ack).is_err() {
+                    self.fail(cx, Fault::new(ErrorCode::InvalidFrame));
+                }
+                return;
+            }
+            // What is closing listens only for the answer to its SESSION_CLOSE.
+            _ if !self.is_live() => return,
+            Frame::Final(verdict) => {
+                self.on_final(cx, &verdict);
+                return;
+            }
+            Frame::KeepAlive(request) => {
+                if self.echoes.len() == MAX_ECHOES {
+                    self.echoes.remove(0);
+                }
+                self.echoes.push(request);
+                return;
+            }
+            Frame::KeepAliveAck(echo) => {
+                self.on_echo(cx, &echo);
+                return;
+            }
+            Frame::Unknown { .. } => {
+                self.count(cx, ErrorCode::UnknownFrameType);
+                return;
+            }
+            // No handler for either exists yet: dropped, and for the application's own types told.
+            Frame::Custom { .. } => {
+                self.count(cx, ErrorCode::UnknownFrameType);
+                return;
+            }
+            Frame::Datagram(_) | Frame::NewId(_) | Frame::RetireId { .. } => return,
+            Frame::Data(data) => {
+                self.liveness.on_activity(cx.now.mono);
+                self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
+            }
+            Frame::StreamOpen(open) => {
+                self.liveness.on_activity(cx.now.mono);
+                self.streams.handle_open(stream, &open)
+            }
+            Frame::Window { limit } => self.streams.handle_window(stream, limit),
+            Frame::MaxStreams(limit) => self.streams.handle_max_streams(&limit),
+            Frame::StreamClose(close) => {
+                self.streams.handle_close(stream, close.code, close.final_offset)
+            }
+            Frame::StreamStop { code } => self.streams.handle_stop(stream, code),
+            Frame::StreamSkip { .. } | Frame::Bundle(_) | Frame::Ack(_) => return,
+        };
+        if let Err(PeerFault { code, limit }) = result {
+            let detail =
+                limit.map_or(FaultDetail::None, |limit| FaultDetail::Limit { limit, local: true });
+            self.fail(cx, Fault::new(code).with_detail(detail));
+        }
+    }
+
+    fn on_final(&mut self, cx: &mut Context<'_>, verdict: &frame::Final<'_>) {
+        let State::AwaitFinal { early, .. } = self.state else { return };
+        self.peer_reset_token = Some(verdict.reset_token);
+        if verdict.status != 0 {
+            self.on_refusal(cx, verdict.status, verdict.subcode);
+            return;
+        }
+        self.state = State::Open;
+        self.path.start_probing(cx.now.mono);
+        self.liveness.on_activity(cx.now.mono);
+        if !early {
+            self.announce(cx);
+        }
+    }
+
+    fn on_ack(&mut self, cx: &mut Context<'_>, ack: &AckView<'_>) -> Result<(), AckOfUnsent> {
+        let now = cx.now.mono;
+        let info = AckInfo {
+            largest: ack.largest,
+            delay: Duration::from_micros(ack.delay_us),
+            ecn: ack.ecn.map(|counts| EcnCounts {
+                ect0: counts.ect0,
+                ect1: counts.ect1,
+                ce: counts.ce,
+            }),
+            same_path: true,
+            next_packet_number: self.next_pn,
+        };
+        cx.fates.clear();
+        let fates = &mut *cx.fates;
+        let summary = self.recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
+            fates.push((fate, content));
+        })?;
+        self.largest_acked = self.largest_acked.max(summary.largest_newly_acked);
+        self.stats.packets_lost += u64::from(summary.lost_packets);
+        self.stats.congestion_events += u64::from(summary.congestion);
+        self.paced_until = None;
+        self.settle_fates(cx);
+        Ok(())
+    }
+
+    /// Acts on what became of the contents in `cx.fates`.
+    pub(super) fn settle_fates(&mut self, cx: &mut Context<'_>) {
+        for index in 0..cx.fates.len() {
+            let (fate, content) = cx.fates[index];
+            match fate {
+                Fate::Acked => self.on_acked(content),
+                Fate::Lost => self.on_lost(cx.now.mono, content),
+            }
+        }
+        cx.fates.clear();
+    }
+
+    fn on_acked(&mut self, content: Content) {
+        match content {
+            Content::Ack { largest } => self.received.on_ack_acked(largest),
+            Content::Final => {
+                self.verdict_pending = false;
+                if self.is_refused() {
+                    self.state = State::Ending(Ending::Over);
+                }
+            }
+            Content::KeepAlive { token } => {
+                if self.path.is_probe(token) && self.path.on_probe_acked() {
+                    self.recovery.on_mtu_update(self.path.mtu() as u16);
+                }
+            }
+            Content::Close
+            | Content::KeepAliveAck
+            | Content::NewId { .. }
+            | Content::RetireId { .. }
+            | Content::Datagram
+            | Content::Custom
+            | Content::Padding => {}
+            content => self.streams.on_acked(&content),
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, now: Instant, content: Content) {
+        match content {
+            Content::Final => self.verdict_pending = self.verdict.is_some(),
+            Content::KeepAlive { token } => {
+                if self.path.is_probe(token) {
+                    self.path.on_probe_lost(now, 4 * self.recovery.pto());
+                } else if let Some(ping) = self.liveness.on_keep_alive_lost(token) {
+                    self.pings.push_back(ping);
+                }
+            }
+            // An ACK is out of date by the time its loss shows; echoes and messages are not
+            // repeated, and SESSION_CLOSE has its own clock.
+            Content::Ack { .. }
+            | Content::Close
+            | Content::KeepAliveAck
+            | Content::NewId { .. }
+            | Content::RetireId { .. }
+            | Content::Datagram
+            | Content::Custom
+            | Content::Padding => {}
+            content => self.streams.on_lost(&content),
+        }
+    }
+
+    /// Everything in flight is to be sent again: the datagrams it travelled in were too large.
+    pub(super) fn requeue_in_flight(&mut self, cx: &mut Context<'_>) {
+        cx.fates.clear();
+        let fates = &mut *cx.fates;
+        self.recovery.discard_all(cx.now.mono, &mut |fate, content| fates.push((fate, content)));
+        self.settle_fates(cx);
+    }
+
+    fn on_echo(&mut self, cx: &mut Context<'_>, echo: &KeepAlive) {
+        let nonce = u64::from_le_bytes(echo.nonce);
+        let Some((sent, ping)) = self.liveness.on_echo(nonce) else { return };
+        if let Some(token) = ping
+            && echo.kind == KeepAliveKind::Alive
+        {
+            let rtt = cx.now.mono.saturating_duration_since(sent);
+            cx.events.push_back(Event::Pong { session: cx.handle, token, rtt });
+        }
+    }
+
+    fn count_ecn(&mut self, ecn: Option<Ecn>) {
+        let Some(ecn) = ecn else { return };
+        let counts = self.ecn_received.get_or_insert_default();
+        match ecn {
+            Ecn::Ect0 => counts.ect0 += 1,
+            Ecn::Ect1 => counts.ect1 += 1,
+            Ecn::Ce => counts.ce += 1,
+        }
+    }
+
+    fn on_forgery(&mut self, cx: &mut Context<'_>) {
+        self.failed_opens += 1;
+        self.count(cx, ErrorCode::EncryptionError);
+        if self.failed_opens >= self.integrity_limit {
+            let detail = FaultDetail::Count { count: self.failed_opens };
+            self.fail(cx, Fault::new(ErrorCode::EncryptionError).with_detail(detail));
+        }
+    }
+
+    fn on_malformed(&mut self, cx: &mut Context<'_>) {
+        self.count(cx, ErrorCode::InvalidFrame);
+        self.malformed_in_a_row = self.malformed_in_a_row.saturating_add(1);
+        if self.malformed_in_a_row >= MAX_MALFORMED {
+            self.fail(cx, Fault::new(ErrorCode::InvalidFrame));
+        }
+    }
+
+    /// Counts a frame that is dropped, and tells of it now or within a second.
+    pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
+        for counts in [&mut self.stats.frame_errors, &mut self.untold] {
+            if let Some(count) = counts.of_mut(code) {
+                *count += 1;
+            }
+        }
+        if self.tell_at.is_none() {
+            self.tell_frame_errors(cx);
+            self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
+        }
+    }
+
+    /// Tells of the frame errors counted since the last time.
+    pub(super) fn tell_frame_errors(&mut self, cx: &mut Context<'_>) {
+        if self.tell_at.is_some_and(|at| at > cx.now.mono) {
+            return;
+        }
+        self.tell_at = None;
+        for (code, count) in self.untold.take() {
+            cx.events.push_back(Event::FrameError { session: Some(cx.handle), code, count });
+            self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything in a session that happens by time.
+
+use core::time::Duration;
+
+use crate::recovery::{Fate, RecoveryTimeout};
+use crate::time::Instant;
+
+use super::liveness::Verdict;
+use super::{Context, Session, State};
+
+/// The longest pause between two copies of AUTH_PROOF.
+const MAX_PROOF_INTERVAL: Duration = Duration::from_secs(3);
+
+impl Session {
+    /// Acts on every deadline of this session that has come.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        match self.state {
+            State::AwaitFinal { since, deadline, .. } if deadline <= now => {
+                self.die_unanswered(cx, since);
+            }
+            State::AwaitAuthorize { deadline } if deadline <= now => {
+                self.refuse(cx, stt_wire::ErrorCode::AuthenticationFailed, 0);
+            }
+            _ => self.ending_timeout(cx),
+        }
+        self.tell_frame_errors(cx);
+        self.keys.expire(now);
+        if self.paced_until.is_some_and(|at| at <= now) {
+            self.paced_until = None;
+        }
+        if self.is_over() {
+            return;
+        }
+        self.recovery_timeout(cx);
+        if self.is_live() && self.is_established() {
+            match self.liveness.check(now) {
+                Verdict::Alive => {}
+                Verdict::Probe => self.keep_alive_due = true,
+                Verdict::Dead => self.die_of_silence(cx),
+            }
+        }
+    }
+
+    /// When [`Session::handle_timeout`] is to be called.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let mut next = self.ending_deadline();
+        let mut consider = |at: Option<Instant>| {
+            next = match (next, at) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        };
+        if self.is_over() {
+            return next;
+        }
+        match self.state {
+            State::AwaitFinal { deadline, .. } | State::AwaitAuthorize { deadline } => {
+                consider(Some(deadline));
+            }
+            _ => {}
+        }
+        consider(self.proof.as_ref().map(|proof| proof.at));
+        consider(self.keys.next_timeout());
+        consider(self.recovery.next_timeout());
+        consider(self.received.ack_deadline());
+        consider(self.paced_until);
+        consider(self.tell_at);
+        if self.is_live() && self.is_established() {
+            consider(Some(self.liveness.next_timeout()));
+            consider(self.path.next_probe());
+        }
+        next
+    }
+
+    fn recovery_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        cx.fates.clear();
+        let fates = &mut *cx.fates;
+        match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
+            RecoveryTimeout::None => {}
+            RecoveryTimeout::Lost { packets } => {
+                self.stats.packets_lost += u64::from(packets);
+            }
+            RecoveryTimeout::Probe { count } => {
+                // What the oldest packets carried is what the peer most likely lacks; it goes out
+                // again although it may still arrive.
+                let mut repeat = |content| fates.push((Fate::Lost, content));
+                self.recovery.probe_contents(usize::from(count), &mut repeat);
+                self.stats.probe_timeouts += 1;
+                self.keep_alive_due = true;
+            }
+        }
+        self.settle_fates(cx);
+    }
+
+    /// AUTH_PROOF waits twice as long after each copy.
+    pub(super) fn proof_sent(&mut self, now: Instant) {
+        if let Some(proof) = &mut self.proof {
+            proof.at = now + proof.interval;
+            proof.interval = (2 * proof.interval).min(MAX_PROOF_INTERVAL);
+        }
+    }
+
+    /// Whether the peer was heard under this session's keys and both sides may use it.
+    pub(super) fn is_established(&self) -> bool {
+        !matches!(self.state, State::AwaitFinal { .. } | State::AwaitAuthorize { .. })
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Ending(super::Ending::Over))
+    }
+}

@@ -1,0 +1,418 @@
+//! Building packets: written, sealed and masked where they leave from, many to a batch.
+
+use stt_wire::bundle::BundleWriter;
+use stt_wire::frame::ack::write_ack;
+use stt_wire::frame::{KeepAlive, KeepAliveKind};
+use stt_wire::header::apply_mask;
+use stt_wire::packet::seal_checksums;
+use stt_wire::{
+    AAD_LEN, CRC32_LEN, Flags, FrameType, HEADER_LEN, Header, MAX_UDP_PAYLOAD,
+    MIN_ACK_ELICITING_LEN, SEALED_OVERHEAD, TAG_LEN, frame,
+};
+
+use crate::path::{Ecn, Transmit};
+use crate::recovery::{Content, PacketInfo};
+use crate::streams::DataWritten;
+use crate::time::Instant;
+
+use super::close::Ending;
+use super::{Context, Session, State};
+
+/// Plaintext that makes an ack-eliciting packet long enough to draw a reset.
+const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
+/// Room below which no further DATA part is begun in a BUNDLE.
+const MIN_DATA_ROOM: usize = 24;
+
+/// A packet's payload, ready to be sealed.
+struct Payload {
+    frame_type: FrameType,
+    stream: u32,
+    fin: bool,
+    len: usize,
+    eliciting: bool,
+}
+
+impl Payload {
+    fn bundle(len: usize, eliciting: bool) -> Self {
+        Self { frame_type: FrameType::BUNDLE, stream: 0, fin: false, len, eliciting }
+    }
+}
+
+impl Session {
+    /// The next datagrams of this session, all of one size but the last.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
+        let now = cx.now.mono;
+        if let Some(transmit) = self.transmit_proof(now, buf) {
+            return Some(transmit);
+        }
+        match self.state {
+            State::Ending(Ending::Draining { .. }) => {}
+            State::Ending(_) => return self.transmit_close(cx, buf),
+            _ => {}
+        }
+        if let Some(transmit) = self.transmit_mtu_probe(cx, buf) {
+            return Some(transmit);
+        }
+        self.transmit_batch(cx, max_segments, buf)
+    }
+
+    /// Whether [`Session::poll_transmit`] is worth a call.
+    pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
+        if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
+            return true;
+        }
+        match &self.state {
+            State::Ending(Ending::Closing { pending, .. } | Ending::Lingering { pending, .. }) => {
+                *pending
+            }
+            State::Ending(Ending::Over) => false,
+            _ => {
+                self.received.ack_due(now)
+                    || self.path.probe_due(now).is_some()
+                    || (self.paced_until.is_none_or(|at| at <= now)
+                        && (self.wants_control() || self.wants_data()))
+            }
+        }
+    }
+
+    fn wants_control(&self) -> bool {
+        self.verdict_pending
+            || self.keep_alive_due
+            || !self.echoes.is_empty()
+            || !self.pings.is_empty()
+            || (self.may_use_streams() && self.streams.wants_control())
+    }
+
+    fn wants_data(&self) -> bool {
+        self.may_use_streams() && self.streams.wants_data()
+    }
+
+    /// Stream frames follow FINAL, and follow AUTH_PROOF only when the application said `early`.
+    fn may_use_streams(&self) -> bool {
+        match self.state {
+            State::Open | State::Ending(Ending::Draining { .. }) => true,
+            State::AwaitFinal { early, .. } => early,
+            _ => false,
+        }
+    }
+
+    fn transmit_proof(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        let proof = self.proof.as_ref().filter(|proof| proof.at <= now)?;
+        let len = proof.packet.len();
+        buf.get_mut(..len)?.copy_from_slice(&proof.packet);
+        self.proof_sent(now);
+        self.liveness.on_sent(1);
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+    }
+
+    fn transmit_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
+        let now = cx.now.mono;
+        let mtu = self.path.mtu();
+        let limit = buf.len().min(MAX_UDP_PAYLOAD);
+        let allowance = self.recovery.allowance(now);
+        let mut budget = allowance.bytes;
+        self.rotate_key(now);
+        let ecn = self.recovery.mark_ecn();
+        let (mut len, mut segments) = (0, 0);
+        while segments < max_segments && len + mtu <= limit {
+            let room = &mut buf[len..len + mtu];
+            let may_elicit = budget >= mtu as u64;
+            let Some(payload) = self.fill(cx, room, may_elicit) else { break };
+            let packet_len = self.seal(now, room, &payload, ecn, false, cx.contents);
+            segments += 1;
+            len += packet_len;
+            budget = budget.saturating_sub(packet_len as u64);
+            if packet_len < mtu {
+                break;
+            }
+        }
+        self.paced_until = if budget < mtu as u64 { allowance.next } else { None };
+        if segments == 0 {
+            return None;
+        }
+        self.liveness.on_sent(segments as u64);
+        Some(Transmit {
+            path: self.path.address,
+            len,
+            segment_size: (segments > 1).then_some(mtu),
+            ecn: ecn.then_some(Ecn::Ect0),
+        })
+    }
+
+    /// Writes a payload into a packet's room and notes what it is in `cx.contents`.
+    fn fill(&mut self, cx: &mut Context<'_>, room: &mut [u8], may_elicit: bool) -> Option<Payload> {
+        let now = cx.now.mono;
+        cx.contents.clear();
+        let end = room.len() - TAG_LEN - CRC32_LEN;
+        let room = &mut room[HEADER_LEN..end];
+        let control = may_elicit && self.wants_control();
+        let data = may_elicit && self.wants_data();
+        let ack = self.received.ack_due(now) || (self.received.ack_pending() && (control || data));
+        if !ack && !control {
+            return if data { self.fill_data(cx, room) } else { None };
+        }
+        let mut bundle = BundleWriter::new(room);
+        if ack {
+            self.write_ack(now, &mut bundle, cx.contents);
+        }
+        let before = bundle.len();
+        if may_elicit {
+            if control {
+                self.write_control(cx, &mut bundle);
+            }
+            if self.recovery.needs_ack_eliciting() && bundle.len() == before && !data {
+                self.write_keep_alive(cx, &mut bundle, KeepAliveKind::Alive, None);
+            }
+            self.write_data_parts(cx, &mut bundle);
+        }
+        let eliciting = bundle.len() > before;
+        if eliciting {
+            bundle.pad_to(MIN_ELICITING_PAYLOAD);
+        }
+        (!bundle.is_empty()).then(|| Payload::bundle(bundle.len(), eliciting))
+    }
+
+    /// A packet of stream data alone: plain DATA when one stream fills it, else a BUNDLE.
+    fn fill_data(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Option<Payload> {
+        let written = self.streams.write_data(room)?;
+        self.liveness.on_activity(cx.now.mono);
+        cx.contents.push(content_of(&written));
+        let DataWritten { stream, used, fin, .. } = written;
+        let full = room.len() - used < MIN_DATA_ROOM;
+        if full || (used >= MIN_ELICITING_PAYLOAD && !self.streams.wants_data()) {
+            return Some(Payload {
+                frame_type: FrameType::DATA,
+                stream,
+                fin,
+                len: used,
+                eliciting: true,
+            });
+        }
+        // Other streams have something too, or it is too short to stand alone: what was written
+        // becomes the first part of a BUNDLE.
+        let header = BundleWriter::part_header_len(stream);
+        room.copy_within(..used, header);
+        let mut bundle = BundleWriter::new(room);
+        bundle.adopt_data_part(stream, fin, used);
+        self.write_data_parts(cx, &mut bundle);
+        bundle.pad_to(MIN_ELICITING_PAYLOAD);
+        Some(Payload::bundle(bundle.len(), true))
+    }
+
+    fn write_data_parts(&mut self, cx: &mut Context<'_>, bundle: &mut BundleWriter<'_>) {
+        if !self.may_use_streams() {
+            return;
+        }
+        while bundle.remaining() >= MIN_DATA_ROOM {
+            let Some(stream) = self.streams.next_data() else { return };
+            let written = bundle.data_part(stream, |room| {
+                let written = self.streams.write_data(room)?;
+                Some((written.used, written.fin, written))
+            });
+            let Some(written) = written else { return };
+            self.liveness.on_activity(cx.now.mono);
+            cx.contents.push(content_of(&written));
+        }
+    }
+
+    fn write_ack(
+        &mut self,
+        now: Instant,
+        bundle: &mut BundleWriter<'_>,
+        contents: &mut Vec<Content>,
+    ) {
+        let Some(largest) = self.received.largest() else { return };
+        let delay = self.received.ack_delay(now).as_micros() as u64;
+        let (ranges, ecn) = (self.received.ranges(), self.ecn_received);
+        let written = bundle.part(FrameType::ACK, 0, |out| write_ack(out, delay, ranges, ecn));
+        if written.is_ok() {
+            contents.push(Content::Ack { largest });
+            self.received.on_ack_sent(now);
+        }
+    }
+
+    fn write_control(&mut self, cx: &mut Context<'_>, bundle: &mut BundleWriter<'_>) {
+        if self.verdict_pending
+            && let Some(verdict) = self.verdict
+        {
+            let body = frame::Final {
+                status: verdict.status,
+                subcode: verdict.subcode,
+                reset_token: cx.identity.reset_token(&self.local_id.0),
+                ticket: &[],
+            };
+            if bundle.part(FrameType::FINAL, 0, |out| body.write(out)).is_ok() {
+                self.verdict_pending = false;
+                cx.contents.push(Content::Final);
+            }
+        }
+        while let Some(echo) = self.echoes.pop() {
+            if bundle.part(FrameType::KEEP_ALIVE_ACK, 0, |out| echo.write(out)).is_err() {
+                self.echoes.push(echo);
+                break;
+            }
+            cx.contents.push(Content::KeepAliveAck);
+        }
+        while let Some(token) = self.pings.pop_front() {
+            if !self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, Some(token)) {
+                self.pings.push_front(token);
+                break;
+            }
+            self.keep_alive_due = false;
+        }
+        if self.keep_alive_due && self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, None) {
+            self.keep_alive_due = false;
+        }
+        if self.may_use_streams() && self.streams.wants_control() {
+            self.streams.write_control(bundle, cx.contents);
+            self.liveness.on_activity(cx.now.mono);
+        }
+    }
+
+    fn write_keep_alive(
+        &mut self,
+        cx: &mut Context<'_>,
+        bundle: &mut BundleWriter<'_>,
+        kind: KeepAliveKind,
+        ping: Option<u64>,
+    ) -> bool {
+        let nonce = cx.nonce();
+        let body = KeepAlive { kind, nonce: nonce.to_le_bytes() };
+        if bundle.part(FrameType::KEEP_ALIVE, 0, |out| body.write(out)).is_err() {
+            return false;
+        }
+        cx.contents.push(Content::KeepAlive { token: nonce });
+        if kind == KeepAliveKind::Alive {
+            self.liveness.on_keep_alive_sent(cx.now.mono, nonce, ping);
+        } else {
+            self.path.on_probe_sent(nonce);
+        }
+        true
+    }
+
+    /// One padded KEEP_ALIVE of the size to try.
+    fn transmit_mtu_probe(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
+        let now = cx.now.mono;
+        let size = self.path.probe_due(now)?;
+        if size > buf.len() || self.recovery.allowance(now).bytes < size as u64 {
+            return None;
+        }
+        cx.contents.clear();
+        let room = &mut buf[..size];
+        let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..size - TAG_LEN - CRC32_LEN]);
+        self.write_keep_alive(cx, &mut bundle, KeepAliveKind::Probe, None);
+        bundle.pad_to(usize::MAX);
+        let payload = Payload::bundle(bundle.len(), true);
+        let len = self.seal(now, room, &payload, false, true, cx.contents);
+        self.liveness.on_sent(1);
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+    }
+
+    /// SESSION_CLOSE with a current ACK, when it is due.
+    fn transmit_close(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
+        let now = cx.now.mono;
+        let State::Ending(
+            Ending::Closing { words, pending, .. } | Ending::Lingering { words, pending, .. },
+        ) = &mut self.state
+        else {
+            return None;
+        };
+        if !core::mem::replace(pending, false) {
+            return None;
+        }
+        let words = words.clone();
+        let room = buf.get_mut(..self.path.mtu())?;
+        cx.contents.clear();
+        let end = room.len() - TAG_LEN - CRC32_LEN;
+        let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
+        self.write_ack(now, &mut bundle, cx.contents);
+        let body =
+            frame::SessionClose { reason: words.reason, code: words.code, message: &words.message };
+        if bundle.part(FrameType::SESSION_CLOSE, 0, |out| body.write(out)).is_err() {
+            // A full ACK left no room: the words are what matters.
+            bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
+            cx.contents.clear();
+            bundle.part(FrameType::SESSION_CLOSE, 0, |out| body.write(out)).ok()?;
+        }
+        cx.contents.push(Content::Close);
+        // Long enough to draw a reset from a peer that has forgotten the session.
+        bundle.pad_to(MIN_ELICITING_PAYLOAD);
+        let payload = Payload::bundle(bundle.len(), false);
+        let len = self.seal(now, room, &payload, false, false, cx.contents);
+        self.liveness.on_sent(1);
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+    }
+
+    /// Seals the payload in `room` into a packet and tells recovery of it. Returns its length.
+    fn seal(
+        &mut self,
+        now: Instant,
+        room: &mut [u8],
+        payload: &Payload,
+        ecn: bool,
+        mtu_probe: bool,
+        contents: &[Content],
+    ) -> usize {
+        let number = self.next_pn;
+        self.next_pn += 1;
+        let sealed_len = payload.len + TAG_LEN;
+        let packet_len = HEADER_LEN + sealed_len + CRC32_LEN;
+        let packet = &mut room[..packet_len];
+        let flags = Flags::NONE
+            .with_if(payload.fin, Flags::FIN)
+            .with_if(self.keys.phase(), Flags::KEY_PHASE);
+        let header = Header::sealed(
+            payload.frame_type,
+            flags,
+            self.peer_id,
+            payload.stream,
+            number,
+            sealed_len as u16,
+        );
+        if let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() {
+            header.write(head);
+            let mut aad = [0; AAD_LEN];
+            aad.copy_from_slice(&head[..AAD_LEN]);
+            let body = &mut body[..sealed_len];
+            self.keys.seal(number, &aad, body);
+            if let Some(sample) = body.first_chunk() {
+                apply_mask(head, &self.keys.mask(sample));
+            }
+        }
+        seal_checksums(packet);
+        let info = PacketInfo {
+            bytes: packet_len as u16,
+            ack_eliciting: payload.eliciting,
+            mtu_probe,
+            ecn,
+        };
+        self.recovery.on_packet_sent(now, number, info, contents);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += packet_len as u64;
+        packet_len
+    }
+
+    fn rotate_key(&mut self, now: Instant) {
+        let keep = 3 * self.recovery.pto();
+        self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked);
+    }
+}
+
+fn content_of(written: &DataWritten) -> Content {
+    Content::Data {
+        stream: written.stream,
+        start: written.start,
+        len: written.len,
+        fin: written.fin,
+    }
+}

@@ -1,0 +1,55 @@
+//! What streams have to tell.
+
+use stt_wire::ErrorCode;
+
+use super::id::{Direction, StreamId};
+use crate::event::{Event, SessionHandle};
+
+/// An event of one stream, before its session's handle is put on it.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum StreamEvent {
+    Opened { stream: StreamId, purpose: String, name: Option<u32>, priority: u8 },
+    Readable { stream: StreamId },
+    Released { stream: StreamId, acked: u64 },
+    Finished { stream: StreamId },
+    Reset { stream: StreamId, code: u64 },
+    Stopped { stream: StreamId, code: u64 },
+    Closed { stream: StreamId },
+    Available { direction: Direction },
+}
+
+impl StreamEvent {
+    pub(crate) fn for_session(self, session: SessionHandle) -> Event {
+        match self {
+            Self::Opened { stream, purpose, name, priority } => {
+                let direction = stream.direction();
+                Event::StreamOpened { session, stream, direction, purpose, name, priority }
+            }
+            Self::Readable { stream } => Event::StreamReadable { session, stream },
+            Self::Released { stream, acked } => Event::StreamReleased { session, stream, acked },
+            Self::Finished { stream } => Event::StreamFinished { session, stream },
+            Self::Reset { stream, code } => Event::StreamReset { session, stream, code },
+            Self::Stopped { stream, code } => Event::StreamStopped { session, stream, code },
+            Self::Closed { stream } => Event::StreamClosed { session, stream },
+            Self::Available { direction } => Event::StreamsAvailable { session, direction },
+        }
+    }
+}
+
+/// What the peer did that ends the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PeerFault {
+    pub(crate) code: ErrorCode,
+    /// The limit that was broken, where it was one.
+    pub(crate) limit: Option<u64>,
+}
+
+impl PeerFault {
+    pub(super) const fn new(code: ErrorCode) -> Self {
+        Self { code, limit: None }
+    }
+
+    pub(super) const fn limit(code: ErrorCode, limit: u64) -> Self {
+        Self { code, limit: Some(limit) }
+    }
+}
