@@ -77,7 +77,7 @@ impl Streams {
         if !self.sending(id)?.reset(code) {
             return Err(WriteError::Closed);
         }
-        self.unschedule(id.as_u32());
+        self.schedule(id.as_u32());
         self.owe(id.as_u32(), Owed::CLOSE);
         Ok(())
     }

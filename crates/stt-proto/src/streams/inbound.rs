@@ -230,7 +230,7 @@ impl Streams {
                 } else {
                     stream.early_stop = Some(code);
                 }
-                self.unschedule(raw);
+                self.schedule(raw);
                 self.owe(raw, Owed::CLOSE);
             }
             Stopped::Delivered => {

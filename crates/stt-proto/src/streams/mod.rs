@@ -189,32 +189,23 @@ impl Streams {
         }
     }
 
-    /// Lets a stream wait for its turn, where it has something to send.
+    /// Lets a stream wait for its turn where it has something to send, and only there: whoever has
+    /// the turn can send.
     fn schedule(&mut self, raw: u32) {
         let Some(stream) = self.table.get_mut(&raw) else { return };
-        let Some(send) = &stream.send else { return };
         // The peer would hold data that comes before STREAM_OPEN, but why make it.
-        if stream.opening.is_some() && !stream.is_open_sent {
-            return;
-        }
-        if send.wants(Lane::Repeat) && !stream.is_in_repeat {
-            stream.is_in_repeat = true;
-            self.scheduler.push(raw, stream.priority, Lane::Repeat);
-        }
-        if send.wants(Lane::Fresh) && !stream.is_in_fresh {
-            stream.is_in_fresh = true;
-            self.scheduler.push(raw, stream.priority, Lane::Fresh);
-        }
-    }
-
-    /// Takes a stream that has nothing to send any more out of the scheduler.
-    fn unschedule(&mut self, raw: u32) {
-        let Some(stream) = self.table.get_mut(&raw) else { return };
-        if core::mem::take(&mut stream.is_in_repeat) {
-            self.scheduler.remove(raw, stream.priority, Lane::Repeat);
-        }
-        if core::mem::take(&mut stream.is_in_fresh) {
-            self.scheduler.remove(raw, stream.priority, Lane::Fresh);
+        let may_send = stream.opening.is_none() || stream.is_open_sent;
+        let send = stream.send.as_ref().filter(|_| may_send);
+        for (lane, is_in) in
+            [(Lane::Repeat, &mut stream.is_in_repeat), (Lane::Fresh, &mut stream.is_in_fresh)]
+        {
+            let wants = send.is_some_and(|send| send.wants(lane));
+            if wants && !*is_in {
+                self.scheduler.push(raw, stream.priority, lane);
+            } else if *is_in && !wants {
+                self.scheduler.remove(raw, stream.priority, lane);
+            }
+            *is_in = wants;
         }
     }
 
@@ -243,7 +234,6 @@ impl Streams {
         if self.has_ended || !self.table.get(&raw).is_some_and(|stream| stream.is_over()) {
             return;
         }
-        self.unschedule(raw);
         let Some(stream) = self.table.remove(&raw) else { return };
         if stream.is_in_control {
             self.control.retain(|other| *other != raw);

@@ -93,54 +93,34 @@ impl Streams {
     /// Fills `room` with the offset and bytes of the stream whose turn it is. `None` when nothing may
     /// be sent, or `room` has no place for the offset and one byte.
     pub(crate) fn write_data(&mut self, room: &mut [u8]) -> Option<DataWritten> {
-        loop {
-            let turn = self.turn()?;
-            let credit = self.send_credit.available();
-            let send = self
-                .table
-                .get_mut(&turn.stream)
-                .and_then(|stream| stream.send.as_mut())
-                .filter(|send| send.wants(turn.lane));
-            let Some(send) = send else {
-                // Acknowledged late, after it had been declared lost: nothing is left to repeat.
-                self.end_turn(turn);
-                continue;
-            };
-            let offset = send.next_offset();
-            let prefix = Data::prefix_len(offset);
-            let (head, body) = room.split_at_mut_checked(prefix)?;
-            let stretch = send.fill(body, credit)?;
-            VarInt::saturating(offset).write(head)?;
-            let more = send.wants(turn.lane);
-            self.send_credit.take(stretch.fresh);
-            let len = (stretch.range.end - stretch.range.start) as usize;
-            self.scheduler.sent(turn, len as u64, self.send_credit.available() > 0, more);
-            if !more {
-                self.left(turn);
-            }
-            self.schedule(turn.stream);
-            return Some(DataWritten {
-                stream: turn.stream,
-                start: offset,
-                len: len as u32,
-                used: prefix + len,
-                fin: stretch.fin,
-            });
-        }
-    }
-
-    fn end_turn(&mut self, turn: Turn) {
-        self.scheduler.leave(turn);
-        self.left(turn);
-    }
-
-    fn left(&mut self, turn: Turn) {
-        if let Some(stream) = self.table.get_mut(&turn.stream) {
+        let turn = self.turn()?;
+        let credit = self.send_credit.available();
+        let stream = self.table.get_mut(&turn.stream)?;
+        let send = stream.send.as_mut()?;
+        let offset = send.next_offset();
+        let prefix = Data::prefix_len(offset);
+        let (head, body) = room.split_at_mut_checked(prefix)?;
+        let stretch = send.fill(body, credit)?;
+        VarInt::saturating(offset).write(head)?;
+        let more = send.wants(turn.lane);
+        if !more {
             match turn.lane {
                 Lane::Repeat => stream.is_in_repeat = false,
                 Lane::Fresh => stream.is_in_fresh = false,
             }
         }
+        self.send_credit.take(stretch.fresh);
+        let len = (stretch.range.end - stretch.range.start) as usize;
+        self.scheduler.sent(turn, len as u64, self.send_credit.available() > 0, more);
+        // The other lane may have lost or won something.
+        self.schedule(turn.stream);
+        Some(DataWritten {
+            stream: turn.stream,
+            start: offset,
+            len: len as u32,
+            used: prefix + len,
+            fin: stretch.fin,
+        })
     }
 
     /// The peer has this.
@@ -183,15 +163,14 @@ impl Streams {
             self.events.push_back(StreamEvent::Released { stream: id, acked: send.released() });
         }
         if is_finished {
+            stream.send = None;
             if !core::mem::replace(&mut stream.is_finish_told, true) {
                 self.events.push_back(StreamEvent::Finished { stream: id });
             }
-            self.unschedule(raw);
-            if let Some(stream) = self.table.get_mut(&raw) {
-                stream.send = None;
-            }
-            self.forget_if_over(raw);
         }
+        // What had been declared lost need not be sent again.
+        self.schedule(raw);
+        self.forget_if_over(raw);
     }
 
     /// A packet with this was lost. What still matters is sent again, in the form that holds then.

@@ -91,13 +91,6 @@ impl Scheduler {
             .or_else(|| (0..PRIORITIES).find_map(at))
     }
 
-    /// Takes the stream of `turn` out of its lane: it has nothing to send there.
-    pub(super) fn leave(&mut self, turn: Turn) {
-        let queue = self.levels[turn.priority].queue(turn.lane);
-        queue.streams.pop_front();
-        queue.used = 0;
-    }
-
     /// Takes a stream out of a lane, wherever it stands there.
     pub(super) fn remove(&mut self, stream: u32, priority: u8, lane: Lane) {
         let level = &mut self.levels[usize::from(priority).min(PRIORITIES - 1)];
@@ -115,7 +108,8 @@ impl Scheduler {
         let queue = self.levels[turn.priority].queue(turn.lane);
         queue.used += cost;
         if !more {
-            self.leave(turn);
+            queue.streams.pop_front();
+            queue.used = 0;
         } else if queue.used >= QUANTUM {
             queue.streams.rotate_left(1);
             queue.used = 0;
@@ -198,7 +192,7 @@ mod tests {
         assert_eq!(scheduler.turn(true).unwrap().stream, 8);
         let turn = scheduler.turn(false).unwrap();
         assert_eq!((turn.stream, turn.lane), (8, Lane::Repeat));
-        scheduler.leave(turn);
+        scheduler.sent(turn, 1, false, false);
         assert_eq!(scheduler.turn(false), None);
         assert_eq!(scheduler.turn(true).unwrap().stream, 4);
     }

@@ -37,6 +37,7 @@ fn more_bytes_than_the_stream_may_have() {
     assert_eq!(fault, PeerFault { code: ErrorCode::FlowControlViolation, limit: Some(1_000) });
     let (_, mut b) = pair(2, 1_000);
     assert_fault(b.handle_close(raw, 0, 1_001), ErrorCode::FlowControlViolation);
+    let (_, mut b) = pair(2, 1_000);
     let far = stt_wire::VarInt::MAX.get();
     assert_fault(b.handle_data(raw, far - 1, b"x", false), ErrorCode::FlowControlViolation);
 }
