@@ -14,7 +14,9 @@ test('the addon exports exactly what the generated types say', () => {
     ([, name]) => name,
   );
   expect(declared.length).toBeGreaterThan(0);
-  expect(Object.keys(loadBinding()).sort()).toEqual(declared.sort());
+  // The loader adds marks of its own, which are no part of the addon.
+  const exported = Object.keys(loadBinding()).filter((name) => !name.startsWith('__napi'));
+  expect(exported.sort()).toEqual(declared.sort());
 });
 
 test('the table of errors is closed and ascending', () => {
