@@ -94,6 +94,12 @@ impl SharedSeed {
         Self(Zeroizing::new(derive(secret, "pair").to_vec()))
     }
 
+    /// The secret itself, to be stored or handed on. What is copied out of here is no longer wiped.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

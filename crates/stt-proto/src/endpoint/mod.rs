@@ -88,6 +88,8 @@ pub struct Endpoint {
     /// Path ids that peers issued, with where they are used: what a reset is looked up by.
     remotes: BTreeMap<(PathId, [u8; 19]), u32>,
     timers: TimerHeap,
+    /// Timer keys that one `handle_timeout` acts on; kept for its allocation.
+    due: Vec<u32>,
     /// Slots that may have something to send; each stands here at most once.
     ready: VecDeque<u32>,
     /// Slots that the current call changed.
@@ -160,6 +162,7 @@ impl Endpoint {
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
             timers: TimerHeap::default(),
+            due: Vec::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
             events: VecDeque::new(),
@@ -201,7 +204,13 @@ impl Endpoint {
 
     /// Acts on every deadline that has come.
     pub fn handle_timeout(&mut self, now: Now) {
+        // All of them first, each acted on once: what a deadline makes sendable stays due until it
+        // has been sent.
+        let mut due = core::mem::take(&mut self.due);
         while let Some(key) = self.timers.pop_due(now.mono) {
+            due.push(key);
+        }
+        for key in due.drain(..) {
             let Some(slot) = key.checked_sub(1) else {
                 self.expire_half_open(now);
                 continue;
@@ -216,6 +225,7 @@ impl Endpoint {
                 None => {}
             }
         }
+        self.due = due;
     }
 
     /// Writes the next datagram, or the next batch of equal datagrams for one peer, to the start of
@@ -251,7 +261,7 @@ impl Endpoint {
                     let transmit = self
                         .run(now, slot, |session, cx| session.poll_transmit(cx, max_segments, buf))
                         .flatten();
-                    self.arm(slot);
+                    self.arm(now.mono, slot);
                     if transmit.is_some() {
                         // To the end of the queue: sessions take turns batch by batch.
                         self.wake(slot);
@@ -322,19 +332,19 @@ impl Endpoint {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
         });
-        self.arm(slot);
+        self.arm(now.mono, slot);
         if sendable == Some(true) {
             self.wake(slot);
         }
     }
 
     /// Sets a session's timer, or forgets the session when nothing of it is of use any more.
-    fn arm(&mut self, slot: u32) {
+    fn arm(&mut self, now: Instant, slot: u32) {
         let Some(Entry::Session(session)) = self.slots.get(slot) else { return };
         if session.is_gone() {
             self.remove(slot);
         } else {
-            let deadline = session.next_timeout();
+            let deadline = session.next_timeout(now);
             self.timers.set(timer_key(slot), deadline);
         }
     }

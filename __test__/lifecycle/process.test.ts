@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+/** Runs a fixture to its end, which must come in time. */
+async function run(
+  name: string,
+  options: { flags?: string[]; limitMs?: number; after?: [word: string, input: string] } = {},
+): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }> {
+  const file = fileURLToPath(new URL(`./fixtures/${name}.mjs`, import.meta.url));
+  const child = spawn(process.execPath, [...(options.flags ?? []), file], { stdio: 'pipe' });
+  const timer = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 5_000);
+  let stdout = '';
+  let stderr = '';
+  child.stderr.on('data', (data) => {
+    stderr += data;
+  });
+  child.stdout.on('data', (data) => {
+    stdout += data;
+    const after = options.after;
+    if (after !== undefined && stdout.includes(after[0])) child.stdin.write(after[1]);
+  });
+  return await new Promise((resolve) => {
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
+
+test('an open endpoint that is unref-ed lets the process end by itself', async () => {
+  const result = await run('unref');
+  expect(result).toEqual({ code: 0, signal: null, stdout: 'started\n', stderr: '' });
+});
+
+test('an open endpoint holds the process until it is closed', async () => {
+  const result = await run('ref', { after: ['started', 'close\n'] });
+  expect(result).toEqual({ code: 0, signal: null, stdout: 'started\nclosed\n', stderr: '' });
+});
+
+test('a process may exit in the middle of a transfer', async () => {
+  const result = await run('exit', { limitMs: 15_000 });
+  expect(result).toEqual({ code: 7, signal: null, stdout: 'flowing\n', stderr: '' });
+});
+
+test.runIf(process.platform === 'linux')(
+  'forgotten endpoints are ended by the collector, their threads joined; one that listens lives',
+  async () => {
+    const result = await run('gc', { flags: ['--expose-gc'], limitMs: 15_000 });
+    expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
+    expect(JSON.parse(result.stdout)).toEqual({ before: 21, after: 1 });
+  },
+);
+
+test.runIf(process.platform === 'linux')(
+  'twenty workers load the addon, use it and are terminated under traffic',
+  { timeout: 120_000 },
+  async () => {
+    const result = await run('workers', { limitMs: 110_000 });
+    expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
+    const { before, after } = JSON.parse(result.stdout);
+    expect(after).toBeLessThanOrEqual(before);
+  },
+);

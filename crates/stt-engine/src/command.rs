@@ -1,0 +1,201 @@
+//! What the application's thread asks of the engine's.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use mio::Waker;
+use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+
+use crate::credit::{SendCredit, SessionCredit};
+use crate::stats::EngineStats;
+use crate::{SessionNumber, StreamNumber};
+
+/// How a session is to be closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// Which of the four reasons the peer is told.
+    pub reason: CloseReason,
+    /// An error code of the closed table, 0 for none.
+    pub code: u16,
+    /// Words for the peer; what exceeds 256 bytes is cut off.
+    pub message: String,
+    /// How long written data may still be delivered before the session ends.
+    pub drain: Duration,
+}
+
+pub(crate) enum Command {
+    Listen(Option<ListenConfig>),
+    Connect {
+        session: SessionNumber,
+        remote: SocketAddr,
+        options: Box<ConnectOptions>,
+        credit: Arc<SessionCredit>,
+    },
+    Accept(SessionNumber),
+    Refuse(SessionNumber, u16),
+    CloseSession(SessionNumber, Box<CloseOptions>),
+    Open {
+        session: SessionNumber,
+        stream: StreamNumber,
+        options: Box<StreamOptions>,
+        credit: Arc<SendCredit>,
+    },
+    Write(StreamNumber, BytesMut),
+    Finish(StreamNumber),
+    Reset(StreamNumber, u16),
+    Stop(StreamNumber, u16),
+    Consumed(StreamNumber, u64),
+    Release(StreamNumber),
+    Ping(SessionNumber, u64),
+    Revoke(NodeId),
+    SessionStats(SessionNumber, SyncSender<Option<SessionStats>>),
+    EngineStats(SyncSender<EngineStats>),
+    Close(Duration),
+    /// What a bug in the driver looks like.
+    #[cfg(test)]
+    Panic,
+}
+
+/// The way in: filled by the application's thread, swapped out whole by the engine's.
+///
+/// It needs no bound of its own: what it holds is bounded by what the application itself does.
+/// Written bytes are limited by [`SendCredit`], and everything else is a few words for each call.
+pub(crate) struct CommandQueue {
+    list: Mutex<Vec<Command>>,
+    sleeping: AtomicBool,
+    stopping: AtomicBool,
+    waker: Waker,
+}
+
+impl CommandQueue {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            list: Mutex::default(),
+            sleeping: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            waker,
+        }
+    }
+
+    /// Appends one command and wakes the engine if it sleeps.
+    pub(crate) fn push(&self, command: Command) {
+        self.push_all(std::iter::once(command));
+    }
+
+    /// Appends several commands at the price of one.
+    pub(crate) fn push_all(&self, commands: impl Iterator<Item = Command>) {
+        {
+            let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+            for command in commands {
+                append(&mut list, command);
+            }
+        }
+        self.wake();
+    }
+
+    /// Makes a sleeping engine look around; costs one atomic operation when it is awake.
+    pub(crate) fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            // Fails only when the poller is gone, that is, when nobody is left to wake.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// Asks the engine to end at once.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Engine's side: whether it is to end at once.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Engine's side: swaps the queued commands for the empty `into`.
+    pub(crate) fn take(&self, into: &mut Vec<Command>) {
+        mem::swap(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// Engine's side: declares that it is about to sleep; false when there is something to do.
+    pub(crate) fn prepare_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        // A command that came before the flag stood will not wake anyone: look again.
+        let empty = self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !empty || self.is_stopping() {
+            self.woke();
+            return false;
+        }
+        true
+    }
+
+    /// Engine's side: awake again.
+    pub(crate) fn woke(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Small writes to one stream join while they still wait, and so do bytes that were read.
+fn append(list: &mut Vec<Command>, command: Command) {
+    let command = match (list.last_mut(), command) {
+        (Some(Command::Write(last, waiting)), Command::Write(stream, bytes)) if *last == stream => {
+            match join(waiting, bytes) {
+                Ok(()) => return,
+                Err(bytes) => Command::Write(stream, bytes),
+            }
+        }
+        (Some(Command::Consumed(last, waiting)), Command::Consumed(stream, bytes))
+            if *last == stream =>
+        {
+            *waiting += bytes;
+            return;
+        }
+        (_, command) => command,
+    };
+    list.push(command);
+}
+
+/// Appends `next` to `first` if it lies right behind it in the arena, so that no byte moves;
+/// otherwise gives it back.
+pub(crate) fn join(first: &mut BytesMut, next: BytesMut) -> Result<(), BytesMut> {
+    let adjacent = first.len() == first.capacity() && first.as_ptr_range().end == next.as_ptr();
+    if first.is_empty() || adjacent {
+        first.unsplit(next);
+        return Ok(());
+    }
+    Err(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+
+    #[test]
+    fn small_writes_to_one_stream_join_while_they_wait() {
+        let mut arena = Arena::default();
+        let mut list = Vec::new();
+        let (one, other) = (StreamNumber(1), StreamNumber(2));
+        for _ in 0..100 {
+            append(&mut list, Command::Write(one, arena.copy(b"0123456789")));
+        }
+        append(&mut list, Command::Write(other, arena.copy(b"x")));
+        append(&mut list, Command::Write(one, arena.copy(b"y")));
+        append(&mut list, Command::Finish(one));
+        append(&mut list, Command::Write(one, arena.copy(b"z")));
+        let sizes: Vec<_> = list
+            .iter()
+            .map(|command| match command {
+                Command::Write(stream, bytes) => Some((*stream, bytes.len())),
+                _ => None,
+            })
+            .collect();
+        let expected = [Some((one, 1000)), Some((other, 1)), Some((one, 1)), None, Some((one, 1))];
+        assert_eq!(sizes, expected);
+    }
+}

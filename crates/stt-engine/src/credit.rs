@@ -1,0 +1,189 @@
+//! How much an application may have written without the peer's acknowledgement.
+//!
+//! Both threads hold these counters: the application's adds what it hands over, the engine's takes
+//! off what the peer acknowledged. Neither waits for the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What a stream may always have outstanding, however much the rest of its session holds: enough
+/// to fill one batch of datagrams, so that a busy neighbour slows a stream but never stops it.
+const FLOOR: u64 = 64 * 1024;
+
+/// How many full send buffers the streams of one session share before each is held to [`FLOOR`].
+const SESSION_BUFFERS: u64 = 8;
+
+/// Bytes that all streams of one session have outstanding.
+#[derive(Debug)]
+pub(crate) struct SessionCredit {
+    outstanding: AtomicU64,
+    limit: u64,
+}
+
+impl SessionCredit {
+    pub(crate) fn new(send_buffer: u64) -> Arc<Self> {
+        Arc::new(Self {
+            outstanding: AtomicU64::new(0),
+            limit: send_buffer.saturating_mul(SESSION_BUFFERS),
+        })
+    }
+}
+
+/// Bytes that one stream has outstanding, and whether it may have more.
+#[derive(Debug)]
+pub struct SendCredit {
+    session: Arc<SessionCredit>,
+    limit: u64,
+    outstanding: AtomicU64,
+    /// A write was cut short: say so once there is room again.
+    wanted: AtomicBool,
+    /// Nothing can be written any more, for ever.
+    dead: AtomicBool,
+}
+
+impl SendCredit {
+    pub(crate) fn new(session: &Arc<SessionCredit>, send_buffer: u64) -> Arc<Self> {
+        Arc::new(Self {
+            session: Arc::clone(session),
+            limit: send_buffer.max(1),
+            outstanding: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+        })
+    }
+
+    /// Application's side: takes room for up to `bytes`, or `None` when the stream is dead. When it
+    /// is less than asked for, the engine will say when there is room again.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
+        let mut taken = 0;
+        loop {
+            let wanted = bytes - taken;
+            let part = usize::try_from(self.room()).unwrap_or(usize::MAX).min(wanted);
+            self.session.outstanding.fetch_add(part as u64, Ordering::SeqCst);
+            self.outstanding.fetch_add(part as u64, Ordering::SeqCst);
+            taken += part;
+            // After the additions, so that whoever comes last sees the other's: see `kill`.
+            if self.dead.load(Ordering::SeqCst) {
+                self.settle();
+                return None;
+            }
+            if taken == bytes {
+                return Some(taken);
+            }
+            // Room that came up before the flag stood would never be announced: look again after
+            // raising it.
+            if part == 0 && self.wanted.swap(true, Ordering::SeqCst) {
+                return Some(taken);
+            }
+        }
+    }
+
+    /// Engine's side: the peer acknowledged `bytes` more. True when a waiting writer is to be told.
+    pub(crate) fn release(&self, bytes: u64) -> bool {
+        let bytes = bytes.min(self.outstanding.load(Ordering::SeqCst));
+        self.outstanding.fetch_sub(bytes, Ordering::SeqCst);
+        self.session.outstanding.fetch_sub(bytes, Ordering::SeqCst);
+        // A quarter, so that a writer is woken for a batch of work and not for every packet.
+        self.wanted.load(Ordering::SeqCst)
+            && self.room() >= self.limit() / 4
+            && self.wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Either side: nothing more can be written. What is outstanding no longer counts against the
+    /// session.
+    pub(crate) fn kill(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        self.settle();
+    }
+
+    fn settle(&self) {
+        let outstanding = self.outstanding.swap(0, Ordering::SeqCst);
+        self.session.outstanding.fetch_sub(outstanding, Ordering::SeqCst);
+    }
+
+    fn limit(&self) -> u64 {
+        if self.session.outstanding.load(Ordering::SeqCst) < self.session.limit {
+            self.limit
+        } else {
+            self.limit.min(FLOOR)
+        }
+    }
+
+    fn room(&self) -> u64 {
+        self.limit().saturating_sub(self.outstanding.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_is_cut_at_the_limit_and_its_writer_told_once() {
+        let session = SessionCredit::new(1000);
+        let stream = SendCredit::new(&session, 1000);
+        assert_eq!(stream.reserve(600), Some(600));
+        assert_eq!(stream.reserve(600), Some(400));
+        assert_eq!(stream.reserve(1), Some(0));
+        assert!(!stream.release(249), "less than a quarter");
+        assert!(stream.release(1));
+        assert!(!stream.release(100), "told already");
+        assert_eq!(stream.reserve(1000), Some(350));
+    }
+
+    #[test]
+    fn a_full_session_leaves_each_stream_its_floor() {
+        let session = SessionCredit::new(100_000);
+        let streams: Vec<_> = (0..9).map(|_| SendCredit::new(&session, 100_000)).collect();
+        for stream in &streams[..8] {
+            assert_eq!(stream.reserve(100_000), Some(100_000));
+        }
+        assert_eq!(streams[8].reserve(100_000), Some(FLOOR as usize));
+        streams[0].kill();
+        assert_eq!(streams[8].reserve(100_000), Some(100_000 - FLOOR as usize));
+    }
+
+    #[test]
+    fn a_dead_stream_takes_nothing_and_weighs_nothing() {
+        let session = SessionCredit::new(1000);
+        let stream = SendCredit::new(&session, 1000);
+        assert_eq!(stream.reserve(10), Some(10));
+        stream.kill();
+        assert_eq!(stream.reserve(10), None);
+        assert_eq!(session.outstanding.load(Ordering::SeqCst), 0);
+        assert!(!stream.release(10));
+    }
+
+    #[test]
+    fn the_counters_of_two_threads_agree_in_the_end() {
+        let session = SessionCredit::new(4096);
+        let stream = SendCredit::new(&session, 4096);
+        let total = 2_000_000u64;
+        let (sender, receiver) = std::sync::mpsc::channel::<u64>();
+        let (wake, woken) = std::sync::mpsc::channel::<()>();
+        let (acking, writing) = (Arc::clone(&stream), &stream);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut seen = 0;
+                while seen < total {
+                    let bytes = receiver.recv().unwrap();
+                    seen += bytes;
+                    if acking.release(bytes) {
+                        let _ = wake.send(());
+                    }
+                }
+            });
+            let mut left = total;
+            while left > 0 {
+                let taken = writing.reserve(left.min(1500) as usize).unwrap() as u64;
+                left -= taken;
+                if taken > 0 {
+                    sender.send(taken).unwrap();
+                } else {
+                    woken.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+                }
+            }
+        });
+        assert_eq!(session.outstanding.load(Ordering::SeqCst), 0);
+    }
+}

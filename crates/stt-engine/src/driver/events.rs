@@ -1,0 +1,198 @@
+//! The core's events, in the application's numbers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use stt_proto::{Direction, Event as Core, Now, PathAddress, SessionHandle, Side};
+
+use super::Driver;
+use super::streams::Stream;
+use crate::credit::{SendCredit, SessionCredit};
+use crate::event::{Event, SharedCredit};
+use crate::{SessionNumber, StreamNumber};
+
+impl Driver {
+    /// Moves events and stream data from the core to the ring while it has room.
+    pub(super) fn collect(&mut self, now: Now) {
+        while self.has_room() {
+            let Some(event) = self.core.poll_event() else { break };
+            self.translate(now, event);
+        }
+        self.read_streams(now);
+    }
+
+    fn translate(&mut self, now: Now, event: Core) {
+        match event {
+            Core::Incoming { session, peer, remote } => {
+                let (session, _) = self.number(session);
+                self.push(Event::Incoming { session, peer, remote: address(&remote) });
+            }
+            Core::Connected { session, peer, session_id, remote, initiator } => {
+                let (session, credit) = self.number(session);
+                let (remote, credit) = (address(&remote), SharedCredit(credit));
+                let event =
+                    Event::Connected { session, peer, session_id, remote, initiator, credit };
+                self.push(event);
+            }
+            Core::ConnectFailed { session, error } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.end_session(now, session);
+                    self.push(Event::ConnectFailed { session, fault: error });
+                }
+            }
+            Core::StreamOpened { session, stream: id, direction, purpose, name, priority } => {
+                let (number, shared) = self.number(session);
+                let stream = self.shared.stream_number();
+                let credit = (direction == Direction::Bidirectional)
+                    .then(|| SendCredit::new(&shared, self.send_buffer));
+                self.add_stream(stream, Stream::new(number, session, id, credit.clone()));
+                self.push(Event::StreamOpened {
+                    session: number,
+                    stream,
+                    id,
+                    direction,
+                    purpose,
+                    name,
+                    priority,
+                    credit,
+                });
+                self.mark_readable(stream);
+            }
+            Core::StreamReadable { session, stream } => {
+                if let Some(number) = self.sessions.stream(session, stream) {
+                    self.mark_readable(number);
+                }
+            }
+            Core::StreamReleased { session, stream, acked } => {
+                let Some(number) = self.sessions.stream(session, stream) else { return };
+                let Some(stream) = self.streams.get_mut(&number) else { return };
+                let fresh = acked.saturating_sub(stream.acked);
+                stream.acked += fresh;
+                if stream.credit.as_ref().is_some_and(|credit| credit.release(fresh)) {
+                    self.push(Event::Writable(number));
+                }
+            }
+            Core::StreamFinished { session, stream } => {
+                self.stream_event(session, stream, Event::Finished);
+            }
+            Core::StreamReset { session, stream, code } => {
+                let Some(number) = self.sessions.stream(session, stream) else { return };
+                self.end_receiving(number);
+                self.stream_event(session, stream, |number| Event::Reset(number, code));
+            }
+            Core::StreamStopped { session, stream, code } => {
+                let Some(number) = self.sessions.stream(session, stream) else { return };
+                if let Some(stream) = self.streams.get(&number) {
+                    stream.kill_sending();
+                }
+                self.stream_event(session, stream, |number| Event::Stopped(number, code));
+            }
+            Core::StreamClosed { session, stream } => {
+                if let Some(number) = self.sessions.stream(session, stream) {
+                    self.close_stream(now, number);
+                }
+            }
+            Core::StreamsAvailable { session, direction } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::StreamsAvailable(session, direction));
+                }
+            }
+            Core::Pong { session, token, rtt } => {
+                let Some(session) = self.sessions.number(session) else { return };
+                if let Some(token) = self.pings.remove(&(session, token)) {
+                    self.push(Event::Pong { session, token, rtt });
+                }
+            }
+            Core::PathChange { session, remote } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PathChange { session, remote: address(&remote) });
+                }
+            }
+            Core::Draining { session } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::Draining(session));
+                }
+            }
+            Core::SessionClosed { session, reason, initiator, error, message, undelivered } => {
+                let number = self.sessions.number(session);
+                if let Some(number) = number {
+                    self.end_session(now, number);
+                }
+                self.core.release(session);
+                // One that was refused is not known any more.
+                let Some(number) = number else { return };
+                self.push(Event::SessionClosed {
+                    session: number,
+                    reason,
+                    remote: initiator == Side::Remote,
+                    fault: error,
+                    message,
+                    undelivered,
+                });
+            }
+            Core::HandshakeError { remote, error } => {
+                self.push(Event::HandshakeError { remote: address(&remote), fault: error });
+            }
+            Core::FrameError { session, code, count } => {
+                let session = session.and_then(|session| self.sessions.number(session));
+                self.push(Event::FrameError { session, code: code as u16, count });
+            }
+            // Whatever a later core tells that this driver does not know.
+            _ => {}
+        }
+    }
+
+    /// The number of a session, given now if the core has just made it.
+    fn number(&mut self, handle: SessionHandle) -> (SessionNumber, Arc<SessionCredit>) {
+        if let Some(number) = self.sessions.number(handle)
+            && let Some(session) = self.sessions.get_mut(number)
+        {
+            session.announced = true;
+            return (number, Arc::clone(&session.credit));
+        }
+        let number = self.shared.session_number();
+        let credit = SessionCredit::new(self.send_buffer);
+        self.sessions.insert(number, handle, Arc::clone(&credit));
+        if let Some(session) = self.sessions.get_mut(number) {
+            session.announced = true;
+        }
+        (number, credit)
+    }
+
+    pub(super) fn add_stream(&mut self, number: StreamNumber, stream: Stream) {
+        if let Some(session) = self.sessions.get_mut(stream.session) {
+            session.streams.insert(stream.id, number);
+        }
+        self.streams.insert(number, stream);
+    }
+
+    fn stream_event(
+        &mut self,
+        session: SessionHandle,
+        stream: stt_proto::StreamId,
+        event: impl FnOnce(StreamNumber) -> Event,
+    ) {
+        let Some(number) = self.sessions.stream(session, stream) else { return };
+        if self.streams.get(&number).is_some_and(|stream| !stream.forgotten) {
+            self.push(event(number));
+        }
+    }
+
+    /// Forgets a session and its streams, after what they still had to give.
+    pub(super) fn end_session(&mut self, now: Now, number: SessionNumber) {
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        let streams: Vec<StreamNumber> = session.streams.values().copied().collect();
+        for stream in streams {
+            self.drop_stream(now, stream);
+        }
+        // Streams that were done but for bytes the application had yet to consume.
+        self.streams.retain(|_, stream| stream.session != number);
+        self.pings.retain(|(session, _), _| *session != number);
+        self.sessions.remove(number);
+    }
+}
+
+/// The socket address of a path. Paths of other carriers have none yet.
+fn address(path: &PathAddress) -> SocketAddr {
+    path.remote().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+}

@@ -1,0 +1,224 @@
+//! Datagrams in and out, and sleeping until there are more.
+
+use std::io;
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll};
+use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
+use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
+
+use super::{Driver, SOCKET};
+
+/// Receive calls a turn: with eight buffers of 64 KiB each this is up to 2 MiB.
+const RECEIVE_CALLS: usize = 4;
+
+/// Batches sent a turn: up to 2 MiB.
+const TRANSMIT_BATCHES: usize = 32;
+
+/// ICMP reports read a turn.
+const PATH_ERRORS: usize = 64;
+
+/// How much of a quoted datagram is looked at; a packet header has 24 bytes.
+const QUOTED: usize = 128;
+
+/// The poller counts in milliseconds, too coarse for pacing; shorter waits than this are worth the
+/// price of a second system call.
+const FINE_WAIT: Duration = Duration::from_millis(20);
+
+/// The socket, its buffers and what is known about its state.
+pub(super) struct Io {
+    socket: UdpSocket,
+    poll: Poll,
+    events: Events,
+    batch: RecvBatch,
+    buffer: Box<[u8]>,
+    /// A batch in `buffer` that the socket had no room for, from the given byte on.
+    blocked: Option<(Transmit, usize)>,
+    /// The poller reports changes only, so what it said holds until a call finds nothing.
+    readable: bool,
+    failed: bool,
+}
+
+impl Io {
+    pub(super) fn new(socket: UdpSocket, poll: Poll) -> Self {
+        Self {
+            socket,
+            poll,
+            events: Events::with_capacity(8),
+            batch: RecvBatch::new(),
+            buffer: vec![0; 64 * 1024].into_boxed_slice(),
+            blocked: None,
+            readable: true,
+            failed: true,
+        }
+    }
+
+    pub(super) fn segments(&self) -> usize {
+        self.socket.max_segments()
+    }
+
+    /// Whether a batch waits for the socket to have room.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Sleeps until the socket or the waker has something, or `timeout` has passed.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = match timeout {
+            Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
+            other => other,
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        let mut writable = false;
+        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
+            self.readable |= event.is_readable();
+            // Some systems report an ICMP error as readiness only.
+            self.failed |= event.is_error() || event.is_readable();
+            writable |= event.is_writable();
+        }
+        if writable && self.blocked.is_some() {
+            self.want_writable(false)?;
+        }
+        Ok(())
+    }
+
+    /// Writability is watched only while a batch waits for it: every datagram that leaves would
+    /// otherwise wake the thread.
+    fn want_writable(&mut self, want: bool) -> io::Result<()> {
+        let interests = match want {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        self.poll.registry().reregister(&mut self.socket, SOCKET, interests)
+    }
+}
+
+impl Driver {
+    /// Takes in what has arrived; true when there may be more.
+    pub(super) fn receive(&mut self, now: Now) -> bool {
+        if self.io.failed {
+            self.receive_path_errors(now);
+        }
+        if !self.io.readable {
+            return false;
+        }
+        for _ in 0..RECEIVE_CALLS {
+            match self.io.socket.recv(&mut self.io.batch) {
+                Ok(_) => self.stats.receive_calls += 1,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.io.readable = false;
+                    return false;
+                }
+                Err(_) => {
+                    // An ICMP report; what it said stands in the error queue.
+                    self.io.failed = true;
+                    continue;
+                }
+            }
+            for received in self.io.socket.received(&mut self.io.batch) {
+                let path = PathAddress::Udp { remote: received.remote, local: received.local };
+                let ecn = received.ecn.map(ecn_in);
+                self.core.handle_batch(now, path, ecn, received.bytes, received.stride);
+            }
+        }
+        true
+    }
+
+    fn receive_path_errors(&mut self, now: Now) {
+        let mut quoted = [0; QUOTED];
+        for _ in 0..PATH_ERRORS {
+            let Some(report) = self.io.socket.recv_path_error(&mut quoted) else {
+                self.io.failed = false;
+                return;
+            };
+            self.stats.path_errors += 1;
+            let error = match report.kind {
+                PathErrorKind::Refused => PathError::Refused,
+                PathErrorKind::NetworkUnreachable => PathError::NetworkUnreachable,
+                PathErrorKind::MessageTooLong { mtu } => {
+                    PathError::MessageTooLong { mtu: mtu as usize }
+                }
+                // A firewall that rejects looks like a host that is not there.
+                _ => PathError::HostUnreachable,
+            };
+            let quoted = (report.quoted > 0).then(|| &quoted[..report.quoted]);
+            self.core.handle_path_error(now, report.remote, error, quoted);
+        }
+    }
+
+    /// Sends what the core has ready; true when there is more and the socket has room.
+    pub(super) fn transmit(&mut self, now: Now) -> bool {
+        if let Some((transmit, from)) = self.io.blocked.take()
+            && !self.send(now, transmit, from)
+        {
+            return false;
+        }
+        let segments = self.io.segments();
+        for _ in 0..TRANSMIT_BATCHES {
+            let Some(transmit) = self.core.poll_transmit(now, segments, &mut self.io.buffer) else {
+                return false;
+            };
+            if !self.send(now, transmit, 0) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// False when the socket has no room; the rest then waits for it.
+    fn send(&mut self, now: Now, transmit: Transmit, from: usize) -> bool {
+        let PathAddress::Udp { remote, local } = transmit.path else {
+            // No carrier with connections is attached to this driver.
+            return true;
+        };
+        self.stats.send_calls += 1;
+        let result = self.io.socket.send(&stt_udp::Transmit {
+            remote,
+            local,
+            ecn: transmit.ecn.map(ecn_out),
+            segment_size: transmit.segment_size,
+            bytes: &self.io.buffer[from..transmit.len],
+        });
+        let error = match result {
+            Ok(()) => return true,
+            Err(stt_udp::SendError::WouldBlock { sent }) => {
+                self.stats.send_blocked += 1;
+                self.io.blocked = Some((transmit, from + sent));
+                // Without the interest the batch goes out at the next turn that happens anyway.
+                let _ = self.io.want_writable(true);
+                return false;
+            }
+            Err(stt_udp::SendError::Permission) => SendError::Permission,
+            Err(stt_udp::SendError::NoBuffers) => SendError::NoBuffers,
+            Err(stt_udp::SendError::NetworkDown) => SendError::NetworkDown,
+            Err(stt_udp::SendError::MessageTooLong) => SendError::MessageTooLong,
+            Err(stt_udp::SendError::NetworkUnreachable | stt_udp::SendError::HostUnreachable) => {
+                SendError::Unreachable
+            }
+            Err(stt_udp::SendError::Other(number)) => SendError::Other(number),
+            Err(_) => SendError::Other(0),
+        };
+        self.stats.send_errors += 1;
+        self.core.handle_send_error(now, transmit.path, error);
+        true
+    }
+}
+
+fn ecn_in(mark: EcnCodepoint) -> Ecn {
+    match mark {
+        EcnCodepoint::Ect0 => Ecn::Ect0,
+        EcnCodepoint::Ect1 => Ecn::Ect1,
+        EcnCodepoint::Ce => Ecn::Ce,
+    }
+}
+
+fn ecn_out(mark: Ecn) -> EcnCodepoint {
+    match mark {
+        Ecn::Ect0 => EcnCodepoint::Ect0,
+        Ecn::Ect1 => EcnCodepoint::Ect1,
+        Ecn::Ce => EcnCodepoint::Ce,
+    }
+}

@@ -1,0 +1,417 @@
+//! The application's side of an engine.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use mio::{Interest, Poll, Waker};
+use rustc_hash::FxHashMap;
+use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+use stt_udp::UdpSocket;
+
+use crate::arena::Arena;
+use crate::clock::Clock;
+use crate::command::{CloseOptions, Command, CommandQueue, join};
+use crate::config::{EngineConfig, StartError};
+use crate::credit::{SendCredit, SessionCredit};
+use crate::driver::{self, Driver, SOCKET, WAKER};
+use crate::event::{EngineEnd, Event};
+use crate::ring::{Doorbell, Ring, data_len};
+use crate::stats::EngineStats;
+use crate::{SessionNumber, StreamNumber};
+
+/// How long a question about counters waits for the engine, which answers between two turns, that
+/// is, within tens of microseconds unless the machine is starved.
+const STATS_PATIENCE: Duration = Duration::from_millis(50);
+
+/// What both threads see.
+pub(crate) struct Shared {
+    pub(crate) commands: CommandQueue,
+    pub(crate) ring: Ring,
+    next_session: AtomicU32,
+    next_stream: AtomicU32,
+    polls: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn session_number(&self) -> SessionNumber {
+        SessionNumber(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn stream_number(&self) -> StreamNumber {
+        StreamNumber(self.next_stream.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// So many bytes were taken, from the start. Fewer than offered: an [`Event::Writable`] comes
+    /// once there is room again.
+    Taken(usize),
+    /// The stream takes nothing more, for ever.
+    Dead,
+}
+
+/// What became of an event that [`Engine::poll`] offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was used up.
+    Whole,
+    /// There was no room for it, or only for a part (which the taker cut off the front of its
+    /// bytes). It is offered again next time.
+    No,
+}
+
+struct Writer {
+    session: SessionNumber,
+    credit: Arc<SendCredit>,
+}
+
+/// What only the application's side uses. The lock is there for soundness and never contended.
+#[derive(Default)]
+struct Local {
+    arena: Arena,
+    inbox: VecDeque<Event>,
+    sessions: FxHashMap<SessionNumber, Arc<SessionCredit>>,
+    writers: FxHashMap<StreamNumber, Writer>,
+}
+
+/// One endpoint: a socket, its sessions, and the thread that drives them.
+///
+/// Every method returns at once. Dropping the engine ends it like [`destroy`](Self::destroy).
+pub struct Engine {
+    shared: Arc<Shared>,
+    local: Mutex<Local>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    address: SocketAddr,
+    node_id: NodeId,
+    send_buffer: u64,
+}
+
+impl Engine {
+    /// Binds the socket and starts the thread.
+    ///
+    /// `doorbell` is called on the engine's thread when events wait and [`poll`](Self::poll) has
+    /// found nothing since the last call. It must not block and must not call the engine.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind.
+    pub fn start(config: EngineConfig, doorbell: Doorbell) -> Result<Self, StartError> {
+        let mut socket = UdpSocket::bind(config.bind, config.buffers).map_err(StartError::Bind)?;
+        let address = socket.local_addr();
+        let poll = Poll::new().map_err(StartError::Poller)?;
+        poll.registry()
+            .register(&mut socket, SOCKET, Interest::READABLE)
+            .map_err(StartError::Poller)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::Poller)?;
+        let shared = Arc::new(Shared {
+            commands: CommandQueue::new(waker),
+            ring: Ring::new(doorbell),
+            next_session: AtomicU32::new(1),
+            next_stream: AtomicU32::new(1),
+            polls: AtomicU64::new(0),
+        });
+        let send_buffer = config.endpoint.session.send_buffer;
+        let node_id = config.identity.node_id();
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("stt-engine".to_owned())
+            .spawn(move || {
+                let driver = Driver::new(config, socket, poll, Clock::new(), &theirs);
+                driver::run(driver, &theirs);
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            shared,
+            local: Mutex::default(),
+            thread: Mutex::new(Some(thread)),
+            address,
+            node_id,
+            send_buffer,
+        })
+    }
+
+    /// Where the socket is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// This node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Starts (or, with `None`, stops) accepting peers.
+    pub fn listen(&self, config: Option<ListenConfig>) {
+        self.push(Command::Listen(config));
+    }
+
+    /// Starts a connect, answered by [`Event::Connected`] or [`Event::ConnectFailed`].
+    pub fn connect(&self, remote: SocketAddr, options: ConnectOptions) -> SessionNumber {
+        let session = self.shared.session_number();
+        let send_buffer = options.session.as_ref().map_or(self.send_buffer, |s| s.send_buffer);
+        let credit = SessionCredit::new(send_buffer);
+        self.local().sessions.insert(session, Arc::clone(&credit));
+        self.push(Command::Connect { session, remote, options: Box::new(options), credit });
+        session
+    }
+
+    /// Lets a peer in after [`Event::Incoming`].
+    pub fn accept(&self, session: SessionNumber) {
+        self.push(Command::Accept(session));
+    }
+
+    /// Turns a peer away after [`Event::Incoming`] with an error code of the closed table.
+    pub fn refuse(&self, session: SessionNumber, code: u16) {
+        self.push(Command::Refuse(session, code));
+    }
+
+    /// Ends a session, or gives up a connect, answered by [`Event::SessionClosed`] or
+    /// [`Event::ConnectFailed`].
+    pub fn close_session(&self, session: SessionNumber, options: CloseOptions) {
+        self.push(Command::CloseSession(session, Box::new(options)));
+    }
+
+    /// Opens a stream, which can be written at once. Answered by [`Event::Opened`] or
+    /// [`Event::OpenFailed`].
+    pub fn open_stream(&self, session: SessionNumber, options: StreamOptions) -> StreamNumber {
+        let stream = self.shared.stream_number();
+        let mut local = self.local();
+        let shared = match local.sessions.get(&session) {
+            Some(credit) => Arc::clone(credit),
+            // Gone already: the engine will say so.
+            None => SessionCredit::new(self.send_buffer),
+        };
+        let credit = SendCredit::new(&shared, self.send_buffer);
+        local.writers.insert(stream, Writer { session, credit: Arc::clone(&credit) });
+        drop(local);
+        self.push(Command::Open { session, stream, options: Box::new(options), credit });
+        stream
+    }
+
+    /// Copies the start of `bytes`, as much as the stream may have outstanding, and sends it.
+    pub fn write(&self, stream: StreamNumber, bytes: &[u8]) -> Written {
+        self.write_all(stream, std::iter::once(bytes))
+    }
+
+    /// The same for several pieces in a row, at the price of one. The count runs over all of them.
+    pub fn write_all<'a>(
+        &self,
+        stream: StreamNumber,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Written {
+        let mut local = self.local();
+        let Local { arena, writers, .. } = &mut *local;
+        let Some(writer) = writers.get(&stream) else { return Written::Dead };
+        let (mut total, mut waiting) = (0, BytesMut::new());
+        let mut dead = false;
+        for bytes in pieces {
+            let Some(taken) = writer.credit.reserve(bytes.len()) else {
+                dead = true;
+                break;
+            };
+            let mut rest = &bytes[..taken];
+            while !rest.is_empty() {
+                let piece = arena.copy(rest);
+                rest = &rest[piece.len()..];
+                if let Err(piece) = join(&mut waiting, piece) {
+                    self.push(Command::Write(stream, mem::replace(&mut waiting, piece)));
+                }
+            }
+            total += taken;
+            if taken < bytes.len() {
+                break;
+            }
+        }
+        if !waiting.is_empty() {
+            self.push(Command::Write(stream, waiting));
+        }
+        if dead { Written::Dead } else { Written::Taken(total) }
+    }
+
+    /// Ends the sending side after everything written. Answered by [`Event::Finished`].
+    pub fn finish(&self, stream: StreamNumber) {
+        self.local().writers.remove(&stream);
+        self.push(Command::Finish(stream));
+    }
+
+    /// Aborts the sending side.
+    pub fn reset(&self, stream: StreamNumber, code: u16) {
+        self.local().writers.remove(&stream);
+        self.push(Command::Reset(stream, code));
+    }
+
+    /// Asks the peer to stop sending; nothing more is delivered.
+    pub fn stop(&self, stream: StreamNumber, code: u16) {
+        self.push(Command::Stop(stream, code));
+    }
+
+    /// Tells that the application has read `bytes` of what [`Event::Data`] brought, stream by
+    /// stream. Until then they hold back credit.
+    pub fn consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
+        let commands = streams.map(|(stream, bytes)| Command::Consumed(stream, bytes));
+        self.shared.commands.push_all(commands);
+    }
+
+    /// Forgets a stream: nothing more is delivered of it.
+    pub fn release(&self, stream: StreamNumber) {
+        self.local().writers.remove(&stream);
+        self.push(Command::Release(stream));
+    }
+
+    /// Asks the peer for a sign of life, answered by [`Event::Pong`] with the same token.
+    pub fn ping(&self, session: SessionNumber, token: u64) {
+        self.push(Command::Ping(session, token));
+    }
+
+    /// Ends a peer's sessions with `auth_failure` and refuses it from now on.
+    pub fn revoke(&self, peer: NodeId) {
+        self.push(Command::Revoke(peer));
+    }
+
+    /// Counters of a session; `None` when it is gone, or when the engine does not answer in time.
+    pub fn session_stats(&self, session: SessionNumber) -> Option<SessionStats> {
+        let (reply, answer) = sync_channel(1);
+        self.push(Command::SessionStats(session, reply));
+        answer.recv_timeout(STATS_PATIENCE).ok().flatten()
+    }
+
+    /// Counters of the engine; `None` when it has ended, or does not answer in time.
+    pub fn stats(&self) -> Option<EngineStats> {
+        let (reply, answer) = sync_channel(1);
+        self.push(Command::EngineStats(reply));
+        let mut stats: EngineStats = answer.recv_timeout(STATS_PATIENCE).ok()?;
+        stats.doorbells = self.shared.ring.rings() as u64;
+        stats.polls = self.shared.polls.load(Ordering::Relaxed);
+        Some(stats)
+    }
+
+    /// Stops accepting, closes every session gracefully, giving written data up to `drain`, and
+    /// ends the engine. [`Event::Closed`] follows.
+    pub fn close(&self, drain: Duration) {
+        self.push(Command::Close(drain));
+    }
+
+    /// Ends the engine at once: peers are told if a datagram can still be sent, nothing is waited
+    /// for but the end of the thread's current turn. Calling it again does nothing.
+    ///
+    /// Events that the engine had not yet handed over can still be polled.
+    pub fn destroy(&self) {
+        self.shared.commands.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // The thread catches its own panics, so there is nothing to learn from the result.
+            let _ = thread.join();
+        }
+    }
+
+    /// Offers the waiting events, in order, to `take` until it declines one or none is left.
+    /// Returns whether there are more; if not, the doorbell rings for the next.
+    pub fn poll(&self, mut take: impl FnMut(&mut Event) -> Taken) -> bool {
+        self.shared.polls.fetch_add(1, Ordering::Relaxed);
+        let mut local = self.local();
+        let (mut events, mut bytes) = (0, 0);
+        let more = loop {
+            let Some(event) = local.inbox.front_mut() else {
+                if self.shared.ring.take(&mut local.inbox) {
+                    local.end_sessions_of_a_dead_engine();
+                    continue;
+                }
+                break false;
+            };
+            let before = data_len(event);
+            local.prepare();
+            let Some(event) = local.inbox.front_mut() else { break false };
+            let taken = take(event);
+            bytes += before - data_len(event).min(before);
+            if taken == Taken::No {
+                break true;
+            }
+            bytes += data_len(event).min(before);
+            local.inbox.pop_front();
+            events += 1;
+        };
+        if self.shared.ring.taken(events, bytes) {
+            self.shared.commands.wake();
+        }
+        more
+    }
+
+    pub(crate) fn push(&self, command: Command) {
+        self.shared.commands.push(command);
+    }
+
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.destroy();
+    }
+}
+
+impl Local {
+    /// Brings the tables in line with the event that is offered next. Doing so twice, when an event
+    /// is offered again, changes nothing.
+    fn prepare(&mut self) {
+        match self.inbox.front() {
+            Some(Event::Connected { session, credit, .. }) => {
+                self.sessions.entry(*session).or_insert_with(|| Arc::clone(&credit.0));
+            }
+            Some(Event::StreamOpened { session, stream, credit: Some(credit), .. }) => {
+                let writer = Writer { session: *session, credit: Arc::clone(credit) };
+                self.writers.entry(*stream).or_insert(writer);
+            }
+            Some(Event::OpenFailed { stream, .. } | Event::StreamClosed(stream)) => {
+                self.writers.remove(stream);
+            }
+            Some(Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. }) => {
+                self.sessions.remove(session);
+                self.writers.retain(|_, writer| writer.session != *session);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// An engine that failed could not say goodbye for its sessions; the application is told of the
+    /// end of each all the same, before the end of the engine.
+    fn end_sessions_of_a_dead_engine(&mut self) {
+        let Some(Event::Closed(end)) = self.inbox.back() else { return };
+        let message = match end {
+            EngineEnd::Closed => return,
+            EngineEnd::Panicked(words) => words.clone(),
+            EngineEnd::Poller(number) => io::Error::from_raw_os_error(*number).to_string(),
+        };
+        let mut live: Vec<SessionNumber> = self.sessions.keys().copied().collect();
+        for event in &self.inbox {
+            match event {
+                Event::Connected { session, .. } if !live.contains(session) => live.push(*session),
+                Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. } => {
+                    live.retain(|other| other != session);
+                }
+                _ => {}
+            }
+        }
+        live.sort_unstable();
+        let last = self.inbox.pop_back();
+        self.inbox.extend(live.into_iter().map(|session| Event::SessionClosed {
+            session,
+            reason: CloseReason::Error,
+            remote: false,
+            fault: None,
+            message: message.clone(),
+            undelivered: 0,
+        }));
+        self.inbox.extend(last);
+    }
+}

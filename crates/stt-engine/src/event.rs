@@ -1,0 +1,188 @@
+//! What the engine tells the application.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use stt_proto::{CloseReason, Direction, Fault, NodeId, StreamId};
+
+use crate::credit::{SendCredit, SessionCredit};
+use crate::{SessionNumber, StreamNumber};
+
+/// One thing that happened, in order. Taken by [`Engine::poll`](crate::Engine::poll).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer proved the shared seed and waits to be accepted or refused.
+    Incoming {
+        /// The session to be.
+        session: SessionNumber,
+        /// Who asks.
+        peer: NodeId,
+        /// From where.
+        remote: SocketAddr,
+    },
+    /// A session is usable.
+    Connected {
+        /// The session.
+        session: SessionNumber,
+        /// Who the peer is.
+        peer: NodeId,
+        /// The id that both sides know the session by.
+        session_id: [u8; 8],
+        /// Where the peer is.
+        remote: SocketAddr,
+        /// Whether this side connected.
+        initiator: bool,
+        /// What the session's streams may have outstanding together.
+        credit: SharedCredit,
+    },
+    /// A connect came to nothing; its number is dead.
+    ConnectFailed {
+        /// The connect.
+        session: SessionNumber,
+        /// Why.
+        fault: Fault,
+    },
+    /// The peer opened a stream.
+    StreamOpened {
+        /// The session.
+        session: SessionNumber,
+        /// The stream.
+        stream: StreamNumber,
+        /// Its id on the wire.
+        id: StreamId,
+        /// Whether it goes both ways.
+        direction: Direction,
+        /// The opener's label.
+        purpose: String,
+        /// The id that the application chose itself.
+        name: Option<u32>,
+        /// 0 (urgent) to 7 (background).
+        priority: u8,
+        /// What the stream may have outstanding; `None` when it cannot be written.
+        credit: Option<Arc<SendCredit>>,
+    },
+    /// An open of this side went out.
+    Opened {
+        /// The stream.
+        stream: StreamNumber,
+        /// Its id on the wire.
+        id: StreamId,
+    },
+    /// An open of this side was refused; the number is dead.
+    OpenFailed {
+        /// The stream.
+        stream: StreamNumber,
+        /// Why.
+        fault: Fault,
+    },
+    /// Bytes of a stream, in order.
+    Data {
+        /// The stream.
+        stream: StreamNumber,
+        /// The bytes; may be empty when `fin` is set.
+        bytes: Bytes,
+        /// Nothing follows: the peer ended its side.
+        fin: bool,
+    },
+    /// After a write that was cut short there is room again.
+    Writable(StreamNumber),
+    /// The peer's transport acknowledged every byte and the FIN.
+    Finished(StreamNumber),
+    /// The peer aborted sending, with its code.
+    Reset(StreamNumber, u64),
+    /// The peer asked this side to stop sending, with its code.
+    Stopped(StreamNumber, u64),
+    /// Both halves are done; the number is dead.
+    StreamClosed(StreamNumber),
+    /// After a refused open there is room for streams of this kind.
+    StreamsAvailable(SessionNumber, Direction),
+    /// The answer to a ping.
+    Pong {
+        /// The session.
+        session: SessionNumber,
+        /// What the ping carried.
+        token: u64,
+        /// From sending to the answer.
+        rtt: Duration,
+    },
+    /// A session's packets now go another way.
+    PathChange {
+        /// The session.
+        session: SessionNumber,
+        /// Where the peer is now.
+        remote: SocketAddr,
+    },
+    /// A session is closing: what was written is still delivered.
+    Draining(SessionNumber),
+    /// A session is over; the numbers of its streams are dead. What had arrived stands before this
+    /// event.
+    SessionClosed {
+        /// The session.
+        session: SessionNumber,
+        /// Which of the four reasons.
+        reason: CloseReason,
+        /// Whether the peer ended it.
+        remote: bool,
+        /// The root cause, unless graceful.
+        fault: Option<Fault>,
+        /// Words of whoever closed it.
+        message: String,
+        /// Bytes written that the peer's transport never acknowledged.
+        undelivered: u64,
+    },
+    /// A handshake that never became a session went wrong at this, the responding, side.
+    HandshakeError {
+        /// The source.
+        remote: SocketAddr,
+        /// What was wrong.
+        fault: Fault,
+    },
+    /// Frames were dropped and counted.
+    FrameError {
+        /// The session they were for, when known.
+        session: Option<SessionNumber>,
+        /// Which error (0x0401 to 0x0404).
+        code: u16,
+        /// How many since the last such event.
+        count: u64,
+    },
+    /// The system gives less than was asked for.
+    ResourceWarning {
+        /// What is short.
+        resource: Resource,
+        /// What was asked for.
+        wanted: u64,
+        /// What there is.
+        granted: u64,
+    },
+    /// The engine has ended; always the last event, and always comes.
+    Closed(EngineEnd),
+}
+
+/// What a [`Event::ResourceWarning`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// `SO_SNDBUF`, in bytes.
+    SendBuffer,
+    /// `SO_RCVBUF`, in bytes.
+    RecvBuffer,
+}
+
+/// Why an engine ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineEnd {
+    /// It was closed.
+    Closed,
+    /// The engine thread panicked, with these words. A bug, which ends this endpoint only.
+    Panicked(String),
+    /// The system's poller failed, with this error number.
+    Poller(i32),
+}
+
+/// A session's share of the send memory, opaque to the application.
+#[derive(Debug, Clone)]
+pub struct SharedCredit(pub(crate) Arc<SessionCredit>);

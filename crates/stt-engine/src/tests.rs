@@ -1,0 +1,350 @@
+//! Engines against each other on loopback. Every wait is bounded and sleeps on the doorbell.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use stt_crypto::{NodeSeed, SharedSeed};
+use stt_proto::{
+    CloseReason, ConnectOptions, EndpointConfig, ErrorCode, ListenConfig, NetworkKeys,
+    NodeIdentity, StreamOptions,
+};
+
+use crate::command::{CloseOptions, Command};
+use crate::{
+    BufferSizes, Engine, EngineConfig, EngineEnd, Event, READ_AHEAD, SessionNumber, StartError,
+    StreamNumber, Taken, Written,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// 32 bytes that pass for random, different for each `which`.
+fn seed(which: u64) -> [u8; 32] {
+    let mut state = which.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
+    std::array::from_fn(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    })
+}
+
+fn config(which: u64) -> EngineConfig {
+    EngineConfig {
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        buffers: BufferSizes { send: 1 << 20, recv: 1 << 20 },
+        endpoint: EndpointConfig::default(),
+        identity: NodeIdentity::from_seed(&NodeSeed::new(&seed(which)).unwrap()),
+        networks: vec![NetworkKeys::new(&SharedSeed::new(&seed(1000)).unwrap())],
+        rng_seed: seed(which + 2000),
+    }
+}
+
+struct Node {
+    engine: Engine,
+    bell: Receiver<()>,
+    inbox: std::collections::VecDeque<Event>,
+}
+
+impl Node {
+    fn start(which: u64) -> Self {
+        let (ring, bell) = sync_channel(1);
+        // Full means that a ring is pending already.
+        let doorbell = Box::new(move || drop(ring.try_send(())));
+        let engine = Engine::start(config(which), doorbell).unwrap();
+        Self { engine, bell, inbox: Default::default() }
+    }
+
+    /// The next event, whatever it is.
+    fn next(&mut self) -> Event {
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Some(event) = self.inbox.pop_front() {
+                return event;
+            }
+            let inbox = &mut self.inbox;
+            self.engine.poll(|event| {
+                let placeholder = Event::Writable(StreamNumber(0));
+                inbox.push_back(std::mem::replace(event, placeholder));
+                Taken::Whole
+            });
+            if self.inbox.is_empty() {
+                let left = end.checked_duration_since(Instant::now()).expect("nothing came");
+                self.bell.recv_timeout(left).expect("the doorbell rings in time");
+            }
+        }
+    }
+
+    /// The next event that `find` takes; others are dropped.
+    fn wait<T>(&mut self, mut find: impl FnMut(Event) -> Option<T>) -> T {
+        loop {
+            let event = self.next();
+            if let Some(found) = find(event) {
+                return found;
+            }
+        }
+    }
+
+    fn wait_connected(&mut self) -> SessionNumber {
+        self.wait(|event| match event {
+            Event::Connected { session, .. } => Some(session),
+            Event::ConnectFailed { fault, .. } => panic!("{fault}"),
+            _ => None,
+        })
+    }
+
+    fn wait_opened(&mut self) -> StreamNumber {
+        self.wait(|event| match event {
+            Event::StreamOpened { stream, .. } => Some(stream),
+            _ => None,
+        })
+    }
+
+    fn wait_end(&mut self) -> EngineEnd {
+        self.wait(|event| match event {
+            Event::Closed(end) => Some(end),
+            _ => None,
+        })
+    }
+
+    /// Writes all of `bytes`, waiting for room.
+    fn write_all(&mut self, stream: StreamNumber, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.engine.write(stream, bytes) {
+                Written::Taken(taken) => bytes = &bytes[taken..],
+                Written::Dead => panic!("the stream is dead"),
+            }
+            if !bytes.is_empty() {
+                self.wait(|event| matches!(event, Event::Writable(s) if s == stream).then_some(()));
+            }
+        }
+    }
+
+    /// Everything up to the end of the stream.
+    fn read_all(&mut self, stream: StreamNumber) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let (bytes, fin) = self.wait(|event| match event {
+                Event::Data { stream: of, bytes, fin } if of == stream => Some((bytes, fin)),
+                Event::SessionClosed { message, fault, .. } => panic!("{message} {fault:?}"),
+                _ => None,
+            });
+            all.extend_from_slice(&bytes);
+            self.engine.consumed(std::iter::once((stream, bytes.len() as u64)));
+            if fin {
+                return all;
+            }
+        }
+    }
+}
+
+/// A client and a server, connected.
+fn pair() -> (Node, SessionNumber, Node, SessionNumber) {
+    let mut server = Node::start(1);
+    let mut client = Node::start(2);
+    server.engine.listen(Some(ListenConfig::default()));
+    let peer = Some(server.engine.node_id());
+    let options = ConnectOptions { peer, ..ConnectOptions::default() };
+    client.engine.connect(server.engine.address(), options);
+    let theirs = server.wait_connected();
+    let ours = client.wait_connected();
+    (client, ours, server, theirs)
+}
+
+fn graceful() -> CloseOptions {
+    let drain = Duration::from_secs(5);
+    CloseOptions { reason: CloseReason::Graceful, code: 0, message: String::new(), drain }
+}
+
+#[test]
+fn an_echo_comes_back_and_both_sides_see_a_graceful_end() {
+    let (mut client, session, mut server, _) = pair();
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    client.write_all(stream, b"hello");
+    client.engine.finish(stream);
+    let theirs = server.wait_opened();
+    let heard = server.read_all(theirs);
+    assert_eq!(heard, b"hello");
+    server.write_all(theirs, &heard);
+    server.engine.finish(theirs);
+    assert_eq!(client.read_all(stream), b"hello");
+    client.engine.close_session(session, graceful());
+    for (node, by_peer) in [(&mut client, false), (&mut server, true)] {
+        let (reason, remote) = node.wait(|event| match event {
+            Event::SessionClosed { reason, remote, .. } => Some((reason, remote)),
+            _ => None,
+        });
+        assert_eq!((reason, remote), (CloseReason::Graceful, by_peer));
+    }
+    client.engine.close(Duration::from_secs(1));
+    assert_eq!(client.wait_end(), EngineEnd::Closed);
+}
+
+#[test]
+fn bulk_arrives_whole_in_both_directions_at_once() {
+    let (mut client, session, mut server, _) = pair();
+    let bytes: Vec<u8> =
+        (0..8u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    let there = std::thread::scope(|scope| {
+        let (bytes, client) = (&bytes, &mut client);
+        let echo = scope.spawn(move || {
+            let theirs = server.wait_opened();
+            let heard = server.read_all(theirs);
+            server.write_all(theirs, &heard);
+            server.engine.finish(theirs);
+            // Alive until the client has it all.
+            (server, heard)
+        });
+        client.write_all(stream, bytes);
+        client.engine.finish(stream);
+        let back = client.read_all(stream);
+        assert!(back == *bytes, "what came back differs");
+        echo.join().unwrap().1
+    });
+    assert!(there == bytes, "what arrived differs");
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_writer() {
+    let (mut client, session, mut server, _) = pair();
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    let chunk = vec![7; 64 * 1024];
+    let mut written = 0;
+    loop {
+        let Written::Taken(taken) = client.engine.write(stream, &chunk) else { panic!("dead") };
+        written += taken;
+        if taken == chunk.len() {
+            continue;
+        }
+        // Nothing moves any more once a second passes without room.
+        match client.bell.recv_timeout(Duration::from_secs(1)) {
+            Ok(()) => drop(client.engine.poll(|_| Taken::Whole)),
+            Err(_) => break,
+        }
+    }
+    let limits = EndpointConfig::default().session;
+    let most = limits.send_buffer + limits.stream_recv_buffer;
+    assert!(written as u64 <= most, "{written} bytes were taken, the windows hold {most}");
+    let theirs = server.wait_opened();
+    let mut given = 0;
+    while let Ok(()) = server.bell.recv_timeout(Duration::from_millis(300)) {
+        server.engine.poll(|event| {
+            if let Event::Data { bytes, .. } = event {
+                given += bytes.len() as u64;
+            }
+            Taken::Whole
+        });
+    }
+    given += server.inbox.iter().map(|event| crate::ring::data_len(event) as u64).sum::<u64>();
+    assert!(given <= READ_AHEAD, "{given} bytes were read ahead");
+    server.engine.consumed(std::iter::once((theirs, given)));
+    let more = server.wait(|event| match event {
+        Event::Data { bytes, .. } => Some(bytes.len()),
+        _ => None,
+    });
+    assert!(more > 0);
+}
+
+#[test]
+fn a_closed_port_refuses_at_once() {
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let mut client = Node::start(3);
+    let started = Instant::now();
+    client.engine.connect(closed, ConnectOptions::default());
+    let fault = client.wait(|event| match event {
+        Event::ConnectFailed { fault, .. } => Some(fault),
+        _ => None,
+    });
+    if cfg!(target_os = "linux") {
+        assert_eq!(fault.code, ErrorCode::ConnectionRefused);
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_busy_port_is_an_error_of_the_start() {
+    let first = Node::start(4);
+    let bind = first.engine.address();
+    let again = Engine::start(EngineConfig { bind, ..config(5) }, Box::new(|| {}));
+    match again {
+        Err(StartError::Bind(error)) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the port was taken"),
+    }
+}
+
+#[test]
+fn destroying_ends_the_thread_tells_the_peer_and_can_be_repeated() {
+    let (mut client, _, mut server, _) = pair();
+    client.engine.destroy();
+    client.engine.destroy();
+    assert_eq!(client.wait_end(), EngineEnd::Closed);
+    let remote = server.wait(|event| match event {
+        Event::SessionClosed { remote, .. } => Some(remote),
+        _ => None,
+    });
+    assert!(remote);
+    assert!(client.engine.stats().is_none(), "nobody answers");
+}
+
+#[test]
+fn a_panic_of_the_driver_ends_the_engine_with_an_error_and_nothing_else() {
+    let (mut client, session, mut server, _) = pair();
+    client.engine.push(Command::Panic);
+    let mut closed = Vec::new();
+    let end = client.wait(|event| match event {
+        Event::SessionClosed { session, reason, .. } => {
+            closed.push((session, reason));
+            None
+        }
+        Event::Closed(end) => Some(end),
+        _ => None,
+    });
+    assert_eq!(end, EngineEnd::Panicked("asked for by a test".to_owned()));
+    assert_eq!(closed, [(session, CloseReason::Error)]);
+    // The process and its other engines live.
+    assert!(server.engine.stats().is_some());
+    server.engine.close(Duration::ZERO);
+    assert_eq!(server.wait_end(), EngineEnd::Closed);
+}
+
+#[test]
+fn a_connect_that_is_given_up_says_so() {
+    // Bound, and never answering.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut client = Node::start(6);
+    let connect = client.engine.connect(silent.local_addr().unwrap(), ConnectOptions::default());
+    client.engine.close_session(connect, graceful());
+    let failed = client.wait(|event| match event {
+        Event::ConnectFailed { session, .. } => Some(session),
+        _ => None,
+    });
+    assert_eq!(failed, connect);
+}
+
+#[test]
+fn opening_past_the_limit_fails_with_its_number() {
+    let (mut client, session, _server, _) = pair();
+    let limit = EndpointConfig::default().session.max_concurrent_streams;
+    for _ in 0..limit {
+        client.engine.open_stream(session, StreamOptions::default());
+    }
+    let extra = client.engine.open_stream(session, StreamOptions::default());
+    let (failed, fault) = client.wait(|event| match event {
+        Event::OpenFailed { stream, fault } => Some((stream, fault)),
+        _ => None,
+    });
+    assert_eq!((failed, fault.code), (extra, ErrorCode::TooManyStreams));
+    assert_eq!(client.engine.write(extra, b"x"), Written::Dead);
+}
+
+#[test]
+fn counters_are_answered_from_both_sides() {
+    let (client, session, server, theirs) = pair();
+    let stats = client.engine.session_stats(session).unwrap();
+    assert!(stats.packets_sent > 0);
+    assert!(server.engine.session_stats(theirs).is_some());
+    let engine = server.engine.stats().unwrap();
+    assert!(engine.turns > 0 && engine.polls > 0 && engine.endpoint.datagrams_received > 0);
+}

@@ -1,0 +1,280 @@
+//! The one class of the addon.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Either, Float64ArraySlice, Function, Uint8Array, Uint8ArraySlice};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi::{Env, Result};
+use napi_derive::napi;
+use stt_engine::{CloseOptions, Engine, SessionNumber, StreamNumber, Written};
+use stt_proto::{CloseReason, ConnectOptions, Direction, ListenConfig, StreamOptions};
+
+use crate::convert::{misuse, node_id, socket_address, start_failure};
+use crate::environment;
+use crate::options::{NativeOptions, StartFailure, millis};
+use crate::records::Records;
+use crate::stats::{NativeEndpointStats, NativeSessionStats};
+
+/// A bound endpoint and the thread behind it. Collecting it ends it.
+#[napi]
+pub struct NativeEndpoint {
+    engine: Arc<Engine>,
+}
+
+/// Where an endpoint is bound.
+#[napi(object, object_from_js = false)]
+pub struct BoundAddress {
+    pub address: String,
+    pub port: u32,
+    /// 4 or 6.
+    pub family: u32,
+}
+
+/// Binds and starts an endpoint. `doorbell` is called when there is something to poll; it must not
+/// hold on to the endpoint, or it is never collected. A failure is a return value.
+#[napi(catch_unwind)]
+pub fn start_endpoint(
+    env: Env,
+    options: NativeOptions,
+    doorbell: Function<'_, (), ()>,
+) -> Result<Either<NativeEndpoint, StartFailure>> {
+    let config = match options.into_config() {
+        Ok(config) => config,
+        Err(failure) => return Ok(Either::B(failure)),
+    };
+    // Weak: the process lives as long as JavaScript says, not as long as this function does.
+    let doorbell = doorbell
+        .build_threadsafe_function::<()>()
+        .weak::<true>()
+        .callee_handled::<false>()
+        .build()?;
+    let ring = move || {
+        // Refused only when the environment is closing, and then nobody is left to listen.
+        let _ = doorbell.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    match Engine::start(config, Box::new(ring)) {
+        Ok(engine) => {
+            let engine = Arc::new(engine);
+            environment::adopt(env, &engine)?;
+            Ok(Either::A(NativeEndpoint { engine }))
+        }
+        Err(error) => Ok(Either::B(start_failure(&error))),
+    }
+}
+
+#[napi]
+impl NativeEndpoint {
+    /// Where it is bound.
+    #[napi(getter, catch_unwind)]
+    pub fn address(&self) -> BoundAddress {
+        let address = self.engine.address();
+        BoundAddress {
+            address: address.ip().to_string(),
+            port: u32::from(address.port()),
+            family: if matches!(address.ip(), IpAddr::V4(_)) { 4 } else { 6 },
+        }
+    }
+
+    /// This node's id, 32 bytes.
+    #[napi(getter, catch_unwind)]
+    pub fn node_id(&self) -> Uint8Array {
+        Uint8Array::from(&self.engine.node_id().0[..])
+    }
+
+    /// Accepts peers.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, max_sessions: u32, authorize: bool) {
+        let max_sessions = max_sessions as usize;
+        let config = ListenConfig { max_sessions, authorize, ..ListenConfig::default() };
+        self.engine.listen(Some(config));
+    }
+
+    /// Accepts no more peers.
+    #[napi(catch_unwind)]
+    pub fn stop_listening(&self) {
+        self.engine.listen(None);
+    }
+
+    /// Connects, and returns the number of the session to be.
+    #[napi(catch_unwind)]
+    pub fn connect(
+        &self,
+        address: String,
+        port: u32,
+        peer_node_id: Option<&[u8]>,
+        timeout_ms: f64,
+        early: bool,
+    ) -> Result<u32> {
+        let remote = socket_address(&address, port)?;
+        let peer = peer_node_id.map(node_id).transpose()?;
+        let options = ConnectOptions { peer, timeout: millis(timeout_ms), early, session: None };
+        Ok(self.engine.connect(remote, options).0)
+    }
+
+    /// Lets a peer in.
+    #[napi(catch_unwind)]
+    pub fn accept(&self, session: u32) {
+        self.engine.accept(SessionNumber(session));
+    }
+
+    /// Turns a peer away.
+    #[napi(catch_unwind)]
+    pub fn refuse(&self, session: u32, code: u16) {
+        self.engine.refuse(SessionNumber(session), code);
+    }
+
+    /// Ends a session, or gives up a connect.
+    #[napi(catch_unwind)]
+    pub fn close_session(
+        &self,
+        session: u32,
+        reason: u8,
+        code: u16,
+        message: String,
+        drain_ms: f64,
+    ) -> Result<()> {
+        let reason = CloseReason::from_u8(reason)
+            .ok_or_else(|| misuse(format!("{reason} is no close reason")))?;
+        let options = CloseOptions { reason, code, message, drain: millis(drain_ms) };
+        self.engine.close_session(SessionNumber(session), options);
+        Ok(())
+    }
+
+    /// Opens a stream, and returns its number.
+    #[napi(catch_unwind)]
+    pub fn open_stream(
+        &self,
+        session: u32,
+        unidirectional: bool,
+        purpose: String,
+        name: Option<u32>,
+        priority: u8,
+    ) -> u32 {
+        let direction =
+            if unidirectional { Direction::Unidirectional } else { Direction::Bidirectional };
+        let options = StreamOptions { direction, purpose, name, priority };
+        self.engine.open_stream(SessionNumber(session), options).0
+    }
+
+    /// Copies `chunk[start..end]`, as much as the stream may have outstanding, and returns how much
+    /// that was; -1 when the stream can take no more, for ever.
+    #[napi(catch_unwind)]
+    pub fn write(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
+        let bytes = chunk
+            .get(start as usize..end as usize)
+            .ok_or_else(|| misuse(format!("{start}..{end} lies outside the chunk")))?;
+        Ok(taken(self.engine.write(StreamNumber(stream), bytes)))
+    }
+
+    /// The same for several chunks in a row.
+    #[napi(catch_unwind)]
+    pub fn writev(&self, stream: u32, chunks: Vec<&[u8]>) -> i64 {
+        taken(self.engine.write_all(StreamNumber(stream), chunks.into_iter()))
+    }
+
+    /// Ends the sending side.
+    #[napi(catch_unwind)]
+    pub fn finish(&self, stream: u32) {
+        self.engine.finish(StreamNumber(stream));
+    }
+
+    /// Aborts the sending side.
+    #[napi(catch_unwind)]
+    pub fn reset(&self, stream: u32, code: u16) {
+        self.engine.reset(StreamNumber(stream), code);
+    }
+
+    /// Asks the peer to stop sending.
+    #[napi(catch_unwind)]
+    pub fn stop(&self, stream: u32, code: u16) {
+        self.engine.stop(StreamNumber(stream), code);
+    }
+
+    /// Tells what was read: pairs of stream and bytes in the first `length` numbers of `consumed`.
+    #[napi(catch_unwind)]
+    pub fn consumed(&self, consumed: &[u32], length: u32) {
+        self.tell_consumed(consumed, length);
+    }
+
+    /// Forgets a stream.
+    #[napi(catch_unwind)]
+    pub fn release(&self, stream: u32) {
+        self.engine.release(StreamNumber(stream));
+    }
+
+    /// Asks the peer for a sign of life.
+    #[napi(catch_unwind)]
+    pub fn ping(&self, session: u32, token: u32) {
+        self.engine.ping(SessionNumber(session), u64::from(token));
+    }
+
+    /// Ends a peer's sessions and refuses it from now on.
+    #[napi(catch_unwind)]
+    pub fn revoke(&self, peer: &[u8]) -> Result<()> {
+        self.engine.revoke(node_id(peer)?);
+        Ok(())
+    }
+
+    /// Tells what was read, then takes what has happened: bytes into `slab` from `offset` on, rows
+    /// into `records` (see `records.ts`). Returns the number of rows behind the header.
+    #[napi(catch_unwind)]
+    pub fn poll(
+        &self,
+        mut slab: Uint8ArraySlice<'_>,
+        offset: u32,
+        mut records: Float64ArraySlice<'_>,
+        consumed: &[u32],
+        consumed_length: u32,
+    ) -> Result<u32> {
+        self.tell_consumed(consumed, consumed_length);
+        // SAFETY: JavaScript owns both, waits for this call on this very thread, and passes two
+        // different buffers (`ts/native/engine.ts`, the only caller, makes them itself), so nobody
+        // else reads or writes them and they do not overlap.
+        #[expect(unsafe_code, reason = "memory of JavaScript can only be borrowed unchecked")]
+        let (slab, rows) = unsafe { (slab.as_mut(), records.as_mut()) };
+        let mut records = Records::new(slab, offset as usize, rows)
+            .ok_or_else(|| misuse("the table has no room for a row".to_owned()))?;
+        self.engine.poll(|event| records.take(event));
+        Ok(records.finish())
+    }
+
+    /// Counters of a session, `null` when it is gone.
+    #[napi(catch_unwind)]
+    pub fn session_stats(&self, session: u32) -> Option<NativeSessionStats> {
+        self.engine.session_stats(SessionNumber(session)).map(Into::into)
+    }
+
+    /// Counters of the endpoint, `null` when it has ended.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> Option<NativeEndpointStats> {
+        self.engine.stats().map(Into::into)
+    }
+
+    /// Closes every session, gives written data up to `drain_ms`, then ends.
+    #[napi(catch_unwind)]
+    pub fn close(&self, drain_ms: f64) {
+        self.engine.close(millis(drain_ms));
+    }
+
+    /// Ends at once, the thread included.
+    #[napi(catch_unwind)]
+    pub fn destroy(&self) {
+        self.engine.destroy();
+    }
+
+    fn tell_consumed(&self, consumed: &[u32], length: u32) {
+        let pairs = consumed.get(..length as usize).unwrap_or_default().chunks_exact(2);
+        if pairs.len() > 0 {
+            let pairs = pairs.map(|pair| (StreamNumber(pair[0]), u64::from(pair[1])));
+            self.engine.consumed(pairs);
+        }
+    }
+}
+
+fn taken(written: Written) -> i64 {
+    match written {
+        Written::Taken(bytes) => bytes as i64,
+        Written::Dead => -1,
+    }
+}

@@ -1,0 +1,125 @@
+//! What an endpoint is started with, as JavaScript gives it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
+use stt_engine::{BufferSizes, EngineConfig};
+use stt_proto::{CongestionControl, EndpointConfig, SessionConfig};
+
+/// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
+/// checked them.
+#[napi(object, object_to_js = false)]
+pub struct NativeOptions {
+    pub node_seed: Option<Uint8Array>,
+    pub shared_seeds: Vec<Uint8Array>,
+    pub host: String,
+    pub port: u32,
+    pub keep_alive_interval_ms: f64,
+    pub keep_alive_timeout_ms: f64,
+    pub handshake_timeout_ms: f64,
+    pub max_concurrent_streams: u32,
+    pub max_concurrent_sessions: u32,
+    pub recv_buffer_size: f64,
+    pub send_buffer_size: f64,
+    pub stream_recv_buffer: f64,
+    pub timestamp_window_ms: f64,
+    pub mtu: Option<u32>,
+    pub congestion: String,
+    pub socket_send_buffer: f64,
+    pub socket_recv_buffer: f64,
+    pub stealth: bool,
+}
+
+/// Why an endpoint did not start.
+#[napi(object, object_from_js = false)]
+pub struct StartFailure {
+    /// 'option', 'seed', 'bind', 'poller' or 'thread'.
+    pub stage: String,
+    /// The system's name for it, such as EADDRINUSE; empty when only the number is known.
+    pub code: String,
+    /// The system's number, 0 when it is no system error.
+    pub errno: i32,
+    /// What happened, in words.
+    pub message: String,
+}
+
+impl StartFailure {
+    fn plain(stage: &str, message: impl ToString) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            code: String::new(),
+            errno: 0,
+            message: message.to_string(),
+        }
+    }
+}
+
+/// A span in milliseconds; what is no sensible number counts as zero.
+pub(crate) fn millis(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::ZERO)
+}
+
+impl NativeOptions {
+    /// What the engine needs; seeds are checked here once more, because a bad one is a hole.
+    pub(crate) fn into_config(self) -> Result<EngineConfig, StartFailure> {
+        let seed_failure = |error| StartFailure::plain("seed", error);
+        let mut rng_seed = [0; 32];
+        getrandom::fill(&mut rng_seed).map_err(|error| StartFailure::plain("seed", error))?;
+        let node_seed = match &self.node_seed {
+            Some(seed) => NodeSeed::new(seed).map_err(seed_failure)?,
+            None => {
+                let mut fresh = [0; 32];
+                getrandom::fill(&mut fresh).map_err(|error| StartFailure::plain("seed", error))?;
+                NodeSeed::new(&fresh).map_err(seed_failure)?
+            }
+        };
+        let mut networks = Vec::with_capacity(self.shared_seeds.len());
+        for seed in &self.shared_seeds {
+            networks.push(NetworkKeys::new(&SharedSeed::new(seed).map_err(seed_failure)?));
+        }
+        if networks.is_empty() {
+            return Err(StartFailure::plain("seed", "at least one shared seed is needed"));
+        }
+        let host: IpAddr = self.host.parse().map_err(|error| {
+            StartFailure::plain("option", format!("{:?} is no IP address: {error}", self.host))
+        })?;
+        let port = u16::try_from(self.port)
+            .map_err(|_| StartFailure::plain("option", format!("{} is no port", self.port)))?;
+        let defaults = SessionConfig::default();
+        let session = SessionConfig {
+            keep_alive_interval: millis(self.keep_alive_interval_ms),
+            keep_alive_timeout: millis(self.keep_alive_timeout_ms),
+            handshake_timeout: millis(self.handshake_timeout_ms),
+            max_concurrent_streams: self.max_concurrent_streams,
+            recv_buffer: self.recv_buffer_size as u64,
+            stream_recv_buffer: self.stream_recv_buffer as u64,
+            send_buffer: self.send_buffer_size as u64,
+            mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
+            congestion: match self.congestion.as_str() {
+                "newreno" => CongestionControl::NewReno,
+                _ => CongestionControl::Cubic,
+            },
+            ..defaults
+        };
+        Ok(EngineConfig {
+            bind: SocketAddr::new(host, port),
+            buffers: BufferSizes {
+                send: self.socket_send_buffer as usize,
+                recv: self.socket_recv_buffer as usize,
+            },
+            endpoint: EndpointConfig {
+                max_sessions: self.max_concurrent_sessions as usize,
+                timestamp_window: millis(self.timestamp_window_ms),
+                stealth: self.stealth,
+                session,
+                ..EndpointConfig::default()
+            },
+            identity: NodeIdentity::from_seed(&node_seed),
+            networks,
+            rng_seed,
+        })
+    }
+}

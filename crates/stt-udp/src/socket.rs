@@ -1,0 +1,285 @@
+//! Binding, sending, receiving.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::batch::{Received, RecvBatch};
+use crate::error::{PathError, SendError};
+use crate::{error_queue, timestamps};
+
+/// Sizes of the socket's own buffers, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferSizes {
+    /// `SO_SNDBUF`.
+    pub send: usize,
+    /// `SO_RCVBUF`.
+    pub recv: usize,
+}
+
+/// What one [`UdpSocket::send`] puts on the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Transmit<'a> {
+    /// Where to.
+    pub remote: SocketAddr,
+    /// The address to send from, for sockets that are bound to a wildcard address.
+    pub local: Option<IpAddr>,
+    /// The ECN mark to set.
+    pub ecn: Option<EcnCodepoint>,
+    /// Size of one datagram when `bytes` holds several; the last may be shorter.
+    pub segment_size: Option<usize>,
+    /// One datagram or a run of equal ones, at most
+    /// [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES) in all.
+    pub bytes: &'a [u8],
+}
+
+/// A bound, non-blocking UDP socket.
+#[derive(Debug)]
+pub struct UdpSocket {
+    io: mio::net::UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    buffers: BufferSizes,
+    /// Cleared for good once the system has refused a batch whose parts it then took.
+    pub(crate) offload: AtomicBool,
+}
+
+impl UdpSocket {
+    /// Binds to `address` (port 0 lets the system choose) and asks for socket buffers of the given
+    /// sizes; [`buffers`](Self::buffers) tells what was granted.
+    ///
+    /// A socket bound to the IPv6 wildcard `[::]` serves IPv4 too: its IPv4 peers appear with IPv4
+    /// addresses, and sending to an IPv4 address works. One bound to any other IPv6 address serves
+    /// IPv6 only.
+    ///
+    /// # Errors
+    /// The system's own: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `EMFILE` and the like. That the
+    /// system grants smaller buffers is not an error.
+    pub fn bind(address: SocketAddr, wanted: BufferSizes) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            // Systems differ in their default, so it is always said.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.bind(&address.into())?;
+        let socket: std::net::UdpSocket = socket.into();
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        timestamps::disable(&socket)?;
+        // Systems without an error queue ignore this.
+        state.enable_transport_errors(UdpSockRef::from(&socket))?;
+        let buffers = raise_buffers(&state, &socket, wanted);
+        let local = socket.local_addr()?;
+        Ok(Self {
+            io: mio::net::UdpSocket::from_std(socket),
+            state,
+            local,
+            buffers,
+            offload: AtomicBool::new(true),
+        })
+    }
+
+    /// The address that the socket is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The buffer sizes that the system granted.
+    pub fn buffers(&self) -> BufferSizes {
+        self.buffers
+    }
+
+    /// How many datagrams may go into one [`send`](Self::send): 64 with segmentation offload, 1
+    /// without. It falls to 1 for good when offload turns out not to work.
+    pub fn max_segments(&self) -> usize {
+        if self.offload.load(Ordering::Relaxed) { self.state.max_gso_segments() } else { 1 }
+    }
+
+    /// Sends one datagram or one batch.
+    ///
+    /// When the system refuses a batch (`EIO`, `EINVAL`: the network card cannot do it), its
+    /// datagrams are sent one by one; if that works, offload is given up for this socket.
+    ///
+    /// # Errors
+    /// See [`SendError`]. After [`SendError::WouldBlock`] wait for the socket to become writable.
+    pub fn send(&self, transmit: &Transmit<'_>) -> Result<(), SendError> {
+        let segment = transmit.segment_size.unwrap_or(transmit.bytes.len());
+        if segment == 0 || segment >= transmit.bytes.len() {
+            return self.send_call(transmit, None).map_err(|e| SendError::classify(&e));
+        }
+        if self.offload.load(Ordering::Relaxed) {
+            match self.send_call(transmit, Some(segment)) {
+                Ok(()) => return Ok(()),
+                Err(error) if !is_offload_failure(&error) => {
+                    return Err(SendError::classify(&error));
+                }
+                Err(_) => {}
+            }
+        }
+        self.send_singly(transmit, segment)?;
+        // Every part went through, so it was the batch that the system could not take.
+        self.offload.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn send_singly(&self, transmit: &Transmit<'_>, segment: usize) -> Result<(), SendError> {
+        let mut sent = 0;
+        for bytes in transmit.bytes.chunks(segment) {
+            let single = Transmit { bytes, segment_size: None, ..*transmit };
+            if let Err(error) = self.send_call(&single, None) {
+                return Err(match SendError::classify(&error) {
+                    SendError::WouldBlock { .. } => SendError::WouldBlock { sent },
+                    other => other,
+                });
+            }
+            sent += bytes.len();
+        }
+        Ok(())
+    }
+
+    fn send_call(&self, transmit: &Transmit<'_>, segment_size: Option<usize>) -> io::Result<()> {
+        let message = quinn_udp::Transmit {
+            destination: self.mapped(transmit.remote),
+            ecn: transmit.ecn,
+            contents: transmit.bytes,
+            segment_size,
+            src_ip: transmit.local.map(|ip| self.mapped_ip(ip)),
+        };
+        let call = || self.io.try_io(|| self.state.try_send(UdpSockRef::from(&self.io), &message));
+        match call() {
+            // A pending ICMP error is reported once by whatever call comes next, also when it
+            // concerns another peer. Asking again tells it from an error of this very datagram.
+            Err(error) if may_be_pending(&error) => call(),
+            result => result,
+        }
+    }
+
+    /// Reads what has arrived into `batch`, with one system call, and returns how many buffers were
+    /// filled (see [`received`](Self::received)).
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there. Others are transient on UDP sockets: count and go on.
+    pub fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.fill(|slices, meta| {
+            let mut call =
+                || self.io.try_io(|| self.state.recv(UdpSockRef::from(&self.io), slices, meta));
+            match call() {
+                Err(error) if may_be_pending(&error) => call(),
+                result => result,
+            }
+        })
+    }
+
+    /// What the last [`recv`](Self::recv) put into `batch`.
+    pub fn received<'a>(
+        &self,
+        batch: &'a mut RecvBatch,
+    ) -> impl Iterator<Item = Received<'a>> + use<'a> {
+        batch.received(self.local.ip().is_unspecified())
+    }
+
+    /// Takes one report of the network about a datagram that this socket sent, and puts the start
+    /// of that datagram, as far as it was quoted, into `quoted`. `None` when there is no more.
+    ///
+    /// Only Linux and Android tell; elsewhere this is always `None`.
+    pub fn recv_path_error(&self, quoted: &mut [u8]) -> Option<PathError> {
+        error_queue::recv(&self.io, quoted)
+    }
+
+    /// On a dual-stack socket IPv4 peers are addressed in IPv6 form.
+    fn mapped(&self, address: SocketAddr) -> SocketAddr {
+        match address {
+            SocketAddr::V4(v4) if self.local.is_ipv6() => {
+                SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
+            }
+            _ => address,
+        }
+    }
+
+    fn mapped_ip(&self, ip: IpAddr) -> IpAddr {
+        match ip {
+            IpAddr::V4(v4) if self.local.is_ipv6() => {
+                IpAddr::V6(Ipv6Addr::from(v4.to_ipv6_mapped().octets()))
+            }
+            _ => ip,
+        }
+    }
+}
+
+impl Source for UdpSocket {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.io.register(registry, token, interests)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
+        self.io.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.io.deregister(registry)
+    }
+}
+
+/// Raises the buffers, never lowers them, and halves a request that the system refuses outright
+/// (macOS and the BSDs do, where Linux grants what it allows).
+fn raise_buffers(
+    state: &UdpSocketState,
+    socket: &std::net::UdpSocket,
+    wanted: BufferSizes,
+) -> BufferSizes {
+    let raise = |wanted: usize, current: usize, set: &dyn Fn(usize) -> io::Result<()>| {
+        let mut size = wanted;
+        while size > current && set(size).is_err() {
+            size /= 2;
+        }
+    };
+    let io = SockRef::from(socket);
+    let sockref = || UdpSockRef::from(socket);
+    raise(wanted.send, io.send_buffer_size().unwrap_or(0), &|n| {
+        state.set_send_buffer_size(sockref(), n)
+    });
+    raise(wanted.recv, io.recv_buffer_size().unwrap_or(0), &|n| {
+        state.set_recv_buffer_size(sockref(), n)
+    });
+    BufferSizes {
+        send: granted(io.send_buffer_size().unwrap_or(0)),
+        recv: granted(io.recv_buffer_size().unwrap_or(0)),
+    }
+}
+
+/// Linux doubles what it grants to pay for its own bookkeeping and reports the doubled value.
+fn granted(reported: usize) -> usize {
+    if cfg!(any(target_os = "linux", target_os = "android")) { reported / 2 } else { reported }
+}
+
+/// The errors by which a driver or a kernel turns down an offloaded batch.
+fn is_offload_failure(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(EIO)
+}
+
+/// Errors that may be the report of an earlier datagram instead of an answer to this call.
+fn may_be_pending(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::PermissionDenied
+    ) || quinn_udp::is_msg_size_err(error)
+}

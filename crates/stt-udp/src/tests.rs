@@ -1,0 +1,228 @@
+//! Loopback tests of the socket.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+
+use crate::{
+    BufferSizes, EcnCodepoint, MAX_BATCH_BYTES, PathErrorKind, RecvBatch, SendError, Transmit,
+    UdpSocket,
+};
+
+const WANTED: BufferSizes = BufferSizes { send: 1 << 20, recv: 1 << 20 };
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn bind(address: impl Into<SocketAddr>) -> UdpSocket {
+    UdpSocket::bind(address.into(), WANTED).unwrap()
+}
+
+/// Waits until `step` gives something, sleeping in the poller between tries.
+fn wait_for<T>(socket: &mut UdpSocket, mut step: impl FnMut(&UdpSocket) -> Option<T>) -> T {
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(4);
+    poll.registry().register(socket, Token(0), Interest::READABLE | Interest::WRITABLE).unwrap();
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = step(socket) {
+            poll.registry().deregister(socket).unwrap();
+            return found;
+        }
+        let left = end.checked_duration_since(Instant::now()).expect("nothing came in time");
+        poll.poll(&mut events, Some(left)).unwrap();
+    }
+}
+
+/// Everything that arrives until `bytes` are there: (peer, stride, ecn, contents).
+fn collect(
+    socket: &mut UdpSocket,
+    bytes: usize,
+) -> Vec<(SocketAddr, Option<EcnCodepoint>, Vec<u8>)> {
+    let mut batch = RecvBatch::new();
+    let mut all = Vec::new();
+    let mut total = 0;
+    wait_for(socket, |socket| {
+        loop {
+            match socket.recv(&mut batch) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("{error}"),
+            }
+            for received in socket.received(&mut batch) {
+                for datagram in received.bytes.chunks(received.stride) {
+                    total += datagram.len();
+                    all.push((received.remote, received.ecn, datagram.to_vec()));
+                }
+            }
+            if total >= bytes {
+                return Some(());
+            }
+        }
+    });
+    all
+}
+
+#[test]
+fn a_batch_arrives_as_its_datagrams_with_the_ecn_mark() {
+    let sender = bind((Ipv4Addr::LOCALHOST, 0));
+    let mut receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    let segments = sender.max_segments().min(MAX_BATCH_BYTES / 1452);
+    let bytes: Vec<u8> = (0..segments * 1452 - 100).map(|i| (i / 1452) as u8).collect();
+    for part in bytes.chunks(segments * 1452) {
+        let transmit = Transmit {
+            remote: receiver.local_addr(),
+            local: None,
+            ecn: Some(EcnCodepoint::Ect0),
+            segment_size: Some(1452),
+            bytes: part,
+        };
+        sender.send(&transmit).unwrap();
+    }
+    let datagrams = collect(&mut receiver, bytes.len());
+    assert_eq!(datagrams.len(), segments);
+    for (index, (remote, ecn, datagram)) in datagrams.iter().enumerate() {
+        assert_eq!(*remote, sender.local_addr());
+        assert_eq!(*ecn, Some(EcnCodepoint::Ect0));
+        let expected = if index + 1 == segments { 1352 } else { 1452 };
+        assert_eq!(datagram.len(), expected);
+        assert!(datagram.iter().all(|byte| usize::from(*byte) == index));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn batches_are_sent_and_received_with_offload() {
+    let sender = bind((Ipv4Addr::LOCALHOST, 0));
+    let mut receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    assert_eq!(sender.max_segments(), 64);
+    let bytes = vec![7; 40 * 1452];
+    let transmit = Transmit {
+        remote: receiver.local_addr(),
+        local: None,
+        ecn: None,
+        segment_size: Some(1452),
+        bytes: &bytes,
+    };
+    sender.send(&transmit).unwrap();
+    let mut batch = RecvBatch::new();
+    wait_for(&mut receiver, |socket| socket.recv(&mut batch).ok());
+    let first = receiver.received(&mut batch).next().unwrap();
+    assert_eq!((first.stride, first.bytes.len()), (1452, bytes.len()), "coalesced into one buffer");
+}
+
+#[test]
+fn datagrams_sent_singly_when_offload_is_off_arrive_alike() {
+    let sender = bind((Ipv4Addr::LOCALHOST, 0));
+    sender.offload.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(sender.max_segments(), 1);
+    let mut receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    let bytes = vec![1; 2500];
+    let transmit = Transmit {
+        remote: receiver.local_addr(),
+        local: None,
+        ecn: None,
+        segment_size: Some(1000),
+        bytes: &bytes,
+    };
+    sender.send(&transmit).unwrap();
+    let sizes: Vec<usize> =
+        collect(&mut receiver, bytes.len()).iter().map(|(.., d)| d.len()).collect();
+    assert_eq!(sizes, [1000, 1000, 500]);
+}
+
+#[test]
+fn a_wildcard_socket_serves_both_families_and_answers_from_the_address_asked() {
+    let mut server = bind((Ipv6Addr::UNSPECIFIED, 0));
+    let port = server.local_addr().port();
+    for client_ip in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()] {
+        let mut client = bind(client_ip);
+        let target = SocketAddr::new(client_ip.ip(), port);
+        let ask =
+            Transmit { remote: target, local: None, ecn: None, segment_size: None, bytes: b"ask" };
+        client.send(&ask).unwrap();
+        let mut batch = RecvBatch::new();
+        wait_for(&mut server, |socket| socket.recv(&mut batch).ok());
+        let asked = server.received(&mut batch).next().unwrap();
+        assert_eq!(asked.remote, client.local_addr());
+        if cfg!(target_os = "linux") {
+            assert_eq!(asked.local, Some(client_ip.ip()));
+        }
+        let answer = Transmit {
+            remote: asked.remote,
+            local: asked.local,
+            ecn: None,
+            segment_size: None,
+            bytes: b"answer",
+        };
+        server.send(&answer).unwrap();
+        let got = collect(&mut client, 6);
+        assert_eq!(got[0].0, target);
+    }
+}
+
+#[test]
+fn the_granted_buffers_are_reported() {
+    let socket = bind((Ipv4Addr::LOCALHOST, 0));
+    assert!(socket.buffers().send > 0 && socket.buffers().recv > 0);
+}
+
+#[test]
+fn a_busy_port_is_the_systems_own_error() {
+    let first = bind((Ipv4Addr::LOCALHOST, 0));
+    let error = UdpSocket::bind(first.local_addr(), WANTED).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refused_port_is_told_within_milliseconds_with_the_quoted_datagram() {
+    for ip in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()] {
+        let mut sender = bind(ip);
+        let closed = bind(ip).local_addr();
+        let bytes: Vec<u8> = (0..1200u32).map(|i| i as u8).collect();
+        let transmit =
+            Transmit { remote: closed, local: None, ecn: None, segment_size: None, bytes: &bytes };
+        let started = Instant::now();
+        sender.send(&transmit).unwrap();
+        let mut quoted = [0; 256];
+        let error = wait_for(&mut sender, |socket| socket.recv_path_error(&mut quoted));
+        assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+        assert_eq!((error.remote, error.kind), (closed, PathErrorKind::Refused));
+        assert!(error.quoted >= 24, "enough to read a packet header: {}", error.quoted);
+        assert_eq!(quoted[..error.quoted], bytes[..error.quoted]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refusal_by_one_peer_does_not_fail_a_send_to_another() {
+    let mut sender = bind((Ipv4Addr::LOCALHOST, 0));
+    let closed = bind((Ipv4Addr::LOCALHOST, 0)).local_addr();
+    let mut receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    let refused =
+        Transmit { remote: closed, local: None, ecn: None, segment_size: None, bytes: b"nobody" };
+    sender.send(&refused).unwrap();
+    let mut poll = Poll::new().unwrap();
+    poll.registry().register(&mut sender, Token(0), Interest::READABLE).unwrap();
+    poll.poll(&mut Events::with_capacity(1), Some(LIMIT)).unwrap();
+    let good = Transmit { remote: receiver.local_addr(), bytes: b"somebody", ..refused };
+    sender.send(&good).unwrap();
+    assert_eq!(collect(&mut receiver, 8)[0].2, b"somebody");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_datagram_that_no_interface_carries_is_too_long() {
+    let sender = bind((Ipv4Addr::LOCALHOST, 0));
+    let receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    let bytes = vec![0; MAX_BATCH_BYTES + 1];
+    let transmit = Transmit {
+        remote: receiver.local_addr(),
+        local: None,
+        ecn: None,
+        segment_size: None,
+        bytes: &bytes,
+    };
+    assert_eq!(sender.send(&transmit), Err(SendError::MessageTooLong));
+}

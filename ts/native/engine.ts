@@ -1,0 +1,465 @@
+import { getSystemErrorName } from 'node:util';
+import type { NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
+import { loadBinding } from './load.ts';
+import { DATA, DRAINED, dispatch, SLAB_FULL, STRIDE } from './records.ts';
+import { Slab } from './slab.ts';
+
+/** The numbers that explain a {@link Fault}. */
+export type FaultDetail =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'limit'; readonly limit: number; readonly local: boolean }
+  | { readonly kind: 'waited'; readonly ms: number }
+  | { readonly kind: 'versions'; readonly versions: readonly number[] }
+  | { readonly kind: 'clockSkew'; readonly ms: number }
+  | { readonly kind: 'os'; readonly errno: number }
+  | { readonly kind: 'count'; readonly count: number };
+
+/** An error of the closed table, in numbers. A code of 0 is none of them: the engine itself failed. */
+export interface Fault {
+  readonly code: number;
+  readonly subcode: number;
+  readonly causeCode: number;
+  readonly causeSubcode: number;
+  readonly detail: FaultDetail;
+  readonly message?: string;
+}
+
+/** What an engine is started with: validated by the caller, complete, in milliseconds and bytes. */
+export interface EngineOptions {
+  nodeSeed?: Uint8Array;
+  /** At least one, the one for new connects first. */
+  sharedSeeds: Uint8Array[];
+  /** An IP literal. */
+  host: string;
+  port: number;
+  keepAliveIntervalMs: number;
+  keepAliveTimeoutMs: number;
+  handshakeTimeoutMs: number;
+  maxConcurrentStreams: number;
+  maxConcurrentSessions: number;
+  recvBufferSize: number;
+  sendBufferSize: number;
+  streamRecvBuffer: number;
+  /** 0 switches the check off. */
+  timestampWindowMs: number;
+  mtu?: number;
+  congestion: 'cubic' | 'newreno';
+  socketSendBuffer: number;
+  socketRecvBuffer: number;
+  /** Writes are never held back, so this changes nothing in the engine. */
+  noDelay: boolean;
+  stealth: boolean;
+}
+
+/** A peer's address. */
+export interface PeerInfo {
+  address: string;
+  port: number;
+  family: 'IPv4' | 'IPv6';
+}
+
+/**
+ * Called from one drain of the doorbell, in the order of what happened. A throw is a bug: it is reported as
+ * an uncaught exception and loses no other record.
+ */
+export interface EngineHandlers {
+  incoming(session: number, info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' }): void;
+  connected(
+    session: number,
+    info: PeerInfo & { peerNodeId: Uint8Array; sessionId: Uint8Array; initiator: boolean },
+  ): void;
+  connectFailed(session: number, fault: Fault): void;
+  streamOpened(
+    session: number,
+    stream: number,
+    info: { id: number; unidirectional: boolean; purpose: string; name?: number; priority: number },
+  ): void;
+  opened(stream: number, id: number): void;
+  openFailed(stream: number, fault: Fault): void;
+  /** The chunk is the reader's to keep. */
+  data(stream: number, chunk: Uint8Array, fin: boolean): void;
+  writable(stream: number): void;
+  finished(stream: number): void;
+  reset(stream: number, code: number): void;
+  stopped(stream: number, code: number): void;
+  streamClosed(stream: number): void;
+  streamsAvailable(session: number, unidirectional: boolean): void;
+  pong(session: number, token: number, rttMicros: number): void;
+  draining(session: number): void;
+  pathChange(session: number, info: PeerInfo): void;
+  sessionClosed(
+    session: number,
+    info: {
+      reason: 0 | 1 | 2 | 3;
+      remote: boolean;
+      fault?: Fault;
+      /** Words of whoever closed it. */
+      message?: string;
+      undelivered: number;
+    },
+  ): void;
+  handshakeError(info: { address: string; port: number; fault: Fault }): void;
+  frameError(session: number, code: number, count: number): void;
+  resourceWarning(info: { resource: string; value: number; limit: number }): void;
+  /** Exactly once, after everything else. */
+  endpointClosed(fault?: Fault): void;
+}
+
+/** Rows that one poll may fill. */
+const TABLE_ROWS = 512;
+
+/** Rows handled in one turn of the event loop before others have theirs. */
+const TURN_ROWS = 1024;
+
+/** Milliseconds spent in one turn of the event loop before others have theirs. */
+const TURN_MS = 2;
+
+/** Streams whose reads are gathered before they are told. */
+const CONSUMED_PAIRS = 256;
+
+/** As long as a timer can be set. */
+const FOREVER_MS = 0x7fffffff;
+
+/**
+ * Engines with something to do for somebody: that listen, or have sessions. They live without anyone holding
+ * them; any other is ended by the garbage collector when its last reference is gone.
+ */
+const busy = new Set<Engine>();
+
+/** The hand-written face of the addon: one endpoint. */
+export class Engine {
+  /** Where it is bound. */
+  readonly address: PeerInfo;
+  /** This node's id, 32 bytes. */
+  readonly nodeId: Uint8Array;
+
+  readonly #native: NativeEndpoint;
+  readonly #handlers: EngineHandlers;
+  readonly #slab = new Slab();
+  readonly #rows = new Float64Array(STRIDE * (TABLE_ROWS + 1));
+  readonly #consumed = new Uint32Array(2 * CONSUMED_PAIRS);
+  #consumedLength = 0;
+  #flushing = false;
+  #draining = false;
+  #scheduled = false;
+  #listening = false;
+  #closed = false;
+  readonly #sessions = new Set<number>();
+  /** Holds the process while it is ref'd; the doorbell never does. */
+  readonly #hold: NodeJS.Timeout;
+
+  /**
+   * Binds and starts.
+   * @throws a Node system error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL ...), `errno`, `syscall` ('bind',
+   * or 'thread' and 'poller' when those could not be had), `address` and `port`; a TypeError for a bad seed or address
+   */
+  static start(options: EngineOptions, handlers: EngineHandlers): Engine {
+    // The doorbell must not hold the engine, or it is never collected.
+    let weak: WeakRef<Engine> | undefined;
+    const ring = (): void => weak?.deref()?.#drain();
+    const { noDelay: _, ...native }: EngineOptions = options;
+    const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
+    if ('stage' in result) throw startError(result, options);
+    const engine = new Engine(result, handlers);
+    weak = new WeakRef(engine);
+    // Whatever rang before the reference stood.
+    engine.#schedule();
+    return engine;
+  }
+
+  private constructor(native: NativeEndpoint, handlers: EngineHandlers) {
+    this.#native = native;
+    this.#handlers = handlers;
+    const { address, port, family } = native.address;
+    this.address = { address, port, family: family === 6 ? 'IPv6' : 'IPv4' };
+    this.nodeId = native.nodeId;
+    this.#hold = setInterval(nothing, FOREVER_MS);
+    ended.register(this, this.#hold);
+  }
+
+  /** Accepts peers, or, with `null`, no more. */
+  listen(limits: { maxSessions: number; authorize: boolean } | null): void {
+    this.#listening = limits !== null;
+    this.#root();
+    if (limits === null) this.#native.stopListening();
+    else this.#native.listen(limits.maxSessions, limits.authorize);
+  }
+
+  /** The number of the session to be; answered by `connected` or `connectFailed`. */
+  connect(o: {
+    address: string;
+    port: number;
+    peerNodeId?: Uint8Array;
+    timeoutMs: number;
+    early?: boolean;
+  }): number {
+    const session = this.#native.connect(
+      o.address,
+      o.port,
+      o.peerNodeId,
+      o.timeoutMs,
+      o.early ?? false,
+    );
+    if (!this.#closed) this.#sessions.add(session);
+    this.#root();
+    return session;
+  }
+
+  accept(session: number): void {
+    this.#native.accept(session);
+  }
+
+  refuse(session: number, code: number): void {
+    this.#sessions.delete(session);
+    this.#root();
+    this.#native.refuse(session, code);
+  }
+
+  /** The number of the stream, for `write` at once; answered by `opened` or `openFailed`. */
+  openStream(
+    session: number,
+    o: { unidirectional: boolean; purpose: string; name?: number; priority: number },
+  ): number {
+    return this.#native.openStream(session, o.unidirectional, o.purpose, o.name, o.priority);
+  }
+
+  /**
+   * Copies `chunk[start..end]` into the send ring, as much as there is room for.
+   * @returns bytes taken; fewer than offered: `writable` follows; -1: the stream takes nothing more, for ever
+   */
+  write(stream: number, chunk: Uint8Array, start: number, end: number): number {
+    return this.#native.write(stream, chunk, start, end);
+  }
+
+  /** The same for many chunks in one call; the count runs over all of them. */
+  writev(stream: number, chunks: readonly Uint8Array[]): number {
+    return this.#native.writev(stream, chunks as Uint8Array[]);
+  }
+
+  finish(stream: number): void {
+    this.#native.finish(stream);
+  }
+
+  reset(stream: number, code: number): void {
+    this.#native.reset(stream, code);
+  }
+
+  stop(stream: number, code: number): void {
+    this.#native.stop(stream, code);
+  }
+
+  /** The reader took `bytes` of the stream. Gathered, and told with the next poll or at the end of this task. */
+  consumed(stream: number, bytes: number): void {
+    const pairs = this.#consumed;
+    const length = this.#consumedLength;
+    if (length > 0 && pairs[length - 2] === stream) {
+      pairs[length - 1] = (pairs[length - 1] as number) + bytes;
+      return;
+    }
+    if (length === pairs.length) this.#flush();
+    pairs[this.#consumedLength++] = stream;
+    pairs[this.#consumedLength++] = bytes;
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  /** Nothing more of this stream is wanted. */
+  release(stream: number): void {
+    this.#native.release(stream);
+  }
+
+  closeSession(
+    session: number,
+    o: { reason: 0 | 1 | 2 | 3; code: number; message: string; drainMs: number },
+  ): void {
+    this.#native.closeSession(session, o.reason, o.code, o.message, o.drainMs);
+  }
+
+  abortConnect(session: number): void {
+    this.#native.closeSession(session, 0, 0, '', 0);
+  }
+
+  ping(session: number, token: number): void {
+    this.#native.ping(session, token);
+  }
+
+  /** Counters of a session; `undefined` once it is gone. */
+  sessionStats(session: number): Record<string, number> | undefined {
+    const stats = this.#native.sessionStats(session);
+    return stats === null ? undefined : { ...stats };
+  }
+
+  /** Counters of the endpoint; empty once it has ended. */
+  endpointStats(): Record<string, number> {
+    return { ...this.#native.stats() };
+  }
+
+  revoke(nodeId: Uint8Array): void {
+    this.#native.revoke(nodeId);
+  }
+
+  /** Closes every session, gives written data up to `drainMs`, then ends: `endpointClosed` follows. */
+  close(drainMs: number): void {
+    this.#listening = false;
+    this.#native.close(drainMs);
+  }
+
+  /** Ends at once; `endpointClosed` follows in a task of its own. Again does nothing. */
+  destroy(): void {
+    this.#listening = false;
+    this.#native.destroy();
+    this.#schedule();
+  }
+
+  /** The process lives as long as this endpoint. */
+  ref(): void {
+    if (!this.#closed) this.#hold.ref();
+  }
+
+  /** The process may end while this endpoint is open. */
+  unref(): void {
+    this.#hold.unref();
+  }
+
+  hasRef(): boolean {
+    return !this.#closed && this.#hold.hasRef();
+  }
+
+  #flush(): void {
+    const length = this.#consumedLength;
+    if (length === 0) return;
+    this.#consumedLength = 0;
+    this.#native.consumed(this.#consumed, length);
+  }
+
+  /** Polls until nothing is left, or until others should have their turn. */
+  #drain(): void {
+    if (this.#draining || this.#closed) return;
+    this.#draining = true;
+    const until = performance.now() + TURN_MS;
+    let handled = 0;
+    let state = SLAB_FULL;
+    while (state !== DRAINED) {
+      const slab = this.#slab;
+      const consumed = this.#consumedLength;
+      this.#consumedLength = 0;
+      const rows = this.#native.poll(slab.bytes, slab.offset, this.#rows, this.#consumed, consumed);
+      for (let row = 1; row <= rows; row++) this.#handle(row * STRIDE);
+      state = this.#rows[1] as number;
+      if (state === SLAB_FULL) slab.renew();
+      else slab.settle();
+      handled += rows;
+      if (state !== DRAINED && (handled >= TURN_ROWS || performance.now() >= until)) {
+        this.#schedule();
+        break;
+      }
+    }
+    this.#draining = false;
+  }
+
+  #handle(at: number): void {
+    const rows = this.#rows;
+    try {
+      if (rows[at] === DATA) {
+        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.data(rows[at + 1] as number, chunk, rows[at + 4] !== 0);
+        return;
+      }
+      this.#account(rows[at] as number, rows[at + 1] as number);
+      dispatch(this.#handlers, rows, at, this.#slab.bytes);
+    } catch (error) {
+      // Not thrown here, where it would lose the rows that follow.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Keeps the books of what this engine has to do, by the kind of a row. */
+  #account(kind: number, subject: number): void {
+    switch (kind) {
+      case INCOMING:
+      case CONNECTED:
+        this.#sessions.add(subject);
+        break;
+      case CONNECT_FAILED:
+      case SESSION_CLOSED:
+        this.#sessions.delete(subject);
+        break;
+      case ENDPOINT_CLOSED:
+        this.#closed = true;
+        this.#listening = false;
+        this.#sessions.clear();
+        clearInterval(this.#hold);
+        break;
+      default:
+        return;
+    }
+    this.#root();
+  }
+
+  #root(): void {
+    if (!this.#closed && (this.#listening || this.#sessions.size > 0)) busy.add(this);
+    else busy.delete(this);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#drain();
+    });
+  }
+}
+
+const INCOMING = 1;
+const CONNECTED = 2;
+const CONNECT_FAILED = 3;
+const SESSION_CLOSED = 17;
+const ENDPOINT_CLOSED = 21;
+
+/** The timer of an engine that was collected would hold the process for ever. */
+const ended = new FinalizationRegistry<NodeJS.Timeout>((hold) => clearInterval(hold));
+
+function nothing(): void {}
+
+function startError(failure: StartFailure, options: EngineOptions): Error {
+  const { stage, errno, message } = failure;
+  if (stage === 'seed' || stage === 'option') return new TypeError(message);
+  const { host: address, port } = options;
+  let code = failure.code;
+  if (code === '' && process.platform !== 'win32' && errno > 0) code = getSystemErrorName(-errno);
+  const error = new Error(`${code === '' ? 'UNKNOWN' : code}: ${message} (${address}:${port})`);
+  return Object.assign(error, { code, errno: -errno, syscall: stage, address, port });
+}
+
+/**
+ * The seed of a passphrase, by Argon2id on a thread of its own. Rejects with the reason when the passphrase is
+ * too easy to guess or the salt too short.
+ */
+export function deriveSeed(passphrase: string, salt: Uint8Array): Promise<Uint8Array> {
+  return loadBinding().deriveSeed(passphrase, salt);
+}
+
+/** Why `seed` is refused, in words; `null` when it will do. */
+export function checkSeed(seed: Uint8Array): string | null {
+  return loadBinding().checkSeed(seed);
+}
+
+/** Rust's table of errors, by ascending code. */
+export function errorTable(): {
+  code: number;
+  name: string;
+  className: string;
+  category: string;
+  recoverable: boolean;
+  seedPhrase: string;
+  recovery: string;
+}[] {
+  return loadBinding().errorTable();
+}

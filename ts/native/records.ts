@@ -1,0 +1,222 @@
+import type { EngineHandlers, Fault, FaultDetail } from './engine.ts';
+
+/** Numbers in a row of the table; equal to Rust's (tested). */
+export const STRIDE = 12;
+
+/** The kinds of rows, by their number; equal to Rust's (tested). */
+export const KINDS = [
+  'none',
+  'incoming',
+  'connected',
+  'connectFailed',
+  'streamOpened',
+  'opened',
+  'openFailed',
+  'data',
+  'writable',
+  'finished',
+  'reset',
+  'stopped',
+  'streamClosed',
+  'streamsAvailable',
+  'pong',
+  'pathChange',
+  'draining',
+  'sessionClosed',
+  'handshakeError',
+  'frameError',
+  'resourceWarning',
+  'endpointClosed',
+] as const;
+
+/** The kind of a row of stream data: the only one on the fast path. */
+export const DATA = 7;
+
+/** Why a poll stopped; the second number of the table's header. */
+export const DRAINED = 0;
+/** The table is full: poll again. */
+export const TABLE_FULL = 1;
+/** The slab is full: poll again with another. */
+export const SLAB_FULL = 2;
+
+const utf8 = new TextDecoder();
+
+/**
+ * Tells `handlers` what the row at `at` says. Rows of data are not for this function.
+ * @param rows the table
+ * @param at where the row begins
+ * @param slab where its bytes are
+ */
+export function dispatch(
+  handlers: EngineHandlers,
+  rows: Float64Array,
+  at: number,
+  slab: Uint8Array,
+): void {
+  const number = (index: number): number => rows[at + index] as number;
+  const flag = (index: number): boolean => rows[at + index] !== 0;
+  const bytes = (index: number): Uint8Array =>
+    slab.subarray(number(index), number(index) + number(index + 1));
+  const subject = number(1);
+  switch (KINDS[number(0)]) {
+    case 'incoming': {
+      const text = bytes(4);
+      handlers.incoming(subject, {
+        peerNodeId: text.slice(0, 32),
+        address: utf8.decode(text.subarray(32)),
+        port: number(2),
+        family: family(number(3)),
+        transport: 'udp',
+      });
+      return;
+    }
+    case 'connected': {
+      const text = bytes(4);
+      handlers.connected(subject, {
+        peerNodeId: text.slice(0, 32),
+        sessionId: text.slice(32, 40),
+        address: utf8.decode(text.subarray(40)),
+        port: number(2),
+        family: family(number(3)),
+        initiator: flag(6),
+      });
+      return;
+    }
+    case 'connectFailed':
+      handlers.connectFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'streamOpened': {
+      const name = number(6);
+      handlers.streamOpened(subject, number(2), {
+        id: number(3),
+        unidirectional: flag(4),
+        priority: number(5),
+        purpose: utf8.decode(bytes(7)),
+        ...(name >= 0 ? { name } : {}),
+      });
+      return;
+    }
+    case 'opened':
+      handlers.opened(subject, number(2));
+      return;
+    case 'openFailed':
+      handlers.openFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'writable':
+      handlers.writable(subject);
+      return;
+    case 'finished':
+      handlers.finished(subject);
+      return;
+    case 'reset':
+      handlers.reset(subject, number(2));
+      return;
+    case 'stopped':
+      handlers.stopped(subject, number(2));
+      return;
+    case 'streamClosed':
+      handlers.streamClosed(subject);
+      return;
+    case 'streamsAvailable':
+      handlers.streamsAvailable(subject, flag(2));
+      return;
+    case 'pong':
+      handlers.pong(subject, number(2), number(3));
+      return;
+    case 'pathChange':
+      handlers.pathChange(subject, {
+        port: number(2),
+        family: family(number(3)),
+        address: utf8.decode(bytes(4)),
+      });
+      return;
+    case 'draining':
+      handlers.draining(subject);
+      return;
+    case 'sessionClosed': {
+      const message = utf8.decode(bytes(5));
+      const fault = number(7) === 0 ? undefined : readFault(rows, at + 7);
+      handlers.sessionClosed(subject, {
+        reason: number(2) as 0 | 1 | 2 | 3,
+        remote: flag(3),
+        undelivered: number(4),
+        ...(fault === undefined ? {} : { fault }),
+        ...(message === '' ? {} : { message }),
+      });
+      return;
+    }
+    case 'handshakeError':
+      handlers.handshakeError({
+        port: number(1),
+        address: utf8.decode(bytes(3)),
+        fault: readFault(rows, at + 5),
+      });
+      return;
+    case 'frameError':
+      handlers.frameError(subject, number(2), number(3));
+      return;
+    case 'resourceWarning':
+      handlers.resourceWarning({
+        resource: utf8.decode(bytes(3)),
+        limit: number(1),
+        value: number(2),
+      });
+      return;
+    case 'endpointClosed':
+      handlers.endpointClosed(endFault(number(1), number(2), utf8.decode(bytes(3))));
+      return;
+    default:
+  }
+}
+
+/** Why the engine ended by itself: a fault without a code of the table, which is a bug or a starved system. */
+function endFault(how: number, errno: number, words: string): Fault | undefined {
+  if (how === 0) return undefined;
+  const message =
+    how === 1
+      ? `the engine thread panicked, which is a bug: ${words}`
+      : `the system's poller failed with error ${errno}`;
+  const detail: FaultDetail = how === 1 ? { kind: 'none' } : { kind: 'os', errno };
+  return { code: 0, subcode: 0, causeCode: 0, causeSubcode: 0, detail, message };
+}
+
+function family(value: number): 'IPv4' | 'IPv6' {
+  return value === 6 ? 'IPv6' : 'IPv4';
+}
+
+/** Five numbers: code and sub-code, those of the cause, the kind of detail, and two that depend on it. */
+function readFault(rows: Float64Array, at: number): Fault {
+  const own = rows[at] as number;
+  const cause = rows[at + 1] as number;
+  return {
+    code: own >> 8,
+    subcode: own & 0xff,
+    causeCode: cause >> 8,
+    causeSubcode: cause & 0xff,
+    detail: readDetail(rows[at + 2] as number, rows[at + 3] as number, rows[at + 4] as number),
+  };
+}
+
+function readDetail(kind: number, first: number, second: number): FaultDetail {
+  switch (kind) {
+    case 1:
+      return { kind: 'limit', limit: first, local: second !== 0 };
+    case 2:
+      return { kind: 'waited', ms: first };
+    case 3: {
+      const versions: number[] = [];
+      for (let packed = first; versions.length < second; packed = Math.floor(packed / 256)) {
+        versions.push(packed % 256);
+      }
+      return { kind: 'versions', versions };
+    }
+    case 4:
+      return { kind: 'clockSkew', ms: first };
+    case 5:
+      return { kind: 'os', errno: first };
+    case 6:
+      return { kind: 'count', count: first };
+    default:
+      return { kind: 'none' };
+  }
+}

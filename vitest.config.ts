@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config';
+
+// Three projects: what `npm test` runs, the type tests, and the packaging tests, which need a registry or a
+// warm npm cache and are run by `.ci/run` and `npm run test:package`.
+export default defineConfig({
+  test: {
+    // A native addon that crashes must take one test file with it, not the run.
+    pool: 'forks',
+    teardownTimeout: 10_000,
+    reporters: ['default', './scripts/lib/vitest-counts.mjs'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'main',
+          include: ['__test__/**/*.test.ts'],
+          exclude: ['__test__/package/**'],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: ['__test__/**/*.test-d.ts'],
+            tsconfig: './tsconfig.json',
+          },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['__test__/package/**/*.test.ts'],
+          // They share the checkout's set-up lock, dist/ and npm's cache.
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
