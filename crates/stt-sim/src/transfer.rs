@@ -156,7 +156,7 @@ impl Transfer {
     /// What went wrong: a byte that is not the pattern's, a session that failed, a refused call.
     pub fn advance(&mut self, world: &mut World) -> Result<(), String> {
         for event in world.take_events(self.client) {
-            self.on_client_event(&event)?;
+            self.on_client_event(world, &event)?;
         }
         for event in world.take_events(self.server) {
             self.on_server_event(world, &event)?;
@@ -198,7 +198,7 @@ impl Transfer {
         })
     }
 
-    fn on_client_event(&mut self, event: &Event) -> Result<(), String> {
+    fn on_client_event(&mut self, world: &mut World, event: &Event) -> Result<(), String> {
         match event {
             Event::Connected { .. } => self.connected = true,
             Event::StreamReleased { stream, acked, .. } => {
@@ -220,6 +220,13 @@ impl Transfer {
             }
             Event::StreamReset { .. } | Event::StreamStopped { .. } => {
                 return Err(format!("client: {event:?}"));
+            }
+            // The server ends its half without a byte; a stream is over once that end is read.
+            Event::StreamReadable { session, stream } => {
+                match world.endpoint_mut(self.client).read(*session, *stream, READ) {
+                    Ok(ReadOutcome::Finished) => {}
+                    other => return Err(format!("client read {stream:?}: {other:?}")),
+                }
             }
             _ => {}
         }
