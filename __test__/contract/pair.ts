@@ -1,0 +1,90 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { EndpointOptions, ListenOptions, SttSession, SttStream } from '@seigr/stt';
+import { generateSeed, SttEndpoint } from '@seigr/stt';
+import { onTestFinished } from 'vitest';
+
+/** An endpoint on loopback that goes when the test ends. */
+export async function endpoint(options: Partial<EndpointOptions> = {}): Promise<SttEndpoint> {
+  const created = await SttEndpoint.create({
+    sharedSeed: generateSeed(),
+    host: '127.0.0.1',
+    ...options,
+  });
+  onTestFinished(() => created.destroy());
+  return created;
+}
+
+/** Two endpoints and one session between them, seen from both sides. */
+export interface Pair {
+  readonly server: SttEndpoint;
+  readonly client: SttEndpoint;
+  /** The session where it was accepted. */
+  readonly accepted: SttSession;
+  /** The session where it was opened. */
+  readonly session: SttSession;
+}
+
+export interface PairOptions {
+  readonly server?: Partial<EndpointOptions>;
+  readonly client?: Partial<EndpointOptions>;
+  readonly listen?: ListenOptions;
+}
+
+/** Connects two fresh endpoints. */
+export async function pair(options: PairOptions = {}): Promise<Pair> {
+  const sharedSeed = generateSeed();
+  const server = await endpoint({ sharedSeed, ...options.server });
+  const client = await endpoint({ sharedSeed, ...options.client });
+  const sessions = server.listen(options.listen)[Symbol.asyncIterator]();
+  const [session, { value: accepted }] = await Promise.all([
+    client.connect(server.address, { peerNodeId: server.nodeId }),
+    sessions.next(),
+  ]);
+  return { server, client, session, accepted };
+}
+
+/** A stream that one side opened, seen from both. */
+export async function streamPair(
+  { session, accepted }: Pair,
+  options?: Parameters<SttSession['createBidirectionalStream']>[0],
+): Promise<{ opened: SttStream; incoming: SttStream }> {
+  const opened = await session.createBidirectionalStream(options);
+  return { opened, incoming: await next(accepted.incomingBidirectionalStreams) };
+}
+
+/** The next item, without leaving the iteration. */
+export async function next<Item>(iterable: AsyncIterable<Item>): Promise<Item> {
+  const step = await iterable[Symbol.asyncIterator]().next();
+  if (step.done === true) throw new Error('the iteration was over');
+  return step.value;
+}
+
+/** A UDP port of 127.0.0.1 that nobody listens on. */
+export async function closedPort(): Promise<number> {
+  const { port, close } = await silentSocket();
+  await close();
+  return port;
+}
+
+/** A bound socket that never answers. */
+export async function silentSocket(): Promise<{ port: number; close: () => Promise<void> }> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address() as AddressInfo;
+  const close = async (): Promise<void> => {
+    socket.close();
+    await once(socket, 'close');
+  };
+  return { port, close };
+}
+
+/** Whether a promise has settled by now. */
+export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boolean> {
+  const pending = Symbol('pending');
+  const later = new Promise((resolve) => setTimeout(resolve, ms, pending));
+  const first = await Promise.race([promise.catch(() => undefined), later]);
+  return first === pending;
+}

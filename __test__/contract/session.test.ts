@@ -1,0 +1,202 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { SessionClosedError } from '@seigr/stt';
+import { describe, expect, test } from 'vitest';
+import { endpoint, isPending, next, pair, streamPair } from './pair.ts';
+
+const MIB = 1024 * 1024;
+
+describe('close', () => {
+  test('drains, then gives CloseInfo; the peer sees a graceful end', async () => {
+    const both = await pair();
+    const { opened, incoming } = await streamPair(both);
+    const read = incoming.bytes();
+    void opened.write(Buffer.alloc(MIB));
+    void opened.end();
+    expect(await both.session.close()).toEqual({
+      reason: 'graceful',
+      initiator: 'local',
+      undelivered: 0,
+    });
+    expect((await read).length).toBe(MIB);
+    expect(await both.accepted.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+    expect(await both.session.closed).toMatchObject({ reason: 'graceful', initiator: 'local' });
+    expect(await both.accepted.settled).toMatchObject({ reason: 'graceful', undelivered: 0 });
+  });
+
+  test('past its timeout: 0x0601, the session has ended, and the info counts what is lost', async () => {
+    const both = await pair();
+    const { opened } = await streamPair(both);
+    void opened.write(Buffer.alloc(16 * MIB));
+    await expect(both.session.close({ timeout: 200 })).rejects.toMatchObject({ code: 0x0601 });
+    const end = await both.session.settled;
+    expect(end.reason).toBe('graceful');
+  });
+
+  test('again gives the same, and every later use is 0x0201', async () => {
+    const { session } = await pair();
+    const [first, second] = await Promise.all([session.close(), session.close()]);
+    expect(second).toEqual(first);
+    const uses = [() => session.createBidirectionalStream(), () => session.ping()];
+    for (const use of uses) {
+      await expect(use()).rejects.toMatchObject({ code: 0x0201, reason: 'graceful' });
+    }
+  });
+
+  test('every pending operation ends, on both sides, exactly once', async () => {
+    const both = await pair({ server: { maxConcurrentStreams: 1 } });
+    const { opened, incoming } = await streamPair(both);
+    const pending = [
+      opened.text(),
+      incoming.text(),
+      opened.write(Buffer.alloc(32 * MIB)),
+      both.session.createBidirectionalStream({ waitUntilAvailable: true }),
+    ];
+    await pause(50);
+    both.session.destroy();
+    for (const result of await Promise.allSettled(pending)) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 0x0201 } });
+    }
+  });
+
+  test('iterators end well after a graceful close and throw after any other', async () => {
+    const graceful = await pair();
+    const ends = (async () => {
+      for await (const _ of graceful.accepted.incomingBidirectionalStreams);
+      return 'over';
+    })();
+    await graceful.session.close();
+    expect(await ends).toBe('over');
+    const abrupt = await pair();
+    const throws = (async () => {
+      for await (const _ of abrupt.accepted.incomingBidirectionalStreams);
+    })();
+    abrupt.session.destroy();
+    await expect(throws).rejects.toMatchObject({ code: 0x0201, reason: 'error' });
+  });
+
+  test('destroy: closed rejects on both sides with reason error', async () => {
+    const { session, accepted } = await pair();
+    session.destroy('a reason');
+    await expect(session.closed).rejects.toBeInstanceOf(SessionClosedError);
+    await expect(accepted.closed).rejects.toMatchObject({ code: 0x0201, reason: 'error' });
+    expect(await accepted.settled).toMatchObject({ reason: 'error', initiator: 'remote' });
+  });
+});
+
+describe('a session', () => {
+  test('ping measures the way there and back', async () => {
+    const { session, accepted } = await pair();
+    for (const side of [session, accepted]) {
+      const rtt = await side.ping({ timeout: 2_000 });
+      expect(rtt).toBeGreaterThan(0);
+      expect(rtt).toBeLessThan(1_000);
+    }
+  });
+
+  test('stats are plain frozen numbers that grow', async () => {
+    const both = await pair();
+    const { opened, incoming } = await streamPair(both);
+    await opened.write(Buffer.alloc(200_000));
+    await opened.end();
+    await incoming.bytes();
+    const stats = both.session.stats();
+    expect(Object.isFrozen(stats)).toBe(true);
+    expect(stats?.bytesSent).toBeGreaterThan(200_000);
+    expect(stats?.packetsReceived).toBeGreaterThan(0);
+    expect(stats?.smoothedRtt).toBeGreaterThan(0);
+    expect(both.server.stats()?.sessions).toBe(1);
+  });
+
+  test('silence of the peer for keepAliveTimeout: 0x0202, and 0x0201 for what was pending', async () => {
+    const both = await pair({ client: { keepAliveTimeout: 600, keepAliveInterval: 200 } });
+    const { opened } = await streamPair(both);
+    const read = opened.text();
+    // Ended without a word: no SESSION_CLOSE reaches the client from a socket that is gone.
+    both.server.destroy();
+    const error = await both.session.closed.catch((reason: unknown) => reason);
+    expect([0x0202, 0x0201]).toContain((error as { code: number }).code);
+    await expect(read).rejects.toMatchObject({ code: 0x0201 });
+  });
+
+  test('keep-alives hold an idle session', async () => {
+    const both = await pair({
+      client: { keepAliveTimeout: 600, keepAliveInterval: 150 },
+      server: { keepAliveTimeout: 600, keepAliveInterval: 150 },
+    });
+    expect(await isPending(both.session.closed, 1_500)).toBe(true);
+    const { opened, incoming } = await streamPair(both);
+    await opened.write('still here');
+    await opened.end();
+    expect(await incoming.text()).toBe('still here');
+  });
+
+  test('revoke: closed rejects 0x0103 at the peer, operations 0x0201, and it stays out', async () => {
+    const both = await pair();
+    const { opened } = await streamPair(both);
+    const read = opened.text();
+    both.server.revoke(both.client.nodeId);
+    await expect(both.session.closed).rejects.toMatchObject({ code: 0x0103 });
+    await expect(read).rejects.toMatchObject({ code: 0x0201, reason: 'auth_failure' });
+    expect(await both.session.settled).toMatchObject({ reason: 'auth_failure' });
+    await expect(
+      both.client.connect(both.server.address, { peerNodeId: both.server.nodeId }),
+    ).rejects.toMatchObject({ code: 0x0103 });
+  });
+});
+
+describe('no unhandled rejection', () => {
+  test('whatever is left floating when a session ends', async () => {
+    const seen: unknown[] = [];
+    const note = (error: unknown): void => void seen.push(error);
+    process.on('unhandledRejection', note);
+    try {
+      const both = await pair();
+      const { opened, incoming } = await streamPair(both);
+      void opened.write(Buffer.alloc(32 * MIB));
+      void opened.end();
+      void opened.text();
+      void incoming.bytes();
+      void incoming.drained();
+      void both.session.ping();
+      void both.session.createBidirectionalStream();
+      void both.accepted.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
+      void both.session.close();
+      both.accepted.destroy();
+      await both.session.settled;
+      await pause(50);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(seen).toEqual([]);
+  });
+});
+
+describe('serve', () => {
+  test('runs one handler a session; a throw ends that session only and reaches onError', async () => {
+    const sharedSeed = 'beaded'.padEnd(64, '0123456789abcdef');
+    const server = await endpoint({ sharedSeed });
+    const errors: string[] = [];
+    server.serve(
+      async (session) => {
+        const stream = await next(session.incomingBidirectionalStreams);
+        if ((await stream.text()) === 'fail') throw new Error('as asked');
+        await stream.write('fine');
+        await stream.end();
+      },
+      { onError: (error) => errors.push(String(error)) },
+    );
+    const client = await endpoint({ sharedSeed });
+    const ask = async (question: string) => {
+      const session = await client.connect(server.address, { peerNodeId: server.nodeId });
+      const stream = await session.createBidirectionalStream();
+      await stream.write(question);
+      await stream.end();
+      return { session, stream };
+    };
+    const [failing, fine] = await Promise.all([ask('fail'), ask('work')]);
+    await expect(failing.stream.text()).rejects.toMatchObject({ code: 0x0201, reason: 'error' });
+    await expect(failing.session.closed).rejects.toMatchObject({ code: 0x0201 });
+    expect(await fine.stream.text()).toBe('fine');
+    expect(errors).toEqual(['Error: as asked']);
+  });
+});

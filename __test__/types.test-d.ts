@@ -1,0 +1,121 @@
+import type { Duplex } from 'node:stream';
+import type {
+  AnySttError,
+  AuthenticationError,
+  Batch,
+  CloseInfo,
+  ConnectOptions,
+  EndpointOptions,
+  SettledInfo,
+  SttErrorCode,
+  SttErrorCodeName,
+  SttListener,
+  SttReceiveStream,
+  SttRecovery,
+  SttSendStream,
+  SttSession,
+  SttStream,
+} from '@seigr/stt';
+import {
+  type ConnectionTimeoutError,
+  generateSeed,
+  isSttError,
+  SessionClosedError,
+  SttEndpoint,
+  type SttError,
+  toDuplex,
+} from '@seigr/stt';
+import { describe, expectTypeOf, test } from 'vitest';
+
+describe('errors', () => {
+  test('codeName tells the union apart', () => {
+    const name = (error: AnySttError): string => {
+      if (error.codeName === 'SESSION_CLOSED') {
+        expectTypeOf(error).toEqualTypeOf<SessionClosedError>();
+        expectTypeOf(error.reason).toEqualTypeOf<
+          'graceful' | 'timeout' | 'error' | 'auth_failure'
+        >();
+      }
+      if (error.code === 0x0103) expectTypeOf(error).toEqualTypeOf<AuthenticationError>();
+      return error.codeName;
+    };
+    expectTypeOf(name).returns.toBeString();
+  });
+
+  test('the guard narrows to one class, or to any', () => {
+    const error: unknown = undefined;
+    if (isSttError(error, 'CONNECTION_TIMEOUT')) {
+      expectTypeOf(error).toEqualTypeOf<ConnectionTimeoutError>();
+      expectTypeOf(error.code).toEqualTypeOf<0x0101>();
+    }
+    if (isSttError(error)) {
+      expectTypeOf(error).toEqualTypeOf<AnySttError>();
+      expectTypeOf(error.recovery).toEqualTypeOf<SttRecovery>();
+      expectTypeOf(error.recoverable).toBeBoolean();
+    }
+    // @ts-expect-error: no such error
+    isSttError(error, 'NO_SUCH_ERROR');
+  });
+
+  test('every class is an SttError and an Error', () => {
+    expectTypeOf<AnySttError>().toExtend<SttError>();
+    expectTypeOf<SttError>().toExtend<Error>();
+    expectTypeOf<AnySttError['code']>().toEqualTypeOf<SttErrorCode>();
+    expectTypeOf<AnySttError['codeName']>().toEqualTypeOf<SttErrorCodeName>();
+    expectTypeOf(SessionClosedError.code).toEqualTypeOf<0x0201>();
+  });
+});
+
+describe('options', () => {
+  test('sharedSeed and peerNodeId are required', () => {
+    expectTypeOf(generateSeed()).toEqualTypeOf<Uint8Array>();
+    expectTypeOf<{ sharedSeed: string }>().toExtend<EndpointOptions>();
+    expectTypeOf<{ sharedSeed: [string, Uint8Array] }>().toExtend<EndpointOptions>();
+    expectTypeOf<{
+      sharedSeed: { passphrase: string; salt: string };
+    }>().toExtend<EndpointOptions>();
+    expectTypeOf<{ port: number }>().not.toExtend<EndpointOptions>();
+    expectTypeOf<{ peerNodeId: string }>().toExtend<ConnectOptions>();
+    expectTypeOf<{ timeout: number }>().not.toExtend<ConnectOptions>();
+  });
+});
+
+describe('endpoint, session, stream', () => {
+  test('have the names of the contract', () => {
+    expectTypeOf(SttEndpoint.create).returns.resolves.toEqualTypeOf<SttEndpoint>();
+    expectTypeOf<SttEndpoint['connect']>().returns.resolves.toEqualTypeOf<SttSession>();
+    expectTypeOf<SttEndpoint['listen']>().returns.toEqualTypeOf<SttListener>();
+    expectTypeOf<SttListener>().toExtend<AsyncIterable<SttSession>>();
+    expectTypeOf<SttSession['closed']>().resolves.toEqualTypeOf<CloseInfo>();
+    expectTypeOf<SttSession['settled']>().resolves.toEqualTypeOf<SettledInfo>();
+    expectTypeOf<SttSession['close']>().returns.resolves.toEqualTypeOf<CloseInfo>();
+    expectTypeOf<SttSession>().toExtend<AsyncDisposable>();
+    expectTypeOf<SttStream>().toExtend<AsyncIterable<Uint8Array>>();
+    expectTypeOf<SttStream['batches']>().returns.toExtend<AsyncIterable<Batch>>();
+    expectTypeOf(toDuplex).returns.toEqualTypeOf<Duplex>();
+  });
+
+  test('a unidirectional stream has one half', () => {
+    expectTypeOf<
+      SttSession['createUnidirectionalStream']
+    >().returns.resolves.toEqualTypeOf<SttSendStream>();
+    expectTypeOf<SttSession['incomingUnidirectionalStreams']>().toEqualTypeOf<
+      AsyncIterable<SttReceiveStream>
+    >();
+    expectTypeOf<SttSendStream>().not.toHaveProperty('batches');
+    expectTypeOf<SttReceiveStream>().not.toHaveProperty('write');
+    expectTypeOf<SttStream>().toExtend<SttSendStream & SttReceiveStream>();
+  });
+
+  test('events are typed by name', () => {
+    const session = {} as SttSession;
+    const endpoint = {} as SttEndpoint;
+    const check = (): void => {
+      session.on('pathChange', (address) => expectTypeOf(address.port).toBeNumber());
+      endpoint.once('handshakeError', ({ error }) => expectTypeOf(error).toEqualTypeOf<SttError>());
+      // @ts-expect-error: there is no 'error' event
+      session.on('error', () => {});
+    };
+    expectTypeOf(check).toBeFunction();
+  });
+});

@@ -1,0 +1,156 @@
+import { inspect } from 'node:util';
+import { describe, expect, test, vi } from 'vitest';
+import * as classes from '../../ts/errors/classes.ts';
+import { createError } from '../../ts/errors/create.ts';
+import { SttError } from '../../ts/errors/error.ts';
+import { faultToError, sessionClosedError } from '../../ts/errors/fault.ts';
+import { isSttError } from '../../ts/errors/guard.ts';
+import { ERROR_TABLE, HANDSHAKE_SUBCODES } from '../../ts/errors/table.ts';
+import type { Fault, FaultDetail } from '../../ts/native/engine.ts';
+
+const place = { peer: '192.0.2.1:7788', context: { peer: '192.0.2.1:7788' }, elapsed: 12 };
+
+function fault(code: number, subcode = 0, detail: FaultDetail = { kind: 'none' }): Fault {
+  return { code, subcode, causeCode: 0, causeSubcode: 0, detail };
+}
+
+describe('the table', () => {
+  test('has 25 errors, each with a class of its own', () => {
+    expect(ERROR_TABLE).toHaveLength(25);
+    expect(new Set(ERROR_TABLE.map(({ className }) => className)).size).toBe(25);
+    for (const info of ERROR_TABLE) {
+      const error = createError(info.code, 'words');
+      const Class = classes[info.className];
+      expect(error).toBeInstanceOf(Class);
+      expect(error).toBeInstanceOf(SttError);
+      expect(error).toBeInstanceOf(Error);
+      expect(error.constructor).toBe(Class);
+      expect(error).toMatchObject({
+        name: info.className,
+        code: info.code,
+        codeName: info.codeName,
+        category: info.category,
+        recoverable: info.recoverable,
+        recovery: info.recovery,
+      });
+    }
+  });
+
+  test('only four errors are beyond recovery', () => {
+    const hopeless = ERROR_TABLE.filter(({ recoverable }) => !recoverable);
+    expect(hopeless.map(({ code }) => code)).toEqual([0x0103, 0x0105, 0x0304, 0x0402]);
+  });
+
+  test('an unknown number is an SttError itself', () => {
+    const error = createError(0x0777, 'words');
+    expect(error.constructor).toBe(SttError);
+    expect(error).toMatchObject({ codeName: 'UNKNOWN', code: 0x0777, recoverable: false });
+    expect(faultToError(fault(0x0777), place).message).toContain('0x0777');
+  });
+});
+
+describe('an error', () => {
+  test('is told apart by class and by guard', () => {
+    const error: unknown = new classes.ConnectionTimeoutError('late');
+    expect(error).not.toBeInstanceOf(classes.ConnectionRefusedError);
+    expect(isSttError(error)).toBe(true);
+    expect(isSttError(error, 'CONNECTION_TIMEOUT')).toBe(true);
+    expect(isSttError(error, 'TIMEOUT')).toBe(false);
+    for (const other of [undefined, null, 'x', new Error('x'), {}]) {
+      expect(isSttError(other)).toBe(false);
+      expect(other instanceof SttError).toBe(false);
+    }
+  });
+
+  test('is recognised across two copies of the package', async () => {
+    vi.resetModules();
+    const copy = await import('../../ts/errors/classes.ts');
+    expect(copy.TlsError).not.toBe(classes.TlsError);
+    const error = new copy.TlsError('words');
+    expect(error).toBeInstanceOf(classes.TlsError);
+    expect(error).toBeInstanceOf(SttError);
+    expect(error).not.toBeInstanceOf(classes.SttTimeoutError);
+    expect(isSttError(error, 'TLS_ERROR')).toBe(true);
+  });
+
+  test('of a subclass that an application made is told apart by prototype', () => {
+    class Mine extends classes.TlsError {}
+    expect(new classes.TlsError('x')).not.toBeInstanceOf(Mine);
+    expect(new Mine('x')).toBeInstanceOf(Mine);
+    expect(new Mine('x')).toBeInstanceOf(classes.TlsError);
+  });
+
+  test('is ready for a log, its chain of causes included', () => {
+    const cause = createError(0x0405, 'inner', { subcode: 3 });
+    const error = createError(0x0103, 'outer', { subcode: 3, cause, context: { peer: 'a:1' } });
+    expect(JSON.parse(JSON.stringify(error))).toMatchObject({
+      name: 'AuthenticationError',
+      code: '0x0103',
+      codeName: 'AUTHENTICATION_FAILED',
+      subcode: 3,
+      subcodeName: 'CHALLENGE_DECRYPT_FAILED',
+      recoverable: false,
+      context: { peer: 'a:1', timestamp: expect.any(Number) },
+      cause: { name: 'HandshakeError', code: '0x0405', subcode: 3 },
+    });
+    const system = Object.assign(new Error('no'), { code: 'ENOTFOUND' });
+    expect(createError(0x0104, 'x', { cause: system }).toJSON()).toMatchObject({
+      cause: { code: 'ENOTFOUND' },
+    });
+  });
+
+  test('reads well in a console', () => {
+    const text = inspect(createError(0x0102, 'nobody there', { context: { peer: 'a:1' } }));
+    expect(text).toContain('ConnectionRefusedError: nobody there');
+    expect(text).toContain("code: '0x0102'");
+    expect(text).toContain("peer: 'a:1'");
+  });
+
+  test('has a context that nobody can change', () => {
+    expect(Object.isFrozen(createError(0x0102, 'x').context)).toBe(true);
+  });
+});
+
+describe('messages', () => {
+  test('of every code name the peer or the limit, and end with what to try', () => {
+    for (const { code } of ERROR_TABLE) {
+      const { message } = faultToError(fault(code), place);
+      expect(message).toMatch(/^[A-Z0-9].*\.$/);
+      expect(message.split('. ').length, message).toBeGreaterThan(1);
+      expect(message).not.toMatch(/undefined|NaN|\[object/);
+    }
+  });
+
+  test('of every subcode differ', () => {
+    const messages = Object.keys(HANDSHAKE_SUBCODES).map(
+      (subcode) => faultToError(fault(0x0405, Number(subcode)), place).message,
+    );
+    expect(new Set(messages).size).toBe(4);
+  });
+
+  test('hold the numbers that matter', () => {
+    const message = (code: number, detail: FaultDetail): string =>
+      faultToError(fault(code, 0, detail), place).message;
+    expect(message(0x0101, { kind: 'waited', ms: 2_500 })).toContain('2500 ms');
+    expect(message(0x0203, { kind: 'limit', limit: 9, local: true })).toContain('9 sessions');
+    expect(message(0x0302, { kind: 'limit', limit: 4, local: false })).toContain('admits 4');
+    expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
+    expect(message(0x0501, { kind: 'os', errno: 1 })).toContain('system error 1');
+    const skew = fault(0x0405, 2, { kind: 'clockSkew', ms: -3_600_000 });
+    expect(faultToError(skew, place).message).toContain('3600.0 s');
+  });
+
+  test('of a wrong seed say so, with the handshake error as cause', () => {
+    const error = faultToError({ ...fault(0x0103, 3), causeCode: 0x0405, causeSubcode: 3 }, place);
+    expect(error.message).toContain('its shared seed is not ours');
+    expect(error.cause).toBeInstanceOf(classes.HandshakeError);
+    expect(error.cause).toMatchObject({ subcodeName: 'CHALLENGE_DECRYPT_FAILED' });
+  });
+
+  test('of a closed session carry its reason and cause', () => {
+    const cause = faultToError(fault(0x0202, 0, { kind: 'waited', ms: 30_000 }), place);
+    const error = sessionClosedError('timeout', cause, place);
+    expect(error).toMatchObject({ code: 0x0201, reason: 'timeout', cause });
+    expect(error.message).toContain('30000 ms');
+  });
+});

@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'vitest';
+import { checkConnectOptions, parseNodeId } from '../../ts/connect.ts';
+import { resolveTuning } from '../../ts/options.ts';
+import { generateSeed, parseSeed } from '../../ts/seeds.ts';
+import { checkStreamOptions } from '../../ts/stream/open.ts';
+
+const refused = (option: string) => expect.objectContaining({ name: 'SttOptionError', option });
+
+describe('tuning', () => {
+  test('has the documented defaults', () => {
+    expect(resolveTuning({}, {})).toMatchObject({
+      keepAliveInterval: 10_000,
+      keepAliveTimeout: 30_000,
+      handshakeTimeout: 10_000,
+      maxConcurrentStreams: 256,
+      maxConcurrentSessions: 1_024,
+      recvBufferSize: 2 ** 21,
+      sendBufferSize: 2 ** 21,
+      streamRecvBuffer: 2 ** 20,
+      maxPendingBytes: 2 ** 26,
+      streamIdleTimeout: 0,
+      timestampWindow: 120_000,
+    });
+  });
+
+  test('an option wins over the environment, and that over the preset', () => {
+    const environment = { STT_PRESET: 'highThroughput', STT_RECV_BUFFER_SIZE: '3000000' };
+    const tuning = resolveTuning({ streamRecvBuffer: 100_000 }, environment);
+    expect(tuning.sendBufferSize).toBe(2 ** 24);
+    expect(tuning.recvBufferSize).toBe(3_000_000);
+    expect(tuning.streamRecvBuffer).toBe(100_000);
+    expect(resolveTuning({ preset: 'balanced' }, environment).sendBufferSize).toBe(2 ** 21);
+  });
+
+  test.each([
+    ['keepAliveInterval', 0],
+    ['keepAliveInterval', Number.NaN],
+    ['keepAliveInterval', '1000'],
+    ['handshakeTimeout', -1],
+    ['handshakeTimeout', Number.POSITIVE_INFINITY],
+    ['maxConcurrentSessions', 0],
+    ['maxConcurrentSessions', 1.5],
+    ['recvBufferSize', 1],
+    ['streamRecvBuffer', 2 ** 40],
+    ['mtu', 1_199],
+    ['mtu', 65_508],
+    ['congestion', 'bbr'],
+    ['stealth', 'yes'],
+    ['noDelay', false],
+    ['keepAliveIntervall', 1_000],
+    ['preset', 'fast'],
+  ])('%s: %j is refused by name', (option, value) => {
+    expect(() => resolveTuning({ [option]: value } as never, {})).toThrowError(refused(option));
+  });
+
+  test.each([
+    ['STT_KEEP_ALIVE_INTERVAL', 'soon'],
+    ['STT_MAX_CONCURRENT_STREAMS', '-1'],
+    ['STT_PRESET', 'fast'],
+  ])('%s=%s is refused by the name of the variable', (variable, value) => {
+    expect(() => resolveTuning({}, { [variable]: value })).toThrowError(refused(variable));
+  });
+
+  test('a short keepAliveTimeout shortens the interval, unless that was asked for', () => {
+    expect(resolveTuning({ keepAliveTimeout: 900 }, {}).keepAliveInterval).toBe(300);
+    expect(() => resolveTuning({ keepAliveTimeout: 900, keepAliveInterval: 900 }, {})).toThrowError(
+      refused('keepAliveTimeout'),
+    );
+  });
+});
+
+describe('seeds', () => {
+  test('are taken as bytes, hex and base64url, and mean the same', () => {
+    const seed = generateSeed();
+    expect(seed).toHaveLength(32);
+    const buffer = Buffer.from(seed);
+    expect([...parseSeed('s', buffer.toString('hex'))]).toEqual([...seed]);
+    expect([...parseSeed('s', buffer.toString('base64url'))]).toEqual([...seed]);
+    expect(parseSeed('s', seed)).toBe(seed);
+  });
+
+  test.each([
+    ['short bytes', new Uint8Array(31)],
+    ['short hex', 'ab'.repeat(31)],
+    ['a passphrase', 'correct horse battery staple correct horse battery'],
+    ['nothing', undefined],
+    ['a number', 32],
+  ])('%s: refused, and the error holds nothing of it', (_, input) => {
+    const attempt = () => parseSeed('sharedSeed', input);
+    expect(attempt).toThrowError(refused('sharedSeed'));
+    if (typeof input === 'string') {
+      expect(attempt).not.toThrowError(new RegExp(input.slice(0, 12)));
+    }
+  });
+});
+
+describe('connect and stream options', () => {
+  test('a node id is required, as hex or bytes, or the word any', () => {
+    const id = 'ab'.repeat(32);
+    expect(parseNodeId('peerNodeId', id)).toHaveLength(32);
+    expect(checkConnectOptions({ peerNodeId: 'any' }, 7)).toEqual({
+      peerNodeId: undefined,
+      timeout: 7,
+      signal: undefined,
+    });
+    for (const bad of [undefined, '', 'ANY', id.slice(2), new Uint8Array(31)]) {
+      expect(() => checkConnectOptions({ peerNodeId: bad as never }, 7)).toThrowError(
+        refused('peerNodeId'),
+      );
+    }
+    expect(() => checkConnectOptions(undefined as never, 7)).toThrowError(refused('peerNodeId'));
+  });
+
+  test('a carrier that this version lacks is said so', () => {
+    const options = { peerNodeId: 'any', transport: 'websocket' } as const;
+    expect(() => checkConnectOptions(options, 7)).toThrowError(/not in this version/);
+    expect(checkConnectOptions({ peerNodeId: 'any', transport: 'auto' }, 7).timeout).toBe(7);
+  });
+
+  test.each([
+    ['purpose', 'é'.repeat(128)],
+    ['id', -1],
+    ['id', 2 ** 32],
+    ['priority', 8],
+    ['timeout', Number.NaN],
+    ['signal', {}],
+    ['deadline', 5],
+  ])('stream option %s: %j is refused', (option, value) => {
+    expect(() => checkStreamOptions({ [option]: value })).toThrowError(refused(option));
+  });
+});

@@ -1,0 +1,206 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { isSttError } from '../../ts/errors/guard.ts';
+import { Writer } from '../../ts/stream/writer.ts';
+import { counting, ScriptedEngine } from './scripted-engine.ts';
+
+const MAX_PENDING = 1_000;
+
+function setUp(room: number): { engine: ScriptedEngine; writer: Writer; done: unknown[] } {
+  const engine = new ScriptedEngine();
+  engine.room = room;
+  const done: unknown[] = [];
+  return {
+    engine,
+    done,
+    writer: new Writer(
+      engine.host((error) => done.push(error)),
+      MAX_PENDING,
+    ),
+  };
+}
+
+/** The outcome of a promise that must have settled by the next turn of the event loop. */
+async function outcome(promise: Promise<unknown>): Promise<unknown> {
+  const pending = Symbol('pending');
+  const settled = promise.then(
+    () => 'fulfilled',
+    (error: unknown) => error,
+  );
+  await turn();
+  const result = await Promise.race([settled, pending]);
+  return result === pending ? 'pending' : result;
+}
+
+describe('writing', () => {
+  test('with room is one call and one shared promise', async () => {
+    const { engine, writer } = setUp(100);
+    const first = writer.write('ab');
+    const second = writer.write(new Uint8Array([1, 2]).buffer);
+    expect(first).toBe(second);
+    await first;
+    expect(engine.calls).toEqual(['write 2', 'write 2']);
+    expect(engine.taken).toEqual([97, 98, 1, 2]);
+  });
+
+  test('keeps the order of calls, awaited or not, however the room comes', async () => {
+    const { engine, writer } = setUp(7);
+    const writes = Array.from({ length: 20 }, (_, index) => writer.write(counting(10, index * 10)));
+    while (engine.taken.length < 200) {
+      engine.room += 13;
+      writer.onWritable();
+    }
+    await Promise.all(writes);
+    expect(engine.taken).toEqual([...counting(200)]);
+    expect(writer.pendingBytes).toBe(0);
+  });
+
+  test('resolves each write when its own bytes are taken', async () => {
+    const { engine, writer } = setUp(5);
+    const first = writer.write(counting(10));
+    const second = writer.write(counting(10));
+    expect(await outcome(first)).toBe('pending');
+    engine.room = 5;
+    writer.onWritable();
+    expect(await outcome(first)).toBe('fulfilled');
+    expect(await outcome(second)).toBe('pending');
+  });
+
+  test('refuses what is not bytes without breaking anything', async () => {
+    const { writer } = setUp(10);
+    await expect(writer.write(5 as never)).rejects.toMatchObject({ option: 'data' });
+    await expect(writer.write('x', { timeout: -1 })).rejects.toMatchObject({ option: 'timeout' });
+    await writer.write('x');
+  });
+
+  test('un-awaited bytes past maxPendingBytes are 0x0602 and end sending', async () => {
+    const { engine, writer, done } = setUp(0);
+    const held = writer.write(counting(MAX_PENDING));
+    const over = writer.write('x');
+    expect(await outcome(over)).toSatisfy((error) => isSttError(error, 'BUFFER_OVERFLOW'));
+    expect(await outcome(held)).toSatisfy((error) => isSttError(error, 'BUFFER_OVERFLOW'));
+    expect(await outcome(writer.write('y'))).toSatisfy((e) => isSttError(e, 'BUFFER_OVERFLOW'));
+    expect(await outcome(writer.end())).toSatisfy((e) => isSttError(e, 'BUFFER_OVERFLOW'));
+    expect(engine.calls.at(-1)).toBe('reset 1538');
+    expect(done).toHaveLength(1);
+  });
+
+  test('one chunk larger than maxPendingBytes is fine when nothing waits before it', async () => {
+    const { engine, writer } = setUp(10);
+    const write = writer.write(new Uint8Array(5 * MAX_PENDING));
+    engine.room = 5 * MAX_PENDING;
+    writer.onWritable();
+    expect(await outcome(write)).toBe('fulfilled');
+  });
+});
+
+describe('a write that does not make it', () => {
+  test('times out with 0x0601 and bytesTaken, and ends sending when bytes were taken', async () => {
+    const { engine, writer } = setUp(4);
+    const write = writer.write(counting(10), { timeout: 10 });
+    await expect(write).rejects.toMatchObject({ codeName: 'TIMEOUT', bytesTaken: 4 });
+    await expect(writer.write('x')).rejects.toMatchObject({ codeName: 'TIMEOUT' });
+    expect(engine.calls.at(-1)).toBe('reset 1537');
+  });
+
+  test('leaves sending as it was when nothing was taken and somebody waits for it', async () => {
+    const { engine, writer } = setUp(0);
+    await expect(writer.write('ab', { timeout: 10 })).rejects.toMatchObject({ bytesTaken: 0 });
+    engine.room = 10;
+    await writer.write('cd');
+    expect(engine.taken).toEqual([99, 100]);
+  });
+
+  test('that nobody awaits is told by the next write: there is no hole', async () => {
+    const { writer } = setUp(0);
+    void writer.write('ab', { timeout: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await expect(writer.write('cd')).rejects.toMatchObject({ codeName: 'TIMEOUT' });
+  });
+
+  test('ends sending when later writes stand behind it', async () => {
+    const { writer } = setUp(0);
+    const first = writer.write('ab', { timeout: 10 });
+    const second = writer.write('cd');
+    await expect(first).rejects.toMatchObject({ codeName: 'TIMEOUT' });
+    await expect(second).rejects.toMatchObject({ codeName: 'TIMEOUT', bytesTaken: 0 });
+  });
+
+  test('rejects with the reason of an aborted signal, untouched', async () => {
+    const { writer } = setUp(2);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const write = writer.write('abcd', { signal: controller.signal });
+    controller.abort(reason);
+    await expect(write).rejects.toBe(reason);
+    await expect(writer.end()).rejects.toBe(reason);
+    await expect(writer.write('x', { signal: AbortSignal.abort(1) })).rejects.toBe(reason);
+  });
+
+  test('tells each waiting write how much of it was taken', async () => {
+    const { writer } = setUp(3);
+    const writes = [writer.write('abcdef'), writer.write('ghi')];
+    writer.onStopped(7);
+    const [first, second] = await Promise.allSettled(writes);
+    expect(first).toMatchObject({ reason: { codeName: 'STREAM_CLOSED', bytesTaken: 3 } });
+    expect(second).toMatchObject({ reason: { applicationCode: 7, bytesTaken: 0 } });
+  });
+});
+
+describe('ending', () => {
+  test('sends FIN behind everything written and resolves at the acknowledgement', async () => {
+    const { engine, writer, done } = setUp(1);
+    void writer.write('abc');
+    const end = writer.end();
+    expect(engine.calls).not.toContain('finish');
+    engine.room = 10;
+    writer.onWritable();
+    expect(engine.calls.at(-1)).toBe('finish');
+    expect(await outcome(end)).toBe('pending');
+    writer.onFinished();
+    expect(await outcome(end)).toBe('fulfilled');
+    expect(done).toEqual([undefined]);
+    await writer.end();
+  });
+
+  test('may time out and be awaited again', async () => {
+    const { writer } = setUp(1);
+    await expect(writer.end({ timeout: 5 })).rejects.toMatchObject({ codeName: 'TIMEOUT' });
+    const again = writer.end();
+    writer.onFinished();
+    await again;
+  });
+
+  test('makes a later write 0x0301 without harm to the end', async () => {
+    const { writer } = setUp(1);
+    const end = writer.end();
+    await expect(writer.write('x')).rejects.toMatchObject({ code: 0x0301 });
+    writer.onFinished();
+    await end;
+  });
+
+  test('a stop by the peer after everything was acknowledged changes nothing', async () => {
+    const { writer } = setUp(1);
+    const end = writer.end();
+    writer.onFinished();
+    writer.onStopped(1);
+    await end;
+  });
+});
+
+describe('tryWrite', () => {
+  test('takes all or nothing, and drained() tells when to try again', async () => {
+    const { engine, writer } = setUp(2);
+    const chunk = counting(4);
+    expect(writer.tryWrite(chunk)).toBe(true);
+    chunk.fill(255);
+    expect(writer.tryWrite('x')).toBe(false);
+    const drained = writer.drained();
+    expect(await outcome(drained)).toBe('pending');
+    engine.room = 10;
+    writer.onWritable();
+    await drained;
+    expect(engine.taken).toEqual([0, 1, 2, 3]);
+    expect(writer.tryWrite('x')).toBe(true);
+  });
+});

@@ -1,0 +1,38 @@
+import { ReadableStream, WritableStream } from 'node:stream/web';
+import type { ByteSource } from '../stream/bytes.ts';
+import type { SttReceiveStream, SttSendStream } from '../stream.ts';
+
+/** A code that an application aborted or cancelled with, where it gave a number that fits. */
+function codeOf(reason: unknown): number {
+  const fits = typeof reason === 'number' && Number.isInteger(reason) && reason >= 0;
+  return fits && reason <= 0xffff ? reason : 0;
+}
+
+/** The receiving half as a web stream: cancelling it asks the peer to stop. */
+export function toReadableStream(stream: SttReceiveStream): ReadableStream<Uint8Array> {
+  const batches = stream.batches({ preventCancel: true });
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const step = await batches.next();
+        if (step.done === true) controller.close();
+        else for (const chunk of step.value) controller.enqueue(chunk);
+      },
+      cancel(reason) {
+        stream.stop(codeOf(reason));
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** The sending half as a web stream: closing it waits as `end()` does, aborting it resets. */
+export function toWritableStream(stream: SttSendStream): WritableStream<ByteSource> {
+  return new WritableStream<ByteSource>({
+    write: (chunk) => stream.write(chunk),
+    close: () => stream.end(),
+    abort(reason) {
+      stream.reset(codeOf(reason));
+    },
+  });
+}

@@ -1,0 +1,118 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { NetworkUnreachableError } from './errors/classes.ts';
+import { SttOptionError } from './errors/local.ts';
+
+/** Where a socket is: what `endpoint.address` gives. */
+export interface SocketAddress {
+  /** An IP address. */
+  readonly address: string;
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+}
+
+/**
+ * How a peer can be named: `'host:port'`, `'[::1]:port'`, `'stt://host:port'`, or an object with a
+ * host name or IP address and a port.
+ */
+export type PeerAddress = string | { readonly address: string; readonly port: number };
+
+/** A host and a port, the host still a name or an address. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Reads any form of {@link PeerAddress}. */
+export function parseAddress(input: PeerAddress, option = 'address'): HostPort {
+  if (typeof input === 'string') return parseText(input, option);
+  if (typeof input !== 'object' || input === null) {
+    throw new SttOptionError(option, "must be 'host:port' or { address, port }");
+  }
+  const { address, port } = input;
+  if (typeof address !== 'string' || address === '') {
+    throw new SttOptionError(option, 'must name a host or an IP address');
+  }
+  const host = unbracket(address);
+  checkHost(host, option);
+  return { host, port: checkPort(port, option, 1) };
+}
+
+/** `host:port` as people write it, IPv6 in brackets. */
+export function formatAddress({ address, port }: { address: string; port: number }): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Checks a port number. */
+export function checkPort(port: unknown, option: string, least: 0 | 1): number {
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < least || port > 65_535) {
+    throw new SttOptionError(option, `must have a port from ${least} to 65535`);
+  }
+  return port;
+}
+
+/**
+ * The IP address of a host: itself, or what the system's resolver says.
+ *
+ * @param family 4 or 6 for a socket that can reach only one of them, 0 for both.
+ * @throws {NetworkUnreachableError} 0x0104 for a name without an address.
+ */
+export async function resolveHost(
+  { host, port }: HostPort,
+  family: 0 | 4 | 6,
+): Promise<SocketAddress> {
+  const version = isIP(host.split('%', 1)[0] ?? host);
+  if (version !== 0) {
+    if (family !== 0 && version !== family) throw wrongFamily(host, port, family);
+    return { address: host, port, family: version === 4 ? 'IPv4' : 'IPv6' };
+  }
+  let found: { address: string; family: number };
+  try {
+    found = await lookup(host, { family });
+  } catch (cause) {
+    throw new NetworkUnreachableError(
+      `The name ${host} has no address. Check its spelling, and the name servers of this machine.`,
+      { cause, context: { peer: formatAddress({ address: host, port }) } },
+    );
+  }
+  return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
+}
+
+function parseText(text: string, option: string): HostPort {
+  const rest = text.startsWith('stt://') ? text.slice('stt://'.length).replace(/\/$/, '') : text;
+  const match = /^(?:\[([^\]]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(rest);
+  if (match === null) {
+    const hint = isIP(rest) === 6 ? ": an IPv6 address stands in brackets, '[::1]:7788'" : '';
+    throw new SttOptionError(
+      option,
+      `must be 'host:port', '[::1]:port' or 'stt://host:port'${hint}`,
+    );
+  }
+  const [, bracketed, plain, digits] = match;
+  if (bracketed !== undefined && isIP(bracketed.split('%', 1)[0] ?? '') !== 6) {
+    throw new SttOptionError(option, 'has something other than an IPv6 address in brackets');
+  }
+  const host = bracketed ?? plain ?? '';
+  checkHost(host, option);
+  return { host, port: checkPort(Number(digits), option, 1) };
+}
+
+function checkHost(host: string, option: string): void {
+  if (isIP(host.split('%', 1)[0] ?? '') !== 0) return;
+  // Four numbers that are no address would be asked of the resolver, which has odd answers for them.
+  if (host.length > 253 || /[\s:/[\]@]/.test(host) || /^[\d.]+$/.test(host)) {
+    throw new SttOptionError(option, 'has neither a host name nor an IP address in it');
+  }
+}
+
+function unbracket(host: string): string {
+  return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+}
+
+function wrongFamily(host: string, port: number, family: 4 | 6): NetworkUnreachableError {
+  return new NetworkUnreachableError(
+    `${host} is an ${family === 4 ? 'IPv6' : 'IPv4'} address, and this endpoint is bound to IPv${family}. ` +
+      `Create it with host '${family === 4 ? '::' : '0.0.0.0'}', or use another address of the peer.`,
+    { context: { peer: formatAddress({ address: host, port }) } },
+  );
+}

@@ -1,0 +1,53 @@
+import type { Channel } from 'node:diagnostics_channel';
+import { channel } from 'node:diagnostics_channel';
+import type { SttEndpoint } from './endpoint.ts';
+import type { SttError } from './errors/error.ts';
+import type { SttSession } from './session.ts';
+import type { SttStream } from './stream.ts';
+
+/** What each `node:diagnostics_channel` of this package publishes. */
+export interface DiagnosticsMessages {
+  'stt.endpoint.created': { readonly endpoint: SttEndpoint };
+  'stt.endpoint.closed': { readonly endpoint: SttEndpoint; readonly error?: unknown };
+  'stt.endpoint.handshakeError': { readonly endpoint: SttEndpoint; readonly error: SttError };
+  'stt.endpoint.resourceWarning': {
+    readonly endpoint: SttEndpoint;
+    readonly resource: string;
+    readonly wanted: number;
+    readonly granted: number;
+  };
+  'stt.connect.failed': { readonly endpoint: SttEndpoint; readonly error: unknown };
+  'stt.session.opened': { readonly session: SttSession };
+  'stt.session.draining': { readonly session: SttSession };
+  'stt.session.pathChange': { readonly session: SttSession };
+  'stt.session.frameError': {
+    readonly session: SttSession;
+    readonly code: number;
+    readonly count: number;
+  };
+  'stt.session.closed': {
+    readonly session: SttSession;
+    readonly reason: string;
+    readonly error?: SttError;
+  };
+  'stt.stream.opened': { readonly session: SttSession; readonly stream: SttStream };
+  'stt.stream.closed': { readonly session: SttSession; readonly stream: SttStream };
+}
+
+/** Names of the channels. */
+export type DiagnosticsChannel = keyof DiagnosticsMessages;
+
+const CHANNELS = new Map<string, Channel>();
+
+/** Publishes, building the message only when somebody listens. */
+export function publish<Name extends DiagnosticsChannel>(
+  name: Name,
+  message: () => DiagnosticsMessages[Name],
+): void {
+  let found = CHANNELS.get(name);
+  if (found === undefined) {
+    found = channel(name);
+    CHANNELS.set(name, found);
+  }
+  if (found.hasSubscribers) found.publish(message());
+}

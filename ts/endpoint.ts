@@ -1,0 +1,512 @@
+import type { PeerAddress, SocketAddress } from './address.ts';
+import { checkPort, formatAddress, parseAddress, resolveHost } from './address.ts';
+import { handled, rejected, Waiter } from './async.ts';
+import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
+import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
+import { publish } from './diagnostics.ts';
+import { engineOptions, resolveSharedSeeds } from './engine-options.ts';
+import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
+import type { SttError } from './errors/error.ts';
+import { faultToError } from './errors/fault.ts';
+import { SttOptionError, SttStateError } from './errors/local.ts';
+import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
+import { Emitting } from './events.ts';
+import type { ListenOptions, SttListener } from './listener.ts';
+import { Listener } from './listener.ts';
+import type { EngineHandlers, Fault } from './native/engine.ts';
+import { Engine } from './native/engine.ts';
+import type { EndpointOptions, ResolvedTuning } from './options.ts';
+import { checkNumber, resolveTuning } from './options.ts';
+import { resolveSeed } from './seeds.ts';
+import { runHandler } from './serve.ts';
+import { SttSession } from './session.ts';
+import type { SettledInfo } from './session-state.ts';
+import type { EndpointStats } from './stats.ts';
+import { snapshot } from './stats.ts';
+import type { SttStream } from './stream.ts';
+
+/** The events of an endpoint. */
+export interface SttEndpointEvents {
+  /** A peer's handshake failed: wrong seed, replay, clock, version. Rate-limited. */
+  handshakeError: HandshakeErrorEvent;
+  /** The system gives less than was asked for, such as smaller socket buffers. */
+  resourceWarning: ResourceWarningEvent;
+  /** A session has ended, whatever way. */
+  sessionClosed: SessionClosedEvent;
+}
+
+/** A handshake of a peer that never became a session. */
+export interface HandshakeErrorEvent {
+  readonly address: string;
+  readonly port: number;
+  readonly error: SttError;
+}
+
+/** Something is short. */
+export interface ResourceWarningEvent {
+  readonly resource: string;
+  readonly wanted: number;
+  readonly granted: number;
+}
+
+/** How a session ended. */
+export interface SessionClosedEvent extends SettledInfo {
+  readonly session: SttSession;
+}
+
+/** How `endpoint.close()` waits. */
+export interface EndpointCloseOptions {
+  /**
+   * Milliseconds that written data may take to arrive.
+   * @default 10_000
+   */
+  readonly drain?: number;
+}
+
+/** How `endpoint.serve()` accepts and reports. */
+export interface ServeOptions extends ListenOptions {
+  /**
+   * Gets what a handler threw; that session has been ended.
+   * @default a process warning for what is no `SttError`
+   */
+  readonly onError?: (error: unknown, session: SttSession) => void;
+}
+
+interface Connecting {
+  readonly waiter: Waiter<SttSession>;
+  readonly peer: string;
+  readonly started: number;
+}
+
+const DEFAULT_DRAIN = 10_000;
+const CODE_TOO_MANY_SESSIONS = 0x0203;
+/** Close reason 2: error. */
+const REASON_ERROR = 2;
+
+/**
+ * A bound UDP socket with an identity: connects to peers, accepts them, or both. Holds the process
+ * while it listens or has sessions.
+ */
+export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDisposable {
+  /** Where it is bound. */
+  readonly address: SocketAddress;
+  /** This node's id, 64 hex digits, for the peers' `peerNodeId`. */
+  readonly nodeId: string;
+  /** Resolves when the endpoint has ended; rejects when it ended by itself. Never unhandled. */
+  readonly closed: Promise<void>;
+
+  readonly #engine: Engine;
+  readonly #tuning: ResolvedTuning;
+  readonly #sessions = new Map<number, SttSession>();
+  readonly #streams = new Map<number, SttStream>();
+  /** Streams of this side whose opening the core has not answered. */
+  readonly #openings = new Map<number, SttSession>();
+  readonly #connecting = new Map<number, Connecting>();
+  #listener: Listener | undefined;
+  #resolving = 0;
+  #wantsRef = true;
+  #closing: Promise<void> | undefined;
+  #ended = false;
+  #settleClosed!: { resolve: () => void; reject: (error: unknown) => void };
+
+  /**
+   * Binds an endpoint.
+   *
+   * @throws {SttOptionError} for options that cannot be, and for short, placeholder or weak seeds.
+   * @throws {SttSystemError} with the system's code for a busy port (`EADDRINUSE`) and the like.
+   * @throws {ResourceExhaustedError} when descriptors, memory or threads have run out.
+   */
+  static async create(options: EndpointOptions): Promise<SttEndpoint> {
+    const tuning = resolveTuning(options, process.env);
+    const { sharedSeed, nodeSeed, host, port = 0 } = options;
+    checkPort(port, 'port', 0);
+    if (host !== undefined && (typeof host !== 'string' || host === '')) {
+      throw new SttOptionError('host', 'must be an IP address or a name');
+    }
+    const sharedSeeds = await resolveSharedSeeds(sharedSeed);
+    const node = nodeSeed === undefined ? undefined : await resolveSeed('nodeSeed', nodeSeed);
+    const settings = { sharedSeeds, ...(node === undefined ? {} : { nodeSeed: node }), port };
+    if (host !== undefined) {
+      const { address } = await resolveHost({ host, port }, 0);
+      return new SttEndpoint(tuning, { ...settings, host: address });
+    }
+    try {
+      return new SttEndpoint(tuning, { ...settings, host: '::' });
+    } catch (error) {
+      if (!isWithoutIpv6(error)) throw error;
+      return new SttEndpoint(tuning, { ...settings, host: '0.0.0.0' });
+    }
+  }
+
+  private constructor(
+    tuning: ResolvedTuning,
+    settings: { sharedSeeds: Uint8Array[]; nodeSeed?: Uint8Array; host: string; port: number },
+  ) {
+    super();
+    this.#tuning = tuning;
+    this.closed = handled(
+      new Promise<void>((resolve, reject) => {
+        this.#settleClosed = { resolve, reject };
+      }),
+    );
+    try {
+      this.#engine = Engine.start(engineOptions(tuning, settings), this.#handlers());
+    } catch (error) {
+      throw startError(error);
+    }
+    this.address = Object.freeze({ ...this.#engine.address });
+    this.nodeId = toHex(this.#engine.nodeId);
+    this.#updateRef();
+    publish('stt.endpoint.created', () => ({ endpoint: this }));
+  }
+
+  /**
+   * Opens a session with a peer.
+   *
+   * @throws {SttOptionError} for arguments that cannot be.
+   * @throws {ConnectionTimeoutError} 0x0101, {ConnectionRefusedError} 0x0102, {AuthenticationError}
+   *   0x0103, {NetworkUnreachableError} 0x0104, {ProtocolVersionMismatchError} 0x0105,
+   *   {TooManySessionsError} 0x0203; or the signal's reason.
+   */
+  connect(address: PeerAddress, options: ConnectOptions): Promise<SttSession> {
+    try {
+      if (this.#ended || this.#closing !== undefined) throw closedState('connect');
+      const target = parseAddress(address);
+      const resolved = checkConnectOptions(options, this.#tuning.handshakeTimeout);
+      if (resolved.signal?.aborted === true) return rejected(resolved.signal.reason);
+      return handled(this.#connect(target, resolved));
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  /**
+   * Accepts peers, as an iterable of sessions. Leaving the loop stops accepting.
+   *
+   * @throws {SttStateError} when the endpoint listens or has been closed.
+   */
+  listen(options: ListenOptions = {}): SttListener {
+    if (this.#ended || this.#closing !== undefined) throw closedState('listen');
+    if (this.#listener !== undefined) {
+      throw new SttStateError('This endpoint listens already; one listen() or serve() at a time.');
+    }
+    const listener = new Listener(this.#engine, options, this.#tuning.maxConcurrentSessions, () => {
+      if (this.#listener === listener) this.#listener = undefined;
+      this.#updateRef();
+    });
+    this.#listener = listener;
+    this.#updateRef();
+    return listener;
+  }
+
+  /**
+   * Accepts peers and runs `handler` once for each, side by side. A handler that throws ends its own
+   * session; one that returns leaves it open.
+   *
+   * @throws {SttStateError} as {@link listen}.
+   */
+  serve(
+    handler: (session: SttSession) => void | Promise<void>,
+    options: ServeOptions = {},
+  ): SttListener {
+    if (typeof handler !== 'function') throw new SttOptionError('handler', 'must be a function');
+    const { onError, ...listen } = options;
+    const listener = this.listen(listen);
+    void this.#serve(listener, handler, onError);
+    return listener;
+  }
+
+  /** Ends that node's sessions with auth_failure, and refuses it from now on. */
+  revoke(nodeId: string | Uint8Array): void {
+    const id = parseNodeId('nodeId', nodeId);
+    if (!this.#ended) this.#engine.revoke(id);
+  }
+
+  /** Counters of the whole endpoint; undefined after its end. */
+  stats(): EndpointStats | undefined {
+    return this.#ended ? undefined : snapshot(this.#engine.endpointStats());
+  }
+
+  /** Live sessions. */
+  get sessions(): readonly SttSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  /** The endpoint holds the process while it listens or has sessions: the default. */
+  ref(): this {
+    this.#wantsRef = true;
+    this.#updateRef();
+    return this;
+  }
+
+  /** The process may end while the endpoint is open. */
+  unref(): this {
+    this.#wantsRef = false;
+    this.#updateRef();
+    return this;
+  }
+
+  /** Whether the endpoint would hold the process now. */
+  hasRef(): boolean {
+    return !this.#ended && this.#engine.hasRef();
+  }
+
+  /** Stops accepting, lets what was written arrive, ends every session, releases the port. */
+  close(options: EndpointCloseOptions = {}): Promise<void> {
+    const { drain = DEFAULT_DRAIN } = options;
+    try {
+      checkNumber('drain', drain, [0, 2 ** 31 - 1]);
+    } catch (error) {
+      return rejected(error);
+    }
+    this.#closing ??= handled(this.#close(drain));
+    return this.#closing;
+  }
+
+  /** Ends at once: sessions end with an error, what was not acknowledged is lost. Idempotent. */
+  destroy(): void {
+    if (this.#ended) return;
+    this.#engine.destroy();
+    this.#onEnded(undefined);
+  }
+
+  /** `close()`, then the abrupt way. Never throws. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().catch(() => this.destroy());
+  }
+
+  async #close(drain: number): Promise<void> {
+    if (this.#ended) return;
+    const started = performance.now();
+    this.#updateRef();
+    this.#listener?.close();
+    await Promise.all([...this.#sessions.values()].map((session) => session.flush(drain)));
+    if (!this.#ended) {
+      this.#engine.close(Math.max(0, drain - (performance.now() - started)));
+    }
+    await this.closed;
+  }
+
+  async #serve(
+    listener: SttListener,
+    handler: (session: SttSession) => void | Promise<void>,
+    onError: ServeOptions['onError'],
+  ): Promise<void> {
+    try {
+      for await (const session of listener) void runHandler(session, handler, onError);
+    } catch {
+      // The endpoint ended by itself; `endpoint.closed` tells why.
+    }
+  }
+
+  async #connect(
+    target: { host: string; port: number },
+    options: ResolvedConnectOptions,
+  ): Promise<SttSession> {
+    const started = performance.now();
+    const peer = formatAddress({ address: target.host, port: target.port });
+    const address = await this.#resolve(target, options);
+    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
+    const { peerNodeId, signal } = options;
+    const number = this.#engine.connect({
+      address: address.address,
+      port: address.port,
+      timeoutMs,
+      ...(peerNodeId === undefined ? {} : { peerNodeId }),
+    });
+    const waiter = new Waiter<SttSession>(
+      signal === undefined ? {} : { signal },
+      `Connecting to ${peer}`,
+      (reason) => {
+        this.#connecting.delete(number);
+        this.#engine.abortConnect(number);
+        this.#updateRef();
+        return reason;
+      },
+    );
+    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started });
+    this.#updateRef();
+    try {
+      return await waiter.promise;
+    } catch (error) {
+      publish('stt.connect.failed', () => ({ endpoint: this, error }));
+      throw error;
+    }
+  }
+
+  /** Looks a name up, within the time and the signal of the connect. */
+  async #resolve(
+    target: { host: string; port: number },
+    { timeout, signal }: ResolvedConnectOptions,
+  ): Promise<SocketAddress> {
+    const peer = formatAddress({ address: target.host, port: target.port });
+    const waiter = new Waiter<SocketAddress>(
+      { timeout, ...(signal === undefined ? {} : { signal }) },
+      `Looking up ${target.host}`,
+      (error) =>
+        signal?.aborted === true
+          ? error
+          : new ConnectionTimeoutError(
+              `The name ${target.host} was not resolved within ${timeout} ms. Check the name servers of this machine, or allow more time.`,
+              { context: { peer }, cause: error },
+            ),
+    );
+    this.#resolving += 1;
+    this.#updateRef();
+    resolveHost(target, this.#reachableFamily()).then(
+      (address) => waiter.resolve(address),
+      (error: unknown) => waiter.reject(error),
+    );
+    try {
+      const address = await waiter.promise;
+      if (this.#ended || this.#closing !== undefined) throw closedState('connect');
+      return address;
+    } finally {
+      this.#resolving -= 1;
+      this.#updateRef();
+    }
+  }
+
+  /** A socket on the IPv6 wildcard reaches both versions of IP, any other only its own. */
+  #reachableFamily(): 0 | 4 | 6 {
+    if (this.address.family === 'IPv4') return 4;
+    return this.address.address === '::' ? 0 : 6;
+  }
+
+  #updateRef(): void {
+    const busy =
+      this.#listener !== undefined ||
+      this.#sessions.size > 0 ||
+      this.#connecting.size > 0 ||
+      this.#resolving > 0 ||
+      this.#closing !== undefined;
+    if (busy && this.#wantsRef && !this.#ended) this.#engine.ref();
+    else this.#engine.unref();
+  }
+
+  #handlers(): EngineHandlers {
+    const stream = (number: number): SttStream | undefined => this.#streams.get(number);
+    const session = (number: number): SttSession | undefined => this.#sessions.get(number);
+    const opening = (number: number): SttSession | undefined => {
+      const opener = this.#openings.get(number);
+      this.#openings.delete(number);
+      return opener;
+    };
+    return {
+      incoming: (number, { peerNodeId, address, port, family, transport }) => {
+        const peer = { nodeId: toHex(peerNodeId), address, port, family, transport };
+        if (this.#listener === undefined) this.#engine.refuse(number, CODE_TOO_MANY_SESSIONS);
+        else this.#listener.incoming(number, peer);
+      },
+      connected: (number, info) => this.#onConnected(number, info),
+      connectFailed: (number, fault) => this.#onConnectFailed(number, fault),
+      streamOpened: (number, id, info) => session(number)?.onStreamOpened(id, info),
+      opened: (number, id) => opening(number)?.onOpened(number, id),
+      openFailed: (number, fault) => opening(number)?.onOpenFailed(number, fault),
+      data: (number, chunk, fin) => stream(number)?.onData(chunk, fin),
+      writable: (number) => stream(number)?.onWritable(),
+      finished: (number) => stream(number)?.onFinished(),
+      reset: (number, code) => stream(number)?.onReset(code),
+      stopped: (number, code) => stream(number)?.onStopped(code),
+      streamClosed: (number) => stream(number)?.onStreamClosed(),
+      streamsAvailable: (number, unidirectional) =>
+        session(number)?.onStreamsAvailable(unidirectional),
+      pong: (number, token, micros) => session(number)?.onPong(token, micros),
+      draining: (number) => session(number)?.onDraining(),
+      pathChange: (number, { address, port, family }) =>
+        session(number)?.onPathChange({ address, port, family }),
+      sessionClosed: (number, end) => session(number)?.onClosed({ message: '', ...end }),
+      handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
+      frameError: (number, code, count) => session(number)?.onFrameError(code, count),
+      resourceWarning: ({ resource, value, limit }) => {
+        const event = { resource, wanted: limit, granted: value };
+        publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
+        this.emit('resourceWarning', event);
+      },
+      endpointClosed: (fault) =>
+        this.#onEnded(fault === undefined ? undefined : engineFailure(fault)),
+    };
+  }
+
+  #onConnected(number: number, info: Parameters<EngineHandlers['connected']>[1]): void {
+    const { initiator, address, port, family } = info;
+    const connecting = this.#connecting.get(number);
+    this.#connecting.delete(number);
+    const session = new SttSession(
+      {
+        engine: this.#engine,
+        streams: this.#streams,
+        openings: this.#openings,
+        maxPendingBytes: this.#tuning.maxPendingBytes,
+        streamIdleTimeout: this.#tuning.streamIdleTimeout,
+        sessionOver: (over, end) => this.#onSessionOver(over, end),
+      },
+      number,
+      {
+        id: toHex(info.sessionId),
+        peerNodeId: toHex(info.peerNodeId),
+        isInitiator: initiator,
+        remoteAddress: Object.freeze({ address, port, family }),
+      },
+    );
+    this.#sessions.set(number, session);
+    this.#updateRef();
+    publish('stt.session.opened', () => ({ session }));
+    if (connecting !== undefined) connecting.waiter.resolve(session);
+    else if (!initiator && this.#listener !== undefined) this.#listener.push(session);
+    // A connect that was given up, or a peer that came as listening ended.
+    else session.shed(initiator ? 0 : CODE_TOO_MANY_SESSIONS, 'nobody waits for this session');
+  }
+
+  #onConnectFailed(number: number, fault: Fault): void {
+    const connecting = this.#connecting.get(number);
+    this.#connecting.delete(number);
+    this.#updateRef();
+    if (connecting === undefined) return;
+    const { waiter, peer, started } = connecting;
+    const context = { peer, transport: 'udp' as const };
+    waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
+  }
+
+  #onHandshakeError(address: string, port: number, fault: Fault): void {
+    const peer = formatAddress({ address, port });
+    const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
+    publish('stt.endpoint.handshakeError', () => ({ endpoint: this, error }));
+    this.emit('handshakeError', { address, port, error });
+  }
+
+  #onSessionOver(session: SttSession, info: SettledInfo): void {
+    this.#sessions.delete(session.number);
+    this.#updateRef();
+    this.emit('sessionClosed', { ...info, session });
+  }
+
+  /** The one way out: after `close()`, after `destroy()`, or because the engine failed. */
+  #onEnded(error: SttError | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const { waiter, peer } of this.#connecting.values()) {
+      const message = `This endpoint was closed while it connected to ${peer}.`;
+      waiter.reject(
+        error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } }),
+      );
+    }
+    this.#connecting.clear();
+    const message = error?.message ?? 'the endpoint was destroyed';
+    for (const session of [...this.#sessions.values()]) {
+      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
+    }
+    this.#listener?.end(error);
+    this.#updateRef();
+    if (error === undefined) this.#settleClosed.resolve();
+    else this.#settleClosed.reject(error);
+    publish('stt.endpoint.closed', () => ({
+      endpoint: this,
+      ...(error === undefined ? {} : { error }),
+    }));
+  }
+}
+
+function closedState(what: string): SttStateError {
+  return new SttStateError(`Cannot ${what}: this endpoint has been closed. Create another one.`);
+}

@@ -1,0 +1,202 @@
+import type { Fault, FaultDetail } from '../native/engine.ts';
+import { SessionClosedError } from './classes.ts';
+import { createError } from './create.ts';
+import type { SttError, SttErrorContext } from './error.ts';
+import type { CloseReason, SttErrorCodeName } from './table.ts';
+import { CLOSE_REASONS, errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';
+
+/** Where a fault was met, for its message. */
+export interface FaultPlace {
+  /** The peer's address as people write it, or what else there is to call it. */
+  readonly peer: string;
+  readonly context: Partial<SttErrorContext>;
+  /** Milliseconds since the operation began, where that says something. */
+  readonly elapsed?: number;
+}
+
+/** The error for what the core reported, with a message that says what happened and what to try. */
+export function faultToError(fault: Fault, place: FaultPlace): SttError {
+  const cause = causeOf(fault, place);
+  return createError(fault.code, fault.message ?? describe(fault, place), {
+    subcode: fault.subcode,
+    context: place.context,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** The root cause of a session's end that came with a reason but without more, as from a peer. */
+export function reasonToError(reason: CloseReason, words: string, place: FaultPlace): SttError {
+  const told = words === '' ? '' : ` It says: "${words}".`;
+  const { context, peer } = place;
+  if (reason === 'timeout') {
+    return createError(0x0202, `${peer} gave the session up as timed out.${told} Connect again.`, {
+      context,
+    });
+  }
+  if (reason === 'auth_failure') {
+    return createError(0x0103, `${peer} no longer admits this node.${told} Ask who runs it.`, {
+      context,
+    });
+  }
+  return new SessionClosedError(`${peer} ended the session with an error.${told} Connect again.`, {
+    reason,
+    context,
+  });
+}
+
+/** What an operation gets that a session's end broke, or that came after it. */
+export function sessionClosedError(
+  reason: CloseReason,
+  cause: SttError | undefined,
+  place: FaultPlace,
+): SessionClosedError {
+  const why = cause === undefined ? 'It was closed.' : cause.message;
+  return new SessionClosedError(`The session with ${place.peer} has ended (${reason}). ${why}`, {
+    reason,
+    context: place.context,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** The name of a close reason by its number on the wire; a number nobody knows counts as an error. */
+export function closeReason(reason: number): CloseReason {
+  return CLOSE_REASONS[reason] ?? 'error';
+}
+
+function causeOf(fault: Fault, place: FaultPlace): SttError | undefined {
+  if (fault.causeCode === 0) return undefined;
+  const { context } = place;
+  if (fault.causeCode !== 0x0405) {
+    const info = errorInfo(fault.causeCode);
+    return createError(
+      fault.causeCode,
+      `${info?.codeName ?? formatCode(fault.causeCode)} at ${place.peer}.`,
+      { context },
+    );
+  }
+  const name = HANDSHAKE_SUBCODES[fault.causeSubcode as keyof typeof HANDSHAKE_SUBCODES];
+  return createError(
+    fault.causeCode,
+    `The handshake with ${place.peer} failed at ${name ?? 'an unknown step'}.`,
+    {
+      subcode: fault.causeSubcode,
+      context,
+    },
+  );
+}
+
+function describe(fault: Fault, place: FaultPlace): string {
+  const info = errorInfo(fault.code);
+  if (info !== undefined) return MESSAGES[info.codeName as SttErrorCodeName](fault, place);
+  return `${place.peer} reported ${formatCode(fault.code)}, which this version does not know. Upgrade to learn more.`;
+}
+
+type Describer = (fault: Fault, place: FaultPlace) => string;
+
+const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
+  CONNECTION_TIMEOUT: ({ detail }, { peer, elapsed }) =>
+    `${peer} did not answer${after(detail, elapsed)}. Check that it runs, that the address is right, and that UDP passes the firewalls in between; or allow more time.`,
+  CONNECTION_REFUSED: (_, { peer, elapsed }) =>
+    `${peer} refused the connection${elapsed === undefined ? '' : ` after ${Math.round(elapsed)} ms`}: nothing that speaks STT listens on that UDP port, or it does not want this peer. Start it there, or correct the port.`,
+  AUTHENTICATION_FAILED: (fault, place) => authentication(fault, place),
+  NETWORK_UNREACHABLE: (fault, { peer }) =>
+    `No route leads to ${peer}${osText(fault.detail)}. Check this machine's network, its routes, and the address.`,
+  PROTOCOL_VERSION_MISMATCH: ({ detail }, { peer }) =>
+    `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match.`,
+  SESSION_CLOSED: (_, { peer }) => `The session with ${peer} has ended. Connect again.`,
+  SESSION_TIMEOUT: ({ detail }, { peer }) =>
+    `Nothing was heard from ${peer}${forSome(detail)} (keepAliveTimeout). It has crashed, hangs, or the network between is cut. Connect again.`,
+  TOO_MANY_SESSIONS: ({ detail }, { peer }) =>
+    detail.kind === 'limit' && detail.local
+      ? `This endpoint has its ${detail.limit} sessions already (maxConcurrentSessions). Close some, or raise the limit.`
+      : `${peer} has as many sessions as it takes${limit(detail)}. Try again later, or raise maxConcurrentSessions there.`,
+  SESSION_NOT_FOUND: (_, { peer }) =>
+    `${peer} answers, but no longer knows the session: it was started anew. Connect again.`,
+  STREAM_CLOSED: (_, { peer }) => `The stream with ${peer} has ended. Open a new one.`,
+  TOO_MANY_STREAMS: ({ detail }, { peer }) =>
+    detail.kind === 'limit' && !detail.local
+      ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
+      : `The session has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
+  STREAM_ID_CONFLICT: () =>
+    'The id that was chosen for the stream is in use or was used before. Leave it out, or agree with the peer on who takes which.',
+  FLOW_CONTROL_VIOLATION: (_, { peer }) =>
+    `${peer} sent more than it was allowed to, so the session was ended. This is a bug in the peer; please report it.`,
+  INVALID_FRAME: ({ detail }, { peer }) =>
+    `Frames from ${peer} with right checksums had an impossible structure${count(detail)}. Check that both sides run the same version.`,
+  ENCRYPTION_ERROR: ({ detail }, { peer }) =>
+    `Packets that claim to come from ${peer} did not authenticate${count(detail)}. Somebody forges them, or memory is damaged.`,
+  CHECKSUM_MISMATCH: ({ detail }, { peer }) =>
+    `Packets from ${peer} were damaged on the way${count(detail)}. They are sent again; if many are, check cables and network cards.`,
+  UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) =>
+    `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; upgrade if the application misses them.`,
+  HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
+  UDP_SEND_FAILED: ({ detail }, { peer }) =>
+    `The system refuses to send to ${peer}${osText(detail)}. Check the network interface and the local firewall.`,
+  WEBSOCKET_CLOSED: (_, { peer }) => `The WebSocket to ${peer} was closed. Connect again.`,
+  WEBSOCKET_HANDSHAKE_FAILED: (_, { peer }) =>
+    `${peer} refused the WebSocket upgrade. Check the address and the proxy.`,
+  TLS_ERROR: (_, { peer }) =>
+    `TLS with ${peer} failed. Check its certificate and this machine's clock.`,
+  TIMEOUT: ({ detail }, { peer }) =>
+    `An operation with ${peer} took too long${forSome(detail)}. Allow more time.`,
+  BUFFER_OVERFLOW: ({ detail }) =>
+    `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
+  RESOURCE_EXHAUSTED: ({ detail }) =>
+    `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
+};
+
+function authentication({ subcode, detail }: Fault, { peer, elapsed }: FaultPlace): string {
+  const took = elapsed === undefined ? 'answered' : `answered in ${Math.round(elapsed)} ms`;
+  if (subcode === 3) {
+    return `${peer} ${took}; its shared seed is not ours. Use the same sharedSeed on both sides.`;
+  }
+  if (subcode === 2) return clock(peer, detail);
+  return `${peer} ${took}, and one side does not admit the other: it is not the node that peerNodeId names, or its authorize() said no. Compare peerNodeId with the peer's nodeId.`;
+}
+
+function handshake({ subcode, detail }: Fault, { peer }: FaultPlace): string {
+  switch (subcode) {
+    case 1:
+      return `${peer} used the random part of an earlier handshake again: a replay, or a broken source of randomness there. Please report it if the peer is yours.`;
+    case 2:
+      return clock(peer, detail);
+    case 3:
+      return `The handshake with ${peer} could not be decrypted: its shared seed is not ours. Use the same sharedSeed on both sides.`;
+    case 4:
+      return `${peer} proved knowledge of the seed for another handshake than this one. Try again; if it repeats, something on the way alters packets.`;
+    default:
+      return `The handshake with ${peer} failed. Try again.`;
+  }
+}
+
+function clock(peer: string, detail: FaultDetail): string {
+  const off =
+    detail.kind === 'clockSkew' ? ` by ${(Math.abs(detail.ms) / 1_000).toFixed(1)} s` : '';
+  return `The clocks of ${peer} and this machine differ${off}, more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
+}
+
+function after(detail: FaultDetail, elapsed: number | undefined): string {
+  const ms = detail.kind === 'waited' ? detail.ms : elapsed;
+  return ms === undefined ? ' in time' : ` within ${Math.round(ms)} ms`;
+}
+
+function forSome(detail: FaultDetail): string {
+  return detail.kind === 'waited' ? ` for ${detail.ms} ms` : '';
+}
+
+function limit(detail: FaultDetail): string {
+  return detail.kind === 'limit' ? `: ${detail.limit}` : '';
+}
+
+function count(detail: FaultDetail): string {
+  return detail.kind === 'count' ? ` (${detail.count} times)` : '';
+}
+
+function versions(detail: FaultDetail): string {
+  if (detail.kind !== 'versions' || detail.versions.length === 0) return 'another version';
+  return `version ${detail.versions.join(', ')}`;
+}
+
+function osText(detail: FaultDetail): string {
+  return detail.kind === 'os' && detail.errno !== 0 ? ` (system error ${detail.errno})` : '';
+}

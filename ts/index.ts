@@ -1,0 +1,65 @@
+/**
+ * STT: encrypted, multiplexed byte streams between nodes that share a seed.
+ *
+ * @packageDocumentation
+ */
+export { type DuplexOptions, toDuplex } from './adapters/node.ts';
+export type { PeerAddress, SocketAddress } from './address.ts';
+export type { WaitOptions } from './async.ts';
+export type { ConnectOptions } from './connect.ts';
+export type { DiagnosticsChannel, DiagnosticsMessages } from './diagnostics.ts';
+export {
+  type EndpointCloseOptions,
+  type HandshakeErrorEvent,
+  type ResourceWarningEvent,
+  type ServeOptions,
+  type SessionClosedEvent,
+  SttEndpoint,
+  type SttEndpointEvents,
+} from './endpoint.ts';
+export * from './errors/classes.ts';
+export { SttError, type SttErrorContext, type SttErrorDetails } from './errors/error.ts';
+export { isSttError } from './errors/guard.ts';
+export { SttOptionError, SttStateError, SttSystemError } from './errors/local.ts';
+export {
+  type CloseReason,
+  ERROR_TABLE,
+  type HandshakeSubcodeName,
+  type SttErrorCategory,
+  type SttErrorCode,
+  type SttErrorCodeName,
+  type SttErrorInfo,
+  type SttRecovery,
+} from './errors/table.ts';
+export type { Emits } from './events.ts';
+export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
+export type { EndpointOptions, SttPreset, TuningOptions } from './options.ts';
+export {
+  deriveSharedSeed,
+  generateSeed,
+  type PassphraseSeed,
+  SEED_LENGTH,
+  type SeedInput,
+} from './seeds.ts';
+export {
+  type SessionCloseOptions,
+  SttSession,
+  type SttSessionEvents,
+} from './session.ts';
+export type {
+  CloseInfo,
+  FrameErrorEvent,
+  PathWarningEvent,
+  SettledInfo,
+} from './session-state.ts';
+export type { EndpointStats, SessionStats } from './stats.ts';
+export type { ByteSource } from './stream/bytes.ts';
+export type { StreamOptions } from './stream/open.ts';
+export type { Batch, CollectOptions, IterateOptions } from './stream/reader.ts';
+export {
+  type MessageOptions,
+  type StreamDirection,
+  type SttReceiveStream,
+  type SttSendStream,
+  SttStream,
+} from './stream.ts';

@@ -1,0 +1,303 @@
+import { SttOptionError } from './errors/local.ts';
+import type { SeedInput } from './seeds.ts';
+
+/** A set of defaults for one kind of use; single options still win over it. */
+export type SttPreset = 'lowLatency' | 'balanced' | 'highThroughput';
+
+/** The settings that tune an endpoint. Durations in milliseconds, sizes in bytes. */
+export interface TuningOptions {
+  /**
+   * Silence after which the peer is asked for a sign of life. Environment: `STT_KEEP_ALIVE_INTERVAL`.
+   * @default 10_000, or a third of a shorter keepAliveTimeout
+   */
+  readonly keepAliveInterval?: number;
+  /**
+   * Silence after which a session ends with 0x0202. Environment: `STT_KEEP_ALIVE_TIMEOUT`.
+   * @default 30_000
+   */
+  readonly keepAliveTimeout?: number;
+  /**
+   * Time that a handshake may take. Environment: `STT_HANDSHAKE_TIMEOUT`.
+   * @default 10_000
+   */
+  readonly handshakeTimeout?: number;
+  /**
+   * Streams that the peer may have open at a time, for each kind. Environment: `STT_MAX_CONCURRENT_STREAMS`.
+   * @default 256
+   */
+  readonly maxConcurrentStreams?: number;
+  /**
+   * Sessions of this endpoint at a time. Environment: `STT_MAX_CONCURRENT_SESSIONS`.
+   * @default 1024
+   */
+  readonly maxConcurrentSessions?: number;
+  /**
+   * Bytes that a session may have received and not read. Environment: `STT_RECV_BUFFER_SIZE`.
+   * @default 2 MiB
+   */
+  readonly recvBufferSize?: number;
+  /**
+   * Bytes that a session may have written and not had acknowledged. Environment: `STT_SEND_BUFFER_SIZE`.
+   * @default 2 MiB
+   */
+  readonly sendBufferSize?: number;
+  /**
+   * Bytes that one stream may have received and not read. Environment: `STT_STREAM_RECV_BUFFER`.
+   * @default 1 MiB
+   */
+  readonly streamRecvBuffer?: number;
+  /**
+   * Bytes of writes that nobody awaited, per stream; more is 0x0602.
+   * @default 64 MiB
+   */
+  readonly maxPendingBytes?: number;
+  /**
+   * Ends a stream on which nothing moved for so long with 0x0301; 0 never does.
+   * @default 0
+   */
+  readonly streamIdleTimeout?: number;
+  /**
+   * How far the clocks of two peers may differ; 0 accepts any difference.
+   * @default 120_000
+   */
+  readonly timestampWindow?: number;
+  /**
+   * Largest UDP payload that is tried, from 1200 to 65507.
+   * @default 1452
+   */
+  readonly mtu?: number;
+  /**
+   * Congestion control.
+   * @default 'cubic'
+   */
+  readonly congestion?: 'cubic' | 'newreno';
+  /**
+   * What the system is asked for as the socket's send buffer.
+   * @default 2 MiB
+   */
+  readonly socketSendBuffer?: number;
+  /**
+   * What the system is asked for as the socket's receive buffer.
+   * @default 2 MiB
+   */
+  readonly socketRecvBuffer?: number;
+  /**
+   * Sends small writes at once instead of waiting for more to join them. Only `true` for now.
+   * @default true
+   */
+  readonly noDelay?: boolean;
+  /**
+   * Answers nothing to whoever does not prove the shared seed, not even that the seed differs.
+   * @default false
+   */
+  readonly stealth?: boolean;
+}
+
+/** What {@link SttEndpoint.create} takes. */
+export interface EndpointOptions extends TuningOptions {
+  /** The secret that all nodes of one network hold. In an array the first is used to connect, every one admits. */
+  readonly sharedSeed: SeedInput | readonly SeedInput[];
+  /**
+   * The secret that makes this node's id last. One live endpoint per node seed.
+   * @default random: the id lasts as long as the endpoint
+   */
+  readonly nodeSeed?: SeedInput;
+  /**
+   * Address or name to bind to.
+   * @default '::' for both IP versions, '0.0.0.0' where the system has no IPv6
+   */
+  readonly host?: string;
+  /**
+   * UDP port; 0 lets the system choose.
+   * @default 0
+   */
+  readonly port?: number;
+  /**
+   * Where the defaults come from. Environment: `STT_PRESET`.
+   * @default 'balanced'
+   */
+  readonly preset?: SttPreset;
+}
+
+/** Every tuning option with its value. */
+export type ResolvedTuning = Required<TuningOptions>;
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const BALANCED: ResolvedTuning = {
+  keepAliveInterval: 10_000,
+  keepAliveTimeout: 30_000,
+  handshakeTimeout: 10_000,
+  maxConcurrentStreams: 256,
+  maxConcurrentSessions: 1_024,
+  recvBufferSize: 2 * MIB,
+  sendBufferSize: 2 * MIB,
+  streamRecvBuffer: MIB,
+  maxPendingBytes: 64 * MIB,
+  streamIdleTimeout: 0,
+  timestampWindow: 120_000,
+  mtu: 1_452,
+  congestion: 'cubic',
+  socketSendBuffer: 2 * MIB,
+  socketRecvBuffer: 2 * MIB,
+  noDelay: true,
+  stealth: false,
+};
+
+/** The presets, as what they change. */
+const PRESETS: Readonly<Record<SttPreset, Partial<TuningOptions>>> = {
+  lowLatency: {
+    keepAliveInterval: 5_000,
+    keepAliveTimeout: 15_000,
+    sendBufferSize: 512 * KIB,
+  },
+  balanced: {},
+  highThroughput: {
+    recvBufferSize: 16 * MIB,
+    sendBufferSize: 16 * MIB,
+    streamRecvBuffer: 8 * MIB,
+    socketSendBuffer: 8 * MIB,
+    socketRecvBuffer: 8 * MIB,
+  },
+};
+
+/** Longest duration: what a 32-bit timer holds. */
+const MAX_MS = 2 ** 31 - 1;
+const MAX_BUFFER = 1024 * MIB;
+
+type NumericOption = {
+  [Name in keyof ResolvedTuning]: ResolvedTuning[Name] extends number ? Name : never;
+}[keyof ResolvedTuning];
+
+/** Least and most of every number. */
+const RANGES: Readonly<Record<NumericOption, readonly [least: number, most: number]>> = {
+  keepAliveInterval: [100, MAX_MS],
+  keepAliveTimeout: [200, MAX_MS],
+  handshakeTimeout: [1, MAX_MS],
+  maxConcurrentStreams: [0, 65_535],
+  maxConcurrentSessions: [1, 1_000_000],
+  recvBufferSize: [16 * KIB, MAX_BUFFER],
+  sendBufferSize: [16 * KIB, MAX_BUFFER],
+  streamRecvBuffer: [16 * KIB, MAX_BUFFER],
+  maxPendingBytes: [0, Number.MAX_SAFE_INTEGER],
+  streamIdleTimeout: [0, MAX_MS],
+  timestampWindow: [0, MAX_MS],
+  mtu: [1_200, 65_507],
+  socketSendBuffer: [4 * KIB, MAX_BUFFER],
+  socketRecvBuffer: [4 * KIB, MAX_BUFFER],
+};
+
+/** The environment variables that are read, and the option that each stands for. */
+const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
+  STT_KEEP_ALIVE_INTERVAL: 'keepAliveInterval',
+  STT_KEEP_ALIVE_TIMEOUT: 'keepAliveTimeout',
+  STT_HANDSHAKE_TIMEOUT: 'handshakeTimeout',
+  STT_MAX_CONCURRENT_STREAMS: 'maxConcurrentStreams',
+  STT_MAX_CONCURRENT_SESSIONS: 'maxConcurrentSessions',
+  STT_RECV_BUFFER_SIZE: 'recvBufferSize',
+  STT_SEND_BUFFER_SIZE: 'sendBufferSize',
+  STT_STREAM_RECV_BUFFER: 'streamRecvBuffer',
+};
+
+const OTHER_NAMES = ['sharedSeed', 'nodeSeed', 'host', 'port', 'preset'];
+
+/**
+ * Every tuning option with its value: the option itself, else the environment, else the preset.
+ *
+ * @throws {SttOptionError} naming the option, or the variable, that cannot be.
+ */
+export function resolveTuning(
+  options: TuningOptions & { readonly preset?: SttPreset },
+  environment: Readonly<Record<string, string | undefined>>,
+): ResolvedTuning {
+  checkNames(options);
+  const variables = fromEnvironment(environment);
+  const tuning: Record<string, unknown> = {
+    ...BALANCED,
+    ...presetOf(options.preset, environment),
+    ...variables,
+  };
+  for (const name of Object.keys(BALANCED)) {
+    const value = options[name as keyof TuningOptions];
+    if (value !== undefined) tuning[name] = value;
+  }
+  for (const [name, range] of Object.entries(RANGES)) checkNumber(name, tuning[name], range);
+  checkOneOf('congestion', tuning.congestion, ['cubic', 'newreno']);
+  if (tuning.noDelay !== true)
+    throw new SttOptionError('noDelay', 'must be true: nothing is delayed in this version');
+  if (typeof tuning.stealth !== 'boolean') throw new SttOptionError('stealth', 'must be a boolean');
+  const resolved = tuning as unknown as ResolvedTuning;
+  const { keepAliveInterval, keepAliveTimeout } = resolved;
+  if (keepAliveTimeout > keepAliveInterval) return resolved;
+  if (options.keepAliveInterval !== undefined || 'keepAliveInterval' in variables) {
+    throw new SttOptionError(
+      'keepAliveTimeout',
+      `must be longer than keepAliveInterval (${keepAliveInterval} ms)`,
+    );
+  }
+  return { ...resolved, keepAliveInterval: Math.floor(keepAliveTimeout / 3) };
+}
+
+/** Checks that `value` is an integer within a range. */
+export function checkNumber(
+  option: string,
+  value: unknown,
+  [least, most]: readonly [number, number],
+): asserts value is number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    const got = typeof value === 'number' ? `, not ${value}` : '';
+    throw new SttOptionError(option, `must be an integer from ${least} to ${most}${got}`);
+  }
+}
+
+/** Checks that `value` is one of a few words. */
+export function checkOneOf<Word extends string>(
+  option: string,
+  value: unknown,
+  words: readonly Word[],
+): asserts value is Word {
+  if (!words.includes(value as Word)) {
+    throw new SttOptionError(
+      option,
+      `must be one of ${words.map((word) => `'${word}'`).join(', ')}`,
+    );
+  }
+}
+
+/** A misspelt option would otherwise be a default in silence. */
+function checkNames(options: object): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new SttOptionError('options', 'must be an object');
+  }
+  for (const name of Object.keys(options)) {
+    if (!(name in BALANCED) && !OTHER_NAMES.includes(name)) {
+      throw new SttOptionError(name, 'is no option of an endpoint');
+    }
+  }
+}
+
+function presetOf(
+  option: SttPreset | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): Partial<TuningOptions> {
+  const variable = environment.STT_PRESET;
+  const preset = option ?? variable ?? 'balanced';
+  const source = option === undefined && variable !== undefined ? 'STT_PRESET' : 'preset';
+  checkOneOf(source, preset, ['lowLatency', 'balanced', 'highThroughput']);
+  return PRESETS[preset];
+}
+
+function fromEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+): Partial<Record<NumericOption, number>> {
+  const found: Partial<Record<NumericOption, number>> = {};
+  for (const [variable, option] of Object.entries(ENVIRONMENT)) {
+    const text = environment[variable];
+    if (text === undefined || text === '') continue;
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    checkNumber(variable, value, RANGES[option]);
+    found[option] = value;
+  }
+  return found;
+}

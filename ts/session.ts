@@ -1,0 +1,473 @@
+import type { SocketAddress } from './address.ts';
+import { formatAddress } from './address.ts';
+import type { WaitOptions } from './async.ts';
+import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
+import { publish } from './diagnostics.ts';
+import type { SttError, SttErrorContext } from './errors/error.ts';
+import type { FaultPlace } from './errors/fault.ts';
+import { closeReason, faultToError, reasonToError, sessionClosedError } from './errors/fault.ts';
+import { errorInfo } from './errors/table.ts';
+import { Emitting } from './events.ts';
+import type { Engine, Fault } from './native/engine.ts';
+import { IterableQueue } from './queue.ts';
+import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
+import type { SessionStats } from './stats.ts';
+import { snapshot } from './stats.ts';
+import type { StreamOptions } from './stream/open.ts';
+import { checkStreamOptions, StreamOpener } from './stream/open.ts';
+import type { SttReceiveStream, SttSendStream } from './stream.ts';
+import { SttStream } from './stream.ts';
+
+/** The events of a session. */
+export interface SttSessionEvents {
+  /** The peer's packets come from another address now. */
+  pathChange: SocketAddress;
+  /** The network damages packets. */
+  pathWarning: PathWarningEvent;
+  /** Frames were dropped and counted. Rate-limited. */
+  frameError: FrameErrorEvent;
+  /** The session is closing; what was written is still delivered. */
+  draining: undefined;
+}
+
+/** How `session.close()` waits. */
+export interface SessionCloseOptions extends WaitOptions {
+  /**
+   * Milliseconds that written data may take to arrive.
+   * @default 10_000
+   */
+  readonly timeout?: number;
+}
+
+/** What an endpoint hands to a session. */
+export interface SessionHost {
+  readonly engine: Engine;
+  /** Streams by the core's number, until both halves are over there too. */
+  readonly streams: Map<number, SttStream>;
+  /** Who asked for a stream that the core has not opened yet. */
+  readonly openings: Map<number, SttSession>;
+  readonly maxPendingBytes: number;
+  readonly streamIdleTimeout: number;
+  sessionOver(session: SttSession, info: SettledInfo): void;
+}
+
+/** What is known of a session when it begins. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly peerNodeId: string;
+  readonly isInitiator: boolean;
+  readonly remoteAddress: SocketAddress;
+}
+
+/** What the core tells about the end of a session. */
+export interface SessionEnd {
+  readonly reason: number;
+  readonly remote: boolean;
+  readonly fault?: Fault | undefined;
+  readonly message: string;
+  readonly undelivered: number;
+}
+
+const DEFAULT_CLOSE_TIMEOUT = 10_000;
+
+/** Reasons and code of an abrupt end by this side. */
+const REASON_GRACEFUL = 0;
+const REASON_ERROR = 2;
+const CODE_SESSION_CLOSED = 0x0201;
+
+/** Corruption is judged once so many packets came, and told from this share on. */
+const CORRUPTION_SAMPLE = 100;
+const CORRUPTION_LIMIT = 0.05;
+const CODE_CHECKSUM = 0x0403;
+
+/** One encrypted, authenticated association with a peer: any number of streams, one fate. */
+export class SttSession extends Emitting<SttSessionEvents> implements AsyncDisposable {
+  /** The same 16 hex digits on both sides; for logs. */
+  readonly id: string;
+  /** The peer's node id, proved, 64 hex digits. */
+  readonly peerNodeId: string;
+  /** Whether this side connected. */
+  readonly isInitiator: boolean;
+  /** What carries it. */
+  readonly transport: 'udp' | 'websocket' = 'udp';
+  /**
+   * Resolves when the session ended well; rejects with the root cause otherwise (0x0202, 0x0204,
+   * 0x0103 and so on). Never raises an unhandled rejection.
+   */
+  readonly closed: Promise<CloseInfo>;
+  /** The same as data: never rejects. */
+  readonly settled: Promise<SettledInfo>;
+
+  readonly #host: SessionHost;
+  readonly #number: number;
+  readonly #bidirectional = new IterableQueue<SttStream>();
+  readonly #unidirectional = new IterableQueue<SttStream>();
+  /** Streams with a half that is not over. */
+  readonly #streams = new Set<SttStream>();
+  /** Numbers by which the core may still tell of a stream. */
+  readonly #numbers = new Set<number>();
+  readonly #pings = new Map<number, Waiter<number>>();
+  readonly #opener: StreamOpener;
+  #remoteAddress: SocketAddress;
+  #nextPing = 1;
+  #closing: Promise<CloseInfo> | undefined;
+  #end: SettledInfo | undefined;
+  #lastStats: SessionStats | undefined;
+  #settle!: (info: SettledInfo) => void;
+
+  /** @internal */
+  constructor(host: SessionHost, number: number, info: SessionInfo) {
+    super();
+    this.#host = host;
+    this.#number = number;
+    this.id = info.id;
+    this.peerNodeId = info.peerNodeId;
+    this.isInitiator = info.isInitiator;
+    this.#remoteAddress = info.remoteAddress;
+    this.settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.closed = handled(
+      this.settled.then((end) => {
+        if (end.error !== undefined) throw end.error;
+        return closeInfo(end);
+      }),
+    );
+    this.#opener = new StreamOpener(host.engine, number, {
+      place: () => this.#place(),
+      create: (stream, direction, { purpose, id, priority }) => {
+        host.openings.set(stream, this);
+        return this.#addStream(stream, { direction, purpose, name: id, priority });
+      },
+      drop: (stream, object) => {
+        this.#streams.delete(object);
+        this.#forget(stream);
+      },
+    });
+  }
+
+  /** Where the peer is now. */
+  get remoteAddress(): SocketAddress {
+    return this.#remoteAddress;
+  }
+
+  /** Streams that the peer opens, to be read and written. */
+  get incomingBidirectionalStreams(): AsyncIterable<SttStream> {
+    return { [Symbol.asyncIterator]: () => this.#bidirectional.iterate() };
+  }
+
+  /** Streams that the peer opens, to be read. */
+  get incomingUnidirectionalStreams(): AsyncIterable<SttReceiveStream> {
+    return { [Symbol.asyncIterator]: () => this.#unidirectional.iterate() };
+  }
+
+  /**
+   * Opens a stream that both sides can write to. The peer sees it at once.
+   *
+   * @throws {TooManyStreamsError} at the peer's limit, unless `waitUntilAvailable`.
+   * @throws {StreamIdConflictError} when `id` is in use.
+   * @throws {SessionClosedError} when the session has ended or is closing.
+   */
+  createBidirectionalStream(options?: StreamOptions): Promise<SttStream> {
+    return this.#open('bidirectional', options);
+  }
+
+  /** Opens a stream that only this side can write to; otherwise as {@link createBidirectionalStream}. */
+  createUnidirectionalStream(options?: StreamOptions): Promise<SttSendStream> {
+    return this.#open('send', options);
+  }
+
+  /** Milliseconds that a packet takes to the peer and back, measured now. */
+  ping(options?: WaitOptions): Promise<number> {
+    let wait: WaitOptions;
+    try {
+      wait = checkWait(options);
+    } catch (error) {
+      return rejected(error);
+    }
+    if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
+    const token = this.#nextPing;
+    this.#nextPing = token === 0xffff_ffff ? 1 : token + 1;
+    const waiter = new Waiter<number>(wait, `A ping of ${this.#place().peer}`, (error) => {
+      this.#pings.delete(token);
+      return error;
+    });
+    if (!waiter.settled) {
+      this.#pings.set(token, waiter);
+      this.#host.engine.ping(this.#number, token);
+    }
+    return waiter.promise;
+  }
+
+  /** Counters and measurements; after the end, the last that were taken. */
+  stats(): SessionStats | undefined {
+    const stats =
+      this.#end === undefined ? this.#host.engine.sessionStats(this.#number) : undefined;
+    if (stats) this.#lastStats = snapshot(stats);
+    return this.#lastStats;
+  }
+
+  /**
+   * Ends the session once all that was written has arrived. No new streams from now on.
+   *
+   * @throws {SttTimeoutError} when not everything arrived in time; the session has ended then, too.
+   * @throws the root cause, when the session failed before.
+   */
+  close(options?: SessionCloseOptions): Promise<CloseInfo> {
+    let wait: WaitOptions;
+    try {
+      wait = checkWait(options);
+    } catch (error) {
+      return rejected(error);
+    }
+    this.#closing ??= handled(this.#drainAndClose(wait.timeout ?? DEFAULT_CLOSE_TIMEOUT));
+    const { signal } = wait;
+    if (signal === undefined) return this.#closing;
+    const waiter = new Waiter<CloseInfo>({ signal });
+    this.#closing.then(
+      (info) => waiter.resolve(info),
+      (error: unknown) => waiter.reject(error),
+    );
+    return waiter.promise;
+  }
+
+  /** Ends the session at once, as an error: what was not acknowledged is lost. `closed` rejects. */
+  destroy(message = ''): void {
+    if (this.#end !== undefined) return;
+    this.#closeNative(REASON_ERROR, CODE_SESSION_CLOSED, message, 0);
+    this.onClosed({
+      reason: REASON_ERROR,
+      remote: false,
+      message,
+      undelivered: this.#pendingBytes(),
+    });
+  }
+
+  /** `close()`, then the abrupt way. Never throws. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().catch(() => this.destroy());
+  }
+
+  /** @internal */
+  onStreamOpened(
+    stream: number,
+    info: { id: number; unidirectional: boolean; purpose: string; name?: number; priority: number },
+  ): void {
+    const { purpose, name, priority } = info;
+    const direction = info.unidirectional ? 'receive' : 'bidirectional';
+    const object = this.#addStream(stream, { direction, purpose, name, priority });
+    object.onOpened(info.id);
+    publish('stt.stream.opened', () => ({ session: this, stream: object }));
+    (info.unidirectional ? this.#unidirectional : this.#bidirectional).push(object);
+  }
+
+  /** @internal */
+  onOpened(stream: number, id: number): void {
+    const object = this.#opener.onOpened(stream, id);
+    if (object !== undefined)
+      publish('stt.stream.opened', () => ({ session: this, stream: object }));
+  }
+
+  /** @internal */
+  onOpenFailed(stream: number, fault: Fault): void {
+    this.#opener.onOpenFailed(stream, fault);
+  }
+
+  /** @internal */
+  onStreamsAvailable(unidirectional: boolean): void {
+    this.#opener.onAvailable(unidirectional ? 'send' : 'bidirectional');
+  }
+
+  /** @internal */
+  onPong(token: number, rttMicros: number): void {
+    const waiter = this.#pings.get(token);
+    this.#pings.delete(token);
+    waiter?.resolve(rttMicros / 1_000);
+  }
+
+  /** @internal */
+  onDraining(): void {
+    publish('stt.session.draining', () => ({ session: this }));
+    this.emit('draining', undefined);
+  }
+
+  /** @internal */
+  onPathChange(address: SocketAddress): void {
+    this.#remoteAddress = address;
+    publish('stt.session.pathChange', () => ({ session: this }));
+    this.emit('pathChange', address);
+  }
+
+  /** @internal */
+  onFrameError(code: number, count: number): void {
+    publish('stt.session.frameError', () => ({ session: this, code, count }));
+    this.emit('frameError', { code, codeName: errorInfo(code)?.codeName ?? 'UNKNOWN', count });
+    if (code === CODE_CHECKSUM) this.#judgePath();
+  }
+
+  /** @internal */
+  onClosed(end: SessionEnd): void {
+    if (this.#end !== undefined) return;
+    const info = this.#describeEnd(end);
+    this.#end = info;
+    const error = this.#closedError(info);
+    this.#opener.fail(error);
+    for (const waiter of this.#pings.values()) waiter.reject(error);
+    this.#pings.clear();
+    for (const stream of this.#streams) stream.fail(error);
+    this.#streams.clear();
+    for (const number of this.#numbers) this.#forget(number);
+    const iterationEnd = info.reason === 'graceful' ? undefined : error;
+    this.#bidirectional.end(iterationEnd);
+    this.#unidirectional.end(iterationEnd);
+    this.#settle(info);
+    publish('stt.session.closed', () => ({
+      session: this,
+      reason: info.reason,
+      ...(info.error === undefined ? {} : { error: info.error }),
+    }));
+    this.#host.sessionOver(this, info);
+  }
+
+  /** @internal The core's number for it. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** @internal Everything written here was handed to the core, or can't be. */
+  async flush(timeout: number): Promise<void> {
+    const pending = [...this.#streams].filter((stream) => stream.pendingBytes > 0);
+    await Promise.allSettled(pending.map((stream) => stream.drained({ timeout })));
+  }
+
+  /** @internal Ends it now, for a bounded queue that is full. */
+  shed(code: number, message: string): void {
+    this.#closeNative(REASON_ERROR, code, message, 0);
+  }
+
+  async #drainAndClose(timeout: number): Promise<CloseInfo> {
+    const started = performance.now();
+    let lost = 0;
+    if (this.#end === undefined) {
+      await this.flush(timeout);
+      const left = Math.max(0, timeout - (performance.now() - started));
+      lost = this.#pendingBytes();
+      if (this.#end === undefined) this.#closeNative(REASON_GRACEFUL, 0, '', left);
+    }
+    const end = await this.settled;
+    if (end.error !== undefined) throw end.error;
+    const undelivered = end.undelivered + lost;
+    if (undelivered > 0 && end.initiator === 'local') {
+      throw timeoutError(`Closing the session with ${undelivered} bytes undelivered`, timeout);
+    }
+    return closeInfo(end);
+  }
+
+  #closeNative(reason: 0 | 2, code: number, message: string, drainMs: number): void {
+    this.#host.engine.closeSession(this.#number, { reason, code, message, drainMs });
+  }
+
+  #open(direction: 'bidirectional' | 'send', options: StreamOptions = {}): Promise<SttStream> {
+    if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
+    if (this.#closing !== undefined) {
+      return rejected(sessionClosedError('graceful', undefined, this.#place()));
+    }
+    try {
+      return this.#opener.open(direction, checkStreamOptions(options));
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  #addStream(number: number, info: ConstructorParameters<typeof SttStream>[2]): SttStream {
+    const stream: SttStream = new SttStream(
+      {
+        engine: this.#host.engine,
+        maxPendingBytes: this.#host.maxPendingBytes,
+        streamIdleTimeout: this.#host.streamIdleTimeout,
+        context: () => this.#context(),
+        streamOver: () => {
+          this.#streams.delete(stream);
+          publish('stt.stream.closed', () => ({ session: this, stream }));
+        },
+        streamGone: () => this.#forget(number),
+      },
+      number,
+      info,
+    );
+    this.#streams.add(stream);
+    this.#numbers.add(number);
+    this.#host.streams.set(number, stream);
+    return stream;
+  }
+
+  #forget(number: number): void {
+    this.#numbers.delete(number);
+    this.#host.streams.delete(number);
+    this.#host.openings.delete(number);
+  }
+
+  #describeEnd(end: SessionEnd): SettledInfo {
+    const reason = closeReason(end.reason);
+    const base = {
+      reason,
+      initiator: end.remote ? ('remote' as const) : ('local' as const),
+      undelivered: end.undelivered,
+      message: end.message,
+    };
+    if (reason === 'graceful') return Object.freeze(base);
+    const error =
+      end.fault === undefined || end.fault.code === CODE_SESSION_CLOSED
+        ? this.#endWithoutFault(end)
+        : faultToError(end.fault, this.#place());
+    return Object.freeze({ ...base, error });
+  }
+
+  #endWithoutFault(end: SessionEnd): SttError {
+    if (end.remote || closeReason(end.reason) !== 'error') {
+      return reasonToError(closeReason(end.reason), end.message, this.#place());
+    }
+    return sessionClosedError('error', undefined, this.#place());
+  }
+
+  #closedError(info: SettledInfo): SttError {
+    return sessionClosedError(info.reason, info.error, this.#place());
+  }
+
+  #place(): FaultPlace {
+    return { peer: formatAddress(this.#remoteAddress), context: this.#context() };
+  }
+
+  #context(): Partial<SttErrorContext> {
+    return {
+      peer: formatAddress(this.#remoteAddress),
+      nodeId: this.peerNodeId,
+      sessionId: this.id,
+      transport: this.transport,
+    };
+  }
+
+  #pendingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.pendingBytes;
+    return bytes;
+  }
+
+  #judgePath(): void {
+    const stats = this.stats();
+    if (stats === undefined) return;
+    const seen = stats.packetsReceived + stats.checksumErrors;
+    const corruption = stats.checksumErrors / seen;
+    if (seen < CORRUPTION_SAMPLE || corruption <= CORRUPTION_LIMIT) return;
+    const percent = (corruption * 100).toFixed(1);
+    this.emit('pathWarning', {
+      corruption,
+      message: `${percent} % of the packets from ${this.#place().peer} arrive damaged. Check cables, network cards and drivers on the way.`,
+    });
+  }
+}
+
+function closeInfo(end: SettledInfo): CloseInfo {
+  const { initiator, undelivered } = end;
+  return { reason: 'graceful', initiator, undelivered };
+}

@@ -1,0 +1,83 @@
+/** A session in numbers: sums since its start, but for those that say otherwise. Times in milliseconds. */
+export interface SessionStats {
+  readonly packetsSent: number;
+  readonly packetsReceived: number;
+  readonly packetsLost: number;
+  /** Packets that came more than once, or too late to tell. */
+  readonly packetsDuplicate: number;
+  /** Bytes of UDP payload, headers and retransmissions included. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Now: smoothed round-trip time (RFC 9002, section 5.3). */
+  readonly smoothedRtt: number;
+  /** Now: its variation. */
+  readonly rttVariation: number;
+  /** Now: the least that was measured. */
+  readonly minRtt: number;
+  /** Now: bytes that congestion control allows on the way. */
+  readonly congestionWindow: number;
+  /** Now: bytes on the way. */
+  readonly bytesInFlight: number;
+  readonly congestionEvents: number;
+  readonly probeTimeouts: number;
+  /** Now: bytes of the largest UDP payload that is sent. */
+  readonly mtu: number;
+  /** Frames dropped with 0x0401. */
+  readonly invalidFrames: number;
+  /** Packets dropped with 0x0402. */
+  readonly encryptionErrors: number;
+  /** Packets dropped with 0x0403. */
+  readonly checksumErrors: number;
+  /** Frames dropped with 0x0404. */
+  readonly unknownFrames: number;
+}
+
+/** An endpoint in numbers: sums since its start, but for those that say otherwise. */
+export interface EndpointStats {
+  readonly datagramsReceived: number;
+  readonly datagramsSent: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Now: sessions. */
+  readonly sessions: number;
+  /** Now: handshakes that peers began and have not ended. */
+  readonly halfOpen: number;
+  /** HELLOs from peers without the shared seed. */
+  readonly helloUnknownSeed: number;
+  /** HELLOs from peers whose clock differs too much. */
+  readonly helloExpired: number;
+  /** HELLOs that were replays. */
+  readonly helloReplayed: number;
+  /** HELLOs that were dropped under load. */
+  readonly helloShed: number;
+  /** Proofs that did not hold. */
+  readonly proofFailed: number;
+  readonly retriesSent: number;
+  readonly decoysSent: number;
+  readonly resetsSent: number;
+  /** Packets for no session of this endpoint. */
+  readonly unknownPath: number;
+  readonly invalidFrames: number;
+  readonly encryptionErrors: number;
+  readonly checksumErrors: number;
+  readonly unknownFrames: number;
+  /** System calls that brought datagrams. */
+  readonly receiveCalls: number;
+  /** System calls that sent datagrams. */
+  readonly sendCalls: number;
+  /** Sends that the system refused. */
+  readonly sendErrors: number;
+  /** Sends that found the socket's buffer full. */
+  readonly sendBlocked: number;
+  /** Times that JavaScript was woken. */
+  readonly doorbells: number;
+  /** Calls across the boundary that fetched events. */
+  readonly polls: number;
+  /** Now: datagrams that may go into one system call; 1 without segmentation offload. */
+  readonly segments: number;
+}
+
+/** A frozen copy, so that a reader cannot take a snapshot for live numbers. */
+export function snapshot<Stats extends object>(stats: object): Stats {
+  return Object.freeze({ ...stats }) as Stats;
+}

@@ -1,0 +1,394 @@
+import type { ReadableStream, WritableStream } from 'node:stream/web';
+import { toReadableStream, toWritableStream } from './adapters/web.ts';
+import type { WaitOptions } from './async.ts';
+import { handled, rejected } from './async.ts';
+import { StreamClosedError } from './errors/classes.ts';
+import type { SttErrorContext } from './errors/error.ts';
+import { SttOptionError, SttStateError } from './errors/local.ts';
+import type { Engine } from './native/engine.ts';
+import type { ByteSource } from './stream/bytes.ts';
+import { concatenate, toBytes } from './stream/bytes.ts';
+import { DEFAULT_MAX_MESSAGE, encodeLength, MessageSplitter } from './stream/framing.ts';
+import { IdleTimer } from './stream/idle.ts';
+import type { Batch, CollectOptions, IterateOptions } from './stream/reader.ts';
+import { Reader } from './stream/reader.ts';
+import type { HalfHost } from './stream/writer.ts';
+import { Writer } from './stream/writer.ts';
+
+/** Which ways bytes go, seen from this side. */
+export type StreamDirection = 'bidirectional' | 'send' | 'receive';
+
+/** How `messages()` reads. */
+export interface MessageOptions extends IterateOptions {
+  /**
+   * Most bytes of one message; a longer one fails with 0x0602 before any of it is kept.
+   * @default 16 MiB
+   */
+  readonly maxSize?: number;
+}
+
+/** What a session hands to a stream. */
+export interface StreamHost {
+  readonly engine: Engine;
+  readonly maxPendingBytes: number;
+  readonly streamIdleTimeout: number;
+  context(): Partial<SttErrorContext>;
+  /** Both halves are over; the session may forget it. */
+  streamOver(): void;
+  /** The core will tell nothing more of it. */
+  streamGone(): void;
+}
+
+/** What is known of a stream when it begins. */
+export interface StreamInfo {
+  readonly direction: StreamDirection;
+  readonly purpose: string;
+  readonly name: number | undefined;
+  readonly priority: number;
+}
+
+/** How long `await using` waits for the last bytes of a stream before it gives up. */
+const DISPOSE_TIMEOUT = 10_000;
+
+/** Stream code for a stream that was silent for too long: STREAM_CLOSED. */
+const IDLE_CODE = 0x0301;
+
+/**
+ * One ordered, reliable stream of bytes within a session. Both halves end on their own: `end()` ends
+ * sending, the peer's end ends reading.
+ */
+export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
+  /** Which ways bytes go. */
+  readonly direction: StreamDirection;
+  /** The opener's label; says what the stream is for. */
+  readonly purpose: string;
+  /** The id that the opener's application chose itself, where it did. */
+  readonly name: number | undefined;
+  /** 0 (urgent) to 7 (background). */
+  readonly priority: number;
+  /**
+   * Resolves when both halves have ended well; rejects with the first error of either. Stopping to
+   * read is no error. Never raises an unhandled rejection.
+   */
+  readonly closed: Promise<void>;
+
+  readonly #host: StreamHost;
+  readonly #number: number;
+  readonly #writer: Writer | undefined;
+  readonly #reader: Reader | undefined;
+  readonly #idle: IdleTimer | undefined;
+  #id = -1;
+  #halves: number;
+  #firstError: { readonly error: unknown } | undefined;
+  #settleClosed!: { resolve: () => void; reject: (error: unknown) => void };
+  #readable: ReadableStream<Uint8Array> | undefined;
+  #writable: WritableStream<ByteSource> | undefined;
+
+  /** @internal */
+  constructor(host: StreamHost, number: number, info: StreamInfo) {
+    this.#host = host;
+    this.#number = number;
+    this.direction = info.direction;
+    this.purpose = info.purpose;
+    this.name = info.name;
+    this.priority = info.priority;
+    this.closed = handled(
+      new Promise<void>((resolve, reject) => {
+        this.#settleClosed = { resolve, reject };
+      }),
+    );
+    const half: HalfHost = {
+      engine: host.engine,
+      stream: number,
+      context: () => this.#context(),
+      touch: () => this.#idle?.touch(),
+      halfDone: (error) => this.#halfDone(error),
+    };
+    this.#halves = info.direction === 'bidirectional' ? 2 : 1;
+    if (info.direction !== 'receive') this.#writer = new Writer(half, host.maxPendingBytes);
+    if (info.direction !== 'send') this.#reader = new Reader(half);
+    if (host.streamIdleTimeout > 0) {
+      this.#idle = new IdleTimer(host.streamIdleTimeout, () => this.#onIdle());
+    }
+  }
+
+  /** The stream's id within its session; even ones were opened by the side that connected. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Bytes of writes that wait for room. */
+  get pendingBytes(): number {
+    return this.#writer?.pendingBytes ?? 0;
+  }
+
+  /**
+   * Sends bytes, in the order of the calls, awaited or not. Resolves when they are taken into the
+   * bounded send ring, not when the peer has them: leave the buffer alone until then.
+   *
+   * @throws {SttTimeoutError} past `timeout`. A write that fails after bytes of it were taken ends sending, see `bytesTaken`.
+   * @throws {BufferOverflowError} when un-awaited writes pass `maxPendingBytes`; ends sending.
+   * @throws {StreamClosedError} after `end`, `reset`, or when the peer stopped reading.
+   * @throws {SessionClosedError} when the session has ended.
+   */
+  write(data: ByteSource, options?: WaitOptions): Promise<void> {
+    return this.#writer?.write(data, options) ?? rejected(this.#noHalf('write to'));
+  }
+
+  /** Sends bytes if there is room at once. False: nothing was taken, await `drained()`. */
+  tryWrite(data: ByteSource): boolean {
+    if (this.#writer === undefined) throw this.#noHalf('write to');
+    return this.#writer.tryWrite(data);
+  }
+
+  /** Resolves when there is room to write. */
+  drained(options?: WaitOptions): Promise<void> {
+    return this.#writer?.drained(options) ?? rejected(this.#noHalf('write to'));
+  }
+
+  /**
+   * Sends one message with its length before it, for the peer's `messages()`.
+   */
+  writeMessage(data: ByteSource, options?: WaitOptions): Promise<void> {
+    if (this.#writer === undefined) return rejected(this.#noHalf('write to'));
+    let bytes: Uint8Array;
+    try {
+      bytes = toBytes(data);
+    } catch (error) {
+      return rejected(error);
+    }
+    const prefix = encodeLength(bytes.length);
+    return this.#writer.write(concatenate([prefix, bytes], prefix.length + bytes.length), options);
+  }
+
+  /**
+   * Ends sending. Resolves when the peer's transport has acknowledged every byte and the end; whether
+   * its application has read them only the application can say. A timeout leaves the end on its way.
+   */
+  end(options?: WaitOptions): Promise<void> {
+    return this.#writer?.end(options) ?? rejected(this.#noHalf('end'));
+  }
+
+  /** Aborts sending: what the peer has not read is dropped and its reader throws, with `code`. */
+  reset(code = 0): void {
+    if (this.#writer === undefined) throw this.#noHalf('reset');
+    this.#writer.reset(code);
+  }
+
+  /** Asks the peer to stop sending and drops what has not been read. */
+  stop(code = 0): void {
+    if (this.#reader === undefined) throw this.#noHalf('stop');
+    this.#reader.stop(code);
+  }
+
+  /**
+   * Ends both ways: sends what waits and the end, then stops reading if the peer has not ended.
+   * Resolves as `end()` does.
+   */
+  close(options?: WaitOptions): Promise<void> {
+    const ended = this.#writer === undefined ? Promise.resolve() : this.#writer.end(options);
+    return handled(
+      ended.finally(() => {
+        if (this.#reader?.over === false) this.#reader.stop(0);
+      }),
+    );
+  }
+
+  /** What arrives, chunk by chunk, each the reader's to keep. Ends only where the peer ended. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array, undefined> {
+    return this.values();
+  }
+
+  /** As iterating over the stream itself, with options. */
+  values(options?: IterateOptions): AsyncIterableIterator<Uint8Array, undefined> {
+    return this.#receiving().values(options);
+  }
+
+  /** What arrives, as many chunks a step as there are: the fast path. */
+  batches(options?: IterateOptions): AsyncIterableIterator<Batch, undefined> {
+    return this.#receiving().batches(options);
+  }
+
+  /** All bytes until the peer's end. */
+  bytes(options?: CollectOptions): Promise<Uint8Array> {
+    if (this.#reader === undefined) return rejected(this.#noHalf('read from'));
+    return handled(this.#reader.bytes(options));
+  }
+
+  /** All bytes until the peer's end, read as UTF-8. */
+  text(options?: CollectOptions): Promise<string> {
+    return handled(this.bytes(options).then((bytes) => new TextDecoder().decode(bytes)));
+  }
+
+  /** The messages that the peer sends with `writeMessage()`, whole and in order. */
+  messages(options?: MessageOptions): AsyncIterableIterator<Uint8Array, undefined> {
+    const maxSize = options?.maxSize ?? DEFAULT_MAX_MESSAGE;
+    if (!(Number.isSafeInteger(maxSize) && maxSize >= 0)) {
+      throw new SttOptionError('maxSize', 'must be a number of bytes, 0 or more');
+    }
+    return splitMessages(
+      this.batches(options),
+      new MessageSplitter(maxSize, () => this.#context()),
+      () => this.stop(),
+    );
+  }
+
+  /** The receiving half as a web stream. */
+  get readable(): ReadableStream<Uint8Array> {
+    this.#receiving();
+    this.#readable ??= toReadableStream(this);
+    return this.#readable;
+  }
+
+  /** The sending half as a web stream. */
+  get writable(): WritableStream<ByteSource> {
+    if (this.#writer === undefined) throw this.#noHalf('write to');
+    this.#writable ??= toWritableStream(this);
+    return this.#writable;
+  }
+
+  /** `close()` with a deadline, then the abrupt way. Never throws. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.close({ timeout: DISPOSE_TIMEOUT });
+    } catch {
+      if (this.#writer?.over === false) this.#writer.reset(0);
+    }
+  }
+
+  /** @internal The core has given the stream its id. */
+  onOpened(id: number): void {
+    this.#id = id;
+  }
+
+  /** @internal */
+  onData(chunk: Uint8Array, fin: boolean): void {
+    this.#reader?.onData(chunk, fin);
+  }
+
+  /** @internal */
+  onWritable(): void {
+    this.#writer?.onWritable();
+  }
+
+  /** @internal */
+  onFinished(): void {
+    this.#writer?.onFinished();
+  }
+
+  /** @internal */
+  onReset(code: number): void {
+    this.#reader?.onReset(code);
+  }
+
+  /** @internal */
+  onStopped(code: number): void {
+    this.#writer?.onStopped(code);
+  }
+
+  /** @internal The core has forgotten the stream. */
+  onStreamClosed(): void {
+    this.#host.streamGone();
+  }
+
+  /** @internal Ends whatever has not ended, as the end of the session does. */
+  fail(error: unknown): void {
+    this.#writer?.fail(error);
+    this.#reader?.fail(error);
+  }
+
+  #receiving(): Reader {
+    if (this.#reader === undefined) throw this.#noHalf('read from');
+    return this.#reader;
+  }
+
+  #context(): Partial<SttErrorContext> {
+    return { ...this.#host.context(), ...(this.#id >= 0 ? { streamId: this.#id } : {}) };
+  }
+
+  #noHalf(verb: string): SttStateError {
+    return new SttStateError(
+      `Cannot ${verb} this stream: it is unidirectional, and this side only ${this.direction === 'send' ? 'sends' : 'receives'}.`,
+    );
+  }
+
+  #onIdle(): void {
+    const error = new StreamClosedError(
+      `Nothing moved on this stream for ${this.#host.streamIdleTimeout} ms (streamIdleTimeout), so this side ended it. Open a new one.`,
+      { context: this.#context() },
+    );
+    if (this.#writer?.over === false) this.#host.engine.reset(this.#number, IDLE_CODE);
+    if (this.#reader?.over === false) this.#host.engine.stop(this.#number, IDLE_CODE);
+    this.fail(error);
+  }
+
+  #halfDone(error: unknown): void {
+    if (error !== undefined) this.#firstError ??= { error };
+    this.#halves -= 1;
+    if (this.#halves > 0) return;
+    this.#idle?.stop();
+    if (this.#firstError === undefined) this.#settleClosed.resolve();
+    else this.#settleClosed.reject(this.#firstError.error);
+    this.#host.streamOver();
+  }
+}
+
+/** What a stream that only sends has. */
+export type SttSendStream = Pick<
+  SttStream,
+  | 'id'
+  | 'name'
+  | 'purpose'
+  | 'priority'
+  | 'direction'
+  | 'closed'
+  | 'pendingBytes'
+  | 'write'
+  | 'tryWrite'
+  | 'drained'
+  | 'writeMessage'
+  | 'end'
+  | 'reset'
+  | 'close'
+  | 'writable'
+  | typeof Symbol.asyncDispose
+>;
+
+/** What a stream that only receives has. */
+export type SttReceiveStream = Pick<
+  SttStream,
+  | 'id'
+  | 'name'
+  | 'purpose'
+  | 'priority'
+  | 'direction'
+  | 'closed'
+  | 'stop'
+  | 'close'
+  | 'values'
+  | 'batches'
+  | 'bytes'
+  | 'text'
+  | 'messages'
+  | 'readable'
+  | typeof Symbol.asyncIterator
+  | typeof Symbol.asyncDispose
+>;
+
+async function* splitMessages(
+  batches: AsyncIterable<Batch>,
+  splitter: MessageSplitter,
+  stop: () => void,
+): AsyncGenerator<Uint8Array, undefined> {
+  for await (const batch of batches) {
+    let messages: Uint8Array[];
+    try {
+      messages = splitter.push(batch);
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    yield* messages;
+  }
+  splitter.end();
+}

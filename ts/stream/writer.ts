@@ -1,0 +1,316 @@
+import type { WaitOptions } from '../async.ts';
+import { checkWait, DONE, rejected, Waiter } from '../async.ts';
+import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
+import { createError } from '../errors/create.ts';
+import type { SttErrorContext } from '../errors/error.ts';
+import { hasBrand } from '../errors/error.ts';
+import type { Engine } from '../native/engine.ts';
+import type { ByteSource } from './bytes.ts';
+import { checkCode, toBytes } from './bytes.ts';
+
+/** What a half of a stream needs to know of the whole. */
+export interface HalfHost {
+  readonly engine: Engine;
+  /** The endpoint's number for the stream. */
+  readonly stream: number;
+  /** For error messages' context. */
+  context(): Partial<SttErrorContext>;
+  /** Something moved: the stream is not idle. */
+  touch(): void;
+  /** This half is over, well or not. */
+  halfDone(error: unknown): void;
+}
+
+interface Pending {
+  readonly bytes: Uint8Array;
+  /** Bytes taken so far. */
+  taken: number;
+  readonly waiter: Waiter<void>;
+}
+
+/** Stream code that the peer sees when this side gives up by itself: the STT code that explains it. */
+const GIVEN_UP_TIMEOUT = 0x0601;
+const GIVEN_UP_OVERFLOW = 0x0602;
+
+/** How many waiting chunks cross the boundary in one call. */
+const GATHER = 256;
+
+/**
+ * The sending half. Bytes go straight into the core's bounded send ring while it has room; the rest
+ * waits here in order, by reference, until the core asks for more.
+ */
+export class Writer {
+  readonly #host: HalfHost;
+  readonly #maxPending: number;
+  readonly #pending: Pending[] = [];
+  #pendingBytes = 0;
+  /** The core took less than it was offered and owes a word when it has room again. */
+  #refused = false;
+  #failure: { readonly error: unknown } | undefined;
+  #ending = false;
+  #finishSent = false;
+  #finished = false;
+  #end: Waiter<void>[] = [];
+  #drained: Waiter<void>[] = [];
+
+  constructor(host: HalfHost, maxPending: number) {
+    this.#host = host;
+    this.#maxPending = maxPending;
+  }
+
+  /** Bytes that the core has not taken yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Neither ended nor broken. */
+  get open(): boolean {
+    return !this.#ending && this.#failure === undefined;
+  }
+
+  get over(): boolean {
+    return this.#finished || this.#failure !== undefined;
+  }
+
+  write(data: ByteSource, options?: WaitOptions): Promise<void> {
+    let bytes: Uint8Array;
+    let wait: WaitOptions;
+    try {
+      bytes = toBytes(data);
+      wait = checkWait(options);
+    } catch (error) {
+      return rejected(error);
+    }
+    if (this.#failure !== undefined) return rejected(this.#failure.error);
+    if (this.#ending) return rejected(this.#closed('This side has ended the stream already.'));
+    if (wait.signal?.aborted === true) return rejected(wait.signal.reason);
+    this.#host.touch();
+    if (this.#pending.length === 0) {
+      const taken = this.#offer(bytes, 0);
+      if (taken === bytes.length) return DONE;
+      return this.#enqueue(bytes, taken, wait);
+    }
+    if (this.#pendingBytes + bytes.length > this.#maxPending) return this.#overflow(bytes.length);
+    return this.#enqueue(bytes, 0, wait);
+  }
+
+  tryWrite(data: ByteSource): boolean {
+    const bytes = toBytes(data);
+    if (!this.open || this.#pending.length > 0) return false;
+    const taken = this.#offer(bytes, 0);
+    if (taken === bytes.length) return true;
+    if (taken === 0) return false;
+    // What was begun is kept whole; the caller may reuse the buffer at once, so the rest is copied.
+    this.#enqueue(bytes.slice(taken), 0, {});
+    return true;
+  }
+
+  drained(options?: WaitOptions): Promise<void> {
+    if (this.#failure !== undefined) return rejected(this.#failure.error);
+    if (!this.#refused && this.#pending.length === 0) return DONE;
+    const waiter = new Waiter<void>(checkWait(options), 'Waiting for room to write');
+    this.#drained.push(waiter);
+    return waiter.promise;
+  }
+
+  end(options?: WaitOptions): Promise<void> {
+    let wait: WaitOptions;
+    try {
+      wait = checkWait(options);
+    } catch (error) {
+      return rejected(error);
+    }
+    if (this.#finished) return DONE;
+    if (this.#failure !== undefined) return rejected(this.#failure.error);
+    this.#ending = true;
+    const waiter = new Waiter<void>(wait, 'Ending the stream', (error) => {
+      this.#end = this.#end.filter((other) => other !== waiter);
+      return error;
+    });
+    if (!waiter.settled) this.#end.push(waiter);
+    this.#finishWhenDrained();
+    return waiter.promise;
+  }
+
+  /** Stops sending at once; the peer's reader gets `code`. */
+  reset(code: number): void {
+    checkCode(code);
+    if (this.over) return;
+    this.#host.engine.reset(this.#host.stream, code);
+    this.fail(this.#closed(`This side aborted sending with code ${code}.`));
+  }
+
+  /** The core has room again. */
+  onWritable(): void {
+    this.#refused = false;
+    this.#drain();
+    if (!this.#refused) this.#settleDrained();
+  }
+
+  /** The peer's transport holds every byte and the end. */
+  onFinished(): void {
+    if (this.over) return;
+    this.#finished = true;
+    for (const waiter of this.#end.splice(0)) waiter.resolve(undefined);
+    this.#host.halfDone(undefined);
+  }
+
+  /** The peer asked this side to stop. */
+  onStopped(code: number): void {
+    if (this.over) return;
+    this.fail(
+      new StreamClosedError(
+        `The peer stopped reading this stream (code ${code}); ${this.#unsentText()}. Open a new stream if there is more to send.`,
+        { applicationCode: code, context: this.#host.context() },
+      ),
+    );
+  }
+
+  /** Ends this half with an error; everything that waits is rejected with it. */
+  fail(error: unknown): void {
+    if (this.over) return;
+    this.#failure = { error };
+    const pending = this.#pending.splice(0);
+    this.#pendingBytes = 0;
+    for (const { waiter, taken } of pending) waiter.reject(withTaken(error, taken));
+    for (const waiter of this.#end.splice(0)) waiter.reject(error);
+    for (const waiter of this.#drained.splice(0)) waiter.reject(error);
+    this.#host.halfDone(error);
+  }
+
+  #offer(bytes: Uint8Array, from: number): number {
+    if (bytes.length === from) return 0;
+    // -1: the core will take no more. The event that says why is on its way and rejects what waits.
+    const { engine, stream } = this.#host;
+    const taken = Math.max(0, engine.write(stream, bytes, from, bytes.length));
+    if (taken < bytes.length - from) this.#refused = true;
+    return taken;
+  }
+
+  #enqueue(bytes: Uint8Array, taken: number, wait: WaitOptions): Promise<void> {
+    const entry: Pending = {
+      bytes,
+      taken,
+      waiter: new Waiter<void>(wait, 'Writing', (error) => this.#abandon(entry, error)),
+    };
+    this.#pending.push(entry);
+    this.#pendingBytes += bytes.length - taken;
+    return entry.waiter.promise;
+  }
+
+  #drain(): void {
+    while (this.#pending.length > 0) {
+      const [first] = this.#pending;
+      if (first === undefined) return;
+      const offered = this.#gather(first);
+      const taken = Math.max(
+        0,
+        offered === undefined
+          ? this.#host.engine.write(this.#host.stream, first.bytes, first.taken, first.bytes.length)
+          : this.#host.engine.writev(this.#host.stream, offered),
+      );
+      if (taken > 0) this.#host.touch();
+      this.#pendingBytes -= taken;
+      if (!this.#settleTaken(taken)) {
+        this.#refused = true;
+        return;
+      }
+    }
+    this.#finishWhenDrained();
+  }
+
+  /** The waiting chunks for one call, or undefined when one chunk is all there is. */
+  #gather(first: Pending): Uint8Array[] | undefined {
+    if (this.#pending.length === 1) return undefined;
+    const chunks = [first.taken === 0 ? first.bytes : first.bytes.subarray(first.taken)];
+    for (let index = 1; index < this.#pending.length && index < GATHER; index += 1) {
+      const entry = this.#pending[index];
+      if (entry !== undefined) chunks.push(entry.bytes);
+    }
+    return chunks;
+  }
+
+  /** Books `taken` bytes onto the waiting chunks. False when the core took less than was offered. */
+  #settleTaken(taken: number): boolean {
+    let left = taken;
+    let settled = 0;
+    let full = false;
+    for (const entry of this.#pending) {
+      if (settled === GATHER) break;
+      const missing = entry.bytes.length - entry.taken;
+      if (left < missing) {
+        entry.taken += left;
+        full = true;
+        break;
+      }
+      left -= missing;
+      entry.taken = entry.bytes.length;
+      settled += 1;
+    }
+    for (const entry of this.#pending.splice(0, settled)) entry.waiter.resolve(undefined);
+    return !full;
+  }
+
+  #finishWhenDrained(): void {
+    if (!this.#ending || this.#finishSent || this.#pending.length > 0) return;
+    this.#finishSent = true;
+    this.#host.engine.finish(this.#host.stream);
+  }
+
+  #settleDrained(): void {
+    for (const waiter of this.#drained.splice(0)) waiter.resolve(undefined);
+  }
+
+  /**
+   * A write whose signal or timeout came first. Where bytes of it are gone, or later writes stand
+   * behind it, or nobody watches, going on would leave a hole that the peer can't see: so sending ends.
+   */
+  #abandon(entry: Pending, error: unknown): unknown {
+    const last = this.#pending.at(-1) === entry;
+    if (entry.taken === 0 && last && entry.waiter.observed && !this.#ending) {
+      this.#pending.pop();
+      this.#pendingBytes -= entry.bytes.length;
+      return withTaken(error, 0);
+    }
+    const index = this.#pending.indexOf(entry);
+    if (index >= 0) {
+      this.#pending.splice(index, 1);
+      this.#pendingBytes -= entry.bytes.length - entry.taken;
+    }
+    const failure = withTaken(error, entry.taken);
+    this.#host.engine.reset(this.#host.stream, GIVEN_UP_TIMEOUT);
+    this.fail(failure);
+    return failure;
+  }
+
+  #overflow(length: number): Promise<never> {
+    const error = new BufferOverflowError(
+      `${this.#pendingBytes} bytes wait to be written and ${length} more would pass maxPendingBytes (${this.#maxPending}). ` +
+        'Await each write, or raise maxPendingBytes; the stream has been reset.',
+      { bytesTaken: 0, context: this.#host.context() },
+    );
+    this.#host.engine.reset(this.#host.stream, GIVEN_UP_OVERFLOW);
+    this.fail(error);
+    return rejected(error);
+  }
+
+  #unsentText(): string {
+    return this.#pendingBytes === 0
+      ? 'what was written before may not have been read'
+      : `${this.#pendingBytes} bytes had not been taken yet`;
+  }
+
+  #closed(message: string): StreamClosedError {
+    return new StreamClosedError(`${message} Open a new stream to send more.`, {
+      context: this.#host.context(),
+    });
+  }
+}
+
+/** The error for one write: its own count beside a failure that all share. An abort reason stays untouched. */
+function withTaken(error: unknown, bytesTaken: number): unknown {
+  if (!hasBrand(error)) return error;
+  const { message, subcode, reason, context, cause, applicationCode } = error;
+  const details = { subcode, reason, context, cause, applicationCode, bytesTaken };
+  return createError(error.code, message, details);
+}
