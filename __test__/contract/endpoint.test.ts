@@ -190,7 +190,9 @@ describe('events', () => {
   test('a listener that was taken off hears nothing', async () => {
     const { server, session, accepted } = await pair();
     let heard = 0;
-    const hear = (): void => void (heard += 1);
+    const hear = (): void => {
+      heard += 1;
+    };
     server.on('sessionClosed', hear).off('sessionClosed', hear);
     await session.close();
     await accepted.settled;
