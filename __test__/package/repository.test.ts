@@ -57,7 +57,7 @@ describe('targets', () => {
     const { code, stderr } = await node(inRoot(), ['scripts/check-generated.mjs'], {
       STT_PREBUILT: '1',
     });
-    expect({ code, stderr }).toEqual({ code: 0, stderr: 'generated files: as committed\n' });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('as committed') });
   });
 });
 

@@ -39,7 +39,7 @@ pub(super) fn check(seed: &[u8]) -> Result<(), SeedError> {
         return placeholder("it repeats itself");
     }
     if is_counting(seed) {
-        return placeholder("it counts up or down");
+        return placeholder("most of its bytes go up or down by the same step");
     }
     if let Ok(text) = core::str::from_utf8(seed) {
         let text = zeroize::Zeroizing::new(text.trim().to_ascii_lowercase());

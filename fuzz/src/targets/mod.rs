@@ -1,0 +1,23 @@
+//! One target a module, and the list of them.
+
+pub mod frame;
+pub mod handshake;
+pub mod outer;
+
+/// A function that any bytes may be given to, and inputs that reach deep into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, which is that of its module, its libFuzzer binary and its corpus folder.
+    pub name: &'static str,
+    /// Panics when an invariant breaks.
+    pub run: fn(&[u8]),
+    /// Well-formed inputs to start from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target { name: "outer", run: outer::run, seeds: outer::seeds },
+    Target { name: "frame", run: frame::run, seeds: frame::seeds },
+    Target { name: "handshake", run: handshake::run, seeds: handshake::seeds },
+];

@@ -1,0 +1,25 @@
+// `npm run bench [-- OPTIONS]`: set-up, what only the benchmark's peers need, then the benchmark.
+import { existsSync } from 'node:fs';
+import { inRoot, npmCli } from './lib/paths.mjs';
+import { main, run, runNode, SetupError, say } from './lib/process.mjs';
+import { digest, readStamp, writeStamp } from './lib/stamp.mjs';
+import { setup } from './setup.mjs';
+
+await main(async () => {
+  await setup();
+  await installPeers();
+  return runNode(inRoot('benchmark', 'run.mjs'), process.argv.slice(2), { stdio: 'inherit' });
+});
+
+/** The benchmark has a lockfile of its own, so that its peers are no dependencies of the package. */
+async function installPeers() {
+  const lock = digest([inRoot('benchmark', 'package-lock.json')]);
+  if (readStamp('benchmark') === lock && existsSync(inRoot('benchmark', 'node_modules'))) return;
+  say("bench: installing the peers' packages from benchmark/package-lock.json (npm ci)");
+  const cwd = inRoot('benchmark');
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const cli = npmCli();
+  const code = await (cli === undefined ? run('npm', args, { cwd }) : runNode(cli, args, { cwd }));
+  if (code !== 0) throw new SetupError(`npm ci in benchmark/ ended with exit code ${code}.`);
+  writeStamp('benchmark', lock);
+}
