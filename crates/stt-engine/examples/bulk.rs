@@ -117,7 +117,8 @@ fn main() -> Result<(), Failure> {
     let stream = client.open_stream(session, StreamOptions::default());
     let (started, cpu) = (Instant::now(), cpu_seconds());
     thread::scope(|scope| {
-        let receiver = scope.spawn(|| receive(&server, &server_bell, total));
+        let receiving = &server;
+        let receiver = scope.spawn(move || receive(receiving, &server_bell, total));
         send(&client, &client_bell, stream, total)?;
         receiver.join().map_err(|_| "the receiver panicked")?
     })?;

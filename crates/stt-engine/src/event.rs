@@ -92,9 +92,9 @@ pub enum Event {
     /// The peer's transport acknowledged every byte and the FIN.
     Finished(StreamNumber),
     /// The peer aborted sending, with its code.
-    Reset(StreamNumber, u16),
+    Reset(StreamNumber, u64),
     /// The peer asked this side to stop sending, with its code.
-    Stopped(StreamNumber, u16),
+    Stopped(StreamNumber, u64),
     /// Both halves are done; the number is dead.
     StreamClosed(StreamNumber),
     /// After a refused open there is room for streams of this kind.

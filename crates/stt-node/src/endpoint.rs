@@ -153,8 +153,7 @@ impl NativeEndpoint {
     ) -> u32 {
         let direction =
             if unidirectional { Direction::Unidirectional } else { Direction::Bidirectional };
-        let options =
-            StreamOptions { direction, purpose, name, priority, ..StreamOptions::default() };
+        let options = StreamOptions { direction, purpose, name, priority };
         self.engine.open_stream(SessionNumber(session), options).0
     }
 

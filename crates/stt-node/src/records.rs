@@ -237,8 +237,8 @@ impl<'a> Records<'a> {
             }
             Event::Writable(stream) => self.row(&[WRITABLE, stream.0.into()]),
             Event::Finished(stream) => self.row(&[FINISHED, stream.0.into()]),
-            Event::Reset(stream, code) => self.row(&[RESET, stream.0.into(), (*code).into()]),
-            Event::Stopped(stream, code) => self.row(&[STOPPED, stream.0.into(), (*code).into()]),
+            Event::Reset(stream, code) => self.row(&[RESET, stream.0.into(), *code as f64]),
+            Event::Stopped(stream, code) => self.row(&[STOPPED, stream.0.into(), *code as f64]),
             Event::StreamClosed(stream) => self.row(&[STREAM_CLOSED, stream.0.into()]),
             Event::StreamsAvailable(session, direction) => {
                 self.row(&[STREAMS_AVAILABLE, session.0.into(), is_unidirectional(*direction)])

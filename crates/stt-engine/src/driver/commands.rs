@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stt_proto::{
-    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, SessionHandle,
-    StreamOptions,
+    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, StreamOptions,
 };
 
 use super::streams::Stream;

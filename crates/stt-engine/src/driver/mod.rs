@@ -45,6 +45,9 @@ pub(crate) const WAKER: Token = Token(1);
 /// the first closer repeats its SESSION_CLOSE by PTO, three times at most (PROTOCOL.md section 6).
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
+/// The shortest sleep while the socket has no room.
+const BLOCKED_WAIT: Duration = Duration::from_millis(1);
+
 /// What the thread owns.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
@@ -142,7 +145,11 @@ impl Driver {
     fn sleep(&mut self) -> std_io::Result<()> {
         let deadline = [self.core.poll_timeout(), self.closing].into_iter().flatten().min();
         let now = self.clock.now().mono;
-        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let mut timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        if self.io.is_blocked() {
+            // What is due stays due until it can be sent: wait for the socket, not for the clock.
+            timeout = timeout.map(|timeout| timeout.max(BLOCKED_WAIT));
+        }
         if timeout == Some(Duration::ZERO) || !self.shared.commands.prepare_sleep() {
             return Ok(());
         }

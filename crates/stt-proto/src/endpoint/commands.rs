@@ -208,7 +208,7 @@ impl Endpoint {
 
     /// The application is done with `bytes` that it read: the peer may send as many more.
     pub fn consumed(&mut self, now: Now, session: SessionHandle, stream: StreamId, bytes: u64) {
-        self.on(now, session, |session, _| session.consumed(stream, bytes));
+        self.on(now, session, |session, cx| session.consumed(cx.now.mono, stream, bytes));
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the

@@ -88,6 +88,8 @@ pub struct Endpoint {
     /// Path ids that peers issued, with where they are used: what a reset is looked up by.
     remotes: BTreeMap<(PathId, [u8; 19]), u32>,
     timers: TimerHeap,
+    /// Timer keys that one `handle_timeout` acts on; kept for its allocation.
+    due: Vec<u32>,
     /// Slots that may have something to send; each stands here at most once.
     ready: VecDeque<u32>,
     /// Slots that the current call changed.
@@ -160,6 +162,7 @@ impl Endpoint {
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
             timers: TimerHeap::default(),
+            due: Vec::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
             events: VecDeque::new(),
@@ -201,7 +204,13 @@ impl Endpoint {
 
     /// Acts on every deadline that has come.
     pub fn handle_timeout(&mut self, now: Now) {
+        // All of them first, each acted on once: what a deadline makes sendable stays due until it
+        // has been sent.
+        let mut due = core::mem::take(&mut self.due);
         while let Some(key) = self.timers.pop_due(now.mono) {
+            due.push(key);
+        }
+        for key in due.drain(..) {
             let Some(slot) = key.checked_sub(1) else {
                 self.expire_half_open(now);
                 continue;
@@ -216,6 +225,7 @@ impl Endpoint {
                 None => {}
             }
         }
+        self.due = due;
     }
 
     /// Writes the next datagram, or the next batch of equal datagrams for one peer, to the start of

@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::fault::{Fault, FaultDetail};
 use crate::path::PathAddress;
 use crate::session::{Keys, MAX_ACK_DELAY, Session, Start, State};
+use crate::streams::LocalLimits;
 use crate::time::Now;
 
 use super::half_open::HalfOpen;
@@ -333,12 +334,18 @@ impl Endpoint {
 
     /// What this side tells the peer of its limits.
     pub(super) fn params(&self, config: &SessionConfig) -> TransportParams {
+        // Sessions are built with the same limits: what is told here is what they begin with.
+        let limits = LocalLimits::new(
+            config.max_concurrent_streams,
+            config.stream_recv_buffer,
+            config.recv_buffer,
+        );
         TransportParams {
             max_idle_ms: u32::try_from(config.keep_alive_timeout.as_millis()).unwrap_or(u32::MAX),
-            session_window: config.recv_buffer,
-            stream_window: config.stream_recv_buffer,
-            max_bidi_streams: config.max_concurrent_streams,
-            max_uni_streams: config.max_concurrent_streams,
+            session_window: limits.session_window,
+            stream_window: limits.stream_window,
+            max_bidi_streams: limits.max_bidi,
+            max_uni_streams: limits.max_uni,
             max_ack_delay_us: MAX_ACK_DELAY.as_micros() as u32,
             max_udp_payload: u16::try_from(self.config.max_udp_payload).unwrap_or(u16::MAX),
             max_message: 0,

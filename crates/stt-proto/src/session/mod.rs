@@ -167,12 +167,11 @@ impl Session {
             .max(stt_wire::MIN_MTU);
         let mut streams = Streams::new(
             start.initiator,
-            LocalLimits {
-                max_bidi: config.max_concurrent_streams,
-                max_uni: config.max_concurrent_streams,
-                stream_window: config.stream_recv_buffer,
-                session_window: config.recv_buffer,
-            },
+            LocalLimits::new(
+                config.max_concurrent_streams,
+                config.stream_recv_buffer,
+                config.recv_buffer,
+            ),
         );
         streams.set_peer_limits(PeerLimits {
             max_bidi: peer_params.max_bidi_streams,
@@ -367,8 +366,8 @@ impl Session {
         self.streams.read(id, max)
     }
 
-    pub(crate) fn consumed(&mut self, id: StreamId, bytes: u64) {
-        self.streams.consumed(id, bytes);
+    pub(crate) fn consumed(&mut self, now: Instant, id: StreamId, bytes: u64) {
+        self.streams.consumed(now, self.recovery.rtt().measured(), id, bytes);
     }
 
     /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.

@@ -1,88 +1,63 @@
 //! What the peer's frames do to streams.
+//!
+//! Frames of one stream may come in any order, and more than once. What belongs to a stream whose
+//! STREAM_OPEN has not come is kept within the stream's first credit, and the application hears of it
+//! when it has; what belongs to a stream or half that is over changes nothing.
 
-use stt_wire::{
-    ErrorCode,
-    frame::{MaxStreams, StreamOpen},
-};
+use stt_wire::ErrorCode;
+use stt_wire::frame::{MaxStreams, StreamOpen};
 
 use super::event::{PeerFault, StreamEvent};
 use super::id::{Direction, StreamId};
-use super::recv::{Breach, RecvHalf};
-use super::send::SendHalf;
-use super::{MAX_NAMES, Streams};
+use super::limits::PeerStream;
+use super::names::NameError;
+use super::recv::Breach;
+use super::send::{SendHalf, Stopped};
+use super::stream::{Half, Owed, Stream};
+use super::{MIN_RUNS, Streams, WINDOW_PER_RUN};
 
-/// STREAM_ID_CONFLICT as the code of a STREAM_CLOSE.
-const NAME_CONFLICT: u64 = ErrorCode::StreamIdConflict as u64;
+const INVALID: PeerFault = PeerFault::new(ErrorCode::InvalidFrame);
 
-/// What a frame names.
-enum Target {
-    /// A stream that lives.
-    Live,
-    /// One that is over: a late frame, of no consequence.
-    Past,
+impl From<Breach> for PeerFault {
+    fn from(breach: Breach) -> Self {
+        match breach {
+            Breach::Credit(limit) => PeerFault::limit(ErrorCode::FlowControlViolation, limit),
+            Breach::FinalSize => INVALID,
+        }
+    }
 }
 
 impl Streams {
-    /// Finds, or makes, the stream that a frame of the peer names.
-    fn target(&mut self, raw: u32) -> Result<(StreamId, Target), PeerFault> {
-        let invalid = PeerFault::new(ErrorCode::InvalidFrame);
-        let id = StreamId::from_wire(raw).ok_or(invalid)?;
-        if self.streams.contains_key(&raw) {
-            return Ok((id, Target::Live));
+    /// Finds the stream that a frame names, and begins it where the frame is its first. `None` where
+    /// the stream is over.
+    fn admit(&mut self, raw: u32, half: Half) -> Result<Option<StreamId>, PeerFault> {
+        let id = StreamId::from_u32(raw).ok_or(INVALID)?;
+        let (direction, is_own) = (id.direction(), self.is_own(id));
+        if !half.exists(direction, is_own) {
+            return Err(INVALID);
         }
-        let (local, kind) = (self.is_local(id), id.direction() as usize);
-        let opened = if local { self.local[kind] } else { self.remote[kind] };
-        if id.index() < opened.count {
-            return Ok((id, Target::Past));
+        if self.table.contains_key(&raw) {
+            return Ok(Some(id));
         }
-        if local {
-            // A stream that this side never opened.
-            return Err(invalid);
+        if is_own {
+            let known = self.own[direction as usize].was_opened(id.ordinal());
+            return if known { Ok(None) } else { Err(INVALID) };
         }
-        if id.index() >= opened.limit {
-            return Err(PeerFault::limit(ErrorCode::TooManyStreams, opened.limit));
+        let peers = &mut self.peers[direction as usize];
+        let admitted = peers
+            .admit(id.ordinal())
+            .map_err(|limit| PeerFault::limit(ErrorCode::TooManyStreams, limit))?;
+        self.owes_max_streams[direction as usize] |= peers.is_due();
+        if admitted == PeerStream::Closed {
+            return Ok(None);
         }
-        // Ids are opened in order, so those below exist as well: their STREAM_OPEN is on its way.
-        for index in opened.count..=id.index() {
-            let id = StreamId::new(index, !self.initiator, id.direction());
-            let stream = self.stream(id, false);
-            self.streams.insert(id.0, Box::new(stream));
-        }
-        self.remote[kind].count = id.index() + 1;
-        Ok((id, Target::Live))
+        let send = (direction == Direction::Bidirectional).then(|| SendHalf::new(0));
+        let stream = Stream::new(id, send, Some(self.new_recv_half()));
+        self.table.insert(raw, Box::new(stream));
+        Ok(Some(id))
     }
 
-    fn recv_of(&mut self, id: StreamId) -> Result<&mut RecvHalf, PeerFault> {
-        let invalid = PeerFault::new(ErrorCode::InvalidFrame);
-        self.streams.get_mut(&id.0).and_then(|stream| stream.recv.as_mut()).ok_or(invalid)
-    }
-
-    fn send_of(&mut self, id: StreamId) -> Result<&mut SendHalf, PeerFault> {
-        let invalid = PeerFault::new(ErrorCode::InvalidFrame);
-        self.streams.get_mut(&id.0).and_then(|stream| stream.send.as_mut()).ok_or(invalid)
-    }
-
-    fn breach(&self, breach: Breach) -> PeerFault {
-        match breach {
-            Breach::Credit => {
-                PeerFault::limit(ErrorCode::FlowControlViolation, self.limits.stream_window)
-            }
-            Breach::FinalSize | Breach::Fragments => PeerFault::new(ErrorCode::InvalidFrame),
-        }
-    }
-
-    /// Counts bytes above what was seen of a stream against the session's credit.
-    fn account(&mut self, growth: u64) -> Result<(), PeerFault> {
-        if self.received + growth > self.recv_limit {
-            return Err(PeerFault::limit(
-                ErrorCode::FlowControlViolation,
-                self.limits.session_window,
-            ));
-        }
-        self.received += growth;
-        Ok(())
-    }
-
+    /// DATA.
     pub(crate) fn handle_data(
         &mut self,
         raw: u32,
@@ -90,150 +65,180 @@ impl Streams {
         bytes: &[u8],
         fin: bool,
     ) -> Result<(), PeerFault> {
-        let (id, Target::Live) = self.target(raw)? else { return Ok(()) };
-        let recv = self.recv_of(id)?;
-        let growth = recv.growth(offset, bytes.len() as u64);
-        let (was, stopped) = (recv.unreadable(), recv.is_stopped());
-        let news = match recv.on_data(offset, bytes, fin) {
-            Ok(news) => news,
-            Err(breach) => return Err(self.breach(breach)),
-        };
-        let given_up = recv.unreadable() - was;
-        self.account(growth)?;
-        if stopped || given_up > 0 {
-            self.give_up(given_up);
-            self.forget_if_done(id);
+        let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
+        let Some(recv) = &mut stream.recv else { return Ok(()) };
+        let runs = recv.runs() as u64;
+        let growth = recv.account(offset.saturating_add(bytes.len() as u64), fin)?;
+        self.recv_credit.receive(growth).map_err(Breach::Credit)?;
+        recv.insert(offset, bytes);
+        self.runs = self.runs + recv.runs() as u64 - runs;
+        if self.runs > MIN_RUNS.max(self.limits.max_session_window / WINDOW_PER_RUN) {
+            return Err(INVALID);
         }
-        if news {
+        if fin {
+            stream.owed.remove(Owed::WINDOW);
+        }
+        if recv.stop_code().is_some() {
+            self.release_credit(growth);
+            if fin {
+                self.end_receiving(raw);
+            }
+        } else {
             self.tell_readable(id);
         }
         Ok(())
     }
 
+    /// Tells a reader that waits, if there is something to read.
     fn tell_readable(&mut self, id: StreamId) {
-        if let Some(stream) =
-            self.streams.get_mut(&id.0).filter(|stream| stream.announced && !stream.readable_told)
+        let Some(stream) = self.table.get_mut(&id.as_u32()).filter(|stream| stream.is_told) else {
+            return;
+        };
+        if let Some(recv) = stream.recv.as_mut().filter(|recv| recv.is_awaited)
+            && recv.is_readable()
         {
-            stream.readable_told = true;
+            recv.is_awaited = false;
             self.events.push_back(StreamEvent::Readable { stream: id });
         }
     }
 
+    /// STREAM_OPEN.
     pub(crate) fn handle_open(&mut self, raw: u32, open: &StreamOpen<'_>) -> Result<(), PeerFault> {
-        let (id, target) = self.target(raw)?;
-        if self.is_local(id) {
-            return Err(PeerFault::new(ErrorCode::InvalidFrame));
+        let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
+        if self.is_own(id) {
+            return Err(INVALID);
         }
-        let (Target::Live, Some(stream)) = (target, self.streams.get_mut(&raw)) else {
-            return Ok(());
-        };
-        if stream.announced {
+        let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
+        if stream.is_established {
             return Ok(());
         }
+        stream.is_established = true;
         stream.priority = open.priority;
-        stream.announced = true;
         if let Some(send) = &mut stream.send {
             send.on_window(open.initial_credit);
         }
-        if let Some(name) = open.name {
-            if let Some(other) = self.names.get(&name).copied() {
-                self.resolve_conflict(id, other);
-                return Ok(());
-            }
-            if self.names.len() >= MAX_NAMES {
-                return Err(PeerFault::limit(ErrorCode::TooManyStreams, MAX_NAMES as u64));
-            }
-            self.names.insert(name, None);
+        if let Some(Err(refusal)) = open.name.map(|name| self.names.claim(name, id)) {
+            self.refuse(id, refusal);
+            return Ok(());
         }
+        stream.is_told = true;
         self.events.push_back(StreamEvent::Opened {
             stream: id,
             purpose: open.purpose.to_owned(),
             name: open.name,
             priority: open.priority,
         });
-        let unread = self
-            .streams
-            .get(&raw)
-            .and_then(|stream| stream.recv.as_ref())
-            .is_some_and(RecvHalf::has_unread);
-        if unread {
-            self.tell_readable(id);
+        // What came before its STREAM_OPEN.
+        let (reset, stop) = (stream.reset_code, stream.early_stop);
+        if let Some(code) = stop {
+            self.events.push_back(StreamEvent::Stopped { stream: id, code });
         }
+        if let Some(code) = reset {
+            self.events.push_back(StreamEvent::Reset { stream: id, code });
+        }
+        self.tell_readable(id);
+        self.forget_if_over(raw);
         Ok(())
     }
 
-    /// The peer's stream has a name that is in use: neither is silently taken for the other. The
-    /// peer's is aborted, and so is ours of that name if it still lives; the peer does the same.
-    fn resolve_conflict(&mut self, theirs: StreamId, ours: Option<StreamId>) {
-        for id in [Some(theirs), ours].into_iter().flatten() {
-            // Halves that a stream does not have cannot be aborted, and need not be.
-            let _ = self.reset(id, NAME_CONFLICT);
-            let _ = self.stop(id, NAME_CONFLICT);
-        }
-        if let Some(ours) = ours.filter(|ours| self.streams.contains_key(&ours.0)) {
-            self.events.push_back(StreamEvent::Reset { stream: ours, code: NAME_CONFLICT });
-        }
+    /// The peer's stream has a name that it cannot have: it is given up on both halves without a word
+    /// to the application. A stream of ours that bears the name was opened at the same time: it fails
+    /// too, here as at the peer, so that neither is ever taken for the other.
+    fn refuse(&mut self, theirs: StreamId, refusal: NameError) {
+        let code = match refusal {
+            NameError::Taken(owner) => {
+                let code = u64::from(ErrorCode::StreamIdConflict.as_u16());
+                if self.is_own(owner) {
+                    self.fail(owner, code);
+                }
+                code
+            }
+            NameError::Exhausted => u64::from(ErrorCode::TooManyStreams.as_u16()),
+        };
+        // Halves that are not there, or over, need no end.
+        let _ = self.stop(theirs, code);
+        let _ = self.reset(theirs, code);
+        self.forget_if_over(theirs.as_u32());
     }
 
+    /// WINDOW: of the session where `raw` is 0, else of a stream.
     pub(crate) fn handle_window(&mut self, raw: u32, limit: u64) -> Result<(), PeerFault> {
         if raw == 0 {
-            self.send_limit = self.send_limit.max(limit);
+            self.send_credit.raise(limit);
             return Ok(());
         }
-        let (id, Target::Live) = self.target(raw)? else { return Ok(()) };
-        if self.send_of(id)?.on_window(limit) {
+        if self.admit(raw, Half::Send)?.is_none() {
+            return Ok(());
+        }
+        let send = self.table.get_mut(&raw).and_then(|stream| stream.send.as_mut());
+        if send.is_some_and(|send| send.on_window(limit)) {
             self.schedule(raw);
         }
         Ok(())
     }
 
+    /// MAX_STREAMS.
     pub(crate) fn handle_max_streams(&mut self, max: &MaxStreams) -> Result<(), PeerFault> {
-        let kind = max.kind as usize;
-        let limit = max.limit.min(StreamId::MAX_PER_KIND);
-        let grew = limit > self.local[kind].limit;
-        self.local[kind].limit = self.local[kind].limit.max(limit);
-        if grew && core::mem::take(&mut self.refused[kind]) {
-            let direction = [Direction::Bidirectional, Direction::Unidirectional][kind];
+        let direction = Direction::from(max.kind);
+        if self.own[direction as usize].raise(max.limit) {
             self.events.push_back(StreamEvent::Available { direction });
         }
         Ok(())
     }
 
+    /// STREAM_CLOSE: the peer has given up sending after `final_size` bytes.
     pub(crate) fn handle_close(
         &mut self,
         raw: u32,
         code: u64,
         final_size: u64,
     ) -> Result<(), PeerFault> {
-        let (id, Target::Live) = self.target(raw)? else { return Ok(()) };
-        let recv = self.recv_of(id)?;
-        let growth = recv.growth(final_size, 0);
-        let was = recv.unreadable();
-        let tell = match recv.on_reset(code, final_size) {
-            Ok(tell) => tell,
-            Err(breach) => return Err(self.breach(breach)),
-        };
-        let given_up = recv.unreadable() - was;
-        self.account(growth)?;
-        self.give_up(given_up);
-        if let Some(stream) = self.streams.get_mut(&raw) {
-            // The peer has given up; there is nothing left to stop.
-            stream.stop = super::Stop::None;
-            if tell && stream.announced {
+        let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
+        let Some(recv) = &mut stream.recv else { return Ok(()) };
+        // With every byte and FIN here the stream has ended already. Without FIN it has not, even if
+        // every byte is here: the peer says that it is cut.
+        let is_complete = recv.is_complete();
+        let growth = recv.account(final_size, true)?;
+        self.recv_credit.receive(growth).map_err(Breach::Credit)?;
+        if is_complete && recv.stop_code().is_none() {
+            return Ok(());
+        }
+        if recv.stop_code().is_some() {
+            self.release_credit(growth);
+        } else {
+            stream.reset_code = Some(code);
+            if stream.is_told {
                 self.events.push_back(StreamEvent::Reset { stream: id, code });
             }
         }
-        self.tell_readable(id);
-        self.forget_if_done(id);
+        self.end_receiving(raw);
         Ok(())
     }
 
+    /// STREAM_STOP: the peer wants no more of what this side sends. The answer is STREAM_CLOSE, or
+    /// FIN where only its acknowledgement is missing.
     pub(crate) fn handle_stop(&mut self, raw: u32, code: u64) -> Result<(), PeerFault> {
-        let (id, Target::Live) = self.target(raw)? else { return Ok(()) };
-        let send = self.send_of(id)?;
-        if send.abort(code) {
-            self.control.insert(raw);
-            self.events.push_back(StreamEvent::Stopped { stream: id, code });
+        let Some(id) = self.admit(raw, Half::Send)? else { return Ok(()) };
+        let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
+        let Some(send) = &mut stream.send else { return Ok(()) };
+        match send.on_stop(code) {
+            Stopped::Reset => {
+                if stream.is_told {
+                    self.events.push_back(StreamEvent::Stopped { stream: id, code });
+                } else {
+                    stream.early_stop = Some(code);
+                }
+                self.schedule(raw);
+                self.owe(raw, Owed::CLOSE);
+            }
+            Stopped::Delivered => {
+                if stream.is_told && !core::mem::replace(&mut stream.is_finish_told, true) {
+                    self.events.push_back(StreamEvent::Finished { stream: id });
+                }
+            }
+            Stopped::Already => {}
         }
         Ok(())
     }

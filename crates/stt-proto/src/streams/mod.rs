@@ -1,361 +1,252 @@
 //! The streams of one session: what was written and read, credit both ways, and who sends next.
+//!
+//! [`Streams`] is a table of [`stream::Stream`]s with three faces: the application's
+//! ([`commands`]), the peer's frames ([`inbound`]), and what goes into packets and what becomes of it
+//! ([`outbound`]). It has no clock and no timer, and knows neither packets nor paths: what a packet
+//! carried comes back as [`Content`](crate::recovery::content::Content), acknowledged or lost, and
+//! lost things are sent again in the form that holds by then.
+//!
+//! A stream is forgotten once both halves are done and both sides know of it. Of those that the peer
+//! opened, the set of ended ordinals is kept, as ranges ([`limits::PeerStreams`]): its size is bounded
+//! by the streams that may be open, not by how many ever were. A late frame of an ended stream is
+//! thereby told from an early one of a new stream.
 
+mod assembler;
+mod commands;
 mod event;
+mod flow;
 mod id;
 mod inbound;
+mod limits;
+mod names;
 mod options;
 mod outbound;
 mod ranges;
 mod recv;
 mod scheduler;
 mod send;
+mod send_buffer;
+mod stream;
+
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
 
 pub use self::id::{Direction, StreamId};
 pub use self::options::{OpenError, ReadError, StreamOptions, WriteError};
 pub use self::recv::ReadOutcome;
 
 pub(crate) use self::event::{PeerFault, StreamEvent};
-pub(crate) use self::options::{LocalLimits, PeerLimits};
+pub(crate) use self::limits::{LocalLimits, PeerLimits};
 pub(crate) use self::outbound::DataWritten;
 
+use self::flow::{RecvCredit, SendCredit};
+use self::limits::{OwnStreams, PeerStreams};
+use self::names::Names;
 use self::recv::RecvHalf;
-use self::scheduler::Scheduler;
+use self::scheduler::{Lane, Scheduler};
 use self::send::SendHalf;
+use self::stream::{Owed, Stream};
 
-/// Names that one session may use up (PROTOCOL.md section 1).
-const MAX_NAMES: usize = 4096;
-
-/// One stream; a half that a unidirectional stream does not have counts as done.
-#[derive(Debug)]
-struct Stream {
-    send: Option<SendHalf>,
-    recv: Option<RecvHalf>,
-    priority: u8,
-    /// Whether the application knows it: opened here, or its STREAM_OPEN has come.
-    announced: bool,
-    /// STREAM_OPEN that the peer may not have yet.
-    open: Option<Box<Opening>>,
-    stop: Stop,
-    /// In the scheduler, in the queue of repeats, or neither.
-    scheduled: bool,
-    repeating: bool,
-    window_due: bool,
-    readable_told: bool,
-    release_queued: bool,
-    finish_told: bool,
-    /// The application reset it or was told of the reset: its STREAM_CLOSE waits for a turn.
-    control_queued: bool,
-}
-
-#[derive(Debug)]
-struct Opening {
-    purpose: String,
-    name: Option<u32>,
-    pending: bool,
-}
-
-/// How far a STREAM_STOP has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stop {
-    None,
-    Pending(u64),
-    Sent(u64),
-}
-
-/// Streams of one kind that one side opens.
-#[derive(Clone, Copy, Debug, Default)]
-struct Opened {
-    /// Opened so far: ids below are in use or spent.
-    count: u64,
-    /// May be opened in all.
-    limit: u64,
-}
+/// Bytes of receive window for which a session keeps one run of bytes out of order. No sender with
+/// packets in use comes near it; one that does wants to cost memory.
+const WINDOW_PER_RUN: u64 = 256;
+/// Runs out of order that a session always keeps.
+const MIN_RUNS: u64 = 4096;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Streams {
     initiator: bool,
     limits: LocalLimits,
-    peer_window: u64,
-    streams: FxHashMap<u32, Box<Stream>>,
-    /// By [`Direction`]: opened here, opened by the peer.
-    local: [Opened; 2],
-    remote: [Opened; 2],
-    /// Opens that were refused, and wait to be told that there is room.
-    refused: [bool; 2],
-    max_streams_due: [bool; 2],
-    names: BTreeMap<u32, Option<StreamId>>,
+    peer_stream_window: u64,
+    /// Ordered, because the peer chooses ids within its limits.
+    table: BTreeMap<u32, Box<Stream>>,
+    /// By [`Direction`].
+    own: [OwnStreams; 2],
+    peers: [PeerStreams; 2],
+    names: Names,
     scheduler: Scheduler,
-    repeats: VecDeque<u32>,
-    /// Streams with control frames to send.
-    control: BTreeSet<u32>,
+    /// Streams that owe control frames.
+    control: VecDeque<u32>,
+    owes_session_window: bool,
+    /// By [`Direction`].
+    owes_max_streams: [bool; 2],
     events: VecDeque<StreamEvent>,
-    /// Sending: bytes allowed by the peer and used, over all streams.
-    send_limit: u64,
-    sent: u64,
-    /// Receiving: bytes allowed, seen, and taken or given up, over all streams.
-    recv_limit: u64,
-    received: u64,
-    consumed: u64,
-    session_window_due: bool,
+    send_credit: SendCredit,
+    recv_credit: RecvCredit,
+    /// Bytes that were read from streams whose half is done, and not consumed yet.
+    orphaned: u64,
+    /// Runs out of order, over all streams.
+    runs: u64,
+    has_ended: bool,
 }
 
 impl Streams {
+    /// The streams of a session that this side opened, if `initiator`, or the peer.
     pub(crate) fn new(initiator: bool, limits: LocalLimits) -> Self {
-        let remote = [limits.max_bidi, limits.max_uni]
-            .map(|limit| Opened { count: 0, limit: u64::from(limit).min(StreamId::MAX_PER_KIND) });
         Self {
             initiator,
             limits,
-            peer_window: 0,
-            streams: FxHashMap::default(),
-            local: [Opened::default(); 2],
-            remote,
-            refused: [false; 2],
-            max_streams_due: [false; 2],
-            names: BTreeMap::new(),
+            peer_stream_window: 0,
+            table: BTreeMap::new(),
+            own: [OwnStreams::new(limits.max_bidi), OwnStreams::new(limits.max_uni)],
+            peers: [PeerStreams::new(limits.max_bidi), PeerStreams::new(limits.max_uni)],
+            names: Names::default(),
             scheduler: Scheduler::default(),
-            repeats: VecDeque::new(),
-            control: BTreeSet::new(),
+            control: VecDeque::new(),
+            owes_session_window: false,
+            owes_max_streams: [false; 2],
             events: VecDeque::new(),
-            send_limit: 0,
-            sent: 0,
-            recv_limit: limits.session_window,
-            received: 0,
-            consumed: 0,
-            session_window_due: false,
+            send_credit: SendCredit::default(),
+            recv_credit: RecvCredit::new(limits.session_window, limits.max_session_window),
+            orphaned: 0,
+            runs: 0,
+            has_ended: false,
         }
     }
 
+    /// What the peer's transport parameters allow. Before this call nothing can be opened.
     pub(crate) fn set_peer_limits(&mut self, limits: PeerLimits) {
-        self.local[0].limit = u64::from(limits.max_bidi).min(StreamId::MAX_PER_KIND);
-        self.local[1].limit = u64::from(limits.max_uni).min(StreamId::MAX_PER_KIND);
-        self.peer_window = limits.stream_window;
-        self.send_limit = limits.session_window;
+        self.own[Direction::Bidirectional as usize].raise(u64::from(limits.max_bidi));
+        self.own[Direction::Unidirectional as usize].raise(u64::from(limits.max_uni));
+        self.peer_stream_window = limits.stream_window;
+        self.send_credit.raise(limits.session_window);
     }
 
-    /// Opens a stream; its STREAM_OPEN goes out with the next packet.
-    pub(crate) fn open(&mut self, options: StreamOptions) -> Result<StreamId, OpenError> {
-        let kind = options.direction as usize;
-        if self.local[kind].count >= self.local[kind].limit {
-            self.refused[kind] = true;
-            return Err(OpenError::TooManyStreams { limit: self.local[kind].limit, local: false });
-        }
-        let id = StreamId::new(self.local[kind].count, self.initiator, options.direction);
-        if let Some(name) = options.name {
-            if self.names.contains_key(&name) {
-                return Err(OpenError::NameConflict);
-            }
-            if self.names.len() >= MAX_NAMES {
-                return Err(OpenError::TooManyStreams { limit: MAX_NAMES as u64, local: true });
-            }
-            self.names.insert(name, Some(id));
-        }
-        self.local[kind].count += 1;
-        let mut stream = self.stream(id, true);
-        stream.priority = options.priority.min(7);
-        stream.announced = true;
-        stream.control_queued = true;
-        stream.open =
-            Some(Box::new(Opening { purpose: options.purpose, name: options.name, pending: true }));
-        self.streams.insert(id.0, Box::new(stream));
-        self.control.insert(id.0);
-        Ok(id)
-    }
-
-    /// A fresh stream with the halves that this side has.
-    fn stream(&self, id: StreamId, local: bool) -> Stream {
-        let both = id.direction() == Direction::Bidirectional;
-        Stream {
-            send: (both || local).then(|| SendHalf::new(self.peer_window)),
-            recv: (both || !local).then(|| RecvHalf::new(self.limits.stream_window)),
-            priority: 3,
-            announced: false,
-            open: None,
-            stop: Stop::None,
-            scheduled: false,
-            repeating: false,
-            window_due: false,
-            readable_told: false,
-            release_queued: false,
-            finish_told: false,
-            control_queued: false,
-        }
-    }
-
-    fn is_local(&self, id: StreamId) -> bool {
-        id.is_of_initiator() == self.initiator
-    }
-
-    /// Takes bytes. The driver bounds how many.
-    pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), WriteError> {
-        let send = self.open_send(id)?;
-        send.write(bytes);
-        self.schedule(id.0);
-        Ok(())
-    }
-
-    /// Ends the sending half after what was written.
-    pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteError> {
-        let send = self.open_send(id)?;
-        send.finish();
-        self.schedule(id.0);
-        Ok(())
-    }
-
-    fn open_send(&mut self, id: StreamId) -> Result<&mut SendHalf, WriteError> {
-        let stream = self.streams.get_mut(&id.0).ok_or(WriteError::UnknownStream)?;
-        let send = stream.send.as_mut().ok_or(WriteError::UnknownStream)?;
-        if send.is_open() { Ok(send) } else { Err(WriteError::Closed) }
-    }
-
-    /// Aborts sending: what the peer does not have is given up.
-    pub(crate) fn reset(&mut self, id: StreamId, code: u64) -> Result<(), WriteError> {
-        let stream = self.streams.get_mut(&id.0).ok_or(WriteError::UnknownStream)?;
-        let send = stream.send.as_mut().ok_or(WriteError::UnknownStream)?;
-        if send.abort(code) {
-            self.control.insert(id.0);
-        }
-        Ok(())
-    }
-
-    /// Asks the peer to abort its sending; nothing more can be read.
-    pub(crate) fn stop(&mut self, id: StreamId, code: u64) -> Result<(), ReadError> {
-        let stream = self.streams.get_mut(&id.0).ok_or(ReadError::UnknownStream)?;
-        let recv = stream.recv.as_mut().ok_or(ReadError::UnknownStream)?;
-        let was = recv.unreadable();
-        recv.stop();
-        let given_up = recv.unreadable() - was;
-        if recv.is_size_open() && stream.stop == Stop::None {
-            stream.stop = Stop::Pending(code);
-            self.control.insert(id.0);
-        }
-        self.give_up(given_up);
-        self.forget_if_done(id);
-        Ok(())
-    }
-
-    /// Takes out the next bytes, at most `max`. The credit comes with [`Streams::consumed`].
-    pub(crate) fn read(&mut self, id: StreamId, max: usize) -> Result<ReadOutcome, ReadError> {
-        let stream = self.streams.get_mut(&id.0).ok_or(ReadError::UnknownStream)?;
-        let recv = stream.recv.as_mut().ok_or(ReadError::UnknownStream)?;
-        let outcome = recv.read(max);
-        if outcome == ReadOutcome::Blocked {
-            stream.readable_told = false;
-        }
-        if matches!(outcome, ReadOutcome::Finished | ReadOutcome::Reset(_)) {
-            self.forget_if_done(id);
-        }
-        Ok(outcome)
-    }
-
-    /// The application has taken `bytes`; works for streams that are forgotten already.
-    pub(crate) fn consumed(&mut self, id: StreamId, bytes: u64) {
-        if let Some(recv) = self.streams.get_mut(&id.0).and_then(|stream| {
-            let due = stream.recv.as_mut().is_some_and(|recv| recv.on_consumed(bytes));
-            due.then_some(stream)
-        }) {
-            recv.window_due = true;
-            self.control.insert(id.0);
-        }
-        self.give_up(bytes);
-    }
-
-    /// Credit of the session that is free again.
-    fn give_up(&mut self, bytes: u64) {
-        self.consumed = (self.consumed + bytes).min(self.received);
-        let window = self.limits.session_window;
-        if self.consumed + window - self.recv_limit >= window / 2 && window > 0 {
-            self.session_window_due |= self.consumed + window > self.recv_limit;
-        }
-    }
-
-    /// Puts a stream where its next bytes are taken from, if it has any to send.
-    fn schedule(&mut self, raw: u32) {
-        let Some(stream) = self.streams.get_mut(&raw) else { return };
-        let Some(send) = &stream.send else { return };
-        if send.wants_repeat() && !stream.repeating {
-            stream.repeating = true;
-            self.repeats.push_back(raw);
-        }
-        if send.wants_fresh() && !stream.scheduled {
-            stream.scheduled = true;
-            self.scheduler.push(raw, stream.priority);
-        }
-    }
-
-    /// Forgets a stream of which nothing matters any more, and lets the peer open another.
-    fn forget_if_done(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get(&id.0) else { return };
-        let done = stream.send.as_ref().is_none_or(SendHalf::is_done)
-            && stream.recv.as_ref().is_none_or(RecvHalf::is_done)
-            && stream.open.is_none()
-            && stream.announced;
-        if !done {
-            return;
-        }
-        self.streams.remove(&id.0);
-        self.control.remove(&id.0);
-        self.events.push_back(StreamEvent::Closed { stream: id });
-        if !self.is_local(id) {
-            let kind = id.direction() as usize;
-            let opened = &mut self.remote[kind];
-            opened.limit = (opened.limit + 1).min(StreamId::MAX_PER_KIND);
-            self.max_streams_due[kind] = true;
-        }
-    }
-
-    /// The next thing to tell, in order.
+    /// What happened since, in order.
     pub(crate) fn poll_event(&mut self) -> Option<StreamEvent> {
         let mut event = self.events.pop_front()?;
         if let StreamEvent::Released { stream, acked } = &mut event
-            && let Some(entry) = self.streams.get_mut(&stream.0)
+            && let Some(entry) = self.table.get_mut(&stream.as_u32())
+            && let Some(send) = &entry.send
         {
-            // Acknowledgements since it was queued are told with it.
-            entry.release_queued = false;
-            *acked = entry.send.as_ref().map_or(*acked, SendHalf::acked_prefix);
+            // What was acknowledged while the event waited is told with it.
+            entry.is_release_queued = false;
+            *acked = send.released();
         }
         Some(event)
     }
 
-    /// Bytes written that the peer has not acknowledged.
+    /// Bytes written that the peer has not acknowledged. Streams that were reset do not count.
     pub(crate) fn undelivered(&self) -> u64 {
-        self.streams
+        self.table
             .values()
             .filter_map(|stream| stream.send.as_ref())
-            .map(SendHalf::unacknowledged)
+            .map(SendHalf::undelivered)
             .sum()
     }
 
-    /// Whether nothing that was written is still on its way.
+    /// Whether the peer has acknowledged all that it was to be given: bytes, FINs and resets.
     pub(crate) fn is_drained(&self) -> bool {
-        self.streams.values().filter_map(|stream| stream.send.as_ref()).all(SendHalf::is_drained)
+        self.table.values().all(|stream| stream.send.as_ref().is_none_or(SendHalf::is_drained))
     }
 
-    /// Whether the application could still read something.
+    /// Whether a read of any stream would find bytes or an end.
     pub(crate) fn has_unread(&self) -> bool {
-        self.streams.values().any(|stream| {
-            stream.announced && stream.recv.as_ref().is_some_and(RecvHalf::has_unread)
-        })
+        self.table
+            .values()
+            .any(|stream| stream.is_told && stream.recv.as_ref().is_some_and(RecvHalf::is_readable))
     }
 
-    /// Nothing is sent any more; what has arrived stays readable.
+    /// The session is over: nothing is sent or received any more. What stands in order stays readable,
+    /// up to FIN where it came.
     pub(crate) fn on_session_end(&mut self) {
-        for stream in self.streams.values_mut() {
+        self.has_ended = true;
+        self.table.retain(|_, stream| {
             stream.send = None;
-            stream.open = None;
-        }
+            stream.opening = None;
+            stream.owed = Owed::NOTHING;
+            match &mut stream.recv {
+                Some(recv) if stream.is_told && recv.is_readable() => recv.discard_early(),
+                _ => return false,
+            }
+            true
+        });
         self.scheduler = Scheduler::default();
-        self.repeats = VecDeque::new();
-        self.control = BTreeSet::new();
-        self.session_window_due = false;
-        self.max_streams_due = [false; 2];
+        self.control = VecDeque::new();
+        self.owes_session_window = false;
+        self.owes_max_streams = [false; 2];
+    }
+
+    fn is_own(&self, id: StreamId) -> bool {
+        id.is_by_initiator() == self.initiator
+    }
+
+    fn new_recv_half(&self) -> RecvHalf {
+        let LocalLimits { stream_window, max_stream_window, .. } = self.limits;
+        RecvHalf::new(RecvCredit::new(stream_window, max_stream_window))
+    }
+
+    /// Notes that a stream owes the peer a control frame.
+    fn owe(&mut self, raw: u32, what: Owed) {
+        let Some(stream) = self.table.get_mut(&raw) else { return };
+        stream.owed.add(what);
+        if !stream.is_in_control {
+            stream.is_in_control = true;
+            self.control.push_back(raw);
+        }
+    }
+
+    /// Lets a stream wait for its turn where it has something to send, and only there: whoever has
+    /// the turn can send.
+    fn schedule(&mut self, raw: u32) {
+        let Some(stream) = self.table.get_mut(&raw) else { return };
+        // The peer would hold data that comes before STREAM_OPEN, but why make it.
+        let may_send = stream.opening.is_none() || stream.is_open_sent;
+        let send = stream.send.as_ref().filter(|_| may_send);
+        for (lane, is_in) in
+            [(Lane::Repeat, &mut stream.is_in_repeat), (Lane::Fresh, &mut stream.is_in_fresh)]
+        {
+            let wants = send.is_some_and(|send| send.wants(lane));
+            if wants && !*is_in {
+                self.scheduler.push(raw, stream.priority, lane);
+            } else if *is_in && !wants {
+                self.scheduler.remove(raw, stream.priority, lane);
+            }
+            *is_in = wants;
+        }
+    }
+
+    /// Bytes of the session's credit are free again.
+    fn release_credit(&mut self, bytes: u64) {
+        self.recv_credit.consume(bytes);
+        self.owes_session_window |= self.recv_credit.is_due();
+    }
+
+    /// The receiving half of a stream is done: its memory and what it holds of the session's credit
+    /// go back.
+    fn end_receiving(&mut self, raw: u32) {
+        let Some(stream) = self.table.get_mut(&raw) else { return };
+        let Some(recv) = stream.recv.take() else { return };
+        stream.owed.remove(Owed::STOP);
+        stream.owed.remove(Owed::WINDOW);
+        let left = recv.unread();
+        self.runs -= recv.runs() as u64;
+        self.orphaned += left.unconsumed;
+        self.release_credit(left.unread);
+        self.forget_if_over(raw);
+    }
+
+    /// Forgets a stream of which nothing matters any more; that makes room for another.
+    fn forget_if_over(&mut self, raw: u32) {
+        if self.has_ended || !self.table.get(&raw).is_some_and(|stream| stream.is_over()) {
+            return;
+        }
+        let Some(stream) = self.table.remove(&raw) else { return };
+        if stream.is_in_control {
+            self.control.retain(|other| *other != raw);
+        }
+        let (id, direction) = (stream.id, stream.id.direction());
+        if stream.is_told {
+            self.events.push_back(StreamEvent::Closed { stream: id });
+        }
+        if !self.is_own(id) {
+            self.peers[direction as usize].close(id.ordinal());
+            self.owes_max_streams[direction as usize] |= self.peers[direction as usize].is_due();
+        } else if self.own[direction as usize].close() {
+            self.events.push_back(StreamEvent::Available { direction });
+        }
     }
 }

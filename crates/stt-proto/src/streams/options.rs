@@ -4,16 +4,22 @@ use thiserror::Error;
 
 use super::id::Direction;
 
+/// Longest purpose label, in bytes (PROTOCOL.md section 1, STREAM_OPEN).
+pub(super) const MAX_PURPOSE: usize = 255;
+/// The least urgent priority.
+pub(super) const MAX_PRIORITY: u8 = 7;
+
 /// What [`crate::Endpoint::open_stream`] wants to know.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StreamOptions {
     /// Which ways it goes.
     pub direction: Direction,
-    /// A label that the peer sees, at most 255 bytes; longer ones are cut at a character.
+    /// A label that the peer sees, at most 255 bytes of UTF-8; a longer one is cut at a character.
     pub purpose: String,
-    /// An id that the application chooses, one space for both sides and kinds, used once a session.
+    /// An id that the application chooses: one space for both sides and both kinds, each used once
+    /// in the life of a session.
     pub name: Option<u32>,
-    /// 0 (urgent) to 7 (background).
+    /// 0 (urgent) to 7 (background); what is above 7 counts as 7. Default 3.
     pub priority: u8,
 }
 
@@ -31,15 +37,16 @@ impl Default for StreamOptions {
 /// Why a stream was not opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
-    /// TOO_MANY_STREAMS (0x0302): the limit that the peer, or this side, allows at the moment.
+    /// TOO_MANY_STREAMS (0x0302): as many as this side, or the peer, allows, or the session's names
+    /// are used up.
     #[error("at most {limit} streams may be open")]
     TooManyStreams {
-        /// The limit.
+        /// The limit: this side's counts open streams, the peer's all that were ever opened.
         limit: u64,
         /// Whether it is this side's own.
         local: bool,
     },
-    /// STREAM_ID_CONFLICT (0x0303): that name is, or was, in use.
+    /// STREAM_ID_CONFLICT (0x0303): the name is, or was, in use.
     #[error("the stream name is in use")]
     NameConflict,
     /// SESSION_CLOSED (0x0201).
@@ -50,10 +57,10 @@ pub enum OpenError {
 /// Why bytes were not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum WriteError {
-    /// No such stream, or it only receives.
+    /// No such stream, or its sending half is done, or it never had one.
     #[error("no such stream to write to")]
     UnknownStream,
-    /// The sending half was ended or aborted.
+    /// The sending half was finished or reset, by this side or at the peer's request.
     #[error("the sending half is closed")]
     Closed,
     /// SESSION_CLOSED (0x0201).
@@ -64,32 +71,10 @@ pub enum WriteError {
 /// Why nothing could be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum ReadError {
-    /// No such stream, or it only sends.
+    /// No such stream, or its receiving half is done or was stopped, or it never had one.
     #[error("no such stream to read from")]
     UnknownStream,
     /// SESSION_CLOSED (0x0201), and nothing is left to read.
     #[error("the session is closed")]
     SessionClosed,
-}
-
-/// What this side allows the peer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalLimits {
-    /// Bidirectional streams that the peer may have open at once.
-    pub(crate) max_bidi: u32,
-    /// Unidirectional ones.
-    pub(crate) max_uni: u32,
-    /// Bytes of credit on each stream.
-    pub(crate) stream_window: u64,
-    /// Bytes of credit over all.
-    pub(crate) session_window: u64,
-}
-
-/// What the peer allows at the start.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerLimits {
-    pub(crate) max_bidi: u32,
-    pub(crate) max_uni: u32,
-    pub(crate) stream_window: u64,
-    pub(crate) session_window: u64,
 }

@@ -1,17 +1,17 @@
 //! What streams put into packets, and what becomes of it.
 
-use stt_wire::{
-    BundleWriter, FrameType,
-    frame::{Data, MaxStreams, Reliability, StreamClose, StreamKind, StreamOpen},
-    writer::{NoRoom, Writer},
-};
+use stt_wire::frame::{Data, MaxStreams, Reliability, StreamClose, StreamOpen};
+use stt_wire::writer::NoRoom;
+use stt_wire::{BundleWriter, FrameType, VarInt};
 
+use super::Streams;
 use super::event::StreamEvent;
-use super::id::StreamId;
-use super::{Stop, Streams};
-use crate::recovery::Content;
+use super::id::Direction;
+use super::scheduler::{Lane, Turn};
+use super::stream::{Owed, Stream};
+use crate::recovery::content::Content;
 
-/// A stretch of stream bytes that was written into a packet.
+/// A stretch of a stream that was written into a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct DataWritten {
     /// The stream.
@@ -20,264 +20,249 @@ pub(crate) struct DataWritten {
     pub(crate) start: u64,
     /// Bytes of the stream.
     pub(crate) len: u32,
-    /// Bytes used of the room: the offset before them included.
+    /// Bytes of the room that were used: those and the offset before them.
     pub(crate) used: usize,
     /// Whether the stream ends with them.
     pub(crate) fin: bool,
 }
 
 impl Streams {
-    /// Whether a control frame waits.
+    /// Whether control frames wait.
     pub(crate) fn wants_control(&self) -> bool {
-        !self.control.is_empty() || self.session_window_due || self.max_streams_due != [false; 2]
+        !self.control.is_empty() || self.owes_session_window || self.owes_max_streams != [false; 2]
     }
 
-    /// Appends as many control frames as fit, and says what they were.
+    /// Appends as many control frames as fit to a packet, and what they are to `contents`.
     pub(crate) fn write_control(
         &mut self,
         out: &mut BundleWriter<'_>,
         contents: &mut Vec<Content>,
     ) {
-        if self.session_window_due {
-            let limit = self.consumed + self.limits.session_window;
-            if out.part(FrameType::WINDOW, 0, |body| body.varint(limit)).is_err() {
-                return;
+        // What does not fit waits for the next packet.
+        let _ = self.write_session_control(out, contents);
+        while let Some(raw) = self.control.front().copied() {
+            if let Some(stream) = self.table.get_mut(&raw) {
+                if write_stream_control(stream, out, contents).is_err() {
+                    return;
+                }
+                stream.is_in_control = false;
             }
-            self.recv_limit = self.recv_limit.max(limit);
-            self.session_window_due = false;
-            contents.push(Content::SessionWindow);
-        }
-        for (kind, uni) in [(StreamKind::Bidirectional, false), (StreamKind::Unidirectional, true)]
-        {
-            let index = usize::from(uni);
-            if !self.max_streams_due[index] {
-                continue;
-            }
-            let max = MaxStreams { kind, limit: self.remote[index].limit };
-            if out.part(FrameType::MAX_STREAMS, 0, |body| max.write(body)).is_err() {
-                return;
-            }
-            self.max_streams_due[index] = false;
-            contents.push(Content::MaxStreams { uni });
-        }
-        while let Some(raw) = self.control.first().copied() {
-            if self.write_stream_control(raw, out, contents).is_err() {
-                return;
-            }
-            self.control.remove(&raw);
+            self.control.pop_front();
+            self.schedule(raw);
         }
     }
 
-    /// Every control frame of one stream: OPEN first, so that nothing of a stream comes before it.
-    fn write_stream_control(
+    fn write_session_control(
         &mut self,
-        raw: u32,
         out: &mut BundleWriter<'_>,
         contents: &mut Vec<Content>,
     ) -> Result<(), NoRoom> {
-        let window = self.limits.stream_window;
-        let Some(stream) = self.streams.get_mut(&raw) else { return Ok(()) };
-        if let Some(opening) = stream.open.as_mut().filter(|opening| opening.pending) {
-            let bidirectional = stream.recv.is_some();
-            let open = StreamOpen {
-                purpose: &opening.purpose,
-                name: opening.name,
-                priority: stream.priority,
-                reliability: Reliability::Reliable,
-                initial_credit: if bidirectional { window } else { 0 },
-            };
-            out.part(FrameType::STREAM_OPEN, raw, |body| open.write(body))?;
-            opening.pending = false;
-            contents.push(Content::StreamOpen { stream: raw });
+        if self.owes_session_window {
+            let limit = self.recv_credit.advertise();
+            out.part(FrameType::WINDOW, 0, |body| body.varint(limit))?;
+            self.owes_session_window = false;
+            contents.push(Content::SessionWindow);
         }
-        if let Some((code, final_offset)) =
-            stream.send.as_ref().and_then(|send| send.close_to_send())
-        {
-            let close = StreamClose { code, final_offset };
-            out.part(FrameType::STREAM_CLOSE, raw, |body| close.write(body))?;
-            if let Some(send) = &mut stream.send {
-                send.on_close_sent();
+        for direction in Direction::BOTH {
+            let owes = &mut self.owes_max_streams[direction as usize];
+            if *owes {
+                let limit = self.peers[direction as usize].advertise();
+                let max = MaxStreams { kind: direction.into(), limit };
+                out.part(FrameType::MAX_STREAMS, 0, |body| max.write(body))?;
+                *owes = false;
+                contents.push(Content::MaxStreams { uni: direction == Direction::Unidirectional });
             }
-            contents.push(Content::StreamClose { stream: raw });
-        }
-        if let Stop::Pending(code) = stream.stop {
-            out.part(FrameType::STREAM_STOP, raw, |body| body.varint(code))?;
-            stream.stop = Stop::Sent(code);
-            contents.push(Content::StreamStop { stream: raw });
-        }
-        if let Some(recv) = stream.recv.as_mut().filter(|_| stream.window_due) {
-            let limit = recv.next_limit();
-            out.part(FrameType::WINDOW, raw, |body| body.varint(limit))?;
-            stream.window_due = false;
-            contents.push(Content::StreamWindow { stream: raw });
         }
         Ok(())
     }
 
-    /// Whether stream bytes, or a FIN, may be sent.
+    /// Whether stream bytes, or a FIN, may be sent now.
     pub(crate) fn wants_data(&self) -> bool {
-        !self.repeats.is_empty() || (self.sent < self.send_limit && !self.scheduler.is_empty())
+        self.turn().is_some()
     }
 
-    /// The stream that [`Streams::write_data`] takes from.
+    /// The stream that [`Streams::write_data`] takes from next.
     pub(crate) fn next_data(&self) -> Option<u32> {
-        let fresh = || self.scheduler.peek().filter(|_| self.sent < self.send_limit);
-        self.repeats.front().copied().or_else(fresh)
+        self.turn().map(|turn| turn.stream)
     }
 
-    /// Fills `room` with the offset and the bytes of the stream whose turn it is.
+    fn turn(&self) -> Option<Turn> {
+        self.scheduler.turn(self.send_credit.available() > 0)
+    }
+
+    /// Fills `room` with the offset and bytes of the stream whose turn it is. `None` when nothing may
+    /// be sent, or `room` has no place for the offset and one byte.
     pub(crate) fn write_data(&mut self, room: &mut [u8]) -> Option<DataWritten> {
-        let raw = self.next_data()?;
-        let repeating = self.repeats.front() == Some(&raw);
-        let credit = self.send_limit - self.sent;
-        let send = self.streams.get_mut(&raw).and_then(|stream| stream.send.as_mut());
-        let Some(send) = send else {
-            self.unschedule(raw, repeating);
-            return None;
-        };
-        // The prefix of the highest offset this stretch could have; a byte too many wastes nothing
-        // but itself.
-        let offset = send.choose(u64::MAX, credit)?.range.start;
+        let turn = self.turn()?;
+        let credit = self.send_credit.available();
+        let stream = self.table.get_mut(&turn.stream)?;
+        let send = stream.send.as_mut()?;
+        let offset = send.next_offset();
         let prefix = Data::prefix_len(offset);
-        let space = room.len().checked_sub(prefix)?;
-        if space == 0 {
-            return None;
-        }
-        let Some(stretch) = send.choose(space as u64, credit) else {
-            self.unschedule(raw, repeating);
-            return None;
-        };
-        let len = (stretch.range.end - stretch.range.start) as usize;
-        let mut head = Writer::new(room);
-        head.varint(stretch.range.start).ok()?;
-        let body = head.reserve(len).ok()?;
-        send.copy(stretch.range.start, body);
-        send.on_sent(&stretch);
-        self.sent += stretch.fresh;
-        let (more_repeats, more_fresh) = (send.wants_repeat(), send.wants_fresh());
-        if repeating {
-            if !more_repeats {
-                self.unschedule(raw, true);
+        let (head, body) = room.split_at_mut_checked(prefix)?;
+        let stretch = send.fill(body, credit)?;
+        VarInt::saturating(offset).write(head)?;
+        let more = send.wants(turn.lane);
+        if !more {
+            match turn.lane {
+                Lane::Repeat => stream.is_in_repeat = false,
+                Lane::Fresh => stream.is_in_fresh = false,
             }
-        } else {
-            self.scheduler.on_sent(len as u64);
         }
-        if !more_fresh {
-            self.drop_from_scheduler(raw);
-        }
-        if more_repeats || more_fresh {
-            self.schedule(raw);
-        }
+        self.send_credit.take(stretch.fresh);
+        let len = (stretch.range.end - stretch.range.start) as usize;
+        self.scheduler.sent(turn, len as u64, self.send_credit.available() > 0, more);
+        // The other lane may have lost or won something.
+        self.schedule(turn.stream);
         Some(DataWritten {
-            stream: raw,
-            start: stretch.range.start,
+            stream: turn.stream,
+            start: offset,
             len: len as u32,
             used: prefix + len,
             fin: stretch.fin,
         })
     }
 
-    fn unschedule(&mut self, raw: u32, repeating: bool) {
-        if repeating {
-            self.repeats.pop_front();
-            if let Some(stream) = self.streams.get_mut(&raw) {
-                stream.repeating = false;
-            }
-        } else {
-            self.drop_from_scheduler(raw);
-        }
-    }
-
-    /// Takes a stream without fresh bytes out of the scheduler, once its turn shows it.
-    fn drop_from_scheduler(&mut self, raw: u32) {
-        if self.scheduler.peek() != Some(raw) {
-            return;
-        }
-        self.scheduler.pop();
-        if let Some(stream) = self.streams.get_mut(&raw) {
-            stream.scheduled = false;
-        }
-    }
-
     /// The peer has this.
     pub(crate) fn on_acked(&mut self, content: &Content) {
-        let (Content::Data { stream: raw, .. }
-        | Content::StreamOpen { stream: raw }
-        | Content::StreamClose { stream: raw }) = *content
-        else {
-            return;
-        };
-        let Some(stream) = self.streams.get_mut(&raw) else { return };
-        let id = StreamId(raw);
-        match (*content, stream.send.as_mut()) {
-            (Content::Data { start, len, fin, .. }, Some(send)) => {
-                let released = send.on_acked(start..start + u64::from(len), fin);
-                if released && !stream.release_queued {
-                    stream.release_queued = true;
-                    self.events.push_back(StreamEvent::Released {
-                        stream: id,
-                        acked: send.acked_prefix(),
-                    });
-                }
-                if send.is_finished() && !stream.finish_told {
-                    stream.finish_told = true;
-                    self.events.push_back(StreamEvent::Finished { stream: id });
+        match *content {
+            Content::Data { stream, start, len, fin } => {
+                self.on_data_acked(stream, start, len, fin);
+            }
+            Content::StreamOpen { stream: raw } => {
+                if let Some(stream) = self.table.get_mut(&raw) {
+                    stream.opening = None;
+                    stream.is_established = true;
+                    stream.owed.remove(Owed::OPEN);
+                    self.forget_if_over(raw);
                 }
             }
-            (Content::StreamClose { .. }, Some(send)) => send.on_close_acked(),
-            (Content::StreamOpen { .. }, _) => stream.open = None,
+            Content::StreamClose { stream: raw } => {
+                if let Some(stream) = self.table.get_mut(&raw)
+                    && let Some(send) = &mut stream.send
+                {
+                    send.on_close_acked();
+                    stream.send = None;
+                    stream.owed.remove(Owed::CLOSE);
+                    self.forget_if_over(raw);
+                }
+            }
             _ => {}
         }
-        self.forget_if_done(id);
     }
 
-    /// A packet with this was lost: it is sent again, in the form that holds then.
+    fn on_data_acked(&mut self, raw: u32, start: u64, len: u32, fin: bool) {
+        let Some(stream) = self.table.get_mut(&raw) else { return };
+        let Some(send) = &mut stream.send else { return };
+        let released = send.on_acked(start..start + u64::from(len), fin);
+        let is_finished = send.is_finished();
+        let id = stream.id;
+        // The last one is never merged into one that waits: the half is gone when that is polled.
+        if released && (is_finished || !stream.is_release_queued) {
+            stream.is_release_queued = true;
+            self.events.push_back(StreamEvent::Released { stream: id, acked: send.released() });
+        }
+        if is_finished {
+            stream.send = None;
+            if !core::mem::replace(&mut stream.is_finish_told, true) {
+                self.events.push_back(StreamEvent::Finished { stream: id });
+            }
+        }
+        // What had been declared lost need not be sent again.
+        self.schedule(raw);
+        self.forget_if_over(raw);
+    }
+
+    /// A packet with this was lost. What still matters is sent again, in the form that holds then.
     pub(crate) fn on_lost(&mut self, content: &Content) {
+        if self.has_ended {
+            return;
+        }
         match *content {
-            Content::SessionWindow => self.session_window_due = true,
-            Content::MaxStreams { uni } => self.max_streams_due[usize::from(uni)] = true,
+            Content::SessionWindow => self.owes_session_window = true,
+            Content::MaxStreams { uni } => self.owes_max_streams[usize::from(uni)] = true,
             Content::Data { stream: raw, start, len, fin } => {
-                if let Some(send) =
-                    self.streams.get_mut(&raw).and_then(|stream| stream.send.as_mut())
-                {
+                let send = self.table.get_mut(&raw).and_then(|stream| stream.send.as_mut());
+                if let Some(send) = send {
                     send.on_lost(start..start + u64::from(len), fin);
                     self.schedule(raw);
                 }
             }
-            Content::StreamOpen { stream }
-            | Content::StreamClose { stream }
-            | Content::StreamStop { stream }
-            | Content::StreamWindow { stream } => self.repeat_control(stream, content),
+            Content::StreamOpen { stream } => {
+                self.owe_again(stream, Owed::OPEN, |stream| stream.opening.is_some());
+            }
+            Content::StreamClose { stream } => {
+                self.owe_again(stream, Owed::CLOSE, |stream| {
+                    stream.send.as_ref().is_some_and(|send| send.close().is_some())
+                });
+            }
+            Content::StreamStop { stream } => {
+                self.owe_again(stream, Owed::STOP, |stream| {
+                    stream.recv.as_ref().is_some_and(|recv| recv.stop_code().is_some())
+                });
+            }
+            Content::StreamWindow { stream } => {
+                self.owe_again(stream, Owed::WINDOW, |stream| {
+                    stream.recv.as_ref().is_some_and(|recv| recv.wants_more())
+                });
+            }
             _ => {}
         }
     }
 
-    fn repeat_control(&mut self, raw: u32, content: &Content) {
-        let Some(stream) = self.streams.get_mut(&raw) else { return };
-        match content {
-            Content::StreamOpen { .. } => {
-                if let Some(opening) = &mut stream.open {
-                    opening.pending = true;
-                }
-            }
-            Content::StreamClose { .. } => {
-                if let Some(send) = &mut stream.send {
-                    send.on_close_lost();
-                }
-            }
-            Content::StreamStop { .. } => {
-                if let Stop::Sent(code) = stream.stop {
-                    stream.stop = Stop::Pending(code);
-                }
-            }
-            _ => stream.window_due = stream.recv.as_ref().is_some_and(|recv| recv.is_size_open()),
+    fn owe_again(&mut self, raw: u32, what: Owed, matters: impl FnOnce(&Stream) -> bool) {
+        if self.table.get(&raw).is_some_and(|stream| matters(stream)) {
+            self.owe(raw, what);
         }
-        self.control.insert(raw);
     }
+}
 
-    /// The direction of a kind's index, for callers that hold only that.
-    #[cfg(test)]
-    pub(crate) fn limit_of(&self, direction: Direction) -> u64 {
-        self.local[direction as usize].limit
+/// Writes what a stream owes: STREAM_OPEN first, so that nothing of the stream comes before it.
+fn write_stream_control(
+    stream: &mut Stream,
+    out: &mut BundleWriter<'_>,
+    contents: &mut Vec<Content>,
+) -> Result<(), NoRoom> {
+    let raw = stream.id.as_u32();
+    if stream.owed.contains(Owed::OPEN)
+        && let Some(opening) = &stream.opening
+    {
+        let open = StreamOpen {
+            purpose: &opening.purpose,
+            name: opening.name,
+            priority: stream.priority,
+            reliability: Reliability::Reliable,
+            initial_credit: stream.recv.as_ref().map_or(0, |recv| recv.credit.limit()),
+        };
+        out.part(FrameType::STREAM_OPEN, raw, |body| open.write(body))?;
+        stream.owed.remove(Owed::OPEN);
+        stream.is_open_sent = true;
+        contents.push(Content::StreamOpen { stream: raw });
     }
+    if stream.owed.contains(Owed::CLOSE)
+        && let Some((code, final_offset)) = stream.send.as_ref().and_then(|send| send.close())
+    {
+        let close = StreamClose { code, final_offset };
+        out.part(FrameType::STREAM_CLOSE, raw, |body| close.write(body))?;
+        stream.owed.remove(Owed::CLOSE);
+        contents.push(Content::StreamClose { stream: raw });
+    }
+    if stream.owed.contains(Owed::STOP)
+        && let Some(code) = stream.recv.as_ref().and_then(|recv| recv.stop_code())
+    {
+        out.part(FrameType::STREAM_STOP, raw, |body| body.varint(code))?;
+        stream.owed.remove(Owed::STOP);
+        contents.push(Content::StreamStop { stream: raw });
+    }
+    if stream.owed.contains(Owed::WINDOW)
+        && let Some(recv) = stream.recv.as_mut().filter(|recv| recv.wants_more())
+    {
+        let limit = recv.credit.advertise();
+        out.part(FrameType::WINDOW, raw, |body| body.varint(limit))?;
+        stream.owed.remove(Owed::WINDOW);
+        contents.push(Content::StreamWindow { stream: raw });
+    }
+    // Whatever is left lost its reason.
+    stream.owed = Owed::NOTHING;
+    Ok(())
 }

@@ -1,115 +1,148 @@
-//! A small set of byte ranges.
+//! A small set of numbers, kept as ranges.
 
 use core::ops::Range;
-use std::collections::VecDeque;
 
-/// Disjoint ranges that do not touch, in ascending order. Nearly always empty or a few long.
+/// Disjoint half-open ranges in ascending order that do not touch. Empty, or a few long, except while
+/// much is lost or reordered: hence a plain vector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RangeSet(VecDeque<Range<u64>>);
+pub(super) struct RangeSet(Vec<Range<u64>>);
 
 impl RangeSet {
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Number of separate ranges.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The lowest range.
-    pub(crate) fn first(&self) -> Option<Range<u64>> {
-        self.0.front().cloned()
+    pub(super) fn first(&self) -> Option<Range<u64>> {
+        self.0.first().cloned()
     }
 
-    /// Adds a range, joining it with those that it overlaps or touches.
-    pub(crate) fn insert(&mut self, mut range: Range<u64>) {
+    pub(super) fn contains(&self, number: u64) -> bool {
+        let index = self.0.partition_point(|range| range.end <= number);
+        self.0.get(index).is_some_and(|range| range.start <= number)
+    }
+
+    /// Adds `range`, joining it with those that it overlaps or touches.
+    pub(super) fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
-        let from = self.0.partition_point(|other| other.end < range.start);
-        let to = self.0.partition_point(|other| other.start <= range.end);
-        if let (Some(first), Some(last)) = (self.0.get(from), self.0.get(to.wrapping_sub(1)))
-            && from < to
-        {
-            range = range.start.min(first.start)..range.end.max(last.end);
+        let first = self.0.partition_point(|other| other.end < range.start);
+        let after = first + self.0[first..].partition_point(|other| other.start <= range.end);
+        match self.0[first..after] {
+            [] => self.0.insert(first, range),
+            [ref mut only] => *only = only.start.min(range.start)..only.end.max(range.end),
+            [ref lowest, .., ref highest] => {
+                let joined = lowest.start.min(range.start)..highest.end.max(range.end);
+                self.0[first] = joined;
+                self.0.drain(first + 1..after);
+            }
         }
-        self.0.drain(from..to);
-        self.0.insert(from, range);
     }
 
-    /// Takes a range out.
-    pub(crate) fn remove(&mut self, range: &Range<u64>) {
+    /// Takes `range` out.
+    pub(super) fn remove(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
         }
-        let mut index = self.0.partition_point(|other| other.end <= range.start);
-        while let Some(other) = self.0.get(index).filter(|other| other.start < range.end).cloned() {
-            self.0.remove(index);
-            for rest in [range.end..other.end, other.start..range.start] {
-                if !rest.is_empty() {
-                    self.0.insert(index, rest);
+        let first = self.0.partition_point(|other| other.end <= range.start);
+        let after = first + self.0[first..].partition_point(|other| other.start < range.end);
+        let (Some(lowest), Some(highest)) =
+            (self.0[first..after].first(), self.0[first..after].last())
+        else {
+            return;
+        };
+        let below = lowest.start..range.start;
+        let above = range.end..highest.end;
+        let kept = [below, above].into_iter().filter(|rest| rest.start < rest.end);
+        self.0.splice(first..after, kept);
+    }
+
+    /// The parts of `range` that are not in the set, ascending.
+    pub(super) fn gaps_in(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let first = self.0.partition_point(|other| other.end <= range.start);
+        let mut held = self.0[first..].iter();
+        let mut at = range.start;
+        core::iter::from_fn(move || {
+            while at < range.end {
+                let next = held.next().map_or(range.end..range.end, Range::clone);
+                let gap = at..next.start.min(range.end);
+                at = next.end.max(at);
+                if !gap.is_empty() {
+                    return Some(gap);
                 }
             }
-            index = self.0.partition_point(|other| other.end <= range.end);
-        }
+            None
+        })
     }
 
-    /// Takes out what lies below `end` and says up to where the set is contiguous from `start`.
-    pub(crate) fn advance(&mut self, start: u64) -> u64 {
-        match self.first() {
-            Some(first) if first.start <= start => {
-                self.0.pop_front();
-                first.end.max(start)
-            }
-            _ => start,
-        }
+    /// Numbers in the set.
+    pub(super) fn count(&self) -> u64 {
+        self.0.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// The ranges that share bytes with `range`.
-    pub(crate) fn overlapping<'a>(
-        &'a self,
-        range: &Range<u64>,
-    ) -> impl Iterator<Item = Range<u64>> + use<'a> {
-        let from = self.0.partition_point(|other| other.end <= range.start);
-        let end = range.end;
-        self.0.range(from..).take_while(move |other| other.start < end).cloned()
-    }
-
-    /// The ranges, lowest first.
-    pub(crate) fn into_iter(self) -> impl Iterator<Item = Range<u64>> {
-        self.0.into_iter()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0 = VecDeque::new();
-    }
-
-    #[cfg(test)]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.0.iter()
+    /// Forgets everything and its memory.
+    pub(super) fn clear(&mut self) {
+        self.0 = Vec::new();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
     use super::*;
 
-    proptest! {
-        #[test]
-        fn equals_a_set_of_numbers(steps in prop::collection::vec((any::<bool>(), 0_u64..60, 0_u64..12), 1..60)) {
-            let (mut ranges, mut model) = (RangeSet::default(), BTreeSet::new());
-            for (insert, start, len) in steps {
-                let range = start..start + len;
-                if insert {
-                    ranges.insert(range.clone());
-                    model.extend(range);
-                } else {
-                    ranges.remove(&range);
-                    model.retain(|number| !range.contains(number));
+    const WIDTH: u64 = 7;
+
+    /// The set that has the numbers of `bits`, built range by range.
+    fn set_of(bits: u32) -> RangeSet {
+        let mut set = RangeSet::default();
+        for number in (0..WIDTH).filter(|number| bits >> number & 1 == 1) {
+            set.insert(number..number + 1);
+        }
+        set
+    }
+
+    fn bits_of(set: &RangeSet) -> u32 {
+        assert!(set.0.windows(2).all(|pair| pair[0].end < pair[1].start), "{set:?}");
+        assert!(set.0.iter().all(|range| !range.is_empty()), "{set:?}");
+        set.0.iter().cloned().flatten().fold(0, |bits, number| bits | 1 << number)
+    }
+
+    fn mask(range: &Range<u64>) -> u32 {
+        range.clone().fold(0, |bits, number| bits | 1 << number)
+    }
+
+    /// Every set of seven numbers against every range over them.
+    #[test]
+    fn every_small_set_behaves_as_bits_do() {
+        for bits in 0..1_u32 << WIDTH {
+            let set = set_of(bits);
+            assert_eq!(bits_of(&set), bits);
+            assert_eq!(set.count(), u64::from(bits.count_ones()));
+            for number in 0..WIDTH {
+                assert_eq!(set.contains(number), bits >> number & 1 == 1);
+            }
+            for start in 0..=WIDTH {
+                for end in start..=WIDTH {
+                    let range = start..end;
+                    let mut grown = set.clone();
+                    grown.insert(range.clone());
+                    assert_eq!(bits_of(&grown), bits | mask(&range));
+                    let mut shrunk = set.clone();
+                    shrunk.remove(&range);
+                    assert_eq!(bits_of(&shrunk), bits & !mask(&range));
+                    let gaps = set.gaps_in(range.clone()).fold(0, |all, gap| {
+                        assert!(!gap.is_empty());
+                        all | mask(&gap)
+                    });
+                    assert_eq!(gaps, mask(&range) & !bits);
                 }
-                let numbers: Vec<u64> = ranges.iter().cloned().flatten().collect();
-                prop_assert_eq!(&numbers, &model.iter().copied().collect::<Vec<_>>());
-                prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(a, b)| a.end < b.start));
             }
         }
     }

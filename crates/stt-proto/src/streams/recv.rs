@@ -1,37 +1,17 @@
-//! The receiving half of a stream: bytes in any order in, bytes in order out.
+//! The receiving half of a stream: credit, final size, and what can be read.
 
-use std::collections::{BTreeMap, VecDeque};
+use bytes::Bytes;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-
-/// Largest buffer that in-order bytes are gathered in.
-const MAX_BUFFER: usize = 64 * 1024;
-const MIN_BUFFER: usize = 512;
-/// Separate stretches out of order on one stream. An honest sender's losses make a few; more than
-/// this is meant to cost memory.
-const MAX_STRETCHES: usize = 4096;
+use super::assembler::Assembler;
+use super::flow::RecvCredit;
 
 /// What the peer did that ends the session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Breach {
-    /// Bytes past the credit.
-    Credit,
-    /// Another final size, or bytes past it.
+    /// Bytes past this limit.
+    Credit(u64),
+    /// Another final size than before, or bytes past it.
     FinalSize,
-    /// Too many stretches.
-    Fragments,
-}
-
-/// How the half ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum End {
-    Open,
-    /// The peer aborted with this code, which the application has not been given yet.
-    Reset(u64),
-    /// The application wants no more; what comes is counted and dropped.
-    Stopped,
-    /// The application has read FIN or the abort.
-    Told,
 }
 
 /// What a read found.
@@ -39,257 +19,202 @@ enum End {
 pub enum ReadOutcome {
     /// The next bytes, in order.
     Chunk(Bytes),
-    /// Nothing now; [`crate::Event::StreamReadable`] follows.
+    /// Nothing for now; [`crate::Event::StreamReadable`] follows.
     Blocked,
-    /// The peer ended the stream here, and all of it has been read.
+    /// The peer finished the stream here, and all of it has been read.
     Finished,
-    /// The peer aborted; what was not read is gone.
+    /// The peer reset the stream with this code; what was not read is gone.
     Reset(u64),
+}
+
+/// Bytes that nobody will read, by what their credit waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unread {
+    /// Were never handed out: their credit is free at once.
+    pub(super) unread: u64,
+    /// Were handed out, and the application has not said yet that it consumed them.
+    pub(super) unconsumed: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct RecvHalf {
-    /// In order, not read: full buffers, then the one that grows.
-    full: VecDeque<Bytes>,
-    tail: BytesMut,
-    /// Bytes out of order, by offset; they do not overlap each other or what is in order.
-    early: BTreeMap<u64, Bytes>,
-    /// Offset past the last byte in order.
-    contiguous: u64,
-    /// Offset past the last byte read.
-    read: u64,
-    /// Offset past the highest byte seen: what counts against credit.
-    highest: u64,
+    assembler: Assembler,
+    pub(super) credit: RecvCredit,
+    /// Known from FIN.
     final_size: Option<u64>,
-    end: End,
-    /// Credit told to the peer, what it is made of, and what the application has taken.
-    limit: u64,
-    window: u64,
-    consumed: u64,
+    /// The application wants no more: what comes is counted and dropped.
+    stop: Option<u64>,
+    /// The reader found nothing and is to be told when there is something.
+    pub(super) is_awaited: bool,
 }
 
 impl RecvHalf {
-    pub(super) fn new(window: u64) -> Self {
+    pub(super) fn new(credit: RecvCredit) -> Self {
         Self {
-            full: VecDeque::new(),
-            tail: BytesMut::new(),
-            early: BTreeMap::new(),
-            contiguous: 0,
-            read: 0,
-            highest: 0,
+            assembler: Assembler::default(),
+            credit,
             final_size: None,
-            end: End::Open,
-            limit: window,
-            window,
-            consumed: 0,
+            stop: None,
+            is_awaited: true,
         }
     }
 
-    /// How many bytes above the highest so far a frame reaches.
-    pub(super) fn growth(&self, offset: u64, len: u64) -> u64 {
-        (offset + len).saturating_sub(self.highest)
-    }
-
-    /// Takes bytes; says whether there is something new to read.
-    pub(super) fn on_data(&mut self, offset: u64, bytes: &[u8], fin: bool) -> Result<bool, Breach> {
-        let end = offset + bytes.len() as u64;
-        if end > self.limit {
-            return Err(Breach::Credit);
-        }
-        self.settle_size(end, fin)?;
-        self.highest = self.highest.max(end);
-        if self.end != End::Open {
-            return Ok(false);
-        }
-        let before = self.contiguous;
-        if offset <= self.contiguous {
-            let known = usize::try_from(self.contiguous - offset).unwrap_or(usize::MAX);
-            if let Some(new) = bytes.get(known..).filter(|new| !new.is_empty()) {
-                self.append(new);
-                self.join_early();
-            }
-        } else if !bytes.is_empty() {
-            self.keep_early(offset, bytes)?;
-        }
-        Ok(self.contiguous > before || self.is_fin_readable())
-    }
-
-    fn settle_size(&mut self, end: u64, fin: bool) -> Result<(), Breach> {
-        let wrong = match self.final_size {
+    /// Counts bytes of a frame that ends at `end`, and its FIN. Returns by how much the highest offset
+    /// grew.
+    pub(super) fn account(&mut self, end: u64, fin: bool) -> Result<u64, Breach> {
+        let highest = self.credit.received();
+        let contradicts = match self.final_size {
             Some(size) => end > size || (fin && end != size),
-            None => fin && end < self.highest,
+            None => fin && end < highest,
         };
-        if wrong {
+        if contradicts {
             return Err(Breach::FinalSize);
         }
         if fin {
             self.final_size = Some(end);
         }
-        Ok(())
+        let growth = end.saturating_sub(highest);
+        self.credit.receive(growth).map_err(Breach::Credit)?;
+        Ok(growth)
     }
 
-    fn append(&mut self, bytes: &[u8]) {
-        self.contiguous += bytes.len() as u64;
-        if self.tail.capacity() - self.tail.len() < bytes.len() {
-            let wanted = (2 * self.tail.len()).clamp(MIN_BUFFER, MAX_BUFFER).max(bytes.len());
-            if !self.tail.is_empty() {
-                self.full.push_back(self.tail.split().freeze());
-            }
-            // Takes the old buffer back when nobody holds a part of it any more.
-            self.tail.reserve(wanted);
-        }
-        self.tail.put_slice(bytes);
-    }
-
-    fn join_early(&mut self) {
-        while let Some(entry) = self.early.first_entry() {
-            if *entry.key() > self.contiguous {
-                return;
-            }
-            let (offset, mut bytes) = entry.remove_entry();
-            let known = usize::try_from(self.contiguous - offset).unwrap_or(usize::MAX);
-            if known >= bytes.len() {
-                continue;
-            }
-            bytes.advance(known);
-            self.append(&bytes);
+    /// Takes the bytes of a frame that was counted.
+    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8]) {
+        if self.stop.is_none() {
+            self.assembler.insert(offset, bytes);
         }
     }
 
-    /// Keeps what of `bytes` is not held yet; what came first stays.
-    fn keep_early(&mut self, mut offset: u64, mut bytes: &[u8]) -> Result<(), Breach> {
-        if let Some((start, held)) = self.early.range(..=offset).next_back() {
-            let held_end = start + held.len() as u64;
-            let skip = usize::try_from(held_end.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let Some(rest) = bytes.get(skip..) else { return Ok(()) };
-            (offset, bytes) = (offset + skip as u64, rest);
-        }
-        while !bytes.is_empty() {
-            let next = self.early.range(offset..).next().map(|(start, held)| (*start, held.len()));
-            let gap = next.map_or(bytes.len(), |(start, _)| {
-                usize::try_from(start - offset).unwrap_or(usize::MAX).min(bytes.len())
-            });
-            if gap > 0 {
-                self.early.insert(offset, Bytes::copy_from_slice(&bytes[..gap]));
-            }
-            let skip = (gap + next.map_or(0, |(_, len)| len)).min(bytes.len());
-            (offset, bytes) = (offset + skip as u64, &bytes[skip..]);
-        }
-        if self.early.len() > MAX_STRETCHES { Err(Breach::Fragments) } else { Ok(()) }
+    /// The code of the STREAM_STOP, once the application wants no more.
+    pub(super) const fn stop_code(&self) -> Option<u64> {
+        self.stop
     }
 
-    /// The peer gave the rest up. Says whether the application is to be told.
-    pub(super) fn on_reset(&mut self, code: u64, final_size: u64) -> Result<bool, Breach> {
-        if final_size > self.limit {
-            return Err(Breach::Credit);
-        }
-        if final_size < self.highest || self.final_size.is_some_and(|size| size != final_size) {
-            return Err(Breach::FinalSize);
-        }
-        self.final_size = Some(final_size);
-        self.highest = final_size;
-        // Every byte was here already: nothing was cut, so the stream ends as it was meant to.
-        if self.end != End::Open || self.contiguous == final_size {
-            return Ok(false);
-        }
-        self.end = End::Reset(code);
-        self.drop_data();
-        Ok(true)
+    /// Whether FIN has come.
+    pub(super) const fn is_size_known(&self) -> bool {
+        self.final_size.is_some()
     }
 
-    /// The application wants no more.
-    pub(super) fn stop(&mut self) {
-        if matches!(self.end, End::Open | End::Reset(_)) {
-            self.end = End::Stopped;
-            self.drop_data();
-        }
+    /// Whether every byte and FIN have come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.final_size == Some(self.assembler.contiguous())
     }
 
-    fn drop_data(&mut self) {
-        self.full = VecDeque::new();
-        self.tail = BytesMut::new();
-        self.early = BTreeMap::new();
+    /// Whether a read would find something: bytes, or the end.
+    pub(super) fn is_readable(&self) -> bool {
+        self.stop.is_none()
+            && (self.assembler.contiguous() > self.assembler.read() || self.is_complete())
     }
 
+    /// Takes out the next bytes, at most `max`.
     pub(super) fn read(&mut self, max: usize) -> ReadOutcome {
-        match self.end {
-            End::Reset(code) => {
-                self.end = End::Told;
-                return ReadOutcome::Reset(code);
-            }
-            End::Stopped | End::Told => return ReadOutcome::Finished,
-            End::Open => {}
+        if let Some(bytes) = self.assembler.take(max) {
+            return ReadOutcome::Chunk(bytes);
         }
-        let chunk = match self.full.front_mut() {
-            Some(front) if front.len() > max => front.split_to(max),
-            Some(_) => self.full.pop_front().unwrap_or_default(),
-            None => self.tail.split_to(self.tail.len().min(max)).freeze(),
-        };
-        if !chunk.is_empty() {
-            self.read += chunk.len() as u64;
-            return ReadOutcome::Chunk(chunk);
-        }
-        if self.is_fin_readable() {
-            self.end = End::Told;
-            self.drop_data();
+        if self.final_size == Some(self.assembler.read()) {
             return ReadOutcome::Finished;
         }
+        self.is_awaited = true;
         ReadOutcome::Blocked
     }
 
-    fn is_fin_readable(&self) -> bool {
-        self.final_size == Some(self.contiguous)
+    /// The application consumed bytes that it had read. Returns how many of them it had not said so
+    /// before.
+    pub(super) fn consume(&mut self, bytes: u64) -> u64 {
+        let bytes = bytes.min(self.assembler.read() - self.credit.consumed());
+        self.credit.consume(bytes);
+        bytes
     }
 
-    /// Whether bytes or an end wait for the application.
-    pub(super) fn has_unread(&self) -> bool {
-        match self.end {
-            End::Open => self.read < self.contiguous || self.is_fin_readable(),
-            End::Reset(_) => true,
-            End::Stopped | End::Told => false,
+    /// Whether the peer should get more credit now.
+    pub(super) fn is_window_due(&self) -> bool {
+        self.wants_more() && self.credit.is_due()
+    }
+
+    /// Whether more bytes of this stream are welcome.
+    pub(super) const fn wants_more(&self) -> bool {
+        self.stop.is_none() && self.final_size.is_none()
+    }
+
+    /// What is unread now that nobody will read any more.
+    pub(super) fn unread(&self) -> Unread {
+        let read = self.assembler.read();
+        if self.stop.is_some() {
+            return Unread { unread: 0, unconsumed: 0 };
         }
+        Unread { unread: self.credit.received() - read, unconsumed: read - self.credit.consumed() }
     }
 
-    /// Bytes that count against the session's credit and that nobody will ever read.
-    pub(super) fn unreadable(&self) -> u64 {
-        if matches!(self.end, End::Reset(_) | End::Stopped) { self.highest - self.read } else { 0 }
+    /// The application wants no more.
+    pub(super) fn stop(&mut self, code: u64) {
+        self.assembler = Assembler::default();
+        self.stop = Some(code);
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
-        self.end == End::Stopped
+    /// Runs out of order.
+    pub(super) fn runs(&self) -> usize {
+        self.assembler.runs()
     }
 
-    /// Whether the peer may still send: no end is known.
-    pub(super) fn is_size_open(&self) -> bool {
-        self.final_size.is_none()
+    /// Nothing comes any more: what is out of order stays unreadable.
+    pub(super) fn discard_early(&mut self) {
+        self.assembler.discard_early();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(window: u64) -> RecvHalf {
+        RecvHalf::new(RecvCredit::new(window, window))
     }
 
-    /// Whether nothing of this half matters any more.
-    pub(super) fn is_done(&self) -> bool {
-        match self.end {
-            End::Told => true,
-            End::Stopped => self.final_size == Some(self.highest),
-            End::Open | End::Reset(_) => false,
-        }
+    fn data(half: &mut RecvHalf, offset: u64, bytes: &[u8], fin: bool) -> Result<u64, Breach> {
+        let growth = half.account(offset + bytes.len() as u64, fin)?;
+        half.insert(offset, bytes);
+        Ok(growth)
     }
 
-    /// The application has taken bytes. Says whether new credit is due: half of the window is used.
-    pub(super) fn on_consumed(&mut self, bytes: u64) -> bool {
-        self.consumed = (self.consumed + bytes).min(self.highest);
-        self.wants_window()
+    #[test]
+    fn reading_ends_only_on_fin() {
+        let mut half = half(100);
+        data(&mut half, 0, b"abc", false).unwrap();
+        assert_eq!(half.read(10), ReadOutcome::Chunk(Bytes::from_static(b"abc")));
+        assert_eq!(half.read(10), ReadOutcome::Blocked);
+        data(&mut half, 3, b"", true).unwrap();
+        assert!(half.is_readable());
+        assert_eq!(half.read(10), ReadOutcome::Finished);
     }
 
-    fn wants_window(&self) -> bool {
-        self.end == End::Open
-            && self.final_size.is_none()
-            && self.consumed + self.window - self.limit >= self.window / 2
-            && self.window > 0
+    #[test]
+    fn a_final_size_never_changes() {
+        let mut half = half(100);
+        data(&mut half, 0, b"abcdef", false).unwrap();
+        assert_eq!(half.account(5, true), Err(Breach::FinalSize));
+        assert_eq!(half.account(8, true), Ok(2));
+        assert_eq!(half.account(8, true), Ok(0));
+        assert_eq!(half.account(8, false), Ok(0));
+        assert_eq!(half.account(9, false), Err(Breach::FinalSize));
+        assert_eq!(half.account(7, true), Err(Breach::FinalSize));
     }
 
-    /// The limit to tell now.
-    pub(super) fn next_limit(&mut self) -> u64 {
-        self.limit = self.limit.max(self.consumed + self.window);
-        self.limit
+    #[test]
+    fn credit_counts_the_highest_offset_once() {
+        let mut half = half(10);
+        assert_eq!(data(&mut half, 6, b"gh", false), Ok(8));
+        assert_eq!(data(&mut half, 0, b"abcdef", false), Ok(0));
+        assert_eq!(data(&mut half, 8, b"ijk", false), Err(Breach::Credit(10)));
+    }
+
+    #[test]
+    fn only_what_was_read_can_be_consumed() {
+        let mut half = half(10);
+        data(&mut half, 0, b"abcdef", false).unwrap();
+        assert_eq!(half.consume(3), 0);
+        half.read(4);
+        assert_eq!((half.consume(3), half.consume(3)), (3, 1));
+        assert_eq!(half.unread(), Unread { unread: 2, unconsumed: 0 });
     }
 }

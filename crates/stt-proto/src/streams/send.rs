@@ -1,303 +1,310 @@
-//! The sending half of a stream.
+//! The sending half of a stream: what to send next, how it ends.
 
 use core::ops::Range;
-use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
-use super::ranges::RangeSet;
+use super::flow::SendCredit;
+use super::scheduler::Lane;
+use super::send_buffer::SendBuffer;
 
-/// How far an orderly end has come.
+/// How far something that must arrive once has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fin {
+enum Delivery {
+    /// To be sent, or sent again.
+    Due,
+    Sent,
+    Acked,
+}
+
+/// How the half ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
     /// More may be written.
     Open,
-    /// To be sent (again).
-    Pending,
-    /// On its way.
-    Sent,
-    /// The peer has it.
-    Acked,
+    /// FIN after the last byte.
+    Fin(Delivery),
+    /// STREAM_CLOSE instead of the rest.
+    Reset { code: u64, delivery: Delivery },
 }
 
-/// How far an abort has come.
+/// What a STREAM_STOP of the peer leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Abort {
-    None,
-    /// STREAM_CLOSE is to be sent (again).
-    Pending(u64),
-    Sent(u64),
-    Acked,
+pub(super) enum Stopped {
+    /// The rest is given up.
+    Reset,
+    /// The peer had every byte, and this side is only waiting for the acknowledgement of FIN.
+    Delivered,
+    /// Sending had been given up before.
+    Already,
 }
 
-/// A stretch to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A stretch that was written into a packet.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Stretch {
     pub(super) range: Range<u64>,
     pub(super) fin: bool,
-    /// Bytes never sent before: they use credit.
+    /// How many of its bytes were never sent before: those that use credit.
     pub(super) fresh: u64,
 }
 
-/// What was written and is not acknowledged, and what of it was sent.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct SendHalf {
-    chunks: VecDeque<Bytes>,
-    /// Offset of the first byte of `chunks`: all before it is acknowledged.
-    base: u64,
-    /// Offset past the last byte written.
-    end: u64,
-    /// Offset of the first byte never sent.
-    next: u64,
-    /// Acknowledged above `base`.
-    acked: RangeSet,
-    /// Sent, declared lost, not sent again yet.
-    lost: RangeSet,
-    fin: Fin,
-    abort: Abort,
-    /// Bytes that the peer allows on this stream.
-    limit: u64,
-    /// Where the last copy ended: chunk and its first offset. Sending is nearly always sequential.
-    cursor: (usize, u64),
+    buffer: SendBuffer,
+    credit: SendCredit,
+    end: End,
 }
 
 impl SendHalf {
-    pub(super) fn new(limit: u64) -> Self {
-        Self {
-            chunks: VecDeque::new(),
-            base: 0,
-            end: 0,
-            next: 0,
-            acked: RangeSet::default(),
-            lost: RangeSet::default(),
-            fin: Fin::Open,
-            abort: Abort::None,
-            limit,
-            cursor: (0, 0),
-        }
+    pub(super) fn new(credit: u64) -> Self {
+        Self { buffer: SendBuffer::default(), credit: SendCredit::new(credit), end: End::Open }
     }
 
-    /// Whether bytes may still be written.
+    /// Whether more may be written.
     pub(super) fn is_open(&self) -> bool {
-        self.fin == Fin::Open && self.abort == Abort::None
+        self.end == End::Open
     }
 
-    pub(super) fn is_aborted(&self) -> bool {
-        self.abort != Abort::None
+    fn is_reset(&self) -> bool {
+        matches!(self.end, End::Reset { .. })
     }
 
     pub(super) fn write(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.end += bytes.len() as u64;
-            self.chunks.push_back(bytes);
+        self.buffer.write(bytes);
+    }
+
+    /// Ends the half after the last byte written.
+    pub(super) fn finish(&mut self) {
+        if self.is_open() {
+            self.end = End::Fin(Delivery::Due);
         }
     }
 
-    pub(super) fn finish(&mut self) {
-        self.fin = Fin::Pending;
-    }
-
-    /// Gives the rest up. Returns whether that changed anything.
-    pub(super) fn abort(&mut self, code: u64) -> bool {
-        if self.abort != Abort::None || self.fin == Fin::Acked {
+    /// Gives up what the peer does not have. Returns false when that was done before.
+    pub(super) fn reset(&mut self, code: u64) -> bool {
+        if self.is_reset() {
             return false;
         }
-        self.abort = Abort::Pending(code);
-        self.chunks = VecDeque::new();
-        self.lost.clear();
-        self.acked.clear();
+        self.buffer.discard();
+        self.end = End::Reset { code, delivery: Delivery::Due };
         true
     }
 
-    /// The STREAM_CLOSE to send: code and final offset.
-    pub(super) fn close_to_send(&self) -> Option<(u64, u64)> {
-        match self.abort {
-            Abort::Pending(code) => Some((code, self.next)),
+    /// The peer does not want the rest.
+    pub(super) fn on_stop(&mut self, code: u64) -> Stopped {
+        if matches!(self.end, End::Fin(_)) && self.buffer.is_acked() {
+            return Stopped::Delivered;
+        }
+        if self.reset(code) { Stopped::Reset } else { Stopped::Already }
+    }
+
+    /// The peer gives credit. Returns whether it is more than before.
+    pub(super) fn on_window(&mut self, limit: u64) -> bool {
+        self.credit.raise(limit)
+    }
+
+    /// Whether there is something to send in `lane`, as far as this stream's own credit goes.
+    pub(super) fn wants(&self, lane: Lane) -> bool {
+        if self.is_reset() {
+            return false;
+        }
+        let fresh = self.buffer.end() > self.buffer.unsent();
+        match lane {
+            Lane::Fresh => fresh && self.credit.available() > 0,
+            Lane::Repeat => {
+                self.buffer.lost().is_some() || (self.end == End::Fin(Delivery::Due) && !fresh)
+            }
+        }
+    }
+
+    /// Offset of the next stretch to send.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.buffer.lost().map_or(self.buffer.unsent(), |lost| lost.start)
+    }
+
+    /// Fills `out` with what is to be sent next, lost bytes first, and marks it as sent.
+    /// `session_credit` bounds the bytes that were never sent before.
+    pub(super) fn fill(&mut self, out: &mut [u8], session_credit: u64) -> Option<Stretch> {
+        if self.is_reset() {
+            return None;
+        }
+        let room = out.len() as u64;
+        let unsent = self.buffer.unsent();
+        let start = self.next_offset();
+        let repeated = match self.buffer.lost() {
+            Some(lost) => lost.end.min(start + room),
+            None => start,
+        };
+        let credit = self.credit.available().min(session_credit);
+        // Lost bytes that reach up to the fresh ones share a frame with them.
+        let fresh = if repeated == unsent {
+            (room - (repeated - start)).min(credit).min(self.buffer.end() - unsent)
+        } else {
+            0
+        };
+        let range = start..repeated + fresh;
+        let fin = range.end == self.buffer.end()
+            && matches!(self.end, End::Fin(Delivery::Due | Delivery::Sent));
+        if range.is_empty() && !(fin && self.end == End::Fin(Delivery::Due)) {
+            return None;
+        }
+        self.buffer.copy(start, &mut out[..(range.end - start) as usize]);
+        self.buffer.on_sent(&range);
+        self.credit.take(fresh);
+        if fin {
+            self.end = End::Fin(Delivery::Sent);
+        }
+        Some(Stretch { range, fin, fresh })
+    }
+
+    /// The peer has these bytes, and FIN if `fin`. Returns whether the acknowledged prefix grew.
+    pub(super) fn on_acked(&mut self, range: Range<u64>, fin: bool) -> bool {
+        if self.is_reset() {
+            return false;
+        }
+        if fin {
+            self.end = End::Fin(Delivery::Acked);
+        }
+        self.buffer.on_acked(range)
+    }
+
+    /// These bytes were declared lost, and FIN with them if `fin`.
+    pub(super) fn on_lost(&mut self, range: Range<u64>, fin: bool) {
+        if self.is_reset() {
+            return;
+        }
+        if fin && self.end == End::Fin(Delivery::Sent) {
+            self.end = End::Fin(Delivery::Due);
+        }
+        self.buffer.on_lost(range);
+    }
+
+    /// Code and final offset of the STREAM_CLOSE, if there is one.
+    pub(super) fn close(&self) -> Option<(u64, u64)> {
+        match self.end {
+            End::Reset { code, .. } => Some((code, self.buffer.unsent())),
             _ => None,
         }
     }
 
-    pub(super) fn on_close_sent(&mut self) {
-        if let Abort::Pending(code) = self.abort {
-            self.abort = Abort::Sent(code);
-        }
-    }
-
+    /// The peer has the STREAM_CLOSE.
     pub(super) fn on_close_acked(&mut self) {
-        if self.abort != Abort::None {
-            self.abort = Abort::Acked;
-        }
-    }
-
-    pub(super) fn on_close_lost(&mut self) {
-        if let Abort::Sent(code) = self.abort {
-            self.abort = Abort::Pending(code);
-        }
-    }
-
-    /// New credit. Returns whether it is more than before.
-    pub(super) fn on_window(&mut self, limit: u64) -> bool {
-        let grew = limit > self.limit;
-        self.limit = self.limit.max(limit);
-        grew
-    }
-
-    /// Whether something must be sent that needs no credit: lost bytes, or FIN.
-    pub(super) fn wants_repeat(&self) -> bool {
-        self.abort == Abort::None
-            && (!self.lost.is_empty() || (self.fin == Fin::Pending && self.next == self.end))
-    }
-
-    /// Whether bytes wait that were never sent and that the stream's credit covers.
-    pub(super) fn wants_fresh(&self) -> bool {
-        self.abort == Abort::None && self.next < self.end.min(self.limit)
-    }
-
-    /// Chooses what to send next, at most `room` bytes of it, and of fresh bytes at most
-    /// `session_credit`.
-    pub(super) fn choose(&self, room: u64, session_credit: u64) -> Option<Stretch> {
-        if self.abort != Abort::None {
-            return None;
-        }
-        if let Some(lost) = self.lost.first() {
-            let range = lost.start..lost.end.min(lost.start + room);
-            let fin =
-                range.end == self.end && matches!(self.fin, Fin::Pending) && self.next == self.end;
-            return (!range.is_empty()).then_some(Stretch { range, fin, fresh: 0 });
-        }
-        let end = self
-            .end
-            .min(self.limit)
-            .min(self.next.saturating_add(room.min(session_credit)))
-            .max(self.next);
-        let fin = end == self.end && self.fin == Fin::Pending;
-        let fresh = end - self.next;
-        (fresh > 0 || fin).then_some(Stretch { range: self.next..end, fin, fresh })
-    }
-
-    /// Marks a stretch as sent.
-    pub(super) fn on_sent(&mut self, stretch: &Stretch) {
-        self.lost.remove(&stretch.range);
-        self.next = self.next.max(stretch.range.end);
-        if stretch.fin {
-            self.fin = Fin::Sent;
-        }
-    }
-
-    /// Copies `out.len()` bytes from `offset`, which must be written and not acknowledged.
-    pub(super) fn copy(&mut self, offset: u64, out: &mut [u8]) {
-        let (mut index, mut start) = self.cursor;
-        if start > offset || index >= self.chunks.len() {
-            (index, start) = (0, self.base);
-        }
-        let mut filled = 0;
-        while filled < out.len() {
-            let Some(chunk) = self.chunks.get(index) else { return };
-            let at = offset + filled as u64;
-            let skip = at.saturating_sub(start);
-            if skip >= chunk.len() as u64 {
-                start += chunk.len() as u64;
-                index += 1;
-                continue;
-            }
-            let part = &chunk[skip as usize..];
-            let len = part.len().min(out.len() - filled);
-            out[filled..filled + len].copy_from_slice(&part[..len]);
-            filled += len;
-            self.cursor = (index, start);
-        }
-    }
-
-    /// The peer has these bytes. Returns whether the acknowledged prefix grew.
-    pub(super) fn on_acked(&mut self, range: Range<u64>, fin: bool) -> bool {
-        if fin {
-            self.fin = Fin::Acked;
-        }
-        if self.abort != Abort::None {
-            return false;
-        }
-        self.lost.remove(&range);
-        let before = self.base;
-        if range.start <= self.base {
-            self.release(range.end.max(self.base));
-        } else {
-            self.acked.insert(range);
-        }
-        while let Some(first) = self.acked.first().filter(|first| first.start <= self.base) {
-            let end = self.acked.advance(self.base).max(first.end);
-            self.release(end.max(self.base));
-        }
-        self.base > before
-    }
-
-    fn release(&mut self, to: u64) {
-        let mut count = to - self.base;
-        self.base = to;
-        while count > 0 {
-            let Some(front) = self.chunks.front_mut() else { break };
-            if (front.len() as u64) > count {
-                front.advance(count as usize);
-                break;
-            }
-            count -= front.len() as u64;
-            self.chunks.pop_front();
-        }
-        // Chunk indices have shifted; the cursor finds its place again from the front.
-        self.cursor = (0, self.base);
-        if self.chunks.is_empty() && self.chunks.capacity() > 16 {
-            self.chunks.shrink_to(4);
-        }
-    }
-
-    /// These bytes were declared lost.
-    pub(super) fn on_lost(&mut self, range: Range<u64>, fin: bool) {
-        if self.abort != Abort::None {
-            return;
-        }
-        if fin && self.fin == Fin::Sent {
-            self.fin = Fin::Pending;
-        }
-        let mut missing = RangeSet::default();
-        missing.insert(range.start.max(self.base)..range.end.max(self.base));
-        let overlapping: Vec<_> = self.acked.overlapping(&range).collect();
-        for acked in overlapping {
-            missing.remove(&acked);
-        }
-        for range in missing.into_iter() {
-            self.lost.insert(range);
+        if let End::Reset { delivery, .. } = &mut self.end {
+            *delivery = Delivery::Acked;
         }
     }
 
     /// Bytes acknowledged without a gap.
-    pub(super) fn acked_prefix(&self) -> u64 {
-        self.base
-    }
-
-    /// Bytes sent at least once: what this stream has used of the session's credit.
-    #[cfg(test)]
-    pub(super) fn sent(&self) -> u64 {
-        self.next
+    pub(super) fn released(&self) -> u64 {
+        self.buffer.base()
     }
 
     /// Whether every byte and FIN are acknowledged.
     pub(super) fn is_finished(&self) -> bool {
-        self.fin == Fin::Acked && self.base == self.end
+        self.end == End::Fin(Delivery::Acked) && self.buffer.is_acked()
     }
 
     /// Whether nothing of this half matters any more.
     pub(super) fn is_done(&self) -> bool {
-        self.is_finished() || self.abort == Abort::Acked
+        self.is_finished() || matches!(self.end, End::Reset { delivery: Delivery::Acked, .. })
     }
 
-    /// Bytes written that the peer has not acknowledged; none after an abort.
-    pub(super) fn unacknowledged(&self) -> u64 {
-        if self.is_aborted() { 0 } else { self.end - self.base }
-    }
-
-    /// Whether written bytes or a FIN are still on their way.
+    /// Whether the peer has all that it was to be given so far.
     pub(super) fn is_drained(&self) -> bool {
-        self.is_done()
-            || self.is_aborted()
-            || (self.base == self.end && matches!(self.fin, Fin::Open | Fin::Acked))
+        self.is_done() || (self.is_open() && self.buffer.is_acked())
+    }
+
+    /// Bytes written that the peer has not acknowledged; none after a reset.
+    pub(super) fn undelivered(&self) -> u64 {
+        self.buffer.unacked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(credit: u64, bytes: usize) -> SendHalf {
+        let mut half = SendHalf::new(credit);
+        half.write(vec![7; bytes].into());
+        half
+    }
+
+    fn fill(half: &mut SendHalf, room: usize, credit: u64) -> Option<Stretch> {
+        half.fill(&mut vec![0; room], credit)
+    }
+
+    fn stretch(range: Range<u64>, fin: bool, fresh: u64) -> Option<Stretch> {
+        Some(Stretch { range, fin, fresh })
+    }
+
+    #[test]
+    fn stops_at_the_credit_of_the_stream_and_of_the_session() {
+        let mut half = half(50, 100);
+        assert_eq!(fill(&mut half, 30, 1_000), stretch(0..30, false, 30));
+        assert_eq!(fill(&mut half, 30, 10), stretch(30..40, false, 10));
+        assert_eq!(fill(&mut half, 30, 0), None);
+        assert_eq!(fill(&mut half, 30, 1_000), stretch(40..50, false, 10));
+        assert!(!half.wants(Lane::Fresh) && !half.wants(Lane::Repeat));
+        assert!(half.on_window(60) && !half.on_window(60));
+        assert!(half.wants(Lane::Fresh));
+    }
+
+    #[test]
+    fn a_fin_alone_needs_no_credit() {
+        let mut half = half(100, 100);
+        fill(&mut half, 100, 100);
+        half.finish();
+        assert!(half.wants(Lane::Repeat));
+        assert_eq!(fill(&mut half, 0, 0), stretch(100..100, true, 0));
+        assert!(!half.wants(Lane::Repeat));
+        half.on_lost(100..100, true);
+        assert!(half.wants(Lane::Repeat));
+        half.on_acked(0..100, false);
+        half.on_acked(100..100, true);
+        assert!(half.is_finished() && !half.wants(Lane::Repeat));
+    }
+
+    #[test]
+    fn lost_bytes_go_first_and_join_the_fresh_ones() {
+        let mut half = half(1_000, 100);
+        fill(&mut half, 20, 1_000);
+        fill(&mut half, 20, 1_000);
+        fill(&mut half, 20, 1_000);
+        half.on_lost(0..20, false);
+        half.on_lost(40..60, false);
+        assert_eq!(fill(&mut half, 50, 1_000), stretch(0..20, false, 0));
+        half.finish();
+        assert_eq!(fill(&mut half, 100, 1_000), stretch(40..100, true, 40));
+        half.on_acked(0..100, true);
+        assert!(half.is_finished());
+    }
+
+    #[test]
+    fn a_reset_tells_how_much_was_ever_sent() {
+        let mut half = half(1_000, 100);
+        fill(&mut half, 60, 1_000);
+        assert!(half.reset(9) && !half.reset(10));
+        assert_eq!(half.close(), Some((9, 60)));
+        assert_eq!(half.undelivered(), 0);
+        half.on_lost(0..60, false);
+        assert_eq!(fill(&mut half, 60, 1_000), None);
+        half.on_acked(0..60, true);
+        assert!(!half.is_done(), "only the acknowledgement of STREAM_CLOSE ends it");
+        half.on_close_acked();
+        assert!(half.is_done() && !half.is_finished());
+    }
+
+    #[test]
+    fn a_stop_after_the_last_byte_arrived_takes_nothing_back() {
+        let mut half = half(1_000, 10);
+        half.finish();
+        fill(&mut half, 100, 1_000);
+        half.on_acked(0..10, false);
+        assert_eq!(half.on_stop(1), Stopped::Delivered);
+        assert_eq!(half.close(), None);
+        let mut early = self::half(1_000, 10);
+        assert_eq!((early.on_stop(1), early.on_stop(1)), (Stopped::Reset, Stopped::Already));
     }
 }

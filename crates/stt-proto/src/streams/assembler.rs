@@ -1,0 +1,240 @@
+//! Bytes in any order in, bytes in order out, each exactly once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Largest block that bytes are gathered in.
+pub(super) const BLOCK: usize = 64 * 1024;
+/// Block of a stream of which little has come: short streams stay cheap.
+const FIRST_BLOCK: usize = 512;
+/// Runs up to this length are copied behind what stands in order; longer ones are handed on whole.
+const SMALL_RUN: usize = 4 * 1024;
+
+/// See the module. It does not judge how much comes: credit does.
+///
+/// What comes in order is appended to a block, and reading splits pieces off that block without a
+/// copy. Once the application has dropped them the block is used again, so a reader that keeps up
+/// costs no allocation per frame.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    /// Full blocks in order, not read.
+    ready: VecDeque<Bytes>,
+    /// The block that grows, behind `ready`.
+    tail: BytesMut,
+    /// Runs that came out of order, by offset; they overlap neither each other nor what is in order.
+    early: BTreeMap<u64, BytesMut>,
+    /// Offset past the last byte read.
+    read: u64,
+    /// Offset past the last byte in order.
+    contiguous: u64,
+}
+
+impl Assembler {
+    /// Takes bytes. Where some of them are held already, those that came first stay.
+    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8]) {
+        let known = usize::try_from(self.contiguous.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let Some(bytes) = bytes.get(known..).filter(|bytes| !bytes.is_empty()) else { return };
+        let offset = offset.max(self.contiguous);
+        if self.early.is_empty() && offset == self.contiguous {
+            self.append(bytes);
+            return;
+        }
+        self.insert_missing(offset, bytes);
+        self.join();
+    }
+
+    /// Takes those of `bytes` that no early run has.
+    fn insert_missing(&mut self, mut offset: u64, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let before = self.early.range(..=offset).next_back();
+            let held = before.map_or(0, |(start, run)| start + run.len() as u64);
+            let step = if held > offset {
+                usize::try_from(held - offset).unwrap_or(usize::MAX).min(bytes.len())
+            } else {
+                let next = self.early.range(offset..).next().map_or(u64::MAX, |(start, _)| *start);
+                let free = usize::try_from(next - offset).unwrap_or(usize::MAX).min(bytes.len());
+                self.keep(offset, &bytes[..free]);
+                free
+            };
+            offset += step as u64;
+            bytes = &bytes[step..];
+        }
+    }
+
+    fn keep(&mut self, offset: u64, bytes: &[u8]) {
+        if offset == self.contiguous {
+            self.append(bytes);
+            return;
+        }
+        if let Some((start, run)) = self.early.range_mut(..offset).next_back()
+            && start + run.len() as u64 == offset
+            && run.len() + bytes.len() <= BLOCK
+        {
+            run.put_slice(bytes);
+            return;
+        }
+        self.early.insert(offset, BytesMut::from(bytes));
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.tail.capacity() - self.tail.len() < bytes.len() {
+            self.close_block();
+            let seen = usize::try_from(self.contiguous).unwrap_or(BLOCK);
+            let wanted = seen.clamp(FIRST_BLOCK, BLOCK).max(bytes.len());
+            // Takes the old block back when nobody holds a part of it any more.
+            self.tail.reserve(wanted);
+        }
+        self.tail.put_slice(bytes);
+        self.contiguous += bytes.len() as u64;
+    }
+
+    fn close_block(&mut self) {
+        if !self.tail.is_empty() {
+            self.ready.push_back(self.tail.split().freeze());
+        }
+    }
+
+    /// Puts early runs that are in order now where they belong.
+    fn join(&mut self) {
+        while let Some(entry) = self.early.first_entry() {
+            if *entry.key() > self.contiguous {
+                return;
+            }
+            let run = entry.remove();
+            if run.len() <= SMALL_RUN {
+                self.append(&run);
+            } else {
+                self.close_block();
+                self.contiguous += run.len() as u64;
+                self.ready.push_back(run.freeze());
+            }
+        }
+    }
+
+    /// Takes out the next bytes in order, at most `max`; `None` when there are none.
+    pub(super) fn take(&mut self, max: usize) -> Option<Bytes> {
+        let bytes = match self.ready.front_mut() {
+            Some(block) if block.len() > max => block.split_to(max),
+            Some(_) => self.ready.pop_front()?,
+            None => self.tail.split_to(max.min(self.tail.len())).freeze(),
+        };
+        self.read += bytes.len() as u64;
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Offset past the last byte read.
+    pub(super) const fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Offset past the last byte in order.
+    pub(super) const fn contiguous(&self) -> u64 {
+        self.contiguous
+    }
+
+    /// Runs out of order: what costs memory beside the bytes themselves.
+    pub(super) fn runs(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Forgets what is out of order: it can never become readable.
+    pub(super) fn discard_early(&mut self) {
+        self.early = BTreeMap::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn take_all(assembler: &mut Assembler, max: usize) -> Vec<u8> {
+        core::iter::from_fn(|| assembler.take(max)).flatten().collect()
+    }
+
+    #[test]
+    fn what_came_first_stays() {
+        let mut assembler = Assembler::default();
+        assembler.insert(2, b"cd");
+        assembler.insert(6, b"gh");
+        assembler.insert(0, b"XXXXXXXXXX");
+        assembler.insert(0, b"----------");
+        assert_eq!(take_all(&mut assembler, 100), b"XXcdXXghXX");
+        assert_eq!(assembler.runs(), 0);
+    }
+
+    #[test]
+    fn neighbours_out_of_order_are_one_run() {
+        let mut assembler = Assembler::default();
+        for offset in 1..1_000 {
+            assembler.insert(offset, &[offset as u8]);
+        }
+        assert_eq!(assembler.runs(), 1);
+        assert_eq!(assembler.take(10), None);
+        assembler.insert(0, &[0]);
+        let expected: Vec<u8> = (0..1_000).map(|offset| offset as u8).collect();
+        assert_eq!(take_all(&mut assembler, 7), expected);
+    }
+
+    #[test]
+    fn a_long_run_is_handed_on_without_a_copy() {
+        let mut assembler = Assembler::default();
+        assembler.insert(10, &[1; SMALL_RUN + 1]);
+        let run = assembler.early[&10].as_ptr();
+        assembler.insert(0, &[0; 10]);
+        assert_eq!(assembler.take(100).unwrap().len(), 10);
+        assert_eq!(assembler.take(usize::MAX).unwrap().as_ptr(), run);
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_uses_one_block_again_and_again() {
+        let mut assembler = Assembler::default();
+        assembler.insert(0, &[0; 2 * BLOCK]);
+        while assembler.take(usize::MAX).is_some() {}
+        let mut blocks = std::collections::BTreeSet::new();
+        for _ in 0..10_000 {
+            assembler.insert(assembler.contiguous(), &[0; 1_200]);
+            let bytes = assembler.take(usize::MAX).unwrap();
+            assert_eq!(bytes.len(), 1_200);
+            blocks.insert(bytes.as_ptr() as usize / BLOCK);
+        }
+        assert!(blocks.len() <= 4, "{} blocks", blocks.len());
+    }
+
+    #[test]
+    fn a_short_stream_takes_little_memory() {
+        let mut assembler = Assembler::default();
+        assembler.insert(0, &[0; 32]);
+        assert!(assembler.tail.capacity() <= 2 * FIRST_BLOCK);
+    }
+
+    proptest! {
+        /// Frames of any place and length, with reads in between, against the string itself.
+        #[test]
+        fn the_string_comes_out_once_and_in_order(
+            frames in prop::collection::vec((0_usize..400, 0_usize..60), 0..120),
+            max in 1_usize..80,
+        ) {
+            let whole: Vec<u8> = (0..460_u32).map(|at| (at * 7 + at / 256) as u8).collect();
+            let mut assembler = Assembler::default();
+            let mut out = Vec::new();
+            let mut held = vec![false; whole.len()];
+            for (index, (start, len)) in frames.into_iter().enumerate() {
+                assembler.insert(start as u64, &whole[start..start + len]);
+                held[start..start + len].fill(true);
+                let contiguous = held.iter().take_while(|held| **held).count();
+                prop_assert_eq!(assembler.contiguous(), contiguous as u64);
+                if index % 3 == 0 {
+                    out.extend(take_all(&mut assembler, max));
+                    prop_assert_eq!(assembler.read(), contiguous as u64);
+                }
+            }
+            assembler.insert(0, &whole);
+            prop_assert_eq!(assembler.runs(), 0);
+            out.extend(take_all(&mut assembler, max));
+            prop_assert_eq!(out, whole);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Credit: how many bytes one side lets the other send (PROTOCOL.md section 5).
+//!
+//! Credit is absolute: a limit is the number of bytes that may have been sent since the beginning, so
+//! a WINDOW that comes late or twice does no harm. A stream's credit covers its highest offset, the
+//! session's the sum of them.
+
+use core::time::Duration;
+
+use stt_wire::VarInt;
+
+use crate::time::Instant;
+
+/// A full window consumed within this time counts as fast however short the round trip is: the
+/// application's own turn is part of the loop that returns credit.
+const FAST: Duration = Duration::from_millis(20);
+
+/// What the peer lets this side send.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SendCredit {
+    limit: u64,
+    used: u64,
+}
+
+impl SendCredit {
+    pub(super) const fn new(limit: u64) -> Self {
+        Self { limit, used: 0 }
+    }
+
+    /// Bytes that may still be sent.
+    pub(super) const fn available(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+
+    /// Bytes were sent for the first time.
+    pub(super) const fn take(&mut self, bytes: u64) {
+        self.used += bytes;
+    }
+
+    /// The peer told a limit; a lower one than before is old news. Returns whether it grew.
+    pub(super) const fn raise(&mut self, limit: u64) -> bool {
+        let grew = limit > self.limit;
+        if grew {
+            self.limit = limit;
+        }
+        grew
+    }
+}
+
+/// What this side lets the peer send, and how large a window it keeps open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecvCredit {
+    /// What the peer was told.
+    limit: u64,
+    /// Bytes that the peer has used.
+    received: u64,
+    /// Bytes that need no memory any more: read by the application, discarded, or skipped.
+    consumed: u64,
+    window: u64,
+    max_window: u64,
+    /// Where the current measurement of the reading speed began.
+    epoch: Option<(Instant, u64)>,
+}
+
+impl RecvCredit {
+    /// Credit that starts as one window of `window` bytes and may be tuned up to `max_window`.
+    pub(super) fn new(window: u64, max_window: u64) -> Self {
+        let limit = window.min(VarInt::MAX.get());
+        Self { limit, received: 0, consumed: 0, window, max_window, epoch: None }
+    }
+
+    /// The peer has used `bytes` more. `Err` with the limit when that is more than it was given.
+    pub(super) const fn receive(&mut self, bytes: u64) -> Result<(), u64> {
+        self.received = self.received.saturating_add(bytes);
+        if self.received <= self.limit { Ok(()) } else { Err(self.limit) }
+    }
+
+    /// Bytes need no memory any more.
+    pub(super) fn consume(&mut self, bytes: u64) {
+        self.consumed = self.consumed.saturating_add(bytes).min(self.received);
+    }
+
+    /// Doubles the window when a whole one was consumed within two round trips: the peer was then
+    /// held back by credit, not by the path or by the application.
+    pub(super) fn tune(&mut self, now: Instant, rtt: Option<Duration>) {
+        let Some((start, consumed)) = self.epoch else {
+            self.epoch = Some((now, self.consumed));
+            return;
+        };
+        let took = now.saturating_duration_since(start);
+        let fast = took <= FAST.max(2 * rtt.unwrap_or_default());
+        if fast && self.consumed - consumed < self.window {
+            return;
+        }
+        if fast {
+            self.window = self.window.saturating_mul(2).min(self.max_window.max(self.window));
+        }
+        self.epoch = Some((now, self.consumed));
+    }
+
+    /// Whether a quarter of the window, or more, can be given anew. Smaller steps cost packets,
+    /// larger ones let the peer run dry on long paths.
+    pub(super) fn is_due(&self) -> bool {
+        let more = self.next_limit().saturating_sub(self.limit);
+        more > 0 && more >= self.window / 4
+    }
+
+    /// The limit to tell the peer now, which it may use from now on.
+    pub(super) fn advertise(&mut self) -> u64 {
+        self.limit = self.limit.max(self.next_limit());
+        self.limit
+    }
+
+    fn next_limit(&self) -> u64 {
+        self.consumed.saturating_add(self.window).min(VarInt::MAX.get())
+    }
+
+    /// What the peer was told.
+    pub(super) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Bytes used by the peer.
+    pub(super) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes that need no memory any more.
+    pub(super) const fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    #[cfg(test)]
+    pub(super) const fn window(&self) -> u64 {
+        self.window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(100);
+
+    fn read(credit: &mut RecvCredit, now: Instant, bytes: u64) {
+        credit.receive(bytes).unwrap();
+        credit.consume(bytes);
+        credit.tune(now, Some(RTT));
+        if credit.is_due() {
+            credit.advertise();
+        }
+    }
+
+    #[test]
+    fn overrun_is_seen_to_the_byte() {
+        let mut credit = RecvCredit::new(10, 10);
+        assert_eq!(credit.receive(10), Ok(()));
+        assert_eq!(credit.receive(1), Err(10));
+    }
+
+    #[test]
+    fn credit_returns_in_quarters_of_the_window() {
+        let mut credit = RecvCredit::new(100, 100);
+        credit.receive(100).unwrap();
+        credit.consume(24);
+        assert!(!credit.is_due());
+        credit.consume(1);
+        assert!(credit.is_due());
+        assert_eq!(credit.advertise(), 125);
+        assert!(!credit.is_due());
+    }
+
+    #[test]
+    fn more_is_never_consumed_than_came() {
+        let mut credit = RecvCredit::new(100, 100);
+        credit.receive(5).unwrap();
+        credit.consume(u64::MAX);
+        assert_eq!(credit.consumed(), 5);
+    }
+
+    #[test]
+    fn a_fast_reader_gets_a_larger_window_up_to_the_bound() {
+        let mut credit = RecvCredit::new(1_000, 3_000);
+        let mut now = Instant::default();
+        for _ in 0..100 {
+            now += RTT / 2;
+            read(&mut credit, now, 500);
+        }
+        assert_eq!(credit.window(), 3_000);
+    }
+
+    #[test]
+    fn a_slow_reader_keeps_its_window() {
+        let mut credit = RecvCredit::new(1_000, 8_000);
+        let mut now = Instant::default();
+        for _ in 0..100 {
+            now += RTT;
+            read(&mut credit, now, 250);
+        }
+        assert_eq!(credit.window(), 1_000);
+    }
+
+    #[test]
+    fn a_window_of_nothing_gives_nothing() {
+        let mut credit = RecvCredit::new(0, 0);
+        credit.consume(10);
+        assert!(!credit.is_due());
+        assert_eq!(credit.receive(1), Err(0));
+    }
+
+    #[test]
+    fn old_limits_of_the_peer_change_nothing() {
+        let mut credit = SendCredit::new(10);
+        credit.take(4);
+        assert!(!credit.raise(9));
+        assert_eq!(credit.available(), 6);
+        assert!(credit.raise(20));
+        assert_eq!(credit.available(), 16);
+    }
+}

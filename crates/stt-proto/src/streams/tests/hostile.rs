@@ -1,0 +1,145 @@
+//! A peer that breaks the rules ends the session, and cannot make this side pay.
+
+use stt_wire::ErrorCode;
+use stt_wire::frame::{MaxStreams, Reliability, StreamKind, StreamOpen};
+
+use super::*;
+
+const OPEN: StreamOpen<'static> = StreamOpen {
+    purpose: "",
+    name: None,
+    priority: 3,
+    reliability: Reliability::Reliable,
+    initial_credit: 0,
+};
+
+#[track_caller]
+fn assert_fault(result: Result<(), PeerFault>, code: ErrorCode) {
+    assert_eq!(result.map_err(|fault| fault.code), Err(code));
+}
+
+#[test]
+fn more_streams_than_allowed() {
+    let (_, mut b) = pair(2, 1_000);
+    b.handle_open(theirs(2).as_u32(), &OPEN).unwrap();
+    let fault = b.handle_open(theirs(3).as_u32(), &OPEN).unwrap_err();
+    assert_eq!(fault, PeerFault { code: ErrorCode::TooManyStreams, limit: Some(2) });
+    assert_fault(b.handle_data(theirs(3).as_u32(), 0, b"x", false), ErrorCode::TooManyStreams);
+    assert_fault(b.handle_stop(u32::MAX & !3, 0), ErrorCode::TooManyStreams);
+}
+
+#[test]
+fn more_bytes_than_the_stream_may_have() {
+    let (_, mut b) = pair(2, 1_000);
+    let raw = theirs(1).as_u32();
+    b.handle_data(raw, 999, b"x", false).unwrap();
+    let fault = b.handle_data(raw, 1_000, b"x", false).unwrap_err();
+    assert_eq!(fault, PeerFault { code: ErrorCode::FlowControlViolation, limit: Some(1_000) });
+    let (_, mut b) = pair(2, 1_000);
+    assert_fault(b.handle_close(raw, 0, 1_001), ErrorCode::FlowControlViolation);
+    let (_, mut b) = pair(2, 1_000);
+    let far = stt_wire::VarInt::MAX.get();
+    assert_fault(b.handle_data(raw, far - 1, b"x", false), ErrorCode::FlowControlViolation);
+}
+
+#[test]
+fn more_bytes_than_the_session_may_have() {
+    let limits = limits(4, 1_000, 1_500);
+    let (_, mut b) = joined(limits, limits);
+    b.handle_data(theirs(1).as_u32(), 999, b"x", false).unwrap();
+    b.handle_data(theirs(2).as_u32(), 499, b"x", false).unwrap();
+    let fault = b.handle_data(theirs(3).as_u32(), 0, b"x", false).unwrap_err();
+    assert_eq!(fault, PeerFault { code: ErrorCode::FlowControlViolation, limit: Some(1_500) });
+}
+
+#[test]
+fn a_final_size_that_changes() {
+    let raw = theirs(1).as_u32();
+    let fresh = || {
+        let (_, mut b) = pair(2, 1_000);
+        b.handle_data(raw, 0, b"abc", false).unwrap();
+        b.handle_data(raw, 9, b"j", true).unwrap();
+        b
+    };
+    assert_fault(fresh().handle_data(raw, 10, b"k", false), ErrorCode::InvalidFrame);
+    assert_fault(fresh().handle_data(raw, 0, b"abc", true), ErrorCode::InvalidFrame);
+    assert_fault(fresh().handle_close(raw, 0, 9), ErrorCode::InvalidFrame);
+    assert_fault(fresh().handle_close(raw, 0, 11), ErrorCode::InvalidFrame);
+    fresh().handle_close(raw, 0, 10).unwrap();
+}
+
+#[test]
+fn frames_for_halves_and_streams_that_do_not_exist() {
+    let (mut a, mut b) = pair(4, 1_000);
+    let id = a.open(unidirectional()).unwrap().as_u32();
+    settle(&mut a, &mut b);
+    assert_fault(a.handle_data(id, 0, b"x", false), ErrorCode::InvalidFrame);
+    assert_fault(a.handle_close(id, 0, 0), ErrorCode::InvalidFrame);
+    assert_fault(a.handle_open(id, &OPEN), ErrorCode::InvalidFrame);
+    assert_fault(b.handle_window(id, 5), ErrorCode::InvalidFrame);
+    assert_fault(b.handle_stop(id, 5), ErrorCode::InvalidFrame);
+    let never = theirs(1).as_u32();
+    assert_fault(a.handle_data(never, 0, b"x", false), ErrorCode::InvalidFrame);
+    assert_fault(a.handle_window(never, 1), ErrorCode::InvalidFrame);
+    assert_fault(a.handle_open(never, &OPEN), ErrorCode::InvalidFrame);
+    for raw in 1..4 {
+        assert_fault(b.handle_data(raw, 0, b"x", false), ErrorCode::InvalidFrame);
+        assert_fault(b.handle_window(raw, 1), ErrorCode::InvalidFrame);
+    }
+}
+
+#[test]
+fn bytes_in_a_thousand_pieces() {
+    let limits = limits(8, 1 << 20, 2 << 20);
+    let (_, mut b) = joined(limits, limits);
+    let fault = (0..500_000).find_map(|index| {
+        let raw = theirs(1 + index % 4).as_u32();
+        b.handle_data(raw, u64::from(2 * (index / 4) + 1), b"x", false).err()
+    });
+    assert_eq!(fault.map(|fault| fault.code), Some(ErrorCode::InvalidFrame));
+    assert!(b.runs <= (2 << 20) / WINDOW_PER_RUN + 1);
+}
+
+#[test]
+fn names_without_end_are_refused_one_by_one() {
+    let (_, mut b) = pair(5_000, 1_000);
+    for ordinal in 1..=4_097 {
+        let open = StreamOpen { name: Some(ordinal), ..OPEN };
+        b.handle_open(theirs(ordinal).as_u32(), &open).unwrap();
+    }
+    assert_eq!(events(&mut b).len(), 4_096);
+    let mut contents = Vec::new();
+    let mut bytes = [0; 1_200];
+    b.write_control(&mut BundleWriter::new(&mut bytes), &mut contents);
+    let stream = theirs(4_097).as_u32();
+    assert_eq!(contents, [Content::StreamClose { stream }, Content::StreamStop { stream }]);
+}
+
+#[test]
+fn a_name_that_the_peer_uses_twice_keeps_its_first_stream() {
+    let (_, mut b) = pair(4, 1_000);
+    let open = StreamOpen { name: Some(7), ..OPEN };
+    b.handle_open(theirs(1).as_u32(), &open).unwrap();
+    b.handle_open(theirs(2).as_u32(), &open).unwrap();
+    let told = events(&mut b);
+    assert!(matches!(told[..], [StreamEvent::Opened { stream, .. }] if stream == theirs(1)));
+    b.write(theirs(1), text("fine")).unwrap();
+}
+
+#[test]
+fn limits_of_the_peer_beyond_all_numbers() {
+    let (mut a, mut b) = pair(4, 1_000);
+    let id = a.open(bidirectional()).unwrap();
+    settle(&mut a, &mut b);
+    let most = stt_wire::VarInt::MAX.get();
+    for limit in [most, 0, most] {
+        a.handle_window(0, limit).unwrap();
+        a.handle_window(id.as_u32(), limit).unwrap();
+        for kind in [StreamKind::Bidirectional, StreamKind::Unidirectional] {
+            a.handle_max_streams(&MaxStreams { kind, limit }).unwrap();
+        }
+    }
+    a.write(id, vec![0; 100_000].into()).unwrap();
+    while transmit(&mut a, 1_200).is_some() {}
+    assert_eq!(a.undelivered(), 100_000);
+}
