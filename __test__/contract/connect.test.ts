@@ -1,11 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { HandshakeError, SttEndpoint } from '@seigr/stt';
+import { generateSeed, HandshakeError, SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { closedPort, endpoint, next, pair, silentSocket } from './pair.ts';
 
-const seed = 'c0ffee'.padEnd(64, '0123456789abcdef');
+const seed = generateSeed();
 const any = { peerNodeId: 'any' };
 
 describe('connect', () => {
@@ -46,7 +46,7 @@ describe('connect', () => {
   });
 
   test('the same node seed gives the same node id', async () => {
-    const nodeSeed = 'facade'.padEnd(64, '0123456789abcdef');
+    const nodeSeed = generateSeed();
     const first = await endpoint({ nodeSeed });
     const second = await endpoint({ nodeSeed });
     expect(first.nodeId).toMatch(/^[0-9a-f]{64}$/);
@@ -54,7 +54,7 @@ describe('connect', () => {
   });
 
   test('an array of seeds rotates: old peers are still admitted', async () => {
-    const fresh = 'decade'.padEnd(64, '0123456789abcdef');
+    const fresh = generateSeed();
     const server = await endpoint({ sharedSeed: [fresh, seed] });
     server.serve(() => {});
     for (const sharedSeed of [seed, fresh]) {

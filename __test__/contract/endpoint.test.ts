@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { endpoint, next, pair, streamPair } from './pair.ts';
 
@@ -30,7 +31,7 @@ describe('listen', () => {
 
   test('leaving the loop stops accepting; its sessions live on', async () => {
     const both = await pair();
-    const sharedSeed = 'decaf0'.padEnd(64, '0123456789abcdef');
+    const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
     const client = await endpoint({ sharedSeed });
     const connect = client.connect(server.address, { peerNodeId: server.nodeId });
