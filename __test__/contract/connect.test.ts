@@ -225,7 +225,7 @@ describe('create', () => {
       'too short',
       new Uint8Array(31),
       new Uint8Array(32),
-      { passphrase: 'password', salt: 'a network' },
+      { passphrase: 'password', salt: 'the network of the tests' },
     ];
     for (const sharedSeed of bad) {
       await expect(SttEndpoint.create({ sharedSeed } as never)).rejects.toBeInstanceOf(TypeError);
@@ -234,7 +234,10 @@ describe('create', () => {
   });
 
   test('a good passphrase is the same seed on both sides', async () => {
-    const sharedSeed = { passphrase: 'seven unlikely llamas juggle 41 teapots', salt: 'a network' };
+    const sharedSeed = {
+      passphrase: 'seven unlikely llamas juggle 41 teapots',
+      salt: 'the network of the tests',
+    };
     const server = await endpoint({ sharedSeed });
     server.serve(() => {});
     const client = await endpoint({ sharedSeed });

@@ -139,6 +139,13 @@ describe('the process', () => {
     expect(await script(body)).toBe('true\nfalse');
   });
 
+  test('is held until close() has resolved', async () => {
+    const body = `
+      const e = await SttEndpoint.create({ sharedSeed: generateSeed(), host: '127.0.0.1' });
+      await e.close(); console.log('closed');`;
+    expect(await script(body)).toBe('closed');
+  });
+
   test('is held by a session until it closes', async () => {
     const body = `
       const sharedSeed = generateSeed();
