@@ -1,20 +1,36 @@
 // npm run bench: Node to Node over loopback, every peer in two processes of its own, peers in turn
 // (A B A B ...) so that a machine that slows down slows them all. Ratios are of medians in one run.
-import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
-import { cpus, release, totalmem } from 'node:os'
-import { parseArgs } from 'node:util'
-import { Child } from './lib/child.mjs'
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { cpus, release, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { Child } from './lib/child.mjs';
 
-const PEERS = { stt: './peers/stt.mjs', tls: './peers/tls.mjs', dgram: './peers/dgram.mjs' }
+const PEERS = { stt: './peers/stt.mjs', tls: './peers/tls.mjs', dgram: './peers/dgram.mjs' };
 const WORKLOADS = [
   { name: 'bulk', peers: ['stt', 'tls'], measure: measureBulk },
   { name: 'ping-pong 64 B', peers: ['stt', 'tls', 'dgram'], measure: measurePings },
-]
+];
 const TARGETS = [
-  { name: 'goodput, one stream, against node:tls', workload: 'bulk', figure: 'MB/s', of: 'stt', to: 'tls', op: '>=', target: 0.3 },
-  { name: 'round trip of 64 B (p50) against node:dgram', workload: 'ping-pong 64 B', figure: 'p50 us', of: 'stt', to: 'dgram', op: '<=', target: 2 },
-]
+  {
+    name: 'goodput, one stream, against node:tls',
+    workload: 'bulk',
+    figure: 'MB/s',
+    of: 'stt',
+    to: 'tls',
+    op: '>=',
+    target: 0.3,
+  },
+  {
+    name: 'round trip of 64 B (p50) against node:dgram',
+    workload: 'ping-pong 64 B',
+    figure: 'p50 us',
+    of: 'stt',
+    to: 'dgram',
+    op: '<=',
+    target: 2,
+  },
+];
 
 const { values } = parseArgs({
   options: {
@@ -25,101 +41,138 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
-})
-const runs = values.quick ? 3 : Number(values.runs)
-const bytes = Math.ceil((values.quick ? 300_000_000 : Number(values.bytes)) / 65_536) * 65_536
-const pings = values.quick ? 3_000 : 10_000
+});
+const runs = values.quick ? 3 : Number(values.runs);
+const bytes = Math.ceil((values.quick ? 300_000_000 : Number(values.bytes)) / 65_536) * 65_536;
+const pings = values.quick ? 3_000 : 10_000;
 
-const results = {}
+const results = {};
 for (const workload of WORKLOADS) {
-  if (values.only !== undefined && !workload.name.startsWith(values.only)) continue
-  const samples = Object.fromEntries(workload.peers.map((peer) => [peer, []]))
+  if (values.only !== undefined && !workload.name.startsWith(values.only)) continue;
+  const samples = Object.fromEntries(workload.peers.map((peer) => [peer, []]));
   for (let round = 0; round < runs; round += 1) {
     for (const peer of workload.peers) {
-      log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`)
-      samples[peer].push(await withPeer(peer, workload.measure))
+      log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`);
+      samples[peer].push(await withPeer(peer, workload.measure));
     }
   }
-  results[workload.name] = Object.fromEntries(Object.entries(samples).map(([peer, list]) => [peer, summarize(list)]))
+  results[workload.name] = Object.fromEntries(
+    Object.entries(samples).map(([peer, list]) => [peer, summarize(list)]),
+  );
 }
-const targets = TARGETS.filter(({ workload }) => results[workload] !== undefined).map(judge)
-const report = render(results, targets)
-log(`\n${report}`)
-if (values.write) await writeFile(new URL('./RESULTS.md', import.meta.url), report)
-if (values.json) console.log(JSON.stringify({ targets: targets.map(({ name, ratio, op, target, met }) => ({ name, ratio, op, target, met })), skipped: [], results }))
+const targets = TARGETS.filter(({ workload }) => results[workload] !== undefined).map(judge);
+const report = render(results, targets);
+log(`\n${report}`);
+if (values.write) await writeFile(new URL('./RESULTS.md', import.meta.url), report);
+if (values.json)
+  console.log(
+    JSON.stringify({
+      targets: targets.map(({ name, ratio, op, target, met }) => ({
+        name,
+        ratio,
+        op,
+        target,
+        met,
+      })),
+      skipped: [],
+      results,
+    }),
+  );
 
 async function withPeer(peer, measure) {
-  const url = new URL(PEERS[peer], import.meta.url).href
-  const [server, client] = await Promise.all([Child.start(url), Child.start(url)])
+  const url = new URL(PEERS[peer], import.meta.url).href;
+  const [server, client] = await Promise.all([Child.start(url), Child.start(url)]);
   try {
-    const seed = randomBytes(32)
-    const { target } = await server.call('serve', { seed })
-    await client.call('connect', { seed, target })
-    const figures = await measure(server, client)
-    await client.call('close')
-    return figures
+    const seed = randomBytes(32);
+    const { target } = await server.call('serve', { seed });
+    await client.call('connect', { seed, target });
+    const figures = await measure(server, client);
+    await client.call('close');
+    return figures;
   } finally {
-    client.stop()
-    server.stop()
+    client.stop();
+    server.stop();
   }
 }
 
 async function measureBulk(server, client) {
-  await client.call('bulk', { bytes: 32 * 65_536 })
-  const before = [await client.call('usage'), await server.call('usage')]
-  const { seconds } = await client.call('bulk', { bytes })
-  const after = [await client.call('usage'), await server.call('usage')]
-  const gigabytes = bytes / 1e9
+  await client.call('bulk', { bytes: 32 * 65_536 });
+  const before = [await client.call('usage'), await server.call('usage')];
+  const { seconds } = await client.call('bulk', { bytes });
+  const after = [await client.call('usage'), await server.call('usage')];
+  const gigabytes = bytes / 1e9;
   return {
     'MB/s': bytes / 1e6 / seconds,
     'CPU s/GB send': (after[0].cpu - before[0].cpu) / gigabytes,
     'CPU s/GB receive': (after[1].cpu - before[1].cpu) / gigabytes,
     'peak RSS MB send': after[0].maxRss / 1e6,
     'peak RSS MB receive': after[1].maxRss / 1e6,
-  }
+  };
 }
 
 async function measurePings(_server, client) {
-  const { p50, p99 } = await client.call('pings', { count: pings, size: 64 })
-  return { 'p50 us': p50, 'p99 us': p99 }
+  const { p50, p99 } = await client.call('pings', { count: pings, size: 64 });
+  return { 'p50 us': p50, 'p99 us': p99 };
 }
 
 function summarize(samples) {
-  const figures = {}
+  const figures = {};
   for (const figure of Object.keys(samples[0])) {
-    const sorted = samples.map((sample) => sample[figure]).sort((a, b) => a - b)
-    figures[figure] = { median: sorted[Math.floor(sorted.length / 2)], min: sorted[0], max: sorted.at(-1) }
+    const sorted = samples.map((sample) => sample[figure]).sort((a, b) => a - b);
+    figures[figure] = {
+      median: sorted[Math.floor(sorted.length / 2)],
+      min: sorted[0],
+      max: sorted.at(-1),
+    };
   }
-  return figures
+  return figures;
 }
 
 function judge(target) {
-  const figure = (peer) => results[target.workload][peer][target.figure].median
-  const ratio = figure(target.of) / figure(target.to)
-  return { ...target, ratio: Number(ratio.toFixed(3)), met: target.op === '>=' ? ratio >= target.target : ratio <= target.target }
+  const figure = (peer) => results[target.workload][peer][target.figure].median;
+  const ratio = figure(target.of) / figure(target.to);
+  return {
+    ...target,
+    ratio: Number(ratio.toFixed(3)),
+    met: target.op === '>=' ? ratio >= target.target : ratio <= target.target,
+  };
 }
 
 function render(byWorkload, judged) {
-  const lines = ['# Benchmark results', '', `Made by \`npm run bench -- --write\`: ${runs} runs of each, medians, ranges in brackets. ${(bytes / 1e6).toFixed(0)} MB a bulk run.`, '']
-  lines.push(`${cpus()[0].model}, ${cpus().length} processors, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}, Node ${process.version}, OpenSSL ${process.versions.openssl}.`, '')
+  const lines = [
+    '# Benchmark results',
+    '',
+    `Made by \`npm run bench -- --write\`: ${runs} runs of each, medians, ranges in brackets. ${(bytes / 1e6).toFixed(0)} MB a bulk run.`,
+    '',
+  ];
+  lines.push(
+    `${cpus()[0].model}, ${cpus().length} processors, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}, Node ${process.version}, OpenSSL ${process.versions.openssl}.`,
+    '',
+  );
   for (const [workload, peers] of Object.entries(byWorkload)) {
-    const figures = Object.keys(Object.values(peers)[0])
-    lines.push(`## ${workload}`, '', `| peer | ${figures.join(' | ')} |`, `| --- |${' --- |'.repeat(figures.length)}`)
+    const figures = Object.keys(Object.values(peers)[0]);
+    lines.push(
+      `## ${workload}`,
+      '',
+      `| peer | ${figures.join(' | ')} |`,
+      `| --- |${' --- |'.repeat(figures.length)}`,
+    );
     for (const [peer, values] of Object.entries(peers)) {
-      lines.push(`| ${peer} | ${figures.map((figure) => cell(values[figure])).join(' | ')} |`)
+      lines.push(`| ${peer} | ${figures.map((figure) => cell(values[figure])).join(' | ')} |`);
     }
-    lines.push('')
+    lines.push('');
   }
-  lines.push('## Targets', '', '| what | ratio | wanted | met |', '| --- | --- | --- | --- |')
-  for (const { name, ratio, op, target, met } of judged) lines.push(`| ${name} | ${ratio} | ${op} ${target} | ${met ? 'yes' : 'no'} |`)
-  return `${lines.join('\n')}\n`
+  lines.push('## Targets', '', '| what | ratio | wanted | met |', '| --- | --- | --- | --- |');
+  for (const { name, ratio, op, target, met } of judged)
+    lines.push(`| ${name} | ${ratio} | ${op} ${target} | ${met ? 'yes' : 'no'} |`);
+  return `${lines.join('\n')}\n`;
 }
 
 function cell({ median, min, max }) {
-  const digits = Math.abs(median) < 10 ? 2 : Math.abs(median) < 100 ? 1 : 0
-  return `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`
+  const digits = Math.abs(median) < 10 ? 2 : Math.abs(median) < 100 ? 1 : 0;
+  return `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`;
 }
 
 function log(text) {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${text}\n`);
 }

@@ -1,208 +1,288 @@
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { SttEndpoint } from '@seigr/stt'
-import { seedFile, startRecv, Stt, stt, temporaryFolder } from './stt.ts'
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { SttEndpoint } from '@seigr/stt';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 /** A UDP socket of another program. */
 async function foreignSocket(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  onTestFinished(() => void socket.close())
-  return (socket.address() as AddressInfo).port
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  onTestFinished(() => void socket.close());
+  return (socket.address() as AddressInfo).port;
 }
 
 /** Two lines, the first with what happened, the second with what to try; never a stack trace. */
 function expectTwoLines(stderr: string, headline: RegExp): void {
-  const lines = stderr.trimEnd().split('\n')
-  expect(lines.at(-2)).toMatch(headline)
-  expect(lines.at(-1)).toMatch(/^Try: ./)
-  expect(stderr).not.toMatch(/^\s+at /m)
+  const lines = stderr.trimEnd().split('\n');
+  expect(lines.at(-2)).toMatch(headline);
+  expect(lines.at(-1)).toMatch(/^Try: ./);
+  expect(stderr).not.toMatch(/^\s+at /m);
 }
 
 describe('what a mistake gets', () => {
   test('no command and unknown options: usage, 2', async () => {
-    for (const args of [['recv', '--nonsense'], ['frobnicate'], ['send', 'only-one'], ['recv', '.', '--listen', '99999'], ['recv', '.', '--max-size', 'much'], ['send', 'a', 'b', '--deadline', 'soon']]) {
-      const { code, stderr } = await stt(args)
-      expect([args, code]).toEqual([args, 2])
-      expect(stderr).not.toMatch(/^\s+at /m)
+    for (const args of [
+      ['recv', '--nonsense'],
+      ['frobnicate'],
+      ['send', 'only-one'],
+      ['recv', '.', '--listen', '99999'],
+      ['recv', '.', '--max-size', 'much'],
+      ['send', 'a', 'b', '--deadline', 'soon'],
+    ]) {
+      const { code, stderr } = await stt(args);
+      expect([args, code]).toEqual([args, 2]);
+      expect(stderr).not.toMatch(/^\s+at /m);
     }
-  })
+  });
 
   test('help and version end with 0', async () => {
-    expect((await stt(['--help'])).stdout).toContain('send')
-    expect((await stt(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
-  })
+    expect((await stt(['--help'])).stdout).toContain('send');
+    expect((await stt(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
 
   test('a file that does not exist: 6', async () => {
-    const folder = await temporaryFolder()
-    const { code, stderr } = await stt(['send', join(folder, 'none'), '127.0.0.1', '--seed-file', await seedFile(folder)])
-    expect(code).toBe(6)
-    expectTwoLines(stderr, /ENOENT/)
-  })
+    const folder = await temporaryFolder();
+    const { code, stderr } = await stt([
+      'send',
+      join(folder, 'none'),
+      '127.0.0.1',
+      '--seed-file',
+      await seedFile(folder),
+    ]);
+    expect(code).toBe(6);
+    expectTwoLines(stderr, /ENOENT/);
+  });
 
   test('a folder in place of a file, and a file in place of a folder: 6', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const sent = await stt(['send', folder, '127.0.0.1', '--seed-file', seed])
-    expect(sent.code).toBe(6)
-    expectTwoLines(sent.stderr, /is a folder/)
-    const received = await stt(['recv', seed, '--listen', '127.0.0.1:0', '--seed-file', seed])
-    expect(received.code).toBe(6)
-    expectTwoLines(received.stderr, /is not a folder/)
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const sent = await stt(['send', folder, '127.0.0.1', '--seed-file', seed]);
+    expect(sent.code).toBe(6);
+    expectTwoLines(sent.stderr, /is a folder/);
+    const received = await stt(['recv', seed, '--listen', '127.0.0.1:0', '--seed-file', seed]);
+    expect(received.code).toBe(6);
+    expectTwoLines(received.stderr, /is not a folder/);
+  });
 
   test('a busy port: 8', async () => {
-    const folder = await temporaryFolder()
-    const port = await foreignSocket()
-    const { code, stderr } = await stt(['recv', folder, '--listen', `127.0.0.1:${port}`, '--seed-file', await seedFile(folder)])
-    expect(code).toBe(8)
-    expectTwoLines(stderr, /EADDRINUSE/)
-  })
+    const folder = await temporaryFolder();
+    const port = await foreignSocket();
+    const { code, stderr } = await stt([
+      'recv',
+      folder,
+      '--listen',
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      await seedFile(folder),
+    ]);
+    expect(code).toBe(8);
+    expectTwoLines(stderr, /EADDRINUSE/);
+  });
 
   test('no seed, a missing one, one that others can read, one that is none, a placeholder: 4', async () => {
-    const folder = await temporaryFolder()
-    const env = { XDG_CONFIG_HOME: folder, STT_SEED_FILE: undefined }
-    const attempt = (args: string[]): ReturnType<typeof stt> => stt(['recv', folder, '--listen', '127.0.0.1:0', ...args], { env })
-    const none = await attempt([])
-    expect(none.code).toBe(4)
-    expectTwoLines(none.stderr, /there is no seed/)
-    const missing = await attempt(['--seed-file', join(folder, 'none')])
-    expect(missing.code).toBe(4)
-    expectTwoLines(missing.stderr, /no such file/)
-    const open = await seedFile(folder, 'open')
-    await chmod(open, 0o644)
-    const readable = await attempt(['--seed-file', open])
-    expect(readable.code).toBe(4)
-    expectTwoLines(readable.stderr, /can be read by others/)
-    await writeFile(join(folder, 'text'), 'my favourite seed\n', { mode: 0o600 })
-    const text = await attempt(['--seed-file', join(folder, 'text')])
-    expect(text.code).toBe(4)
-    expectTwoLines(text.stderr, /does not hold a seed/)
-    await writeFile(join(folder, 'zeros'), `${'00'.repeat(32)}\n`, { mode: 0o600 })
-    const zeros = await attempt(['--seed-file', join(folder, 'zeros')])
-    expect([2, 4]).toContain(zeros.code)
-    expectTwoLines(zeros.stderr, /seed/i)
-  })
+    const folder = await temporaryFolder();
+    const env = { XDG_CONFIG_HOME: folder, STT_SEED_FILE: undefined };
+    const attempt = (args: string[]): ReturnType<typeof stt> =>
+      stt(['recv', folder, '--listen', '127.0.0.1:0', ...args], { env });
+    const none = await attempt([]);
+    expect(none.code).toBe(4);
+    expectTwoLines(none.stderr, /there is no seed/);
+    const missing = await attempt(['--seed-file', join(folder, 'none')]);
+    expect(missing.code).toBe(4);
+    expectTwoLines(missing.stderr, /no such file/);
+    const open = await seedFile(folder, 'open');
+    await chmod(open, 0o644);
+    const readable = await attempt(['--seed-file', open]);
+    expect(readable.code).toBe(4);
+    expectTwoLines(readable.stderr, /can be read by others/);
+    await writeFile(join(folder, 'text'), 'my favourite seed\n', { mode: 0o600 });
+    const text = await attempt(['--seed-file', join(folder, 'text')]);
+    expect(text.code).toBe(4);
+    expectTwoLines(text.stderr, /does not hold a seed/);
+    await writeFile(join(folder, 'zeros'), `${'00'.repeat(32)}\n`, { mode: 0o600 });
+    const zeros = await attempt(['--seed-file', join(folder, 'zeros')]);
+    expect([2, 4]).toContain(zeros.code);
+    expectTwoLines(zeros.stderr, /seed/i);
+  });
 
   test('a host that has no address: 3', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const { code, stderr } = await stt(['send', seed, 'nowhere.invalid:7788', '--seed-file', seed])
-    expect(code).toBe(3)
-    expectTwoLines(stderr, /^0x0104 NETWORK_UNREACHABLE: /)
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const { code, stderr } = await stt(['send', seed, 'nowhere.invalid:7788', '--seed-file', seed]);
+    expect(code).toBe(3);
+    expectTwoLines(stderr, /^0x0104 NETWORK_UNREACHABLE: /);
+  });
 
   test('nobody listens: 3, at once', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const socket = createSocket('udp4').bind(0, '127.0.0.1')
-    await once(socket, 'listening')
-    const { port } = socket.address() as AddressInfo
-    await new Promise<void>((resolve) => socket.close(resolve))
-    const { code, stderr } = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed])
-    expect(code).toBe(3)
-    expectTwoLines(stderr, /^0x0102 CONNECTION_REFUSED: /)
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const { port } = socket.address() as AddressInfo;
+    await new Promise<void>((resolve) => socket.close(resolve));
+    const { code, stderr } = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed]);
+    expect(code).toBe(3);
+    expectTwoLines(stderr, /^0x0102 CONNECTION_REFUSED: /);
+  });
 
   test('somebody listens and never answers: 3 after --timeout', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const port = await foreignSocket()
-    const { code, stderr, records } = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed, '--timeout', '700ms', '--json'])
-    expect(code).toBe(3)
-    expectTwoLines(stderr, /^0x0101 CONNECTION_TIMEOUT: /)
-    expect(records.at(-1)).toMatchObject({ schema: 1, event: 'error', code: '0x0101', codeName: 'CONNECTION_TIMEOUT', exitCode: 3 })
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const port = await foreignSocket();
+    const { code, stderr, records } = await stt([
+      'send',
+      seed,
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      seed,
+      '--timeout',
+      '700ms',
+      '--json',
+    ]);
+    expect(code).toBe(3);
+    expectTwoLines(stderr, /^0x0101 CONNECTION_TIMEOUT: /);
+    expect(records.at(-1)).toMatchObject({
+      schema: 1,
+      event: 'error',
+      code: '0x0101',
+      codeName: 'CONNECTION_TIMEOUT',
+      exitCode: 3,
+    });
+  });
 
   test('another seed, and another peer id: 4', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const { port } = await startRecv(folder, seed)
-    const other = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', await seedFile(folder, 'other')])
-    expect(other.code).toBe(4)
-    expectTwoLines(other.stderr, /^0x0103 AUTHENTICATION_FAILED: /)
-    const pinned = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed, '--peer-id', 'ab'.repeat(32)])
-    expect(pinned.code).toBe(4)
-    expectTwoLines(pinned.stderr, /^0x0103 AUTHENTICATION_FAILED: /)
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const { port } = await startRecv(folder, seed);
+    const other = await stt([
+      'send',
+      seed,
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      await seedFile(folder, 'other'),
+    ]);
+    expect(other.code).toBe(4);
+    expectTwoLines(other.stderr, /^0x0103 AUTHENTICATION_FAILED: /);
+    const pinned = await stt([
+      'send',
+      seed,
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      seed,
+      '--peer-id',
+      'ab'.repeat(32),
+    ]);
+    expect(pinned.code).toBe(4);
+    expectTwoLines(pinned.stderr, /^0x0103 AUTHENTICATION_FAILED: /);
+  });
 
   test('a deadline that passes: 5', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const port = await foreignSocket()
-    const { code, stderr } = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed, '--deadline', '500ms'])
-    expect(code).toBe(5)
-    expectTwoLines(stderr, /deadline of 0.5 s/)
-  })
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const port = await foreignSocket();
+    const { code, stderr } = await stt([
+      'send',
+      seed,
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      seed,
+      '--deadline',
+      '500ms',
+    ]);
+    expect(code).toBe(5);
+    expectTwoLines(stderr, /deadline of 0.5 s/);
+  });
 
   test('SIGINT and SIGTERM while waiting: 130 and 143', async () => {
-    const folder = await temporaryFolder()
-    const seed = await seedFile(folder)
-    for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
-      const { recv } = await startRecv(folder, seed)
-      recv.child.kill(signal)
-      expect((await recv.end()).code).toBe(code)
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const { recv } = await startRecv(folder, seed);
+      recv.child.kill(signal);
+      expect((await recv.end()).code).toBe(code);
     }
-  })
+  });
 
-  test.each(['../evil', '/etc/evil', 'a/b', 'a\\b', '..', '', 'CON', 'a\u0000b', 'a\u202egpj.exe', 'x'.repeat(300)])('a hostile name from the network, %j, is refused on both sides', async (name) => {
-    const folder = await temporaryFolder()
-    const inbox = await temporaryFolder()
-    const seed = await seedFile(folder)
-    const { recv, port, nodeId } = await startRecv(inbox, seed)
-    const endpoint = await SttEndpoint.create({ sharedSeed: (await readFile(seed, 'utf8')).trim() })
-    onTestFinished(() => endpoint.close())
-    const session = await endpoint.connect({ address: '127.0.0.1', port }, { peerNodeId: nodeId, transport: 'udp' })
-    const stream = await session.createBidirectionalStream({ purpose: 'stt.transfer.1' })
-    const body = Buffer.from(JSON.stringify({ name, size: 1, modified: null }))
-    const length = Buffer.alloc(4)
-    length.writeUInt32LE(body.length)
-    await stream.write(Buffer.concat([length, body]))
-    const answer = Buffer.from(await stream.bytes({ limit: 10_000 })).subarray(4)
-    expect(JSON.parse(answer.toString())).toMatchObject({ accept: false, why: expect.stringContaining('file name') })
-    expect((await recv.end()).code).toBe(6)
-    expect(await readdir(inbox)).toEqual([])
-  })
-})
+  test.each([
+    '../evil',
+    '/etc/evil',
+    'a/b',
+    'a\\b',
+    '..',
+    '',
+    'CON',
+    'a\u0000b',
+    'a\u202egpj.exe',
+    'x'.repeat(300),
+  ])('a hostile name from the network, %j, is refused on both sides', async (name) => {
+    const folder = await temporaryFolder();
+    const inbox = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const { recv, port, nodeId } = await startRecv(inbox, seed);
+    const endpoint = await SttEndpoint.create({
+      sharedSeed: (await readFile(seed, 'utf8')).trim(),
+    });
+    onTestFinished(() => endpoint.close());
+    const session = await endpoint.connect(
+      { address: '127.0.0.1', port },
+      { peerNodeId: nodeId, transport: 'udp' },
+    );
+    const stream = await session.createBidirectionalStream({ purpose: 'stt.transfer.1' });
+    const body = Buffer.from(JSON.stringify({ name, size: 1, modified: null }));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(body.length);
+    await stream.write(Buffer.concat([length, body]));
+    const answer = Buffer.from(await stream.bytes({ limit: 10_000 })).subarray(4);
+    expect(JSON.parse(answer.toString())).toMatchObject({
+      accept: false,
+      why: expect.stringContaining('file name'),
+    });
+    expect((await recv.end()).code).toBe(6);
+    expect(await readdir(inbox)).toEqual([]);
+  });
+});
 
 describe('stt keygen', () => {
   test('writes a seed that only its owner can read, and never replaces one', async () => {
-    const folder = await temporaryFolder()
-    const path = join(folder, 'deep', 'seed')
-    const first = await stt(['keygen', '--out', path, '--json'])
-    expect(first.code).toBe(0)
-    expect(first.records.at(-1)).toEqual({ schema: 1, event: 'keygen', file: path })
-    expect((await stat(path)).mode & 0o777).toBe(0o600)
-    const seed = await readFile(path, 'utf8')
-    expect(seed).toMatch(/^[0-9a-f]{64}\n$/)
-    const second = await stt(['keygen', '--out', path])
-    expect(second.code).toBe(6)
-    expectTwoLines(second.stderr, /exists already/)
-    expect(await readFile(path, 'utf8')).toBe(seed)
-  })
+    const folder = await temporaryFolder();
+    const path = join(folder, 'deep', 'seed');
+    const first = await stt(['keygen', '--out', path, '--json']);
+    expect(first.code).toBe(0);
+    expect(first.records.at(-1)).toEqual({ schema: 1, event: 'keygen', file: path });
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const seed = await readFile(path, 'utf8');
+    expect(seed).toMatch(/^[0-9a-f]{64}\n$/);
+    const second = await stt(['keygen', '--out', path]);
+    expect(second.code).toBe(6);
+    expectTwoLines(second.stderr, /exists already/);
+    expect(await readFile(path, 'utf8')).toBe(seed);
+  });
 
   test('shows a seed only when asked to', async () => {
-    const folder = await temporaryFolder()
-    const path = join(folder, 'seed')
-    const quiet = await stt(['keygen', '--out', path])
-    const seed = (await readFile(path, 'utf8')).trim()
-    expect(quiet.stdout + quiet.stderr).not.toContain(seed)
-    expect((await stt(['keygen', '--print'])).stdout).toMatch(/^[0-9a-f]{64}\n$/)
-  })
-})
+    const folder = await temporaryFolder();
+    const path = join(folder, 'seed');
+    const quiet = await stt(['keygen', '--out', path]);
+    const seed = (await readFile(path, 'utf8')).trim();
+    expect(quiet.stdout + quiet.stderr).not.toContain(seed);
+    expect((await stt(['keygen', '--print'])).stdout).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+});
 
 test('the seed is not in the argument list of a running process', async () => {
-  const folder = await temporaryFolder()
-  const seed = await seedFile(folder)
-  const { recv } = await startRecv(folder, seed)
-  const text = (await readFile(seed, 'utf8')).trim()
-  expect(recv.child.spawnargs.join(' ')).not.toContain(text)
-  recv.child.kill('SIGTERM')
-  const { stdout, stderr } = await recv.end()
-  expect(stdout + stderr).not.toContain(text)
-  expect(recv).toBeInstanceOf(Stt)
-})
+  const folder = await temporaryFolder();
+  const seed = await seedFile(folder);
+  const { recv } = await startRecv(folder, seed);
+  const text = (await readFile(seed, 'utf8')).trim();
+  expect(recv.child.spawnargs.join(' ')).not.toContain(text);
+  recv.child.kill('SIGTERM');
+  const { stdout, stderr } = await recv.end();
+  expect(stdout + stderr).not.toContain(text);
+  expect(recv).toBeInstanceOf(Stt);
+});

@@ -1,56 +1,69 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared. */
-export const STEP_MS = 30_000
+export const STEP_MS = 30_000;
 
-export type JsonRecord = Record<string, unknown> & { event: string }
+export type JsonRecord = Record<string, unknown> & { event: string };
 
 export interface Finished {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-  readonly records: readonly JsonRecord[]
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly records: readonly JsonRecord[];
 }
 
 /** A running `stt`, killed when the test ends. */
 export class Stt {
-  readonly child: ChildProcess
-  readonly finished: Promise<Finished>
-  readonly #records: JsonRecord[] = []
-  readonly #watchers = new Set<() => void>()
+  readonly child: ChildProcess;
+  readonly finished: Promise<Finished>;
+  readonly #records: JsonRecord[] = [];
+  readonly #watchers = new Set<() => void>();
 
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: string; cwd?: string; wrapper?: readonly string[] } = {}) {
-    const env = { ...process.env, ...options.env }
-    const [command = process.execPath, ...rest] = [...(options.wrapper ?? []), process.execPath, MAIN, ...args]
-    this.child = spawn(command, rest, { env, cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] })
-    this.child.stdin?.end(options.input ?? '')
-    let stdout = ''
-    let stderr = ''
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    const lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream })
+  constructor(
+    args: readonly string[],
+    options: {
+      env?: NodeJS.ProcessEnv;
+      input?: string;
+      cwd?: string;
+      wrapper?: readonly string[];
+    } = {},
+  ) {
+    const env = { ...process.env, ...options.env };
+    const [command = process.execPath, ...rest] = [
+      ...(options.wrapper ?? []),
+      process.execPath,
+      MAIN,
+      ...args,
+    ];
+    this.child = spawn(command, rest, { env, cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child.stdin?.end(options.input ?? '');
+    let stdout = '';
+    let stderr = '';
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream });
     lines.on('line', (line) => {
-      stdout += `${line}\n`
-      if (line.startsWith('{')) this.#records.push(JSON.parse(line) as JsonRecord)
-      for (const watcher of this.#watchers) watcher()
-    })
+      stdout += `${line}\n`;
+      if (line.startsWith('{')) this.#records.push(JSON.parse(line) as JsonRecord);
+      for (const watcher of this.#watchers) watcher();
+    });
     this.finished = new Promise((resolve, reject) => {
-      this.child.once('error', reject)
+      this.child.once('error', reject);
       this.child.once('close', (code) => {
-        resolve({ code, stdout, stderr, records: this.#records })
-        for (const watcher of this.#watchers) watcher()
-      })
-    })
-    onTestFinished(() => void this.child.kill('SIGKILL'))
+        resolve({ code, stdout, stderr, records: this.#records });
+        for (const watcher of this.#watchers) watcher();
+      });
+    });
+    onTestFinished(() => void this.child.kill('SIGKILL'));
   }
 
   /** The first record that satisfies `wanted`. */
@@ -58,58 +71,75 @@ export class Stt {
     return within(
       new Promise<JsonRecord>((resolve, reject) => {
         const look = (): void => {
-          const found = this.#records.find(wanted)
-          if (found !== undefined) resolve(found)
-          else if (this.child.exitCode !== null) void this.finished.then(({ stderr }) => reject(new Error(`ended before: ${stderr}`)))
-          else return
-          this.#watchers.delete(look)
-        }
-        this.#watchers.add(look)
-        look()
+          const found = this.#records.find(wanted);
+          if (found !== undefined) resolve(found);
+          else if (this.child.exitCode !== null)
+            void this.finished.then(({ stderr }) => reject(new Error(`ended before: ${stderr}`)));
+          else return;
+          this.#watchers.delete(look);
+        };
+        this.#watchers.add(look);
+        look();
       }),
       'a record of stt',
-    )
+    );
   }
 
   async end(): Promise<Finished> {
-    return within(this.finished, 'stt to end')
+    return within(this.finished, 'stt to end');
   }
 }
 
 /** Runs `stt` to its end. */
-export function stt(args: readonly string[], options: ConstructorParameters<typeof Stt>[1] = {}): Promise<Finished> {
-  return new Stt(args, options).end()
+export function stt(
+  args: readonly string[],
+  options: ConstructorParameters<typeof Stt>[1] = {},
+): Promise<Finished> {
+  return new Stt(args, options).end();
 }
 
 /** A folder that goes with the test. */
 export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'stt-cli-'))
-  onTestFinished(() => rm(folder, { recursive: true, force: true }))
-  return folder
+  const folder = await mkdtemp(join(tmpdir(), 'stt-cli-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** A seed file as `stt keygen` writes it. */
 export async function seedFile(folder: string, name = 'seed'): Promise<string> {
-  const path = join(folder, name)
-  await writeFile(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
-  return path
+  const path = join(folder, name);
+  await writeFile(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  return path;
 }
 
 /** A receiver that listens; its port and node id. */
-export async function startRecv(folder: string, seed: string, ...more: string[]): Promise<{ recv: Stt; port: number; nodeId: string }> {
-  const recv = new Stt(['recv', folder, '--listen', '127.0.0.1:0', '--seed-file', seed, '--json', ...more])
-  const { port, nodeId } = await recv.record(({ event }) => event === 'listening')
-  return { recv, port: port as number, nodeId: nodeId as string }
+export async function startRecv(
+  folder: string,
+  seed: string,
+  ...more: string[]
+): Promise<{ recv: Stt; port: number; nodeId: string }> {
+  const recv = new Stt([
+    'recv',
+    folder,
+    '--listen',
+    '127.0.0.1:0',
+    '--seed-file',
+    seed,
+    '--json',
+    ...more,
+  ]);
+  const { port, nodeId } = await recv.record(({ event }) => event === 'listening');
+  return { recv, port: port as number, nodeId: nodeId as string };
 }
 
 export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
+  let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${STEP_MS} ms for ${what}`)), STEP_MS)
-  })
+    timer = setTimeout(() => reject(new Error(`waited ${STEP_MS} ms for ${what}`)), STEP_MS);
+  });
   try {
-    return await Promise.race([promise, late])
+    return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer)
+    clearTimeout(timer);
   }
 }

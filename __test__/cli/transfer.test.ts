@@ -1,141 +1,203 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { seedFile, startRecv, Stt, stt, temporaryFolder } from './stt.ts'
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 async function stage(): Promise<{ folder: string; inbox: string; seed: string }> {
-  const folder = await temporaryFolder()
-  const inbox = join(folder, 'inbox')
-  await mkdir(inbox)
-  return { folder, inbox, seed: await seedFile(folder) }
+  const folder = await temporaryFolder();
+  const inbox = join(folder, 'inbox');
+  await mkdir(inbox);
+  return { folder, inbox, seed: await seedFile(folder) };
 }
 
 describe('stt send and stt recv', () => {
-  test.each([0, 1, 31, 32, 33, 1_000_000])('move a file of %i bytes, verified on both sides', async (size) => {
-    const { folder, inbox, seed } = await stage()
-    const bytes = randomBytes(size)
-    await writeFile(join(folder, 'a.bin'), bytes)
-    const { recv, port, nodeId } = await startRecv(inbox, seed)
-    const sent = await stt(['send', join(folder, 'a.bin'), `127.0.0.1:${port}`, '--peer-id', nodeId, '--seed-file', seed, '--json'])
-    const received = await recv.end()
-    expect(sent).toMatchObject({ code: 0 })
-    expect(received).toMatchObject({ code: 0 })
-    expect(sent.records.at(-1)).toMatchObject({ schema: 1, event: 'sent', bytes: size, sha256: sha256(bytes), verified: true, transport: 'udp' })
-    expect(received.records.at(-1)).toMatchObject({ schema: 1, event: 'received', name: 'a.bin', sha256: sha256(bytes) })
-    expect(sha256(await readFile(join(inbox, 'a.bin')))).toBe(sha256(bytes))
-    expect(await readdir(inbox)).toEqual(['a.bin'])
-  })
+  test.each([0, 1, 31, 32, 33, 1_000_000])(
+    'move a file of %i bytes, verified on both sides',
+    async (size) => {
+      const { folder, inbox, seed } = await stage();
+      const bytes = randomBytes(size);
+      await writeFile(join(folder, 'a.bin'), bytes);
+      const { recv, port, nodeId } = await startRecv(inbox, seed);
+      const sent = await stt([
+        'send',
+        join(folder, 'a.bin'),
+        `127.0.0.1:${port}`,
+        '--peer-id',
+        nodeId,
+        '--seed-file',
+        seed,
+        '--json',
+      ]);
+      const received = await recv.end();
+      expect(sent).toMatchObject({ code: 0 });
+      expect(received).toMatchObject({ code: 0 });
+      expect(sent.records.at(-1)).toMatchObject({
+        schema: 1,
+        event: 'sent',
+        bytes: size,
+        sha256: sha256(bytes),
+        verified: true,
+        transport: 'udp',
+      });
+      expect(received.records.at(-1)).toMatchObject({
+        schema: 1,
+        event: 'received',
+        name: 'a.bin',
+        sha256: sha256(bytes),
+      });
+      expect(sha256(await readFile(join(inbox, 'a.bin')))).toBe(sha256(bytes));
+      expect(await readdir(inbox)).toEqual(['a.bin']);
+    },
+  );
 
   test('a pipe is sent as "-" under the name that is given', async () => {
-    const { inbox, seed } = await stage()
-    const { recv, port } = await startRecv(inbox, seed)
-    const sent = await stt(['send', '-', `127.0.0.1:${port}`, '--name', 'notes.txt', '--seed-file', seed], { input: 'from a pipe' })
-    expect(sent).toMatchObject({ code: 0 })
-    expect((await recv.end()).code).toBe(0)
-    expect(await readFile(join(inbox, 'notes.txt'), 'utf8')).toBe('from a pipe')
-  })
+    const { inbox, seed } = await stage();
+    const { recv, port } = await startRecv(inbox, seed);
+    const sent = await stt(
+      ['send', '-', `127.0.0.1:${port}`, '--name', 'notes.txt', '--seed-file', seed],
+      { input: 'from a pipe' },
+    );
+    expect(sent).toMatchObject({ code: 0 });
+    expect((await recv.end()).code).toBe(0);
+    expect(await readFile(join(inbox, 'notes.txt'), 'utf8')).toBe('from a pipe');
+  });
 
   test('a file that exists is kept; --overwrite replaces it, --rename numbers the new one', async () => {
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'a.txt'), 'new')
-    await writeFile(join(inbox, 'a.txt'), 'old')
-    const attempt = async (...options: string[]): Promise<[number | null, number | null, string]> => {
-      const { recv, port } = await startRecv(inbox, seed, ...options)
-      const sent = await stt(['send', join(folder, 'a.txt'), `127.0.0.1:${port}`, '--seed-file', seed])
-      return [sent.code, (await recv.end()).code, sent.stderr]
-    }
-    const [sendCode, recvCode, stderr] = await attempt()
-    expect([sendCode, recvCode]).toEqual([5, 6])
-    expect(stderr).toContain('a.txt exists already')
-    expect(await readFile(join(inbox, 'a.txt'), 'utf8')).toBe('old')
-    expect((await attempt('--rename')).slice(0, 2)).toEqual([0, 0])
-    expect(await readFile(join(inbox, 'a (1).txt'), 'utf8')).toBe('new')
-    expect((await attempt('--overwrite')).slice(0, 2)).toEqual([0, 0])
-    expect(await readFile(join(inbox, 'a.txt'), 'utf8')).toBe('new')
-    expect((await readdir(inbox)).sort()).toEqual(['a (1).txt', 'a.txt'])
-  })
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'a.txt'), 'new');
+    await writeFile(join(inbox, 'a.txt'), 'old');
+    const attempt = async (
+      ...options: string[]
+    ): Promise<[number | null, number | null, string]> => {
+      const { recv, port } = await startRecv(inbox, seed, ...options);
+      const sent = await stt([
+        'send',
+        join(folder, 'a.txt'),
+        `127.0.0.1:${port}`,
+        '--seed-file',
+        seed,
+      ]);
+      return [sent.code, (await recv.end()).code, sent.stderr];
+    };
+    const [sendCode, recvCode, stderr] = await attempt();
+    expect([sendCode, recvCode]).toEqual([5, 6]);
+    expect(stderr).toContain('a.txt exists already');
+    expect(await readFile(join(inbox, 'a.txt'), 'utf8')).toBe('old');
+    expect((await attempt('--rename')).slice(0, 2)).toEqual([0, 0]);
+    expect(await readFile(join(inbox, 'a (1).txt'), 'utf8')).toBe('new');
+    expect((await attempt('--overwrite')).slice(0, 2)).toEqual([0, 0]);
+    expect(await readFile(join(inbox, 'a.txt'), 'utf8')).toBe('new');
+    expect((await readdir(inbox)).sort()).toEqual(['a (1).txt', 'a.txt']);
+  });
 
   test('--max-size refuses before a byte is sent', async () => {
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'big'), Buffer.alloc(2_000))
-    const { recv, port } = await startRecv(inbox, seed, '--max-size', '1K')
-    const sent = await stt(['send', join(folder, 'big'), `127.0.0.1:${port}`, '--seed-file', seed])
-    expect(sent.code).toBe(5)
-    expect(sent.stderr).toContain('at most 1.00 KiB')
-    expect((await recv.end()).code).toBe(6)
-    expect(await readdir(inbox)).toEqual([])
-  })
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'big'), Buffer.alloc(2_000));
+    const { recv, port } = await startRecv(inbox, seed, '--max-size', '1K');
+    const sent = await stt(['send', join(folder, 'big'), `127.0.0.1:${port}`, '--seed-file', seed]);
+    expect(sent.code).toBe(5);
+    expect(sent.stderr).toContain('at most 1.00 KiB');
+    expect((await recv.end()).code).toBe(6);
+    expect(await readdir(inbox)).toEqual([]);
+  });
 
   test('--forever takes several senders, side by side', async () => {
-    const { folder, inbox, seed } = await stage()
-    const { recv, port } = await startRecv(inbox, seed, '--forever')
-    const names = ['a', 'b', 'c', 'd']
-    await Promise.all(names.map((name) => writeFile(join(folder, name), randomBytes(300_000))))
-    const results = await Promise.all(names.map((name) => stt(['send', join(folder, name), `127.0.0.1:${port}`, '--seed-file', seed])))
-    expect(results.map(({ code }) => code)).toEqual([0, 0, 0, 0])
-    recv.child.kill('SIGTERM')
-    expect((await recv.end()).code).toBe(143)
-    for (const name of names) expect(sha256(await readFile(join(inbox, name)))).toBe(sha256(await readFile(join(folder, name))))
-  })
+    const { folder, inbox, seed } = await stage();
+    const { recv, port } = await startRecv(inbox, seed, '--forever');
+    const names = ['a', 'b', 'c', 'd'];
+    await Promise.all(names.map((name) => writeFile(join(folder, name), randomBytes(300_000))));
+    const results = await Promise.all(
+      names.map((name) =>
+        stt(['send', join(folder, name), `127.0.0.1:${port}`, '--seed-file', seed]),
+      ),
+    );
+    expect(results.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    recv.child.kill('SIGTERM');
+    expect((await recv.end()).code).toBe(143);
+    for (const name of names)
+      expect(sha256(await readFile(join(inbox, name)))).toBe(
+        sha256(await readFile(join(folder, name))),
+      );
+  });
 
   test('a receiver killed in the middle leaves nothing under the final name, and the sender ends with 5 or 3', async () => {
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'big'), Buffer.alloc(512 * 1024 * 1024))
-    const { recv, port } = await startRecv(inbox, seed)
-    const send = new Stt(['send', join(folder, 'big'), `127.0.0.1:${port}`, '--seed-file', seed, '--json'])
-    await send.record(({ event }) => event === 'progress')
-    recv.child.kill('SIGKILL')
-    const sent = await send.end()
-    expect([3, 5]).toContain(sent.code)
-    expect(sent.stderr).toMatch(/^(0x[0-9a-f]{4}) [A-Z_]+: /m)
-    expect(sent.stderr).not.toContain('    at ')
-    expect((await readdir(inbox)).filter((name) => !/^\.stt-.*\.part$/.test(name))).toEqual([])
-  }, 90_000)
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'big'), Buffer.alloc(512 * 1024 * 1024));
+    const { recv, port } = await startRecv(inbox, seed);
+    const send = new Stt([
+      'send',
+      join(folder, 'big'),
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      seed,
+      '--json',
+    ]);
+    await send.record(({ event }) => event === 'progress');
+    recv.child.kill('SIGKILL');
+    const sent = await send.end();
+    expect([3, 5]).toContain(sent.code);
+    expect(sent.stderr).toMatch(/^(0x[0-9a-f]{4}) [A-Z_]+: /m);
+    expect(sent.stderr).not.toContain('    at ');
+    expect((await readdir(inbox)).filter((name) => !/^\.stt-.*\.part$/.test(name))).toEqual([]);
+  }, 90_000);
 
   test('a sender killed in the middle leaves nothing at all, and the receiver ends with an error', async () => {
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'big'), Buffer.alloc(512 * 1024 * 1024))
-    const { recv, port } = await startRecv(inbox, seed)
-    const send = new Stt(['send', join(folder, 'big'), `127.0.0.1:${port}`, '--seed-file', seed, '--json'])
-    await send.record(({ event }) => event === 'progress')
-    send.child.kill('SIGINT')
-    expect((await send.end()).code).toBe(130)
-    expect((await recv.end()).code).toBe(5)
-    expect(await readdir(inbox)).toEqual([])
-  }, 90_000)
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'big'), Buffer.alloc(512 * 1024 * 1024));
+    const { recv, port } = await startRecv(inbox, seed);
+    const send = new Stt([
+      'send',
+      join(folder, 'big'),
+      `127.0.0.1:${port}`,
+      '--seed-file',
+      seed,
+      '--json',
+    ]);
+    await send.record(({ event }) => event === 'progress');
+    send.child.kill('SIGINT');
+    expect((await send.end()).code).toBe(130);
+    expect((await recv.end()).code).toBe(5);
+    expect(await readdir(inbox)).toEqual([]);
+  }, 90_000);
 
   test('a full disk is told to both sides and leaves no file', async (context) => {
     if (process.platform !== 'linux' || process.getuid?.() !== 0) {
-      return context.skip('needs root on Linux to mount a small file system')
+      return context.skip('needs root on Linux to mount a small file system');
     }
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'big'), Buffer.alloc(8 * 1024 * 1024))
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'big'), Buffer.alloc(8 * 1024 * 1024));
     // A mount namespace of the child's own: nothing is left to unmount whatever happens.
-    const script = `mount -t tmpfs -o size=4m none "${inbox}" && "$@"; code=$?; ls -A "${inbox}" >&2; exit $code`
-    const wrapper = ['unshare', '--mount', 'sh', '-c', script, 'sh']
-    const recv = new Stt(['recv', inbox, '--listen', '127.0.0.1:0', '--seed-file', seed, '--json'], { wrapper })
-    const { port } = await recv.record(({ event }) => event === 'listening')
+    const script = `mount -t tmpfs -o size=4m none "${inbox}" && "$@"; code=$?; ls -A "${inbox}" >&2; exit $code`;
+    const wrapper = ['unshare', '--mount', 'sh', '-c', script, 'sh'];
+    const recv = new Stt(
+      ['recv', inbox, '--listen', '127.0.0.1:0', '--seed-file', seed, '--json'],
+      { wrapper },
+    );
+    const { port } = await recv.record(({ event }) => event === 'listening');
     // From a pipe the size is unknown, so the disk fills in the middle.
-    const cat = await readFile(join(folder, 'big'), 'latin1')
-    const sent = await stt(['send', '-', `127.0.0.1:${String(port)}`, '--name', 'big', '--seed-file', seed], { input: cat })
-    expect(sent.code).toBe(5)
-    expect(sent.stderr).toContain('the disk is full')
-    const received = await recv.end()
-    expect(received.code).toBe(6)
-    expect(received.stderr).toContain('ENOSPC')
-    expect(received.stderr).not.toMatch(/\.part|^big$/m)
-  })
+    const cat = await readFile(join(folder, 'big'), 'latin1');
+    const sent = await stt(
+      ['send', '-', `127.0.0.1:${String(port)}`, '--name', 'big', '--seed-file', seed],
+      { input: cat },
+    );
+    expect(sent.code).toBe(5);
+    expect(sent.stderr).toContain('the disk is full');
+    const received = await recv.end();
+    expect(received.code).toBe(6);
+    expect(received.stderr).toContain('ENOSPC');
+    expect(received.stderr).not.toMatch(/\.part|^big$/m);
+  });
 
   test('progress goes to stderr and results alone to stdout', async () => {
-    const { folder, inbox, seed } = await stage()
-    await writeFile(join(folder, 'a'), 'x')
-    const { recv, port } = await startRecv(inbox, seed)
-    const sent = await stt(['send', join(folder, 'a'), `127.0.0.1:${port}`, '--seed-file', seed])
-    await recv.end()
-    expect(sent.stdout).toMatch(/^sent a: 1 B in [\d.]+ s \(.*\)\nsha256 [0-9a-f]{64}\n$/)
-    expect((await stat(join(inbox, 'a'))).size).toBe(1)
-  })
-})
+    const { folder, inbox, seed } = await stage();
+    await writeFile(join(folder, 'a'), 'x');
+    const { recv, port } = await startRecv(inbox, seed);
+    const sent = await stt(['send', join(folder, 'a'), `127.0.0.1:${port}`, '--seed-file', seed]);
+    await recv.end();
+    expect(sent.stdout).toMatch(/^sent a: 1 B in [\d.]+ s \(.*\)\nsha256 [0-9a-f]{64}\n$/);
+    expect((await stat(join(inbox, 'a'))).size).toBe(1);
+  });
+});

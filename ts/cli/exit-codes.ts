@@ -1,6 +1,6 @@
-import { isSttError } from '../index.ts'
-import type { SttError } from '../index.ts'
-import { CliError } from './failure.ts'
+import type { SttError } from '../index.ts';
+import { isSttError } from '../index.ts';
+import { CliError } from './failure.ts';
 
 /** What the process ends with; the list is part of the command line's contract. */
 export const ExitCode = {
@@ -26,37 +26,44 @@ export const ExitCode = {
   Interrupt: 130,
   /** SIGTERM. */
   Terminate: 143,
-} as const
+} as const;
 
 /** One of the values of {@link ExitCode}. */
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-const PORT_ERRORS = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS'])
+const PORT_ERRORS = new Set([
+  'EADDRINUSE',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ENOBUFS',
+]);
 
 /** The exit code that a failure ends the process with. */
 export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof CliError) return error.exitCode
-  if (isSttError(error)) return exitCodeOfSttError(error)
-  if (isOptionError(error)) return ExitCode.Usage
-  const code = systemCode(error)
-  if (code === undefined) return ExitCode.Bug
-  if (PORT_ERRORS.has(code) || syscallOf(error) === 'bind') return ExitCode.LocalResource
-  return ExitCode.LocalFile
+  if (error instanceof CliError) return error.exitCode;
+  if (isSttError(error)) return exitCodeOfSttError(error);
+  if (isOptionError(error)) return ExitCode.Usage;
+  const code = systemCode(error);
+  if (code === undefined) return ExitCode.Bug;
+  if (PORT_ERRORS.has(code) || syscallOf(error) === 'bind') return ExitCode.LocalResource;
+  return ExitCode.LocalFile;
 }
 
 /** The system error code (`ENOENT`, `EADDRINUSE`) of an error that has one. */
 export function systemCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined
-  return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined;
 }
 
 function syscallOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('syscall' in error)) return undefined
-  return typeof error.syscall === 'string' ? error.syscall : undefined
+  if (!(error instanceof Error) || !('syscall' in error)) return undefined;
+  return typeof error.syscall === 'string' ? error.syscall : undefined;
 }
 
 function isOptionError(error: unknown): boolean {
-  return error instanceof TypeError && 'option' in error
+  return error instanceof TypeError && 'option' in error;
 }
 
 function exitCodeOfSttError(error: SttError): ExitCode {
@@ -64,14 +71,14 @@ function exitCodeOfSttError(error: SttError): ExitCode {
     case 'AUTHENTICATION_FAILED':
     case 'PROTOCOL_VERSION_MISMATCH':
     case 'HANDSHAKE_FAILURE':
-      return ExitCode.Configuration
+      return ExitCode.Configuration;
     case 'RESOURCE_EXHAUSTED':
     case 'BUFFER_OVERFLOW':
     case 'TOO_MANY_SESSIONS':
-      return ExitCode.LocalResource
+      return ExitCode.LocalResource;
     default:
-      break
+      break;
   }
-  const category = error.code >> 8
-  return category === 0x01 || category === 0x05 ? ExitCode.Unreachable : ExitCode.Interrupted
+  const category = error.code >> 8;
+  return category === 0x01 || category === 0x05 ? ExitCode.Unreachable : ExitCode.Interrupted;
 }

@@ -1,29 +1,29 @@
-import { isSttError } from '../index.ts'
-import type { ExitCode } from './exit-codes.ts'
-import { systemCode } from './exit-codes.ts'
+import { isSttError } from '../index.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { systemCode } from './exit-codes.ts';
 
 /** A failure that the command line itself finds, with its exit code and what to try. */
 export class CliError extends Error {
-  override readonly name = 'CliError'
-  readonly exitCode: ExitCode
+  override readonly name = 'CliError';
+  readonly exitCode: ExitCode;
   /** One sentence on what to do about it. */
-  readonly hint: string
+  readonly hint: string;
 
   constructor(exitCode: ExitCode, message: string, hint: string, options?: ErrorOptions) {
-    super(message, options)
-    this.exitCode = exitCode
-    this.hint = hint
+    super(message, options);
+    this.exitCode = exitCode;
+    this.hint = hint;
   }
 }
 
 /** The two lines that a person sees, and the same facts for a program. */
 export interface FailureReport {
-  readonly headline: string
-  readonly hint: string
+  readonly headline: string;
+  readonly hint: string;
   /** `0x0103`, `ENOENT`, or `CLI` for what has no code of its own. */
-  readonly code: string
-  readonly codeName?: string
-  readonly subcode?: number
+  readonly code: string;
+  readonly codeName?: string;
+  readonly subcode?: number;
 }
 
 const SYSTEM_HINTS: Record<string, string> = {
@@ -38,66 +38,66 @@ const SYSTEM_HINTS: Record<string, string> = {
   EDQUOT: 'free some space within your quota, or choose another folder.',
   EROFS: 'that file system is read-only; choose another folder.',
   EMFILE: 'raise the limit of open files (ulimit -n).',
-}
+};
 
 /** What to show for any failure, without a stack trace for a user's mistake. */
 export function describeFailure(error: unknown): FailureReport {
   if (error instanceof CliError) {
-    return { headline: error.message, hint: error.hint, code: 'CLI' }
+    return { headline: error.message, hint: error.hint, code: 'CLI' };
   }
   if (isSttError(error)) {
-    const code = `0x${error.code.toString(16).padStart(4, '0')}`
+    const code = `0x${error.code.toString(16).padStart(4, '0')}`;
     return {
       headline: `${code} ${error.codeName}: ${firstSentences(error.message, code, error.codeName)}`,
       hint: hintOf(error.codeName),
       code,
       codeName: error.codeName,
       ...(error.subcode === undefined ? {} : { subcode: error.subcode }),
-    }
+    };
   }
-  const system = systemCode(error)
+  const system = systemCode(error);
   if (system !== undefined && error instanceof Error) {
     return {
       headline: error.message.startsWith(system) ? error.message : `${system}: ${error.message}`,
       hint: SYSTEM_HINTS[system] ?? 'see the system error above.',
       code: system,
-    }
+    };
   }
   if (error instanceof TypeError && 'option' in error) {
-    return { headline: error.message, hint: 'see "stt --help".', code: 'CLI' }
+    return { headline: error.message, hint: 'see "stt --help".', code: 'CLI' };
   }
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return {
     headline: `unexpected failure: ${detail}`,
     hint: 'this is a bug in stt; please report the lines above.',
     code: 'BUG',
-  }
+  };
 }
 
 /** Some messages already begin with their code; the headline names it once. */
 function firstSentences(message: string, code: string, codeName: string): string {
-  const prefix = new RegExp(`^(${code}\\s*)?(${codeName}\\s*)?:?\\s*`)
-  return message.replace(prefix, '')
+  const prefix = new RegExp(`^(${code}\\s*)?(${codeName}\\s*)?:?\\s*`);
+  return message.replace(prefix, '');
 }
 
 function hintOf(codeName: string): string {
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
-      return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.'
+      return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
     case 'CONNECTION_REFUSED':
-      return 'start "stt recv" there first, or correct the port.'
+      return 'start "stt recv" there first, or correct the port.';
     case 'AUTHENTICATION_FAILED':
     case 'HANDSHAKE_FAILURE':
-      return 'use the same seed file on both machines, and the peer id that "stt recv" prints.'
+      return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';
     case 'NETWORK_UNREACHABLE':
-      return 'check the name or address and this machine\'s network.'
+      return "check the name or address and this machine's network.";
     case 'PROTOCOL_VERSION_MISMATCH':
-      return 'install the same version of @seigr/stt on both machines.'
+      return 'install the same version of @seigr/stt on both machines.';
     case 'UDP_SEND_FAILED':
-      return 'check the network interface and the local firewall, then try again.'
+      return 'check the network interface and the local firewall, then try again.';
     case 'RESOURCE_EXHAUSTED':
-      return 'raise the limit of open files (ulimit -n) or free memory, then try again.'
+      return 'raise the limit of open files (ulimit -n) or free memory, then try again.';
     default:
-      return 'run the same command again.'
+      return 'run the same command again.';
   }
 }

@@ -1,76 +1,77 @@
-import { SingleBar } from 'cli-progress'
-import { describeFailure } from './failure.ts'
-import { formatClock, formatRate, formatSize } from './units.ts'
+import { SingleBar } from 'cli-progress';
+import { describeFailure } from './failure.ts';
+import { formatClock, formatRate, formatSize } from './units.ts';
 
 /** What the options common to all commands say about output. */
 export interface OutputOptions {
-  readonly json: boolean
-  readonly quiet: boolean
-  readonly verbose: boolean
-  readonly color: boolean
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean;
 }
 
 /** How often a progress line is printed where there is no terminal. */
-const PLAIN_INTERVAL_MS = 2_000
+const PLAIN_INTERVAL_MS = 2_000;
 /** How often a progress object is printed with `--json`. */
-const JSON_INTERVAL_MS = 500
+const JSON_INTERVAL_MS = 500;
 
 /**
  * All that a command says. Results go to stdout, all else to stderr; with `--json` every result is
  * one object a line.
  */
 export class Output {
-  readonly options: OutputOptions
+  readonly options: OutputOptions;
 
   constructor(options: OutputOptions) {
-    this.options = options
+    this.options = options;
   }
 
   /** A result: `text` for a person, `fields` for a program. */
   result(event: string, fields: Record<string, unknown>, text: string): void {
-    if (this.options.json) writeJson(event, fields)
-    else process.stdout.write(`${text}\n`)
+    if (this.options.json) writeJson(event, fields);
+    else process.stdout.write(`${text}\n`);
   }
 
   /** A remark for a person; silent with `--quiet` and `--json`. */
   note(text: string): void {
-    if (!this.options.quiet && !this.options.json) process.stderr.write(`${text}\n`)
+    if (!this.options.quiet && !this.options.json) process.stderr.write(`${text}\n`);
   }
 
   /** A remark that only `--verbose` shows. */
   detail(text: string): void {
-    if (this.options.verbose) process.stderr.write(`${text}\n`)
+    if (this.options.verbose) process.stderr.write(`${text}\n`);
   }
 
   /** The failure that ends the command, or one transfer of `recv --forever`. */
   failure(error: unknown, exitCode: number): void {
-    const report = describeFailure(error)
+    const report = describeFailure(error);
     if (this.options.json) {
-      const { headline, ...rest } = report
-      writeJson('error', { ...rest, message: headline, exitCode })
+      const { headline, ...rest } = report;
+      writeJson('error', { ...rest, message: headline, exitCode });
     }
-    const [red, plain] = this.options.color && process.stderr.isTTY ? ['\u001b[31m', '\u001b[0m'] : ['', '']
-    process.stderr.write(`${red}${report.headline}${plain}\nTry: ${report.hint}\n`)
+    const [red, plain] =
+      this.options.color && process.stderr.isTTY ? ['\u001b[31m', '\u001b[0m'] : ['', ''];
+    process.stderr.write(`${red}${report.headline}${plain}\nTry: ${report.hint}\n`);
   }
 
   /** Progress of one transfer; `total` is undefined when nobody knows it. */
   progress(label: string, total: number | undefined): Progress {
-    if (this.options.json) return new JsonProgress(label, total)
-    if (this.options.quiet) return new SilentProgress()
-    if (process.stderr.isTTY) return new BarProgress(label, total)
-    return new PlainProgress(label, total)
+    if (this.options.json) return new JsonProgress(label, total);
+    if (this.options.quiet) return new SilentProgress();
+    if (process.stderr.isTTY) return new BarProgress(label, total);
+    return new PlainProgress(label, total);
   }
 }
 
 /** A running total of bytes, shown while it grows. */
 export interface Progress {
   /** Bytes done so far. */
-  update(done: number): void
-  stop(): void
+  update(done: number): void;
+  stop(): void;
 }
 
 function writeJson(event: string, fields: Record<string, unknown>): void {
-  process.stdout.write(`${JSON.stringify({ schema: 1, event, ...fields })}\n`)
+  process.stdout.write(`${JSON.stringify({ schema: 1, event, ...fields })}\n`);
 }
 
 class SilentProgress implements Progress {
@@ -79,87 +80,92 @@ class SilentProgress implements Progress {
 }
 
 class Meter {
-  readonly #start = performance.now()
-  readonly total: number | undefined
+  readonly #start = performance.now();
+  readonly total: number | undefined;
 
   constructor(total: number | undefined) {
-    this.total = total
+    this.total = total;
   }
 
   seconds(): number {
-    return (performance.now() - this.#start) / 1_000
+    return (performance.now() - this.#start) / 1_000;
   }
 
   rate(done: number): number {
-    const seconds = this.seconds()
-    return seconds > 0 ? done / seconds : 0
+    const seconds = this.seconds();
+    return seconds > 0 ? done / seconds : 0;
   }
 
   eta(done: number): number {
-    const rate = this.rate(done)
-    return this.total === undefined || rate === 0 ? Number.POSITIVE_INFINITY : (this.total - done) / rate
+    const rate = this.rate(done);
+    return this.total === undefined || rate === 0
+      ? Number.POSITIVE_INFINITY
+      : (this.total - done) / rate;
   }
 }
 
 class JsonProgress implements Progress {
-  readonly #label: string
-  readonly #meter: Meter
-  #last = 0
+  readonly #label: string;
+  readonly #meter: Meter;
+  #last = 0;
 
   constructor(label: string, total: number | undefined) {
-    this.#label = label
-    this.#meter = new Meter(total)
+    this.#label = label;
+    this.#meter = new Meter(total);
   }
 
   update(done: number): void {
-    const now = performance.now()
-    if (now - this.#last < JSON_INTERVAL_MS) return
-    this.#last = now
-    const total = this.#meter.total
+    const now = performance.now();
+    if (now - this.#last < JSON_INTERVAL_MS) return;
+    this.#last = now;
+    const total = this.#meter.total;
     writeJson('progress', {
       name: this.#label,
       bytes: done,
       ...(total === undefined ? {} : { total }),
       bytesPerSecond: Math.round(this.#meter.rate(done)),
-    })
+    });
   }
 
   stop(): void {}
 }
 
 class PlainProgress implements Progress {
-  readonly #label: string
-  readonly #meter: Meter
-  #last = performance.now()
+  readonly #label: string;
+  readonly #meter: Meter;
+  #last = performance.now();
 
   constructor(label: string, total: number | undefined) {
-    this.#label = label
-    this.#meter = new Meter(total)
+    this.#label = label;
+    this.#meter = new Meter(total);
   }
 
   update(done: number): void {
-    const now = performance.now()
-    if (now - this.#last < PLAIN_INTERVAL_MS) return
-    this.#last = now
-    const { total } = this.#meter
-    const share = total === undefined || total === 0 ? '' : ` of ${formatSize(total)} (${Math.floor((done / total) * 100)} %)`
+    const now = performance.now();
+    if (now - this.#last < PLAIN_INTERVAL_MS) return;
+    this.#last = now;
+    const { total } = this.#meter;
+    const share =
+      total === undefined || total === 0
+        ? ''
+        : ` of ${formatSize(total)} (${Math.floor((done / total) * 100)} %)`;
     process.stderr.write(
       `${this.#label}: ${formatSize(done)}${share}, ${formatRate(this.#meter.rate(done))}, ${formatClock(this.#meter.eta(done))} left\n`,
-    )
+    );
   }
 
   stop(): void {}
 }
 
 class BarProgress implements Progress {
-  readonly #bar: SingleBar
-  readonly #meter: Meter
-  #done = 0
+  readonly #bar: SingleBar;
+  readonly #meter: Meter;
+  #done = 0;
 
   constructor(label: string, total: number | undefined) {
-    this.#meter = new Meter(total)
-    const known = '{label} [{bar}] {percentage} % {size} {rate} {left}'
-    const unknown = '{label} {size} {rate}'
+    this.#meter = new Meter(total);
+    const known = '{label} [{bar}] {percentage} % {size} {rate} {left}';
+    const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
       format: total === undefined ? unknown : known,
       stream: process.stderr,
@@ -167,18 +173,18 @@ class BarProgress implements Progress {
       clearOnComplete: false,
       barsize: 24,
       gracefulExit: false,
-    })
-    this.#bar.start(Math.max(total ?? 1, 1), 0, { label, ...this.#payload(0) })
+    });
+    this.#bar.start(Math.max(total ?? 1, 1), 0, { label, ...this.#payload(0) });
   }
 
   update(done: number): void {
-    this.#done = done
-    this.#bar.update(this.#meter.total === undefined ? 0 : done, this.#payload(done))
+    this.#done = done;
+    this.#bar.update(this.#meter.total === undefined ? 0 : done, this.#payload(done));
   }
 
   stop(): void {
-    this.update(this.#done)
-    this.#bar.stop()
+    this.update(this.#done);
+    this.#bar.stop();
   }
 
   #payload(done: number): Record<string, string> {
@@ -186,6 +192,6 @@ class BarProgress implements Progress {
       size: formatSize(done),
       rate: formatRate(this.#meter.rate(done)),
       left: formatClock(this.#meter.eta(done)),
-    }
+    };
   }
 }

@@ -1,42 +1,44 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { keygen } from './commands/keygen.ts'
-import { recv } from './commands/recv.ts'
-import { DEFAULT_PORT, send } from './commands/send.ts'
-import { CliError } from './failure.ts'
-import { ExitCode } from './exit-codes.ts'
-import { Output } from './output.ts'
-import { parseDuration, parseSize } from './units.ts'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { keygen } from './commands/keygen.ts';
+import { recv } from './commands/recv.ts';
+import { DEFAULT_PORT, send } from './commands/send.ts';
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
+import { Output } from './output.ts';
+import { parseDuration, parseSize } from './units.ts';
 
 interface CommonOptions {
-  json?: true
-  quiet?: true
-  verbose?: true
-  color: boolean
-  seedFile?: string
+  json?: true;
+  quiet?: true;
+  verbose?: true;
+  color: boolean;
+  seedFile?: string;
 }
 
 interface ParsedListen {
-  host: string
-  port: number
+  host: string;
+  port: number;
 }
 
 /** What a run of the command line needs from its process. */
 export interface ProgramContext {
-  readonly version: string
+  readonly version: string;
   /** Aborts when the process is asked to end. */
-  readonly signal: AbortSignal
+  readonly signal: AbortSignal;
   /** Told how to speak as soon as the options are known, for failures that come later. */
-  readonly onOutput: (output: Output) => void
+  readonly onOutput: (output: Output) => void;
 }
 
 /** The whole command line: commands, options and their help. */
 export function createProgram(context: ProgramContext): Command {
   const program = new Command('stt')
-    .description('Moves bytes between machines that share a seed: encrypted, authenticated, over UDP.')
+    .description(
+      'Moves bytes between machines that share a seed: encrypted, authenticated, over UDP.',
+    )
     .version(context.version)
     .showHelpAfterError('(run with --help for the options)')
     .exitOverride()
-    .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+    .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
   const outputFor = (options: CommonOptions): Output => {
     const output = new Output({
@@ -44,39 +46,52 @@ export function createProgram(context: ProgramContext): Command {
       quiet: options.quiet ?? false,
       verbose: options.verbose ?? false,
       color: options.color && process.env['NO_COLOR'] === undefined,
-    })
-    context.onOutput(output)
-    return output
-  }
+    });
+    context.onOutput(output);
+    return output;
+  };
 
   common(program.command('keygen'))
     .description('make a shared seed for a network')
     .option('--out <file>', 'where to write it (default: the seed file of this user)')
     .option('--from-passphrase', 'derive it from a passphrase by Argon2id instead of drawing it')
     .option('--print', 'show the seed on stdout; without --out it is written nowhere')
-    .action(async (options: CommonOptions & { out?: string; fromPassphrase?: true; print?: true }) => {
-      await keygen(
-        {
-          ...(options.out === undefined ? {} : { out: options.out }),
-          fromPassphrase: options.fromPassphrase ?? false,
-          print: options.print ?? false,
-        },
-        outputFor(options),
-      )
-    })
+    .action(
+      async (options: CommonOptions & { out?: string; fromPassphrase?: true; print?: true }) => {
+        await keygen(
+          {
+            ...(options.out === undefined ? {} : { out: options.out }),
+            fromPassphrase: options.fromPassphrase ?? false,
+            print: options.print ?? false,
+          },
+          outputFor(options),
+        );
+      },
+    );
 
   seeded(common(program.command('recv')))
     .description('receive a file')
     .argument('[dir]', 'folder that files go to', '.')
-    .option('--listen <[host:]port>', 'where to listen', parseListen, { host: '0.0.0.0', port: DEFAULT_PORT })
+    .option('--listen <[host:]port>', 'where to listen', parseListen, {
+      host: '0.0.0.0',
+      port: DEFAULT_PORT,
+    })
     .option('--forever', 'go on after the first file')
-    .option('--max-size <size>', 'largest file that is taken, as in 10G', (text) => parseSize(text, '--max-size'))
+    .option('--max-size <size>', 'largest file that is taken, as in 10G', (text) =>
+      parseSize(text, '--max-size'),
+    )
     .addOption(new Option('--overwrite', 'replace a file of the same name').conflicts('rename'))
     .addOption(new Option('--rename', 'keep both by numbering the new one').conflicts('overwrite'))
     .action(
       async (
         folder: string,
-        options: CommonOptions & { listen: ParsedListen; forever?: true; maxSize?: number; overwrite?: true; rename?: true },
+        options: CommonOptions & {
+          listen: ParsedListen;
+          forever?: true;
+          maxSize?: number;
+          overwrite?: true;
+          rename?: true;
+        },
       ) => {
         await recv(
           {
@@ -89,29 +104,44 @@ export function createProgram(context: ProgramContext): Command {
             signal: context.signal,
           },
           outputFor(options),
-        )
+        );
       },
-    )
+    );
 
   seeded(common(program.command('send')))
     .description('send a file, or stdin as "-", to a machine that runs "stt recv"')
     .argument('<file>', 'file to send, or -')
     .argument('<peer>', `HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
-    .option('--peer-id <id>', 'node id that the other side must have, or "any" for every holder of the seed', 'any')
+    .option(
+      '--peer-id <id>',
+      'node id that the other side must have, or "any" for every holder of the seed',
+      'any',
+    )
     .option('--name <name>', 'name to give it there')
-    .option('--deadline <duration>', 'give up after this long, as in 1h', (text) => parseDuration(text, '--deadline'))
-    .option('--timeout <duration>', 'longest wait for the connection', (text) => parseDuration(text, '--timeout'), 10_000)
-    .addOption(new Option('--transport <kind>', 'carrier to use').choices(['auto', 'udp', 'websocket']).default('auto'))
+    .option('--deadline <duration>', 'give up after this long, as in 1h', (text) =>
+      parseDuration(text, '--deadline'),
+    )
+    .option(
+      '--timeout <duration>',
+      'longest wait for the connection',
+      (text) => parseDuration(text, '--timeout'),
+      10_000,
+    )
+    .addOption(
+      new Option('--transport <kind>', 'carrier to use')
+        .choices(['auto', 'udp', 'websocket'])
+        .default('auto'),
+    )
     .action(
       async (
         file: string,
         peer: string,
         options: CommonOptions & {
-          peerId: string
-          name?: string
-          deadline?: number
-          timeout: number
-          transport: 'auto' | 'udp' | 'websocket'
+          peerId: string;
+          name?: string;
+          deadline?: number;
+          timeout: number;
+          transport: 'auto' | 'udp' | 'websocket';
         },
       ) => {
         await send(
@@ -127,25 +157,25 @@ export function createProgram(context: ProgramContext): Command {
             signal: context.signal,
           },
           outputFor(options),
-        )
+        );
       },
-    )
+    );
 
-  return program
+  return program;
 }
 
 /** The failure, if any, that a rejected `parseAsync` stands for; undefined when help or version was shown. */
 export function failureOf(error: unknown): unknown {
-  if (!(error instanceof CommanderError)) return error
-  if (error.exitCode === 0) return undefined
+  if (!(error instanceof CommanderError)) return error;
+  if (error.exitCode === 0) return undefined;
   // Commander has said what is wrong already.
-  return new UsageShown()
+  return new UsageShown();
 }
 
 /** A usage error that is on the screen already. */
 export class UsageShown extends CliError {
   constructor() {
-    super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.')
+    super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.');
   }
 }
 
@@ -154,16 +184,20 @@ function common(command: Command): Command {
     .option('--json', 'one JSON object a line on stdout')
     .option('--quiet', 'no remarks and no progress')
     .option('--verbose', 'more remarks')
-    .option('--no-color', 'no colours')
+    .option('--no-color', 'no colours');
 }
 
 function seeded(command: Command): Command {
-  return command.option('--seed-file <file>', 'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)')
+  return command.option(
+    '--seed-file <file>',
+    'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)',
+  );
 }
 
 function parseListen(text: string): ParsedListen {
-  const match = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) throw new InvalidArgumentError('Write PORT, HOST:PORT or [IPV6]:PORT.')
-  return { host: match[1] ?? match[2] ?? '0.0.0.0', port }
+  const match = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('Write PORT, HOST:PORT or [IPV6]:PORT.');
+  return { host: match[1] ?? match[2] ?? '0.0.0.0', port };
 }

@@ -1,19 +1,19 @@
-import { constants } from 'node:fs'
-import { chmod, mkdir, open } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { CliError } from './failure.ts'
-import { ExitCode } from './exit-codes.ts'
-import { promptSecret } from './prompt.ts'
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
+import { promptSecret } from './prompt.ts';
 
 /** A seed is 32 bytes: 64 hex digits or 43 base64url characters. Anything longer is not a seed file. */
-const MAX_SEED_FILE = 4_096
+const MAX_SEED_FILE = 4_096;
 
 /** Where the seed lives when neither `--seed-file` nor `STT_SEED_FILE` names a file. */
 export function defaultSeedFile(): string {
-  const config = process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config')
-  return join(config, 'stt', 'seed')
+  const config = process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config');
+  return join(config, 'stt', 'seed');
 }
 
 /**
@@ -21,84 +21,105 @@ export function defaultSeedFile(): string {
  * terminal; never from an argument, which every user of the machine could read.
  */
 export async function loadSeed(option: string | undefined): Promise<string> {
-  const named = option ?? process.env['STT_SEED_FILE']
-  const path = named ?? defaultSeedFile()
-  let file: FileHandle
+  const named = option ?? process.env['STT_SEED_FILE'];
+  const path = named ?? defaultSeedFile();
+  let file: FileHandle;
   try {
-    file = await open(path, 'r')
+    file = await open(path, 'r');
   } catch (error) {
-    if (named === undefined && isMissing(error)) return promptForSeed(path)
-    throw new CliError(ExitCode.Configuration, `cannot read the seed file ${path}: ${reasonOf(error)}.`, 'make one with "stt keygen", or name another with --seed-file.', { cause: error })
+    if (named === undefined && isMissing(error)) return promptForSeed(path);
+    throw new CliError(
+      ExitCode.Configuration,
+      `cannot read the seed file ${path}: ${reasonOf(error)}.`,
+      'make one with "stt keygen", or name another with --seed-file.',
+      { cause: error },
+    );
   }
   try {
-    await checkPermissions(file, path)
-    return await readSeedText(file, path)
+    await checkPermissions(file, path);
+    return await readSeedText(file, path);
   } finally {
-    await file.close()
+    await file.close();
   }
 }
 
 /** Writes a new seed file that only its owner can read; an existing file is never replaced. */
 export async function writeSeedFile(path: string, seed: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  let file: FileHandle
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  let file: FileHandle;
   try {
-    file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600)
+    file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-    throw new CliError(ExitCode.LocalFile, `${path} exists already.`, 'a lost seed cannot be had again, so it is not overwritten: move it away, or name another file with --out.')
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    throw new CliError(
+      ExitCode.LocalFile,
+      `${path} exists already.`,
+      'a lost seed cannot be had again, so it is not overwritten: move it away, or name another file with --out.',
+    );
   }
   try {
-    await file.writeFile(`${seed}\n`)
-    await file.sync()
+    await file.writeFile(`${seed}\n`);
+    await file.sync();
   } finally {
-    await file.close()
+    await file.close();
   }
   // A umask can only take rights away, but a file system without modes may have given some.
-  await chmod(path, 0o600)
+  await chmod(path, 0o600);
 }
 
 async function checkPermissions(file: FileHandle, path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const stat = await file.stat()
+  if (process.platform === 'win32') return;
+  const stat = await file.stat();
   // A pipe or a terminal handed over as /dev/fd/N has no readers but its holders.
-  if (!stat.isFile()) return
+  if (!stat.isFile()) return;
   if ((stat.mode & 0o077) !== 0) {
-    throw new CliError(ExitCode.Configuration, `the seed file ${path} can be read by others (mode ${(stat.mode & 0o777).toString(8)}).`, `chmod 600 ${path}; if others may have seen it, make a new seed.`)
+    throw new CliError(
+      ExitCode.Configuration,
+      `the seed file ${path} can be read by others (mode ${(stat.mode & 0o777).toString(8)}).`,
+      `chmod 600 ${path}; if others may have seen it, make a new seed.`,
+    );
   }
 }
 
 async function readSeedText(file: FileHandle, path: string): Promise<string> {
-  const buffer = Buffer.alloc(MAX_SEED_FILE + 1)
-  let length = 0
+  const buffer = Buffer.alloc(MAX_SEED_FILE + 1);
+  let length = 0;
   while (length < buffer.length) {
-    const { bytesRead } = await file.read(buffer, length, buffer.length - length, null)
-    if (bytesRead === 0) break
-    length += bytesRead
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length, null);
+    if (bytesRead === 0) break;
+    length += bytesRead;
   }
-  const text = buffer.toString('latin1', 0, length).trim()
-  buffer.fill(0)
+  const text = buffer.toString('latin1', 0, length).trim();
+  buffer.fill(0);
   if (length > MAX_SEED_FILE || !/^[\w-]+$/.test(text)) {
-    throw new CliError(ExitCode.Configuration, `${path} does not hold a seed.`, 'a seed file is one line of 64 hex digits or 43 base64url characters; make one with "stt keygen".')
+    throw new CliError(
+      ExitCode.Configuration,
+      `${path} does not hold a seed.`,
+      'a seed file is one line of 64 hex digits or 43 base64url characters; make one with "stt keygen".',
+    );
   }
-  return text
+  return text;
 }
 
 async function promptForSeed(path: string): Promise<string> {
   if (!process.stdin.isTTY) {
-    throw new CliError(ExitCode.Configuration, `there is no seed: ${path} does not exist.`, 'make one with "stt keygen", copy it to the other machine, or name it with --seed-file.')
+    throw new CliError(
+      ExitCode.Configuration,
+      `there is no seed: ${path} does not exist.`,
+      'make one with "stt keygen", copy it to the other machine, or name it with --seed-file.',
+    );
   }
-  return (await promptSecret('Seed (hex or base64url): ')).trim()
+  return (await promptSecret('Seed (hex or base64url): ')).trim();
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 function reasonOf(error: unknown): string {
   if (error instanceof Error && 'code' in error) {
-    if (error.code === 'ENOENT') return 'no such file'
-    if (error.code === 'EACCES') return 'permission denied'
+    if (error.code === 'ENOENT') return 'no such file';
+    if (error.code === 'EACCES') return 'permission denied';
   }
-  return error instanceof Error ? error.message : String(error)
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,55 +1,75 @@
-import { CliError } from './failure.ts'
-import { ExitCode } from './exit-codes.ts'
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
 
-const SIZE_UNITS: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 }
-const DURATION_UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const SIZE_UNITS: Record<string, number> = {
+  '': 1,
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+  T: 2 ** 40,
+};
+const DURATION_UNITS: Record<string, number> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** Reads `64M`, `10G`, `1.5T` or a plain number of bytes; K, M, G and T are powers of 1024. */
 export function parseSize(text: string, option: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim())
-  const unit = SIZE_UNITS[match?.[2]?.toUpperCase() ?? '']
-  const size = match && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
+  const unit = SIZE_UNITS[match?.[2]?.toUpperCase() ?? ''];
+  const size = match && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
   if (!Number.isSafeInteger(size)) {
-    throw new CliError(ExitCode.Usage, `${option}: "${text}" is not a size.`, 'write bytes, or a number with K, M, G or T, as in 64M.')
+    throw new CliError(
+      ExitCode.Usage,
+      `${option}: "${text}" is not a size.`,
+      'write bytes, or a number with K, M, G or T, as in 64M.',
+    );
   }
-  return size
+  return size;
 }
 
 /** Reads `500ms`, `30s`, `10m`, `1h`, `2d`; a bare number is seconds. Returns milliseconds. */
 export function parseDuration(text: string, option: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text.trim())
-  const unit = DURATION_UNITS[match?.[2] ?? 's']
-  const duration = match && unit !== undefined ? Number(match[1]) * unit : Number.NaN
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text.trim());
+  const unit = DURATION_UNITS[match?.[2] ?? 's'];
+  const duration = match && unit !== undefined ? Number(match[1]) * unit : Number.NaN;
   if (!Number.isFinite(duration) || duration <= 0) {
-    throw new CliError(ExitCode.Usage, `${option}: "${text}" is not a duration.`, 'write a number with ms, s, m, h or d, as in 30s.')
+    throw new CliError(
+      ExitCode.Usage,
+      `${option}: "${text}" is not a duration.`,
+      'write a number with ms, s, m, h or d, as in 30s.',
+    );
   }
-  return duration
+  return duration;
 }
 
 /** `1.50 GiB`, `812 B`. */
 export function formatSize(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  let value = bytes
-  let index = 0
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let index = 0;
   while (value >= 1024 && index < units.length - 1) {
-    value /= 1024
-    index += 1
+    value /= 1024;
+    index += 1;
   }
-  return index === 0 ? `${value} B` : `${value.toFixed(2)} ${units[index]}`
+  return index === 0 ? `${value} B` : `${value.toFixed(2)} ${units[index]}`;
 }
 
 /** `412 MB/s`: decimal, as links are sold. */
 export function formatRate(bytesPerSecond: number): string {
-  if (!Number.isFinite(bytesPerSecond)) return '-'
-  if (bytesPerSecond >= 1e9) return `${(bytesPerSecond / 1e9).toFixed(2)} GB/s`
-  if (bytesPerSecond >= 1e6) return `${(bytesPerSecond / 1e6).toFixed(1)} MB/s`
-  return `${(bytesPerSecond / 1e3).toFixed(1)} kB/s`
+  if (!Number.isFinite(bytesPerSecond)) return '-';
+  if (bytesPerSecond >= 1e9) return `${(bytesPerSecond / 1e9).toFixed(2)} GB/s`;
+  if (bytesPerSecond >= 1e6) return `${(bytesPerSecond / 1e6).toFixed(1)} MB/s`;
+  return `${(bytesPerSecond / 1e3).toFixed(1)} kB/s`;
 }
 
 /** `0:07`, `12:41`, `1:02:09`. */
 export function formatClock(seconds: number): string {
-  if (!Number.isFinite(seconds)) return '--:--'
-  const whole = Math.max(0, Math.round(seconds))
-  const tail = `${String(Math.floor(whole / 60) % 60).padStart(whole >= 3600 ? 2 : 1, '0')}:${String(whole % 60).padStart(2, '0')}`
-  return whole >= 3600 ? `${Math.floor(whole / 3600)}:${tail}` : tail
+  if (!Number.isFinite(seconds)) return '--:--';
+  const whole = Math.max(0, Math.round(seconds));
+  const tail = `${String(Math.floor(whole / 60) % 60).padStart(whole >= 3600 ? 2 : 1, '0')}:${String(whole % 60).padStart(2, '0')}`;
+  return whole >= 3600 ? `${Math.floor(whole / 3600)}:${tail}` : tail;
 }

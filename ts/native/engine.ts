@@ -156,7 +156,10 @@ export class Engine {
   static start(options: EngineOptions, handlers: EngineHandlers): Engine {
     // The doorbell must not hold the engine, or it is never collected.
     let weak: WeakRef<Engine> | undefined;
-    const ring = (): void => weak?.deref()?.#drain();
+    const ring = (): void => {
+      const engine = weak?.deref();
+      if (engine !== undefined) engine.#drain();
+    };
     const { noDelay: _, ...native }: EngineOptions = options;
     const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
     if ('stage' in result) throw startError(result, options);

@@ -1,39 +1,51 @@
-import { deriveSharedSeed, generateSeed } from '../../index.ts'
-import { CliError } from '../failure.ts'
-import { ExitCode } from '../exit-codes.ts'
-import type { Output } from '../output.ts'
-import { prompt, promptSecret } from '../prompt.ts'
-import { defaultSeedFile, writeSeedFile } from '../seed-file.ts'
+import { deriveSharedSeed, generateSeed } from '../../index.ts';
+import { ExitCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import type { Output } from '../output.ts';
+import { prompt, promptSecret } from '../prompt.ts';
+import { defaultSeedFile, writeSeedFile } from '../seed-file.ts';
 
 /** Options of `stt keygen`. */
 export interface KeygenOptions {
-  readonly out?: string
-  readonly fromPassphrase: boolean
-  readonly print: boolean
+  readonly out?: string;
+  readonly fromPassphrase: boolean;
+  readonly print: boolean;
 }
 
 /** Makes a shared seed and writes it to a file that only its owner can read. */
 export async function keygen(options: KeygenOptions, output: Output): Promise<void> {
-  const seed = options.fromPassphrase ? await seedFromPassphrase() : generateSeed()
-  const text = Buffer.from(seed).toString('hex')
+  const seed = options.fromPassphrase ? await seedFromPassphrase() : generateSeed();
+  const text = Buffer.from(seed).toString('hex');
   if (options.print && options.out === undefined) {
-    output.result('seed', { seed: text }, text)
-    return
+    output.result('seed', { seed: text }, text);
+    return;
   }
-  const path = options.out ?? defaultSeedFile()
-  await writeSeedFile(path, text)
-  output.result('keygen', { file: path, ...(options.print ? { seed: text } : {}) }, options.print ? `${path}\n${text}` : path)
-  output.note('Copy this file to the other machine by a safe way; whoever holds it can join.')
+  const path = options.out ?? defaultSeedFile();
+  await writeSeedFile(path, text);
+  output.result(
+    'keygen',
+    { file: path, ...(options.print ? { seed: text } : {}) },
+    options.print ? `${path}\n${text}` : path,
+  );
+  output.note('Copy this file to the other machine by a safe way; whoever holds it can join.');
 }
 
 async function seedFromPassphrase(): Promise<Uint8Array> {
   if (!process.stdin.isTTY) {
-    throw new CliError(ExitCode.Usage, '--from-passphrase asks on a terminal, and there is none.', 'run it in a terminal, or make a random seed without it.')
+    throw new CliError(
+      ExitCode.Usage,
+      '--from-passphrase asks on a terminal, and there is none.',
+      'run it in a terminal, or make a random seed without it.',
+    );
   }
-  const network = (await prompt('Name of the network (the same on every machine): ')).trim()
-  const passphrase = await promptSecret('Passphrase: ')
+  const network = (await prompt('Name of the network (the same on every machine): ')).trim();
+  const passphrase = await promptSecret('Passphrase: ');
   if ((await promptSecret('Once more: ')) !== passphrase) {
-    throw new CliError(ExitCode.Usage, 'the two passphrases differ.', 'run the same command again.')
+    throw new CliError(
+      ExitCode.Usage,
+      'the two passphrases differ.',
+      'run the same command again.',
+    );
   }
-  return deriveSharedSeed(passphrase, `stt network ${network.normalize('NFC')}`)
+  return deriveSharedSeed(passphrase, `stt network ${network.normalize('NFC')}`);
 }

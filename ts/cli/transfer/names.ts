@@ -1,25 +1,25 @@
 /** Why a name from the network was refused; shown to both sides. */
 export class NameError extends Error {
-  override readonly name = 'NameError'
+  override readonly name = 'NameError';
 }
 
 /** Longest file name that common file systems take, in bytes of UTF-8. */
-const MAX_NAME_BYTES = 255
+const MAX_NAME_BYTES = 255;
 
 /** Names that Windows keeps for devices, with or without an extension. */
-const DEVICE_NAME = /^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$/i
+const DEVICE_NAME = /^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$/i;
 
 /** What no name may hold: controls, separators, and what Windows or a shell would read as more than a name. */
-const FORBIDDEN_CHARACTER = /[\p{Cc}\p{Cs}/\\:*?"<>|]/u
+const FORBIDDEN_CHARACTER = /[\p{Cc}\p{Cs}/\\:*?"<>|]/u;
 
 /**
  * Characters that are not seen or that change how the rest is shown (bidirectional overrides,
  * zero-width joiners, tags): a name that holds them could pass for another one.
  */
-const INVISIBLE_CHARACTER = /[\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/u
+const INVISIBLE_CHARACTER = /[\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/u;
 
 /** Characters that normalisation or a lenient file system would turn into a separator or a dot. */
-const LOOKALIKE_CHARACTER = /[\u2024\u2025\u2026\u2044\u2215\u29f8\uff0e\uff0f\uff3c\ufe52\ufe68]/u
+const LOOKALIKE_CHARACTER = /[\u2024\u2025\u2026\u2044\u2215\u29f8\uff0e\uff0f\uff3c\ufe52\ufe68]/u;
 
 /**
  * The name under which a file from the network may be stored, in Unicode form C.
@@ -29,33 +29,40 @@ const LOOKALIKE_CHARACTER = /[\u2024\u2025\u2026\u2044\u2215\u29f8\uff0e\uff0f\u
  * @throws {NameError} when the name is not the plain name of one file in one folder.
  */
 export function checkName(name: string): string {
-  const normal = name.normalize('NFC')
+  const normal = name.normalize('NFC');
   const refuse = (why: string): never => {
-    throw new NameError(`the file name ${quote(name)} ${why}`)
-  }
-  if (normal === '') return refuse('is empty')
-  if (normal === '.' || normal === '..') return refuse('names a folder')
-  if (FORBIDDEN_CHARACTER.test(normal)) return refuse('holds a separator or a control character')
-  if (INVISIBLE_CHARACTER.test(normal)) return refuse('holds an invisible character')
-  if (LOOKALIKE_CHARACTER.test(normal)) return refuse('holds a character that passes for a dot or a slash')
-  if (normal.startsWith(' ') || /[ .]$/.test(normal)) return refuse('begins or ends with a space, or ends with a dot')
-  if (DEVICE_NAME.test(normal)) return refuse('is a device on Windows')
-  if (Buffer.byteLength(normal) > MAX_NAME_BYTES) return refuse(`is longer than ${MAX_NAME_BYTES} bytes`)
-  return normal
+    throw new NameError(`the file name ${quote(name)} ${why}`);
+  };
+  if (normal === '') return refuse('is empty');
+  if (normal === '.' || normal === '..') return refuse('names a folder');
+  if (FORBIDDEN_CHARACTER.test(normal)) return refuse('holds a separator or a control character');
+  if (INVISIBLE_CHARACTER.test(normal)) return refuse('holds an invisible character');
+  if (LOOKALIKE_CHARACTER.test(normal))
+    return refuse('holds a character that passes for a dot or a slash');
+  if (normal.startsWith(' ') || /[ .]$/.test(normal))
+    return refuse('begins or ends with a space, or ends with a dot');
+  if (DEVICE_NAME.test(normal)) return refuse('is a device on Windows');
+  if (Buffer.byteLength(normal) > MAX_NAME_BYTES)
+    return refuse(`is longer than ${MAX_NAME_BYTES} bytes`);
+  return normal;
 }
 
 /** `report.pdf`, 1 -> `report (1).pdf`. The result keeps within the length limit. */
 export function numberedName(name: string, number: number): string {
-  const dot = name.lastIndexOf('.')
-  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, '']
-  const suffix = ` (${number})${extension}`
-  let short = stem
-  while (Buffer.byteLength(short + suffix) > MAX_NAME_BYTES && short !== '') short = [...short].slice(0, -1).join('')
-  return short + suffix
+  const dot = name.lastIndexOf('.');
+  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
+  const suffix = ` (${number})${extension}`;
+  let short = stem;
+  while (Buffer.byteLength(short + suffix) > MAX_NAME_BYTES && short !== '')
+    short = [...short].slice(0, -1).join('');
+  return short + suffix;
 }
 
 /** A name as it may be printed on a terminal: no control sequence of it survives. */
 export function quote(name: string): string {
-  const shown = name.length > 80 ? `${name.slice(0, 77)}...` : name
-  return JSON.stringify(shown).replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`)
+  const shown = name.length > 80 ? `${name.slice(0, 77)}...` : name;
+  return JSON.stringify(shown).replace(
+    /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`,
+  );
 }
