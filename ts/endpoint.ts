@@ -260,6 +260,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       return rejected(error);
     }
     this.#closing ??= handled(this.#close(drain));
+    // Whoever awaits the end must live to see it, so this comes after #closing is set.
+    this.#updateRef();
     return this.#closing;
   }
 
@@ -278,7 +280,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   async #close(drain: number): Promise<void> {
     if (this.#ended) return;
     const started = performance.now();
-    this.#updateRef();
     this.#listener?.close();
     await Promise.all([...this.#sessions.values()].map((session) => session.flush(drain)));
     if (!this.#ended) {

@@ -5,11 +5,14 @@ import { checkSeed, deriveSeed } from './native/engine.ts';
 /** Bytes of a seed that {@link generateSeed} makes, and the fewest that any seed may have. */
 export const SEED_LENGTH = 32;
 
+/** Fewest bytes of a salt (RFC 9106, section 4). */
+const MIN_SALT = 16;
+
 /** A seed made from words that people remember; see {@link deriveSharedSeed}. */
 export interface PassphraseSeed {
   /** Weak ones are refused: one captured handshake permits guessing without asking anybody. */
   readonly passphrase: string;
-  /** The same on every machine, and not the passphrase; the name of the network will do. */
+  /** The same on every machine, and not the passphrase: a name of the network, 16 bytes or more. */
   readonly salt: string | Uint8Array;
 }
 
@@ -25,7 +28,7 @@ export function generateSeed(): Uint8Array {
  * A seed from a passphrase, by Argon2id with 64 MiB and three passes: the same on every machine that
  * uses the same two arguments. Takes some tenths of a second, off the JavaScript thread.
  *
- * @param salt at least 8 bytes; it need not be secret.
+ * @param salt at least 16 bytes; it need not be secret.
  * @throws {SttOptionError} for a passphrase that is easily guessed, or a salt that is too short.
  */
 export async function deriveSharedSeed(
@@ -37,7 +40,9 @@ export async function deriveSharedSeed(
     throw new SttOptionError('salt', 'must be a string or a Uint8Array');
   }
   const bytes = typeof salt === 'string' ? new TextEncoder().encode(salt.normalize('NFC')) : salt;
-  if (bytes.length < 8) throw new SttOptionError('salt', 'must have 8 bytes or more');
+  if (bytes.length < MIN_SALT) {
+    throw new SttOptionError('salt', `must have ${MIN_SALT} bytes or more, not ${bytes.length}`);
+  }
   try {
     return await deriveSeed(passphrase.normalize('NFKC'), bytes);
   } catch (error) {

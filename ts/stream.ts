@@ -67,8 +67,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   /** 0 (urgent) to 7 (background). */
   readonly priority: number;
   /**
-   * Resolves when both halves have ended well; rejects with the first error of either. Stopping to
-   * read is no error. Never raises an unhandled rejection.
+   * Resolves when both halves have ended well; rejects as soon as either fails. Stopping to read is
+   * no error. Never raises an unhandled rejection.
    */
   readonly closed: Promise<void>;
 
@@ -79,7 +79,6 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly #idle: IdleTimer | undefined;
   #id = -1;
   #halves: number;
-  #firstError: { readonly error: unknown } | undefined;
   #settleClosed!: { resolve: () => void; reject: (error: unknown) => void };
   #readable: ReadableStream<Uint8Array> | undefined;
   #writable: WritableStream<ByteSource> | undefined;
@@ -323,12 +322,12 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   }
 
   #halfDone(error: unknown): void {
-    if (error !== undefined) this.#firstError ??= { error };
+    // At once: whoever watches `closed` must not wait for the other half to learn of a failure.
+    if (error !== undefined) this.#settleClosed.reject(error);
     this.#halves -= 1;
     if (this.#halves > 0) return;
     this.#idle?.stop();
-    if (this.#firstError === undefined) this.#settleClosed.resolve();
-    else this.#settleClosed.reject(this.#firstError.error);
+    this.#settleClosed.resolve();
     this.#host.streamOver();
   }
 }

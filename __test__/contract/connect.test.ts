@@ -1,11 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { HandshakeError, SttEndpoint } from '@seigr/stt';
+import { generateSeed, HandshakeError, SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { closedPort, endpoint, next, pair, silentSocket } from './pair.ts';
 
-const seed = 'c0ffee'.padEnd(64, '0123456789abcdef');
+const seed = generateSeed();
 const any = { peerNodeId: 'any' };
 
 describe('connect', () => {
@@ -46,7 +46,7 @@ describe('connect', () => {
   });
 
   test('the same node seed gives the same node id', async () => {
-    const nodeSeed = 'facade'.padEnd(64, '0123456789abcdef');
+    const nodeSeed = generateSeed();
     const first = await endpoint({ nodeSeed });
     const second = await endpoint({ nodeSeed });
     expect(first.nodeId).toMatch(/^[0-9a-f]{64}$/);
@@ -54,7 +54,7 @@ describe('connect', () => {
   });
 
   test('an array of seeds rotates: old peers are still admitted', async () => {
-    const fresh = 'decade'.padEnd(64, '0123456789abcdef');
+    const fresh = generateSeed();
     const server = await endpoint({ sharedSeed: [fresh, seed] });
     server.serve(() => {});
     for (const sharedSeed of [seed, fresh]) {
@@ -225,7 +225,7 @@ describe('create', () => {
       'too short',
       new Uint8Array(31),
       new Uint8Array(32),
-      { passphrase: 'password', salt: 'a network' },
+      { passphrase: 'password', salt: 'the network of the tests' },
     ];
     for (const sharedSeed of bad) {
       await expect(SttEndpoint.create({ sharedSeed } as never)).rejects.toBeInstanceOf(TypeError);
@@ -234,7 +234,10 @@ describe('create', () => {
   });
 
   test('a good passphrase is the same seed on both sides', async () => {
-    const sharedSeed = { passphrase: 'seven unlikely llamas juggle 41 teapots', salt: 'a network' };
+    const sharedSeed = {
+      passphrase: 'seven unlikely llamas juggle 41 teapots',
+      salt: 'the network of the tests',
+    };
     const server = await endpoint({ sharedSeed });
     server.serve(() => {});
     const client = await endpoint({ sharedSeed });

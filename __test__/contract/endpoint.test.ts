@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { endpoint, next, pair, streamPair } from './pair.ts';
 
@@ -30,7 +31,7 @@ describe('listen', () => {
 
   test('leaving the loop stops accepting; its sessions live on', async () => {
     const both = await pair();
-    const sharedSeed = 'decaf0'.padEnd(64, '0123456789abcdef');
+    const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
     const client = await endpoint({ sharedSeed });
     const connect = client.connect(server.address, { peerNodeId: server.nodeId });
@@ -136,6 +137,13 @@ describe('the process', () => {
       const e = await SttEndpoint.create({ sharedSeed: generateSeed(), host: '127.0.0.1' });
       e.serve(() => {}); console.log(e.hasRef()); e.unref(); console.log(e.hasRef());`;
     expect(await script(body)).toBe('true\nfalse');
+  });
+
+  test('is held until close() has resolved', async () => {
+    const body = `
+      const e = await SttEndpoint.create({ sharedSeed: generateSeed(), host: '127.0.0.1' });
+      await e.close(); console.log('closed');`;
+    expect(await script(body)).toBe('closed');
   });
 
   test('is held by a session until it closes', async () => {

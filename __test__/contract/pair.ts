@@ -88,3 +88,21 @@ export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boo
   const first = await Promise.race([promise.catch(() => undefined), later]);
   return first === pending;
 }
+
+/** A way to `port` that can be cut without either side being told. */
+export async function relay(port: number): Promise<{ port: number; cut: () => void }> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  onTestFinished(() => void socket.close());
+  let client = 0;
+  let open = true;
+  socket.on('message', (bytes, { port: from }) => {
+    if (from !== port) client = from;
+    if (open) socket.send(bytes, from === port ? client : port, '127.0.0.1');
+  });
+  const cut = (): void => {
+    open = false;
+  };
+  return { port: (socket.address() as AddressInfo).port, cut };
+}

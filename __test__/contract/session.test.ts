@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { SessionClosedError } from '@seigr/stt';
+import { generateSeed, SessionClosedError } from '@seigr/stt';
 import { describe, expect, test } from 'vitest';
-import { endpoint, isPending, next, pair, streamPair } from './pair.ts';
+import { endpoint, isPending, next, pair, relay, streamPair } from './pair.ts';
 
 const MIB = 1024 * 1024;
 
@@ -107,15 +107,26 @@ describe('a session', () => {
     expect(both.server.stats()?.sessions).toBe(1);
   });
 
-  test('silence of the peer for keepAliveTimeout: 0x0202, and 0x0201 for what was pending', async () => {
-    const both = await pair({ client: { keepAliveTimeout: 600, keepAliveInterval: 200 } });
-    const { opened } = await streamPair(both);
-    const read = opened.text();
-    // Ended without a word: no SESSION_CLOSE reaches the client from a socket that is gone.
-    both.server.destroy();
-    const error = await both.session.closed.catch((reason: unknown) => reason);
-    expect([0x0202, 0x0201]).toContain((error as { code: number }).code);
-    await expect(read).rejects.toMatchObject({ code: 0x0201 });
+  test('silence for keepAliveTimeout: 0x0202 on both sides, 0x0201 for what was pending', async () => {
+    const sharedSeed = generateSeed();
+    const timing = { keepAliveTimeout: 600, keepAliveInterval: 200 };
+    const server = await endpoint({ sharedSeed, ...timing });
+    const client = await endpoint({ sharedSeed, ...timing });
+    const sessions = server.listen();
+    const between = await relay(server.address.port);
+    const session = await client.connect(`127.0.0.1:${between.port}`, { peerNodeId: 'any' });
+    const accepted = await next(sessions);
+    const stream = await session.createBidirectionalStream();
+    const read = stream.text();
+    between.cut();
+    await expect(session.closed).rejects.toMatchObject({ code: 0x0202 });
+    await expect(accepted.closed).rejects.toMatchObject({ code: 0x0202 });
+    await expect(read).rejects.toMatchObject({
+      code: 0x0201,
+      reason: 'timeout',
+      cause: { code: 0x0202 },
+    });
+    await expect(session.ping()).rejects.toMatchObject({ code: 0x0201, reason: 'timeout' });
   });
 
   test('keep-alives hold an idle session', async () => {
@@ -173,7 +184,7 @@ describe('no unhandled rejection', () => {
 
 describe('serve', () => {
   test('runs one handler a session; a throw ends that session only and reaches onError', async () => {
-    const sharedSeed = 'beaded'.padEnd(64, '0123456789abcdef');
+    const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
     const errors: string[] = [];
     server.serve(
