@@ -7,7 +7,7 @@ use slab::Slab;
 use stt_crypto::{Aead, Responder};
 use stt_wire::PathId;
 
-use crate::path::{Ecn, PathAddress};
+use crate::path::Ecn;
 use crate::time::Instant;
 
 /// Sealed datagrams kept for a handshake whose proof has not come yet.
@@ -28,7 +28,6 @@ pub(super) struct HalfOpen {
     pub(super) mac1: [u8; 16],
     pub(super) initiator_id: PathId,
     pub(super) local_id: PathId,
-    pub(super) source: PathAddress,
     pub(super) challenge: Box<[u8]>,
     pub(super) created: Instant,
     /// How often the CHALLENGE went out.
@@ -46,7 +45,6 @@ impl HalfOpen {
         mac1: [u8; 16],
         initiator_id: PathId,
         local_id: PathId,
-        source: PathAddress,
         challenge: Box<[u8]>,
         created: Instant,
     ) -> Self {
@@ -58,7 +56,6 @@ impl HalfOpen {
             mac1,
             initiator_id,
             local_id,
-            source,
             challenge,
             created,
             copies: 1,

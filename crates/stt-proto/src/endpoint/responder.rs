@@ -186,7 +186,6 @@ impl Endpoint {
             hello.mac1(),
             hello.path_id(),
             local_id,
-            path,
             packet,
             now.mono,
         );

@@ -324,10 +324,6 @@ impl Session {
         matches!(self.state, State::Refused { .. })
     }
 
-    pub(crate) fn awaits_authorize(&self) -> bool {
-        matches!(self.state, State::AwaitAuthorize { .. })
-    }
-
     /// Moves what the streams have to tell into the endpoint's events.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>) {
         if self.is_usable() {

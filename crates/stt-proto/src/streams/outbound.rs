@@ -281,7 +281,7 @@ impl Streams {
 
     /// The direction of a kind's index, for callers that hold only that.
     #[cfg(test)]
-    pub(crate) fn limit_of(&self, direction: Direction) -> u64 {
+    pub(crate) fn limit_of(&self, direction: super::Direction) -> u64 {
         self.local[direction as usize].limit
     }
 }

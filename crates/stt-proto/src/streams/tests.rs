@@ -374,8 +374,8 @@ proptest! {
         let (mut a, mut b) = pair(3, plan.window);
         let mut chances = plan.chances.iter().copied().cycle();
         let mut waiting: Vec<_> = plan.sizes.iter().rev().copied().collect();
-        let mut expected = std::collections::BTreeMap::new();
-        let mut got: std::collections::BTreeMap<StreamId, (Vec<u8>, bool)> = Default::default();
+        let mut expected = BTreeMap::new();
+        let mut got: BTreeMap<StreamId, (Vec<u8>, bool)> = Default::default();
         let mut flying: Vec<(bool, Packet)> = Vec::new();
         for round in 0..200_000 {
             prop_assert!(round < 199_999, "it never ends");
