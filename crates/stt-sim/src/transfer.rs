@@ -142,7 +142,9 @@ impl Transfer {
     /// Whether every stream was read to its FIN and acknowledged to its writer.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.waiting.is_empty()
+        self.connected
+            && self.server_session.is_some()
+            && self.waiting.is_empty()
             && self.readers.len() == self.streams
             && self.readers.values().all(|reader| reader.finished)
             && self.writers.values().all(|writer| writer.confirmed)
@@ -259,6 +261,10 @@ impl Transfer {
             .readers
             .get_mut(&stream)
             .ok_or_else(|| format!("{stream:?} readable before it opened"))?;
+        if reader.finished {
+            // Readable was said before the read that STREAM_OPEN brought about found the end.
+            return Ok(());
+        }
         loop {
             match world.endpoint_mut(self.server).read(session, stream, READ) {
                 Ok(ReadOutcome::Chunk(chunk)) => {

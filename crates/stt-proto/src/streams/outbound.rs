@@ -8,6 +8,7 @@ use stt_wire::{
 
 use super::event::StreamEvent;
 use super::id::StreamId;
+use super::send::SendHalf;
 use super::{Stop, Streams};
 use crate::recovery::Content;
 
@@ -119,10 +120,26 @@ impl Streams {
         !self.repeats.is_empty() || (self.sent < self.send_limit && !self.scheduler.is_empty())
     }
 
-    /// The stream that [`Streams::write_data`] takes from.
-    pub(crate) fn next_data(&self) -> Option<u32> {
-        let fresh = || self.scheduler.peek().filter(|_| self.sent < self.send_limit);
-        self.repeats.front().copied().or_else(fresh)
+    /// The stream that [`Streams::write_data`] takes from. Streams whose turn it is but that have
+    /// nothing to send any more leave their queue here.
+    pub(crate) fn next_data(&mut self) -> Option<u32> {
+        while let Some(raw) = self.repeats.front().copied() {
+            if self.send_half(raw).is_some_and(SendHalf::wants_repeat) {
+                return Some(raw);
+            }
+            self.unschedule(raw, true);
+        }
+        while let Some(raw) = self.scheduler.peek() {
+            if self.send_half(raw).is_some_and(SendHalf::wants_fresh) {
+                return (self.sent < self.send_limit).then_some(raw);
+            }
+            self.unschedule(raw, false);
+        }
+        None
+    }
+
+    fn send_half(&self, raw: u32) -> Option<&SendHalf> {
+        self.streams.get(&raw)?.send.as_ref()
     }
 
     /// Fills `room` with the offset and the bytes of the stream whose turn it is.
@@ -130,23 +147,10 @@ impl Streams {
         let raw = self.next_data()?;
         let repeating = self.repeats.front() == Some(&raw);
         let credit = self.send_limit - self.sent;
-        let send = self.streams.get_mut(&raw).and_then(|stream| stream.send.as_mut());
-        let Some(send) = send else {
-            self.unschedule(raw, repeating);
-            return None;
-        };
-        // The prefix of the highest offset this stretch could have; a byte too many wastes nothing
-        // but itself.
-        let offset = send.choose(u64::MAX, credit)?.range.start;
-        let prefix = Data::prefix_len(offset);
-        let space = room.len().checked_sub(prefix)?;
-        if space == 0 {
-            return None;
-        }
-        let Some(stretch) = send.choose(space as u64, credit) else {
-            self.unschedule(raw, repeating);
-            return None;
-        };
+        let send = self.streams.get_mut(&raw)?.send.as_mut()?;
+        let prefix = Data::prefix_len(send.choose(u64::MAX, credit)?.range.start);
+        let space = room.len().checked_sub(prefix).filter(|space| *space > 0)?;
+        let stretch = send.choose(space as u64, credit)?;
         let len = (stretch.range.end - stretch.range.start) as usize;
         let mut head = Writer::new(room);
         head.varint(stretch.range.start).ok()?;

@@ -160,7 +160,7 @@ impl SendHalf {
             return None;
         }
         if let Some(lost) = self.lost.first() {
-            let range = lost.start..lost.end.min(lost.start + room);
+            let range = lost.start..lost.end.min(lost.start.saturating_add(room));
             let fin =
                 range.end == self.end && matches!(self.fin, Fin::Pending) && self.next == self.end;
             return (!range.is_empty()).then_some(Stretch { range, fin, fresh: 0 });

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use stt_wire::{BundleWriter, Frame, frame::StreamOpen};
 
 use super::*;
+
 use crate::recovery::Content;
 
 /// One packet on its way: what it says and what it is remembered as.
