@@ -278,10 +278,4 @@ impl Streams {
         }
         self.control.insert(raw);
     }
-
-    /// The direction of a kind's index, for callers that hold only that.
-    #[cfg(test)]
-    pub(crate) fn limit_of(&self, direction: super::Direction) -> u64 {
-        self.local[direction as usize].limit
-    }
 }

@@ -46,7 +46,7 @@ impl RangeSet {
                     self.0.insert(index, rest);
                 }
             }
-            index = self.0.partition_point(|other| other.end <= range.end);
+            index = self.0.partition_point(|other| other.end <= range.start);
         }
     }
 

@@ -187,9 +187,8 @@ impl RecvHalf {
         if final_size < self.highest || self.final_size.is_some_and(|size| size != final_size) {
             return Err(Breach::FinalSize);
         }
-        // A FIN stood and every byte is here: nothing was cut, so the stream ends as it was meant
-        // to. Without the FIN a reset is a cut, also when it comes after the last byte sent so far.
-        let whole = self.final_size.is_some() && self.contiguous == final_size;
+        // FIN and every byte before it were here already: nothing was cut.
+        let whole = self.is_fin_readable();
         self.final_size = Some(final_size);
         self.highest = final_size;
         if self.end != End::Open || whole {

@@ -273,12 +273,6 @@ impl SendHalf {
         self.base
     }
 
-    /// Bytes sent at least once: what this stream has used of the session's credit.
-    #[cfg(test)]
-    pub(super) fn sent(&self) -> u64 {
-        self.next
-    }
-
     /// Whether every byte and FIN are acknowledged.
     pub(super) fn is_finished(&self) -> bool {
         self.fin == Fin::Acked && self.base == self.end
