@@ -10,7 +10,7 @@ test('the records of both sides have one layout', () => {
 
 test('the addon exports exactly what the generated types say', () => {
   const types = readFileSync(new URL('../../ts/native/binding.d.cts', import.meta.url), 'utf8');
-  const declared = [...types.matchAll(/^export declare (?:function|class) (\w+)/gm)].map(
+  const declared = [...types.matchAll(/^export declare (?:const|function|class) (\w+)/gm)].map(
     ([, name]) => name,
   );
   expect(declared.length).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
 //! How connects succeed, and how each way to fail is named.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

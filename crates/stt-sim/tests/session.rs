@@ -1,4 +1,5 @@
 //! How sessions live and end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
