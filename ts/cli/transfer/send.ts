@@ -94,6 +94,8 @@ export async function sendFile(session: SttSession, source: Source, output: Outp
     await stream.write(digest);
     // The receipt says more than the acknowledgement of FIN, so both are awaited at once.
     const [receipt] = await Promise.all([readReceipt(reader), stream.end()]);
+    // The far side's FIN is on its way; closing before it came would cut its stream.
+    for await (const _ of reader.rest());
     const sha256 = digest.toString('hex');
     checkReceipt(receipt, offer, sha256);
     return { name: receipt.name, bytes, sha256, seconds: (performance.now() - started) / 1_000 };

@@ -14,11 +14,17 @@ use crate::{SessionNumber, StreamNumber};
 impl Driver {
     /// Moves events and stream data from the core to the ring while it has room.
     pub(super) fn collect(&mut self, now: Now) {
+        self.take_events(now);
+        self.read_streams(now);
+        // A read that finds the end of a stream has something to tell, too.
+        self.take_events(now);
+    }
+
+    fn take_events(&mut self, now: Now) {
         while self.has_room() {
             let Some(event) = self.core.poll_event() else { break };
             self.translate(now, event);
         }
-        self.read_streams(now);
     }
 
     fn translate(&mut self, now: Now, event: Core) {
