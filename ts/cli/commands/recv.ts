@@ -33,6 +33,8 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   const abort = (): void => endpoint.destroy();
   options.signal.addEventListener('abort', abort, { once: true });
   try {
+    // Before it is announced: whoever reads the announcement may connect at once.
+    const listener = endpoint.listen();
     const { address, port } = endpoint.address;
     const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     output.result(
@@ -41,8 +43,8 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
       `listening on ${where}\nnode id ${endpoint.nodeId}`,
     );
     await (options.forever
-      ? acceptForever(endpoint, options, output)
-      : acceptOne(endpoint, options, output));
+      ? acceptForever(listener, options, output)
+      : acceptOne(listener, options, output));
     options.signal.throwIfAborted();
   } catch (error) {
     // The endpoint was torn down by the signal; what that broke is not news.
@@ -66,23 +68,23 @@ async function checkFolder(folder: string): Promise<void> {
 }
 
 async function acceptOne(
-  endpoint: SttEndpoint,
+  sessions: AsyncIterable<SttSession>,
   options: RecvOptions,
   output: Output,
 ): Promise<void> {
-  for await (const session of endpoint.listen()) {
+  for await (const session of sessions) {
     await receiveOne(session, options, output);
     return;
   }
 }
 
 async function acceptForever(
-  endpoint: SttEndpoint,
+  sessions: AsyncIterable<SttSession>,
   options: RecvOptions,
   output: Output,
 ): Promise<void> {
   const running = new Set<Promise<void>>();
-  for await (const session of endpoint.listen()) {
+  for await (const session of sessions) {
     const task = receiveOne(session, options, output)
       .catch((error: unknown) => {
         if (!options.signal.aborted) output.failure(error, exitCodeOf(error));
