@@ -62,7 +62,7 @@ describe('errors', () => {
     expectTypeOf<SttError>().toExtend<Error>();
     expectTypeOf<AnySttError['code']>().toEqualTypeOf<SttErrorCode>();
     expectTypeOf<AnySttError['codeName']>().toEqualTypeOf<SttErrorCodeName>();
-    expectTypeOf(SessionClosedError.code).toEqualTypeOf<0x0201>();
+    expectTypeOf<typeof SessionClosedError.code>().toEqualTypeOf<0x0201>();
   });
 });
 

@@ -46,7 +46,8 @@ export class Stt {
       ...args,
     ];
     this.child = spawn(command, rest, { env, cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.child.stdin?.end(options.input ?? '');
+    // A command that fails early does not read its input; that is its business.
+    this.child.stdin?.on('error', () => undefined).end(options.input ?? '');
     let stdout = '';
     let stderr = '';
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));

@@ -155,16 +155,16 @@ export class Engine {
    */
   static start(options: EngineOptions, handlers: EngineHandlers): Engine {
     // The doorbell must not hold the engine, or it is never collected.
-    let weak: WeakRef<Engine> | undefined;
+    const started: { engine?: WeakRef<Engine> } = {};
     const ring = (): void => {
-      const engine = weak?.deref();
+      const engine = started.engine?.deref();
       if (engine !== undefined) engine.#drain();
     };
     const { noDelay: _, ...native }: EngineOptions = options;
     const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
     if ('stage' in result) throw startError(result, options);
     const engine = new Engine(result, handlers);
-    weak = new WeakRef(engine);
+    started.engine = new WeakRef(engine);
     // Whatever rang before the reference stood.
     engine.#schedule();
     return engine;

@@ -7,6 +7,7 @@
 //! * nothing but the fact that it rang goes through the thread-safe function;
 //! * received bytes are copied once, into memory that JavaScript owns and Rust never keeps.
 
+#![cfg_attr(test, allow(dead_code, reason = "a test build exports nothing to Node"))]
 #![deny(unsafe_code)]
 #![expect(unreachable_pub, reason = "what `#[napi]` exports has to be `pub`")]
 

@@ -144,7 +144,7 @@ impl LinkState {
     fn fly(&mut self, leaves: Instant, datagram: &[u8]) -> Flight {
         let mut at = leaves + self.link.delay + self.random.duration(self.link.jitter);
         if self.random.chance(self.link.reorder) {
-            at = at + self.link.reorder_by;
+            at += self.link.reorder_by;
         }
         let mut bytes = datagram.to_vec();
         if !bytes.is_empty() && self.random.chance(self.link.corrupt) {

@@ -142,7 +142,9 @@ impl Transfer {
     /// Whether every stream was read to its FIN and acknowledged to its writer.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.waiting.is_empty()
+        self.connected
+            && self.server_session.is_some()
+            && self.waiting.is_empty()
             && self.readers.len() == self.streams
             && self.readers.values().all(|reader| reader.finished)
             && self.writers.values().all(|writer| writer.confirmed)
@@ -154,7 +156,7 @@ impl Transfer {
     /// What went wrong: a byte that is not the pattern's, a session that failed, a refused call.
     pub fn advance(&mut self, world: &mut World) -> Result<(), String> {
         for event in world.take_events(self.client) {
-            self.on_client_event(&event)?;
+            self.on_client_event(world, &event)?;
         }
         for event in world.take_events(self.server) {
             self.on_server_event(world, &event)?;
@@ -196,7 +198,7 @@ impl Transfer {
         })
     }
 
-    fn on_client_event(&mut self, event: &Event) -> Result<(), String> {
+    fn on_client_event(&mut self, world: &mut World, event: &Event) -> Result<(), String> {
         match event {
             Event::Connected { .. } => self.connected = true,
             Event::StreamReleased { stream, acked, .. } => {
@@ -218,6 +220,13 @@ impl Transfer {
             }
             Event::StreamReset { .. } | Event::StreamStopped { .. } => {
                 return Err(format!("client: {event:?}"));
+            }
+            // The server ends its half without a byte; a stream is over once that end is read.
+            Event::StreamReadable { session, stream } => {
+                match world.endpoint_mut(self.client).read(*session, *stream, READ) {
+                    Ok(ReadOutcome::Finished) => {}
+                    other => return Err(format!("client read {stream:?}: {other:?}")),
+                }
             }
             _ => {}
         }
@@ -259,6 +268,10 @@ impl Transfer {
             .readers
             .get_mut(&stream)
             .ok_or_else(|| format!("{stream:?} readable before it opened"))?;
+        if reader.finished {
+            // Readable was said before the read that STREAM_OPEN brought about found the end.
+            return Ok(());
+        }
         loop {
             match world.endpoint_mut(self.server).read(session, stream, READ) {
                 Ok(ReadOutcome::Chunk(chunk)) => {

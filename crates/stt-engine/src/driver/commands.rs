@@ -72,8 +72,10 @@ impl Driver {
                     let _ = self.core.reset(now, stream.handle, stream.id, code);
                 }
             }
-            Command::Stop(stream, code) => {
-                if let Some(stream) = self.streams.get(&stream) {
+            Command::Stop(number, code) => {
+                // Nothing more is delivered, not even an end.
+                self.end_receiving(number);
+                if let Some(stream) = self.streams.get(&number) {
                     let _ = self.core.stop(now, stream.handle, stream.id, code);
                 }
             }

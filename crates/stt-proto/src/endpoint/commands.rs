@@ -189,7 +189,8 @@ impl Endpoint {
 
     /// Takes up to `max` bytes of what has arrived in order. Credit is returned only by
     /// [`Endpoint::consumed`]. What arrived before a session's end stays readable until
-    /// [`Endpoint::release`].
+    /// [`Endpoint::release`]. A read that finds the end may bring events and packets, like the calls
+    /// that take `now`.
     ///
     /// # Errors
     /// [`ReadError`] when the stream or its session is not known.
@@ -200,10 +201,16 @@ impl Endpoint {
         max: usize,
     ) -> Result<ReadOutcome, ReadError> {
         let slot = self.slot_of(session).ok_or(ReadError::SessionClosed)?;
-        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else {
+        let Some(Entry::Session(entry)) = self.slots.get_mut(slot) else {
             return Err(ReadError::SessionClosed);
         };
-        session.read(stream, max)
+        let outcome = entry.read(stream, max);
+        if outcome == Ok(ReadOutcome::Finished) {
+            // The stream may be over with this: there is an event, and MAX_STREAMS for the peer.
+            entry.publish_to(session, &mut self.events);
+            self.wake(slot);
+        }
+        outcome
     }
 
     /// The application is done with `bytes` that it read: the peer may send as many more.

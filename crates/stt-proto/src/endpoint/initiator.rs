@@ -87,8 +87,9 @@ impl Connecting {
         }
     }
 
-    pub(super) fn next_timeout(&self) -> Instant {
-        let resend = self.attempts.iter().map(|attempt| attempt.send_at).min();
+    pub(super) fn next_timeout(&self, now: Instant) -> Instant {
+        let ahead = self.attempts.iter().map(|attempt| attempt.send_at).filter(|at| *at > now);
+        let resend = ahead.min();
         let hint = self.hint.map(|(at, _)| at);
         [resend, hint].into_iter().flatten().fold(self.deadline, Instant::min)
     }
@@ -212,7 +213,7 @@ impl Endpoint {
     pub(super) fn settle_connecting(&mut self, now: Now, slot: u32) {
         let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
         let sendable = connecting.wants_transmit(now.mono);
-        self.timers.set(timer_key(slot), Some(connecting.next_timeout()));
+        self.timers.set(timer_key(slot), Some(connecting.next_timeout(now.mono)));
         if sendable {
             self.wake(slot);
         }

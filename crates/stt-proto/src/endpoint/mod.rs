@@ -261,7 +261,7 @@ impl Endpoint {
                     let transmit = self
                         .run(now, slot, |session, cx| session.poll_transmit(cx, max_segments, buf))
                         .flatten();
-                    self.arm(slot);
+                    self.arm(now.mono, slot);
                     if transmit.is_some() {
                         // To the end of the queue: sessions take turns batch by batch.
                         self.wake(slot);
@@ -332,19 +332,19 @@ impl Endpoint {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
         });
-        self.arm(slot);
+        self.arm(now.mono, slot);
         if sendable == Some(true) {
             self.wake(slot);
         }
     }
 
     /// Sets a session's timer, or forgets the session when nothing of it is of use any more.
-    fn arm(&mut self, slot: u32) {
+    fn arm(&mut self, now: Instant, slot: u32) {
         let Some(Entry::Session(session)) = self.slots.get(slot) else { return };
         if session.is_gone() {
             self.remove(slot);
         } else {
-            let deadline = session.next_timeout();
+            let deadline = session.next_timeout(now);
             self.timers.set(timer_key(slot), deadline);
         }
     }

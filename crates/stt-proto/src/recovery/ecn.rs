@@ -60,6 +60,7 @@ impl EcnValidator {
     }
 
     /// Whether the path was found to carry marks.
+    #[cfg(test)]
     pub(crate) fn capable(&self) -> bool {
         self.state == State::Capable
     }

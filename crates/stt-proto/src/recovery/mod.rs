@@ -579,6 +579,7 @@ impl Recovery {
     }
 
     /// Probe timeouts in a row without an answer.
+    #[cfg(test)]
     pub(crate) fn pto_count(&self) -> u32 {
         self.pto_count
     }
@@ -593,17 +594,13 @@ impl Recovery {
         self.controller.window()
     }
 
-    /// The slow-start threshold in bytes, once congestion set one.
-    pub(crate) fn slow_start_threshold(&self) -> Option<u64> {
-        self.controller.slow_start_threshold()
-    }
-
     /// Whether the next packet is to be marked ECT(0).
     pub(crate) fn mark_ecn(&self) -> bool {
         self.ecn.mark()
     }
 
     /// Whether the path was found to carry ECN marks.
+    #[cfg(test)]
     pub(crate) fn ecn_capable(&self) -> bool {
         self.ecn.capable()
     }

@@ -213,13 +213,6 @@ impl ReceivedPackets {
         self.ranges.remove_through(largest);
     }
 
-    /// Asks for an ACK at once: after a probe of the peer, say, or before closing.
-    pub(crate) fn ack_now(&mut self) {
-        if self.largest().is_some() {
-            self.due = Due::Now;
-        }
-    }
-
     /// A quarter of a round trip, so that the peer's round-trip time hardly grows.
     fn delay(&self, rtt: Option<Duration>) -> Duration {
         let max = self.max_ack_delay.max(GRANULARITY);

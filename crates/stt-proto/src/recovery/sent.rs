@@ -202,7 +202,7 @@ mod tests {
     fn ring(numbers: impl IntoIterator<Item = u64>) -> SentPackets {
         let mut sent = SentPackets::default();
         for n in numbers {
-            sent.push(Instant::default(), n, INFO, &[Content::Datagram]);
+            sent.push(Instant::default(), n, INFO, &[Content::KeepAliveAck]);
         }
         sent
     }

@@ -325,9 +325,14 @@ impl Session {
 
     /// Moves what the streams have to tell into the endpoint's events.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>) {
+        self.publish_to(cx.handle, cx.events);
+    }
+
+    /// The same, where nothing else of the endpoint is at hand.
+    pub(crate) fn publish_to(&mut self, handle: SessionHandle, events: &mut VecDeque<Event>) {
         if self.is_usable() {
             while let Some(event) = self.streams.poll_event() {
-                cx.events.push_back(event.for_session(cx.handle));
+                events.push_back(event.for_session(handle));
             }
         }
     }

@@ -228,13 +228,7 @@ impl Session {
                     self.recovery.on_mtu_update(self.path.mtu() as u16);
                 }
             }
-            Content::Close
-            | Content::KeepAliveAck
-            | Content::NewId { .. }
-            | Content::RetireId { .. }
-            | Content::Datagram
-            | Content::Custom
-            | Content::Padding => {}
+            Content::Close | Content::KeepAliveAck => {}
             content => self.streams.on_acked(&content),
         }
     }
@@ -249,16 +243,8 @@ impl Session {
                     self.pings.push_back(ping);
                 }
             }
-            // An ACK is out of date by the time its loss shows; echoes and messages are not
-            // repeated, and SESSION_CLOSE has its own clock.
-            Content::Ack { .. }
-            | Content::Close
-            | Content::KeepAliveAck
-            | Content::NewId { .. }
-            | Content::RetireId { .. }
-            | Content::Datagram
-            | Content::Custom
-            | Content::Padding => {}
+            // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
+            Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
             content => self.streams.on_lost(&content),
         }
     }

@@ -42,8 +42,9 @@ impl Session {
         }
     }
 
-    /// When [`Session::handle_timeout`] is to be called.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    /// When [`Session::handle_timeout`] is to be called. What is due already and only waits to be
+    /// sent has no timer: it stands in the queue of those that may send.
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let mut next = self.ending_deadline();
         let mut consider = |at: Option<Instant>| {
             next = match (next, at) {
@@ -60,15 +61,16 @@ impl Session {
             }
             _ => {}
         }
-        consider(self.proof.as_ref().map(|proof| proof.at));
+        let ahead = |at: Option<Instant>| at.filter(|at| *at > now);
+        consider(ahead(self.proof.as_ref().map(|proof| proof.at)));
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
-        consider(self.received.ack_deadline());
-        consider(self.paced_until);
+        consider(ahead(self.received.ack_deadline()));
+        consider(ahead(self.paced_until));
         consider(self.tell_at);
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
-            consider(self.path.next_probe());
+            consider(ahead(self.path.next_probe()));
         }
         next
     }

@@ -18,6 +18,7 @@ pub(crate) struct Acked<'a> {
     /// When the ACK came.
     pub(crate) now: Instant,
     /// Bytes newly acknowledged.
+    #[allow(dead_code, reason = "for controllers that model the delivery rate")]
     pub(crate) bytes: u64,
     /// Those of them that were sent after [`Controller::recovery_start`]; only they grow the window
     /// (RFC 9002 7.3.2).
@@ -41,6 +42,7 @@ pub(crate) struct Congestion {
     /// When the latest packet lost, or marked, was sent.
     pub(crate) sent: Instant,
     /// Bytes lost; zero for a mark.
+    #[allow(dead_code, reason = "for controllers that model the loss rate")]
     pub(crate) lost_bytes: u64,
     /// All that was sent over a long time was lost (RFC 9002 7.6).
     pub(crate) persistent: bool,

@@ -248,10 +248,13 @@ proptest! {
         let mut flying: Vec<(usize, Packet)> = Vec::new();
         let mut known: [Vec<StreamId>; 2] = Default::default();
         let mut unconsumed: [Vec<(StreamId, usize)>; 2] = Default::default();
-        let rest = core::iter::repeat_n((false, 9, 5), 2_000).enumerate();
+        let rest = core::iter::repeat_n((false, 9, 5), 60_000).enumerate();
         let rest = rest.map(|(index, step)| (index % 2 == 0, step.1, step.2));
         for (is_first, what, chance) in steps.into_iter().chain(rest) {
             let side = usize::from(is_first);
+            if what == 9 && sides.iter().all(|side| side.table.is_empty()) {
+                break;
+            }
             for event in events(&mut sides[side]) {
                 if let StreamEvent::Opened { stream, .. } = event {
                     known[side].push(stream);

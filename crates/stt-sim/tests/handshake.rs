@@ -1,0 +1,320 @@
+//! How connects succeed, and how each way to fail is named.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{DELAY, LIMIT, OTHER, Pair, SHARED, connected, steal, wait};
+use stt_proto::{
+    ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
+    ListenConfig, PathAddress, PathError, SendError,
+};
+use stt_sim::Link;
+use stt_wire::packet::seal_checksums;
+
+fn address(pair: &Pair, node: usize) -> std::net::SocketAddr {
+    match pair.world.path_to(node) {
+        PathAddress::Udp { remote, .. } => remote,
+        PathAddress::Connection(_) => unreachable!(),
+    }
+}
+
+#[test]
+fn both_sides_agree_on_the_session_and_know_each_other() {
+    let mut pair = Pair::new();
+    let (client, server) = (pair.client, pair.server);
+    let ids = [client, server].map(|node| pair.world.endpoint_mut(node).node_id());
+    pair.connect();
+    let pick = |event: &Event| match event {
+        Event::Connected { peer, session_id, initiator, .. } => {
+            Some((*peer, *session_id, *initiator))
+        }
+        _ => None,
+    };
+    let theirs = wait(&mut pair.world, server, pick);
+    let ours = wait(&mut pair.world, client, pick);
+    assert_eq!(ours.1, theirs.1);
+    assert_eq!((ours.0, ours.2), (ids[1], true));
+    assert_eq!((theirs.0, theirs.2), (ids[0], false));
+    assert_eq!(pair.world.elapsed(), 4 * DELAY, "two round trips");
+}
+
+#[test]
+fn early_use_saves_a_round_trip() {
+    let mut pair = Pair::new();
+    pair.connect_with(ConnectOptions { early: true, ..ConnectOptions::default() });
+    let client = pair.client;
+    wait(&mut pair.world, client, connected);
+    assert_eq!(pair.world.elapsed(), 2 * DELAY);
+    pair.world.run_for(Duration::from_secs(1));
+    assert!(!pair.world.take_events(client).iter().any(|event| connected(event).is_some()));
+}
+
+#[test]
+fn load_is_answered_by_retry_and_the_connect_still_succeeds() {
+    let listen = ListenConfig { retry_threshold: 0, ..ListenConfig::default() };
+    let mut pair = Pair::with(EndpointConfig::default(), listen, Link::with_delay(DELAY));
+    pair.establish();
+    let server = pair.server;
+    assert_eq!(pair.world.endpoint_mut(server).stats().retries_sent, 1);
+}
+
+#[test]
+fn a_wrong_seed_is_named_and_not_before_a_good_answer_had_its_time() {
+    let config = EndpointConfig::default();
+    let link = Link::with_delay(DELAY);
+    let mut pair = Pair::with_seeds(config, ListenConfig::default(), link, &[OTHER], &[SHARED]);
+    pair.connect();
+    let fault = pair.failure();
+    assert_eq!(fault.code, ErrorCode::AuthenticationFailed);
+    assert_eq!(fault.subcode, 3);
+    assert_eq!(fault.cause, Some((ErrorCode::HandshakeFailure, 3)));
+    assert_eq!(pair.world.elapsed(), 2 * DELAY + Duration::from_millis(500));
+    let server = pair.server;
+    let stats = pair.world.endpoint_mut(server).stats();
+    assert_eq!((stats.decoys_sent, stats.half_open, stats.sessions), (2, 0, 0));
+}
+
+#[test]
+fn stealth_answers_no_stranger() {
+    let config = EndpointConfig { stealth: true, ..EndpointConfig::default() };
+    let link = Link::with_delay(DELAY);
+    let mut pair = Pair::with_seeds(config, ListenConfig::default(), link, &[OTHER], &[SHARED]);
+    pair.connect();
+    assert_eq!(pair.failure().code, ErrorCode::ConnectionTimeout);
+    let (client, server) = (pair.client, pair.server);
+    assert_eq!(pair.world.link_stats(server, client).sent, 0);
+}
+
+#[test]
+fn seeds_rotate_whichever_side_is_ahead() {
+    for (ours, theirs) in [
+        (vec![OTHER, SHARED], vec![SHARED]),
+        (vec![SHARED], vec![OTHER, SHARED]),
+        (vec![OTHER, SHARED], vec![SHARED, OTHER]),
+    ] {
+        let (config, link) = (EndpointConfig::default(), Link::with_delay(DELAY));
+        let mut pair = Pair::with_seeds(config, ListenConfig::default(), link, &ours, &theirs);
+        pair.establish();
+    }
+}
+
+#[test]
+fn another_node_than_the_pinned_one_is_refused_at_once() {
+    let mut pair = Pair::new();
+    let own = pair.client;
+    let pinned = pair.world.endpoint_mut(own).node_id();
+    pair.connect_with(ConnectOptions { peer: Some(pinned), ..ConnectOptions::default() });
+    assert_eq!(pair.failure(), Fault::new(ErrorCode::AuthenticationFailed));
+    assert_eq!(pair.world.elapsed(), 2 * DELAY);
+}
+
+#[test]
+fn a_clock_that_is_an_hour_off_is_told_so() {
+    for skew in [3_600_000, -3_600_000] {
+        let mut pair = Pair::new();
+        pair.world.skew_clock(pair.client, skew);
+        pair.connect();
+        let fault = pair.failure();
+        assert_eq!((fault.code, fault.subcode), (ErrorCode::HandshakeFailure, 2));
+        let FaultDetail::ClockSkew { ms } = fault.detail else { panic!("{fault:?}") };
+        assert!((ms + skew).abs() <= 50, "the peer's clock minus ours: {ms}");
+        let server = pair.server;
+        let events = pair.world.take_events(server);
+        assert!(
+            events.iter().any(|event| matches!(
+                event,
+                Event::HandshakeError { error, .. }
+                    if error.code == ErrorCode::HandshakeFailure && error.subcode == 2
+            )),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn a_replayed_hello_is_reported_and_opens_nothing() {
+    let mut pair = Pair::new();
+    pair.connect();
+    let (client, server) = (pair.client, pair.server);
+    let hello = steal(&mut pair.world, client);
+    let from = address(&pair, client);
+    pair.world.inject(server, from, &mut hello.clone());
+    wait(&mut pair.world, client, connected);
+    pair.world.run_for(Duration::from_secs(1));
+    pair.world.take_events(server);
+
+    let sent = pair.world.link_stats(server, client).sent;
+    pair.world.inject(server, from, &mut hello.clone());
+    pair.world.settle();
+    assert_eq!(pair.world.take_events(server), [], "a late copy of the session's own");
+    pair.world.inject(server, "10.9.9.9:99".parse().unwrap(), &mut hello.clone());
+    pair.world.settle();
+    let events = pair.world.take_events(server);
+    assert!(
+        matches!(events[..], [Event::HandshakeError { error, .. }]
+            if error.code == ErrorCode::HandshakeFailure && error.subcode == 1),
+        "{events:?}"
+    );
+    let stats = pair.world.endpoint_mut(server).stats();
+    assert_eq!((stats.half_open, stats.hello_replayed), (0, 1));
+    assert_eq!(pair.world.link_stats(server, client).sent, sent, "never answered");
+}
+
+#[test]
+fn another_version_is_told_ours() {
+    let mut pair = Pair::new();
+    pair.connect();
+    let (client, server) = (pair.client, pair.server);
+    let mut hello = steal(&mut pair.world, client);
+    pair.world.set_link(client, server, Link { dark: true, ..Link::with_delay(DELAY) });
+    hello[0] = 2;
+    seal_checksums(&mut hello);
+    let from = address(&pair, client);
+    pair.world.inject(server, from, &mut hello);
+    let fault = pair.failure();
+    assert_eq!(fault.code, ErrorCode::ProtocolVersionMismatch);
+    assert_eq!(fault.detail, FaultDetail::Versions { list: [1, 0, 0, 0, 0, 0, 0, 0], count: 1 });
+}
+
+#[test]
+fn a_closed_port_is_known_in_milliseconds() {
+    let mut pair = Pair::new();
+    pair.connect();
+    let (client, server) = (pair.client, pair.server);
+    let hello = steal(&mut pair.world, client);
+    let (now, remote) = (pair.world.now_at(client), address(&pair, server));
+    let endpoint = pair.world.endpoint_mut(client);
+    let mut other = hello.clone();
+    other[40] ^= 1;
+    endpoint.handle_path_error(now, remote, PathError::Refused, Some(&other[..64]));
+    assert_eq!(endpoint.poll_event(), None, "another connect's HELLO was quoted");
+    endpoint.handle_path_error(now, remote, PathError::Refused, Some(&hello[..64]));
+    assert_eq!(pair.failure(), Fault::new(ErrorCode::ConnectionRefused));
+    assert_eq!(pair.world.elapsed(), Duration::ZERO);
+}
+
+#[test]
+fn a_missing_route_and_a_firewall_are_told_apart() {
+    for (error, code) in [
+        (SendError::Unreachable, ErrorCode::NetworkUnreachable),
+        (SendError::Permission, ErrorCode::UdpSendFailed),
+    ] {
+        let mut pair = Pair::new();
+        pair.connect();
+        let (client, server) = (pair.client, pair.server);
+        steal(&mut pair.world, client);
+        let (now, path) = (pair.world.now_at(client), pair.world.path_to(server));
+        pair.world.endpoint_mut(client).handle_send_error(now, path, error);
+        assert_eq!(pair.failure().code, code);
+    }
+}
+
+#[test]
+fn silence_times_out() {
+    let mut pair = Pair::new();
+    pair.set_dark(true);
+    pair.connect_with(ConnectOptions {
+        timeout: Duration::from_secs(3),
+        ..ConnectOptions::default()
+    });
+    let fault = pair.failure();
+    assert_eq!(fault.code, ErrorCode::ConnectionTimeout);
+    assert_eq!(fault.detail, FaultDetail::Waited { ms: 3000 });
+    assert_eq!(pair.world.elapsed(), Duration::from_secs(3));
+}
+
+#[test]
+fn a_node_that_does_not_listen_refuses_holders_of_the_seed() {
+    let mut pair = Pair::new();
+    let server = pair.server;
+    pair.world.endpoint_mut(server).set_listening(None);
+    pair.connect();
+    assert_eq!(pair.failure().code, ErrorCode::ConnectionRefused);
+    assert_eq!(pair.world.elapsed(), 2 * DELAY);
+}
+
+#[test]
+fn sessions_are_limited_on_both_sides() {
+    let config = EndpointConfig { max_sessions: 2, ..EndpointConfig::default() };
+    let listen = ListenConfig { max_sessions: 1, ..ListenConfig::default() };
+    let mut pair = Pair::with(config, listen, Link::with_delay(DELAY));
+    pair.establish();
+    pair.connect();
+    let (now, path) = (pair.world.now_at(pair.client), pair.world.path_to(pair.server));
+    let client = pair.client;
+    assert_eq!(
+        pair.world.endpoint_mut(client).connect(now, path, ConnectOptions::default()),
+        Err(ConnectError::TooManySessions { limit: 2 })
+    );
+    let fault = pair.failure();
+    assert_eq!(fault.code, ErrorCode::TooManySessions);
+    assert!(matches!(fault.detail, FaultDetail::Limit { local: false, .. }));
+    pair.world.run_for(Duration::from_secs(30));
+    for node in [pair.client, pair.server] {
+        assert_eq!(pair.world.endpoint_mut(node).stats().sessions, 1);
+    }
+}
+
+#[test]
+fn authorize_decides() {
+    for admit in [true, false] {
+        let listen = ListenConfig { authorize: true, ..ListenConfig::default() };
+        let mut pair = Pair::with(EndpointConfig::default(), listen, Link::with_delay(DELAY));
+        pair.connect();
+        let (client, server) = (pair.client, pair.server);
+        let session = wait(&mut pair.world, server, |event| match event {
+            Event::Incoming { session, .. } => Some(*session),
+            _ => None,
+        });
+        // The application takes its time; AUTH_PROOF is repeated meanwhile and changes nothing.
+        pair.world.run_for(Duration::from_secs(2));
+        let now = pair.world.now_at(server);
+        let endpoint = pair.world.endpoint_mut(server);
+        if admit {
+            endpoint.accept(now, session);
+            wait(&mut pair.world, client, connected);
+        } else {
+            endpoint.refuse(now, session, ErrorCode::AuthenticationFailed);
+            assert_eq!(pair.failure().code, ErrorCode::AuthenticationFailed);
+            pair.world.run_for(Duration::from_secs(5));
+            assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 0);
+        }
+    }
+}
+
+#[test]
+fn simultaneous_connects_are_two_sessions() {
+    let mut pair = Pair::new();
+    let (client, server) = (pair.client, pair.server);
+    pair.world.endpoint_mut(client).set_listening(Some(ListenConfig::default()));
+    pair.connect();
+    let (now, path) = (pair.world.now_at(server), pair.world.path_to(client));
+    pair.world.endpoint_mut(server).connect(now, path, ConnectOptions::default()).unwrap();
+    pair.world.run_for(Duration::from_secs(2));
+    for node in [client, server] {
+        let count = pair.world.take_events(node).iter().filter_map(connected_ref).count();
+        assert_eq!(count, 2);
+    }
+}
+
+fn connected_ref(event: &Event) -> Option<()> {
+    connected(event)
+}
+
+#[test]
+fn half_open_handshakes_end_by_themselves() {
+    let mut pair = Pair::new();
+    let (client, server) = (pair.client, pair.server);
+    pair.world.set_link(server, client, Link { dark: true, ..Link::with_delay(DELAY) });
+    pair.connect();
+    pair.world.run_for(Duration::from_secs(1));
+    assert_eq!(pair.world.endpoint_mut(server).stats().half_open, 1);
+    pair.world
+        .run_until(LIMIT, |world| {
+            Ok((world.endpoint_mut(server).stats().half_open == 0).then_some(()))
+        })
+        .unwrap();
+    assert!(pair.world.elapsed() < Duration::from_secs(21));
+}

@@ -1,0 +1,277 @@
+//! How sessions live and end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{DELAY, NODE, Pair, SHARED, closed, wait};
+use stt_proto::{
+    Close, CloseReason, EndpointConfig, ErrorCode, Event, PathAddress, PathError, ReadOutcome,
+    SendError, SessionHandle, Side, StreamOptions,
+};
+use stt_sim::Link;
+
+/// Opens a stream at the client, writes `len` bytes and ends it.
+fn send(pair: &mut Pair, session: SessionHandle, len: usize) {
+    let now = pair.world.now_at(pair.client);
+    let endpoint = pair.world.endpoint_mut(pair.client);
+    let stream = endpoint.open_stream(now, session, StreamOptions::default()).unwrap();
+    endpoint.write(now, session, stream, Bytes::from(vec![7; len])).unwrap();
+    endpoint.finish(now, session, stream).unwrap();
+}
+
+#[test]
+fn a_graceful_close_delivers_everything_first() {
+    let mut pair = Pair::new();
+    let (ours, theirs) = pair.establish();
+    send(&mut pair, ours, 100_000);
+    let (client, server) = (pair.client, pair.server);
+    let now = pair.world.now_at(client);
+    let close = Close::graceful(Duration::from_secs(10));
+    pair.world.endpoint_mut(client).close(now, ours, close);
+    let end = wait(&mut pair.world, client, |event| match event {
+        Event::SessionClosed { reason, initiator, error, undelivered, .. } => {
+            Some((*reason, *initiator, *error, *undelivered))
+        }
+        _ => None,
+    });
+    assert_eq!(end, (CloseReason::Graceful, Side::Local, None, 0));
+    assert!(pair.world.elapsed() < Duration::from_secs(2), "no fixed delay is added");
+
+    // What arrived before the end is there to be read after it.
+    let events = pair.world.take_events(server);
+    assert!(events.iter().any(|event| closed(event) == Some((None, 0))), "{events:?}");
+    let stream = events
+        .iter()
+        .find_map(|event| match event {
+            Event::StreamOpened { stream, .. } => Some(*stream),
+            _ => None,
+        })
+        .unwrap();
+    let endpoint = pair.world.endpoint_mut(server);
+    let mut read = 0;
+    loop {
+        match endpoint.read(theirs, stream, usize::MAX).unwrap() {
+            ReadOutcome::Chunk(chunk) => read += chunk.len(),
+            ReadOutcome::Finished => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(read, 100_000);
+    endpoint.release(theirs);
+    assert!(endpoint.read(theirs, stream, 1).is_err());
+}
+
+#[test]
+fn a_drain_that_cannot_finish_says_what_was_not_delivered() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1));
+    pair.set_dark(true);
+    send(&mut pair, ours, 50_000);
+    let client = pair.client;
+    let now = pair.world.now_at(client);
+    let close = Close::graceful(Duration::from_secs(2));
+    pair.world.endpoint_mut(client).close(now, ours, close);
+    let started = pair.world.elapsed();
+    let (error, undelivered) = wait(&mut pair.world, client, closed);
+    assert_eq!((error, undelivered), (None, 50_000));
+    let took = pair.world.elapsed() - started;
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn both_sides_may_close_at_once() {
+    let mut pair = Pair::new();
+    let (ours, theirs) = pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    for (node, session) in [(client, ours), (server, theirs)] {
+        let now = pair.world.now_at(node);
+        pair.world.endpoint_mut(node).close(now, session, Close::graceful(DELAY));
+    }
+    for node in [client, server] {
+        assert_eq!(wait(&mut pair.world, node, closed), (None, 0));
+    }
+    pair.world.run_for(Duration::from_secs(10));
+    for node in [client, server] {
+        assert_eq!(pair.world.endpoint_mut(node).poll_timeout(), None, "all is forgotten");
+    }
+}
+
+#[test]
+fn a_lost_session_close_is_repeated() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1));
+    pair.set_dark(true);
+    let (client, server) = (pair.client, pair.server);
+    let now = pair.world.now_at(client);
+    pair.world.endpoint_mut(client).close(now, ours, Close::graceful(Duration::ZERO));
+    pair.world.run_for(Duration::from_millis(60));
+    pair.set_dark(false);
+    assert_eq!(wait(&mut pair.world, server, closed), (None, 0));
+}
+
+#[test]
+fn an_idle_session_lives_on_keep_alives() {
+    let mut pair = Pair::new();
+    pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    pair.world.run_for(Duration::from_secs(3600));
+    for node in [client, server] {
+        assert_eq!(pair.world.take_events(node), []);
+        assert_eq!(pair.world.endpoint_mut(node).stats().sessions, 1);
+    }
+    let sent = pair.world.link_stats(client, server).sent;
+    assert!((360..3600).contains(&sent), "{sent} datagrams in an hour");
+}
+
+#[test]
+fn a_silent_peer_is_dead_after_thirty_seconds() {
+    let mut pair = Pair::new();
+    pair.establish();
+    pair.world.run_for(Duration::from_secs(100));
+    pair.set_dark(true);
+    let started = pair.world.elapsed();
+    for node in [pair.client, pair.server] {
+        let (error, _) = wait(&mut pair.world, node, closed);
+        assert_eq!(error, Some(ErrorCode::SessionTimeout));
+    }
+    let took = pair.world.elapsed() - started;
+    assert!((20..=31).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn a_host_that_cannot_send_is_told_apart_from_a_silent_peer() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1));
+    pair.set_dark(true);
+    let (client, server) = (pair.client, pair.server);
+    send(&mut pair, ours, 1000);
+    let path = pair.world.path_to(server);
+    let mut buffer = vec![0; 65_536];
+    let error = pair
+        .world
+        .run_until(common::LIMIT, |world| {
+            let now = world.now_at(client);
+            let endpoint = world.endpoint_mut(client);
+            while endpoint.poll_transmit(now, 1, &mut buffer).is_some() {}
+            let error = world.take_events(client).iter().find_map(closed);
+            // The world has drained some by itself: every datagram since then has failed.
+            for _ in 0..8 {
+                world.endpoint_mut(client).handle_send_error(now, path, SendError::NetworkDown);
+            }
+            Ok(error)
+        })
+        .unwrap();
+    assert_eq!(error.0, Some(ErrorCode::UdpSendFailed));
+}
+
+#[test]
+fn refusals_end_a_session_within_seconds_but_not_by_one_packet() {
+    let mut pair = Pair::new();
+    pair.establish();
+    pair.world.run_for(Duration::from_secs(100));
+    let (client, server) = (pair.client, pair.server);
+    let PathAddress::Udp { remote, .. } = pair.world.path_to(server) else { unreachable!() };
+    pair.set_dark(true);
+    let started = pair.world.elapsed();
+    let refuse = |pair: &mut Pair| {
+        let now = pair.world.now_at(client);
+        pair.world.endpoint_mut(client).handle_path_error(now, remote, PathError::Refused, None);
+        pair.world.settle();
+        pair.world.take_events(client).iter().find_map(closed)
+    };
+    assert_eq!(refuse(&mut pair), None);
+    let error = loop {
+        pair.world.run_for(Duration::from_millis(400));
+        if let Some((error, _)) = refuse(&mut pair) {
+            break error;
+        }
+    };
+    assert_eq!(error, Some(ErrorCode::SessionTimeout));
+    let took = pair.world.elapsed() - started;
+    assert!(took >= Duration::from_millis(1500) && took <= Duration::from_millis(2500));
+}
+
+#[test]
+fn a_restarted_peer_says_so_with_its_token() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1));
+    let (client, server) = (pair.client, pair.server);
+    pair.world.restart(server, EndpointConfig::default(), &[SHARED], NODE);
+    let started = pair.world.elapsed();
+    let now = pair.world.now_at(client);
+    pair.world.endpoint_mut(client).ping(now, ours).unwrap();
+    let (error, _) = wait(&mut pair.world, client, closed);
+    assert_eq!(error, Some(ErrorCode::SessionNotFound));
+    assert_eq!(pair.world.elapsed() - started, 2 * DELAY, "one round trip");
+}
+
+#[test]
+fn a_stranger_cannot_reset_a_session() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1));
+    let (client, server) = (pair.client, pair.server);
+    // The same port, another node: it does not know the session, and its token is another.
+    pair.world.restart(server, EndpointConfig::default(), &[SHARED], SHARED);
+    let now = pair.world.now_at(client);
+    pair.world.endpoint_mut(client).ping(now, ours).unwrap();
+    pair.world.run_for(Duration::from_secs(5));
+    assert!(pair.world.endpoint_mut(server).stats().resets_sent > 0);
+    assert_eq!(pair.world.take_events(client), []);
+}
+
+#[test]
+fn a_ping_measures_the_round_trip_and_survives_loss() {
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    pair.world.run_for(Duration::from_secs(1));
+    pair.world.set_link(client, server, Link { dark: true, ..Link::with_delay(DELAY) });
+    let now = pair.world.now_at(client);
+    let token = pair.world.endpoint_mut(client).ping(now, ours).unwrap();
+    pair.world.run_for(DELAY);
+    pair.set_dark(false);
+    let (answer, rtt) = wait(&mut pair.world, client, |event| match event {
+        Event::Pong { token, rtt, .. } => Some((*token, *rtt)),
+        _ => None,
+    });
+    assert_eq!(answer, token);
+    assert_eq!(rtt, 2 * DELAY);
+}
+
+#[test]
+fn a_revoked_peer_is_put_out_and_kept_out() {
+    let mut pair = Pair::new();
+    pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    let peer = pair.world.endpoint_mut(client).node_id();
+    let now = pair.world.now_at(server);
+    pair.world.endpoint_mut(server).revoke(now, peer);
+    let (reason, error) = wait(&mut pair.world, client, |event| match event {
+        Event::SessionClosed { reason, error, .. } => Some((*reason, *error)),
+        _ => None,
+    });
+    assert_eq!(reason, CloseReason::AuthFailure);
+    assert_eq!(error.unwrap().code, ErrorCode::AuthenticationFailed);
+    pair.connect();
+    assert_eq!(pair.failure().code, ErrorCode::AuthenticationFailed);
+}
+
+#[test]
+fn datagrams_grow_when_a_larger_probe_came_through_and_not_otherwise() {
+    for (mtu, expected) in [(1500, 1452), (1300, 1200)] {
+        let link = Link { mtu, ..Link::with_delay(DELAY) };
+        let mut pair = Pair::with(EndpointConfig::default(), Default::default(), link);
+        let (ours, _) = pair.establish();
+        pair.world.run_for(Duration::from_secs(20));
+        let client = pair.client;
+        assert_eq!(pair.world.endpoint_mut(client).session_stats(ours).unwrap().mtu, expected);
+    }
+}
