@@ -20,7 +20,7 @@ import {
   type ConnectionTimeoutError,
   generateSeed,
   isSttError,
-  SessionClosedError,
+  type SessionClosedError,
   SttEndpoint,
   type SttError,
   toDuplex,
