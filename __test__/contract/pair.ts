@@ -89,16 +89,23 @@ export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boo
   return first === pending;
 }
 
-/** A way to `port` that can be cut without either side being told. */
-export async function relay(port: number): Promise<{ port: number; cut: () => void }> {
+/** A way to `port` that can be cut, and can damage packets, without either side being told. */
+export async function relay(
+  port: number,
+  damages: (count: number) => boolean = () => false,
+): Promise<{ port: number; cut: () => void }> {
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   onTestFinished(() => void socket.close());
   let client = 0;
   let open = true;
+  let count = 0;
   socket.on('message', (bytes, { port: from }) => {
     if (from !== port) client = from;
+    count += 1;
+    const last = bytes.length - 1;
+    if (damages(count)) bytes[last] = (bytes[last] ?? 0) ^ 1;
     if (open) socket.send(bytes, from === port ? client : port, '127.0.0.1');
   });
   const cut = (): void => {

@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { generateSeed, SessionClosedError } from '@seigr/stt';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { endpoint, isPending, next, pair, relay, streamPair } from './pair.ts';
 
 const MIB = 1024 * 1024;
@@ -152,6 +153,39 @@ describe('a session', () => {
     await expect(
       both.client.connect(both.server.address, { peerNodeId: both.server.nodeId }),
     ).rejects.toMatchObject({ code: 0x0103 });
+  });
+});
+
+describe('a path that damages packets', () => {
+  test('loses nothing; frameError counts 0x0403 and pathWarning says to look at the network', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    const client = await endpoint({ sharedSeed });
+    const sessions = server.listen();
+    const between = await relay(server.address.port, (count) => count > 50 && count % 7 === 0);
+    const session = await client.connect(`127.0.0.1:${between.port}`, { peerNodeId: 'any' });
+    const accepted = await next(sessions);
+    const damaged = new Promise((resolve) => accepted.once('frameError', resolve));
+    const warned = new Promise((resolve) => accepted.once('pathWarning', resolve));
+    const stream = await session.createBidirectionalStream();
+    const incoming = await next(accepted.incomingBidirectionalStreams);
+    const sent = randomBytes(2 * MIB);
+    const read = incoming.bytes();
+    await stream.write(sent);
+    await stream.end();
+    expect(sent.equals(await read)).toBe(true);
+    expect(await damaged).toMatchObject({
+      code: 0x0403,
+      codeName: 'CHECKSUM_MISMATCH',
+      count: expect.any(Number),
+    });
+    // The reports are rate-limited: something has to go on moving until the next.
+    const moving = setInterval(() => void session.ping(), 5);
+    onTestFinished(() => clearInterval(moving));
+    expect(await warned).toMatchObject({
+      corruption: expect.any(Number),
+      message: expect.stringContaining('damaged'),
+    });
   });
 });
 

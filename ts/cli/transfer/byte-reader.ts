@@ -33,6 +33,11 @@ export class ByteReader {
     }
   }
 
+  /** Waits for the stream's FIN; whatever comes before it is dropped. */
+  async end(): Promise<void> {
+    for await (const _ of this.rest());
+  }
+
   /** Stops reading; the peer is told if it has not ended. */
   async cancel(): Promise<void> {
     await this.#batches.return?.();

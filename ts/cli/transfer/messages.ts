@@ -75,6 +75,8 @@ export async function readAnswer(reader: ByteReader): Promise<Answer> {
 /** Reads a {@link Receipt}. */
 export async function readReceipt(reader: ByteReader): Promise<Receipt> {
   const { ok, name, bytes, sha256, fault, why } = await readObject(reader);
+  // The receiver's end() counts on it: a session closed before its FIN came would be a failure there.
+  await reader.end();
   if (
     ok === true &&
     typeof name === 'string' &&
