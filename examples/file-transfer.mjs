@@ -1,16 +1,18 @@
 // Sends a file with backpressure from disk to disk.
 //
-//   node examples/file-transfer.mjs FILE COPY
+//   node examples/file-transfer.mjs [FILE [COPY]]      itself, into a temporary folder, unless said
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
 import { generateSeed, SttEndpoint } from '@seigr/stt';
 
-const [file, copy] = process.argv.slice(2);
-if (file === undefined || copy === undefined) {
-  console.error('usage: node examples/file-transfer.mjs FILE COPY');
-  process.exit(2);
-}
+const [
+  file = fileURLToPath(import.meta.url),
+  copy = join(mkdtempSync(join(tmpdir(), 'stt-example-')), 'copy'),
+] = process.argv.slice(2);
 
 const sharedSeed = generateSeed();
 const receiver = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1' });

@@ -144,7 +144,13 @@ describe('an addon that cannot be loaded', () => {
   let project: Awaited<ReturnType<typeof emptyProject>>;
   const addon = () => join(project.path, 'node_modules', hostPackage, `stt.${hostFolder}.node`);
   const tryImport = () =>
-    node(project.path, ['--input-type=module', '-e', `await import('@seigr/stt')`]);
+    node(project.path, [
+      '--input-type=module',
+      '-e',
+      // The addon is loaded at its first use.
+      `const { SttEndpoint, generateSeed } = await import('@seigr/stt');
+       await SttEndpoint.create({ sharedSeed: generateSeed() });`,
+    ]);
 
   beforeAll(async () => {
     project = await emptyProject();
