@@ -19,10 +19,10 @@ export class NativeLoadError extends Error {
       `The native part of @seigr/stt could not be loaded on ${platform}.\n` +
         `Looked for: ${file}\n` +
         `Error: ${reasons(cause)}\n` +
-        `Try: install again without --omit=optional, so that npm fetches @seigr/stt-${platform}; ` +
+        `Try: "npm install" again without --omit=optional, so that it fetches @seigr/stt-${platform}; ` +
         'in a checkout run "npm run build:native" (needs Rust). ' +
         'If this platform has no prebuilt package, build it from source.',
-      { cause },
+      { cause: attempts(cause)[0] ?? cause },
     );
     this.file = file;
     this.platform = platform;
@@ -65,12 +65,18 @@ function isMusl(): boolean {
   return report?.header?.glibcVersionRuntime === undefined;
 }
 
-/** The messages along a chain of causes, the last being what the system said. */
+/** What was tried and failed, the last try first. */
+function attempts(error: unknown): Error[] {
+  const chain: Error[] = [];
+  for (let at = error; at instanceof Error && chain.length < 16; at = at.cause) chain.push(at);
+  // The generated loader wraps them in a guess at npm, and tries a WebAssembly build that there is not.
+  const [wrapper, ...tried] = chain;
+  const own = tried.filter(({ message }) => !/wasi|wasm/.test(message.split('\n', 1)[0] ?? ''));
+  return own.length > 0 || wrapper === undefined ? own : [wrapper];
+}
+
+/** What each of them said. */
 function reasons(error: unknown): string {
-  const messages: string[] = [];
-  for (let at = error; at instanceof Error && messages.length < 16; at = at.cause) {
-    const first = at.message.split('\n', 1)[0] ?? '';
-    if (!messages.includes(first)) messages.push(first);
-  }
-  return messages.length > 0 ? messages.join(' <- ') : String(error);
+  const messages = attempts(error).map(({ message }) => message.split('\n', 1)[0]);
+  return messages.length > 0 ? [...new Set(messages)].join(' <- ') : String(error);
 }
