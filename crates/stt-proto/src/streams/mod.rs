@@ -334,9 +334,11 @@ impl Streams {
             .sum()
     }
 
-    /// Whether nothing that was written is still on its way.
+    /// Whether nothing that was written, opened or ended is still on its way.
     pub(crate) fn is_drained(&self) -> bool {
-        self.streams.values().filter_map(|stream| stream.send.as_ref()).all(SendHalf::is_drained)
+        self.streams.values().all(|stream| {
+            stream.open.is_none() && stream.send.as_ref().is_none_or(SendHalf::is_drained)
+        })
     }
 
     /// Whether the application could still read something.
