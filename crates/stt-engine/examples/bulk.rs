@@ -31,7 +31,15 @@ fn start(which: u8) -> Result<(Engine, Receiver<()>), Failure> {
         networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99))?)],
         rng_seed: random(which + 50),
     };
-    Ok((Engine::start(config, Box::new(move || drop(ring.try_send(()))))?, bell))
+    Ok((
+        Engine::start(
+            config,
+            Box::new(move || {
+                let _ = ring.try_send(());
+            }),
+        )?,
+        bell,
+    ))
 }
 
 /// Hands events to `take` until it has what it wants.

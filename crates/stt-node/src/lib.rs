@@ -8,6 +8,7 @@
 //! * received bytes are copied once, into memory that JavaScript owns and Rust never keeps.
 
 #![deny(unsafe_code)]
+#![cfg_attr(test, allow(dead_code, reason = "`#[napi]` registers nothing in a test build"))]
 #![expect(unreachable_pub, reason = "what `#[napi]` exports has to be `pub`")]
 
 mod convert;
