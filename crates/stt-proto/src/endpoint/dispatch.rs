@@ -187,8 +187,11 @@ impl Endpoint {
                 self.on_proof(now, path, index, head, payload);
                 return true;
             }
-            // A late copy: the session has its proof.
-            (FrameType::AUTH_PROOF, _) => return true,
+            (FrameType::AUTH_PROOF, Some(Route::Slot(slot))) => {
+                self.with_session(now, slot, |session, _| session.on_repeated_proof());
+                return true;
+            }
+            (FrameType::AUTH_PROOF, None) => return true,
             (FrameType::CHALLENGE, Some(Route::Slot(slot))) => {
                 self.on_challenge(now, path, slot, id, payload);
             }

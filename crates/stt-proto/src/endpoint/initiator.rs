@@ -36,6 +36,10 @@ pub(super) const INITIAL_INTERVAL: Duration = Duration::from_millis(333);
 const MAX_INTERVAL: Duration = Duration::from_secs(3);
 /// How long unauthenticated hints wait for something better, beside three round trips.
 const HINT_PATIENCE: Duration = Duration::from_millis(500);
+/// How long one HELLO, or one AUTH_PROOF, is repeated. A responder forgets a half-open handshake
+/// after ten seconds and takes later copies of its HELLO for replays, so a connect with more time
+/// begins anew before that.
+const RENEWAL: Duration = Duration::from_secs(8);
 /// RETRYs that one attempt follows; the responder's secret rotates once a minute at most.
 const MAX_RETRIES: u8 = 8;
 
@@ -60,6 +64,7 @@ struct Attempt {
     noise: Initiator,
     hello: Box<[u8]>,
     ephemeral: [u8; 32],
+    created: Instant,
     send_at: Instant,
     interval: Duration,
     /// When HELLO went out last, and how often it did.
@@ -201,6 +206,7 @@ impl Endpoint {
             noise,
             hello,
             ephemeral,
+            created: now.mono,
             send_at: now.mono,
             interval: INITIAL_INTERVAL,
             sent: None,
@@ -234,6 +240,55 @@ impl Endpoint {
             self.fail_connecting(slot, fault);
             return;
         }
+        self.renew_attempts(now, slot);
+        self.settle_connecting(now, slot);
+    }
+
+    /// Replaces every HELLO that has been repeated for long enough.
+    fn renew_attempts(&mut self, now: Now, slot: u32) {
+        loop {
+            let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
+            let old = connecting.attempts.iter().enumerate().find(|(_, attempt)| {
+                attempt.send_at <= now.mono && attempt.created + RENEWAL <= now.mono
+            });
+            let Some((index, network)) = old.map(|(index, old)| (index, old.network)) else {
+                return;
+            };
+            let Some(fresh) = self.attempt(now, network) else { return };
+            self.routes.insert(fresh.path_id, Route::Slot(slot));
+            let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+            let old = core::mem::replace(&mut connecting.attempts[index], fresh);
+            self.routes.remove(&old.path_id);
+        }
+    }
+
+    /// A proof that nobody answers: the responder has forgotten the handshake, so the connect goes
+    /// back to its beginning with the time that is left.
+    pub(super) fn restart_if_stale(&mut self, now: Now, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get(slot) else { return };
+        let Some((started, deadline)) = session.stale_connect(now.mono) else { return };
+        let (path, config) = (*session.remote(), Arc::clone(session.config()));
+        let (local_id, peer) = (session.local_id(), session.peer());
+        let remote = (session.peer_id(), path.remote_bytes());
+        self.routes.remove(&local_id);
+        if self.remotes.get(&remote) == Some(&slot) {
+            self.remotes.remove(&remote);
+        }
+        // Whoever verified once is whom the connect was for.
+        let connecting = Connecting {
+            path,
+            peer: Some(peer),
+            early: false,
+            config,
+            started,
+            deadline,
+            attempts: self.attempt(now, 0).into_iter().collect(),
+            hint: None,
+        };
+        for id in connecting.path_ids() {
+            self.routes.insert(id, Route::Slot(slot));
+        }
+        self.slots.replace(slot, Entry::Connecting(Box::new(connecting)));
         self.settle_connecting(now, slot);
     }
 
@@ -348,7 +403,7 @@ impl Endpoint {
         };
         let state = State::AwaitFinal { early, since: started, deadline };
         let mut session = Session::new(now.mono, start, state);
-        session.send_proof(now.mono, proof, INITIAL_INTERVAL);
+        session.send_proof(now.mono, proof, INITIAL_INTERVAL, now.mono + RENEWAL);
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {

@@ -11,6 +11,8 @@ mod refusal;
 mod responder;
 mod seen;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -221,6 +223,7 @@ impl Endpoint {
                     self.with_session(now, slot, |session, context| {
                         session.handle_timeout(context);
                     });
+                    self.restart_if_stale(now, slot);
                 }
                 None => {}
             }

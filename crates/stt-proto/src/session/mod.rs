@@ -5,6 +5,8 @@ mod keys;
 mod liveness;
 mod path;
 mod receive;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transmit;
 
@@ -104,6 +106,8 @@ struct Proof {
     packet: Box<[u8]>,
     at: Instant,
     interval: Duration,
+    /// The responder has forgotten the handshake by then.
+    stale: Instant,
 }
 
 /// What FINAL says.
@@ -143,6 +147,8 @@ pub(crate) struct Session {
     proof: Option<Proof>,
     verdict: Option<Verdict>,
     verdict_pending: bool,
+    /// Responder: an empty packet tells the initiator to stop repeating its proof.
+    confirm: bool,
     echoes: Vec<KeepAlive>,
     pings: VecDeque<u64>,
     next_ping: u64,
@@ -220,6 +226,7 @@ impl Session {
             proof: None,
             verdict: None,
             verdict_pending: false,
+            confirm: false,
             echoes: Vec::new(),
             pings: VecDeque::new(),
             next_ping: 0,
@@ -233,9 +240,37 @@ impl Session {
         }
     }
 
-    /// Initiator: AUTH_PROOF goes out now and then by probe timeout from `interval`.
-    pub(crate) fn send_proof(&mut self, now: Instant, packet: Box<[u8]>, interval: Duration) {
-        self.proof = Some(Proof { packet, at: now, interval });
+    /// Initiator: AUTH_PROOF goes out now and then by probe timeout from `interval`. At `stale` a
+    /// fresh handshake has better prospects.
+    pub(crate) fn send_proof(
+        &mut self,
+        now: Instant,
+        packet: Box<[u8]>,
+        interval: Duration,
+        stale: Instant,
+    ) {
+        self.proof = Some(Proof { packet, at: now, interval, stale });
+    }
+
+    /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
+    /// began and when it ends. Not for sessions in use.
+    pub(crate) fn stale_connect(&self, now: Instant) -> Option<(Instant, Instant)> {
+        let stale = self.proof.as_ref().is_some_and(|proof| proof.stale <= now);
+        match self.state {
+            State::AwaitFinal { early: false, since, deadline } if stale && deadline > now => {
+                Some((since, deadline))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Arc<SessionConfig> {
+        &self.config
+    }
+
+    /// Responder: the proof came again, so the peer has not heard us yet.
+    pub(crate) fn on_repeated_proof(&mut self) {
+        self.confirm = matches!(self.state, State::AwaitAuthorize { .. });
     }
 
     /// Responder: FINAL says yes.

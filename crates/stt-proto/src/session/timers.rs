@@ -63,6 +63,7 @@ impl Session {
         }
         let ahead = |at: Option<Instant>| at.filter(|at| *at > now);
         consider(ahead(self.proof.as_ref().map(|proof| proof.at)));
+        consider(ahead(self.proof.as_ref().map(|proof| proof.stale)));
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
         consider(ahead(self.received.ack_deadline()));

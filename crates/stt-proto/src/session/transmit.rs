@@ -24,12 +24,12 @@ const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
 const MIN_DATA_ROOM: usize = 24;
 
 /// A packet's payload, ready to be sealed.
-struct Payload {
-    frame_type: FrameType,
-    stream: u32,
-    fin: bool,
-    len: usize,
-    eliciting: bool,
+pub(super) struct Payload {
+    pub(super) frame_type: FrameType,
+    pub(super) stream: u32,
+    pub(super) fin: bool,
+    pub(super) len: usize,
+    pub(super) eliciting: bool,
 }
 
 impl Payload {
@@ -55,6 +55,9 @@ impl Session {
             State::Ending(_) => return self.transmit_close(cx, buf),
             _ => {}
         }
+        if core::mem::take(&mut self.confirm) {
+            return self.transmit_confirmation(cx, buf);
+        }
         if let Some(transmit) = self.transmit_mtu_probe(cx, buf) {
             return Some(transmit);
         }
@@ -72,7 +75,8 @@ impl Session {
             }
             State::Ending(Ending::Over) => false,
             _ => {
-                self.received.ack_due(now)
+                self.confirm
+                    || self.received.ack_due(now)
                     || self.path.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)
                         && (self.wants_control() || self.wants_data()))
@@ -318,6 +322,16 @@ impl Session {
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
+    /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
+    fn transmit_confirmation(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
+        let room = buf.get_mut(..self.path.mtu())?;
+        let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..]);
+        bundle.pad_to(MIN_ELICITING_PAYLOAD);
+        let payload = Payload::bundle(bundle.len(), false);
+        let len = self.seal(cx.now.mono, room, &payload, false, false, &[]);
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+    }
+
     /// SESSION_CLOSE with a current ACK, when it is due.
     fn transmit_close(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
         let now = cx.now.mono;
@@ -354,7 +368,7 @@ impl Session {
     }
 
     /// Seals the payload in `room` into a packet and tells recovery of it. Returns its length.
-    fn seal(
+    pub(super) fn seal(
         &mut self,
         now: Instant,
         room: &mut [u8],

@@ -1,0 +1,344 @@
+//! Two endpoints face to face: hostile packets, rotation of keys, limits on what strangers cost.
+
+use bytes::Bytes;
+use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
+use stt_wire::packet::seal_checksums;
+use stt_wire::{CloseReason, ErrorCode, FrameType};
+
+use super::{Endpoint, Entry};
+use crate::config::{ConnectOptions, EndpointConfig, ListenConfig, SessionConfig};
+use crate::event::{Event, SessionHandle};
+use crate::path::PathAddress;
+use crate::session::Session;
+use crate::streams::{ReadOutcome, StreamOptions};
+use crate::time::{Instant, Now};
+
+const SHARED: [u8; 32] = *b"\x8e\x11\x02\xc7\x5a\x93\xf4\x60\xb7\x2d\xe9\x14\x4f\xa8\x33\xdc\x01\x6b\x95\x7e\xf0\xc2\x48\x1a\xd6\x39\x87\xb4\x22\x5f\xeb\x70";
+
+/// Client and server, joined by nothing but their order.
+struct Duo {
+    ends: [Endpoint; 2],
+    sessions: [SessionHandle; 2],
+    events: [Vec<Event>; 2],
+    nanos: u64,
+    /// What the client sent last.
+    sent: Vec<Vec<u8>>,
+}
+
+fn endpoint(number: u8, session: SessionConfig) -> Endpoint {
+    let keys = NetworkKeys::new(&SharedSeed::new(&SHARED).unwrap());
+    let seed = SHARED.map(|byte| byte.wrapping_mul(number | 1).wrapping_add(number));
+    let identity = NodeIdentity::from_seed(&NodeSeed::new(&seed).unwrap());
+    let config = EndpointConfig { session, ..EndpointConfig::default() };
+    Endpoint::new(config, identity, vec![keys], [number; 32])
+}
+
+fn address(end: usize) -> PathAddress {
+    PathAddress::udp(([10, 0, 0, end as u8 + 1], 7788).into())
+}
+
+impl Duo {
+    fn new(session: SessionConfig) -> Self {
+        let mut ends = [endpoint(3, session.clone()), endpoint(5, session)];
+        ends[1].set_listening(Some(ListenConfig::default()));
+        let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+        let handle = ends[0].connect(now, address(1), ConnectOptions::default()).unwrap();
+        let mut duo = Self {
+            ends,
+            sessions: [handle; 2],
+            events: [Vec::new(), Vec::new()],
+            nanos: 1,
+            sent: Vec::new(),
+        };
+        duo.settle();
+        let Some(Event::Connected { session, .. }) = duo.events[1].first() else {
+            panic!("{:?}", duo.events)
+        };
+        duo.sessions[1] = *session;
+        assert!(matches!(duo.events[0][..], [Event::Connected { .. }]));
+        duo.events = [Vec::new(), Vec::new()];
+        duo
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Instant::from_nanos(self.nanos), unix_ms: 1_800_000_000_000 }
+    }
+
+    /// Carries datagrams both ways until neither side has any, a millisecond a turn.
+    fn settle(&mut self) {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let mut quiet = true;
+            for from in [0, 1] {
+                let now = self.now();
+                while let Some(transmit) = self.ends[from].poll_transmit(now, 1, &mut buffer) {
+                    quiet = false;
+                    let datagram = &mut buffer[..transmit.len];
+                    if from == 0 {
+                        self.sent.push(datagram.to_vec());
+                    }
+                    self.ends[1 - from].handle_datagram(now, address(from), None, datagram);
+                }
+                while let Some(event) = self.ends[from].poll_event() {
+                    self.events[from].push(event);
+                }
+            }
+            if quiet {
+                return;
+            }
+            self.pass(1);
+        }
+    }
+
+    fn pass(&mut self, milliseconds: u64) {
+        self.nanos += milliseconds * 1_000_000;
+        let now = self.now();
+        for end in &mut self.ends {
+            end.handle_timeout(now);
+        }
+    }
+
+    fn session(&mut self, end: usize) -> &mut Session {
+        match self.ends[end].slots.get_mut(self.sessions[end].index) {
+            Some(Entry::Session(session)) => session,
+            _ => panic!("no session"),
+        }
+    }
+
+    /// Gives the server a packet that the client's keys have sealed.
+    fn forge(&mut self, frame_type: FrameType, stream: u32, plaintext: &[u8]) {
+        let now = self.now();
+        let mut packet = self.session(0).forge(now.mono, frame_type, stream, plaintext);
+        self.ends[1].handle_datagram(now, address(0), None, &mut packet);
+    }
+
+    /// How the server's session ended.
+    fn verdict(&mut self) -> Option<(CloseReason, ErrorCode)> {
+        while let Some(event) = self.ends[1].poll_event() {
+            self.events[1].push(event);
+        }
+        self.events[1].iter().find_map(|event| match event {
+            Event::SessionClosed { reason, error, .. } => Some((*reason, error.unwrap().code)),
+            _ => None,
+        })
+    }
+
+    fn errors(&mut self) -> Vec<(ErrorCode, u64)> {
+        while let Some(event) = self.ends[1].poll_event() {
+            self.events[1].push(event);
+        }
+        self.events[1]
+            .iter()
+            .filter_map(|event| match event {
+                Event::FrameError { session: Some(_), code, count } => Some((*code, *count)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn an_unknown_type_is_acknowledged_and_reported() {
+    let mut duo = Duo::new(SessionConfig::default());
+    duo.forge(FrameType(0x5C), 0, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(duo.session(1).owes_ack());
+    assert_eq!(duo.errors(), [(ErrorCode::UnknownFrameType, 1)]);
+    assert_eq!(duo.verdict(), None);
+}
+
+#[test]
+fn malformed_packets_are_counted_not_acknowledged_and_sixteen_in_a_row_are_the_end() {
+    let mut duo = Duo::new(SessionConfig::default());
+    for _ in 0..15 {
+        duo.forge(FrameType::WINDOW, 4, &[]);
+    }
+    assert!(!duo.session(1).owes_ack());
+    assert_eq!(duo.verdict(), None);
+    // One good packet starts the count anew.
+    duo.forge(FrameType::KEEP_ALIVE, 0, &[0; 9]);
+    for _ in 0..15 {
+        duo.forge(FrameType::WINDOW, 4, &[]);
+    }
+    assert_eq!(duo.verdict(), None);
+    duo.forge(FrameType::WINDOW, 4, &[]);
+    assert_eq!(duo.verdict(), Some((CloseReason::Error, ErrorCode::InvalidFrame)));
+    assert_eq!(duo.errors()[0], (ErrorCode::InvalidFrame, 1), "told at once, then by the second");
+    duo.settle();
+    assert!(
+        duo.events[0].iter().any(|event| matches!(
+            event,
+            Event::SessionClosed { reason: CloseReason::Error, error: Some(error), .. }
+                if error.code == ErrorCode::InvalidFrame
+        )),
+        "the peer is told: {:?}",
+        duo.events[0]
+    );
+}
+
+#[test]
+fn a_bundle_with_one_bad_part_acts_in_none() {
+    let mut duo = Duo::new(SessionConfig::default());
+    // A good STREAM_OPEN, and a WINDOW that lacks its body.
+    let open = [0x20, 0, 4, 5, 0, 0, 0, 3, 0, 0];
+    let bad = [0x15, 0, 4, 0, 0];
+    duo.forge(FrameType::BUNDLE, 0, &[&open[..], &bad[..]].concat());
+    assert_eq!(duo.errors(), [(ErrorCode::InvalidFrame, 1)]);
+    assert!(!duo.events[1].iter().any(|event| matches!(event, Event::StreamOpened { .. })));
+    duo.forge(FrameType::BUNDLE, 0, &open);
+    duo.errors();
+    assert!(duo.events[1].iter().any(|event| matches!(event, Event::StreamOpened { .. })));
+}
+
+#[test]
+fn forgeries_are_counted_and_end_the_session_at_the_integrity_limit() {
+    let session = SessionConfig { integrity_limit: 100, ..SessionConfig::default() };
+    let mut duo = Duo::new(session);
+    let now = duo.now();
+    let mut genuine = duo.session(0).forge(now.mono, FrameType::KEEP_ALIVE, 0, &[0; 9]);
+    genuine[30] ^= 1;
+    seal_checksums(&mut genuine);
+    for count in 1..=100 {
+        assert_eq!(duo.verdict(), None, "after {count}");
+        duo.ends[1].handle_datagram(now, address(0), None, &mut genuine.clone());
+    }
+    assert_eq!(duo.verdict(), Some((CloseReason::Error, ErrorCode::EncryptionError)));
+    assert_eq!(duo.errors()[0], (ErrorCode::EncryptionError, 1));
+}
+
+#[test]
+fn corrupted_packets_are_told_from_forged_ones() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let now = duo.now();
+    let genuine = duo.session(0).forge(now.mono, FrameType::KEEP_ALIVE, 0, &[0; 9]);
+    for bit in 0..genuine.len() * 8 {
+        let mut damaged = genuine.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        duo.ends[1].handle_datagram(now, address(0), None, &mut damaged);
+    }
+    let stats = duo.ends[1].session_stats(duo.sessions[1]).unwrap().frame_errors;
+    // Damage to the path id itself cannot be put down to the session.
+    assert_eq!(stats.checksum, (genuine.len() * 8 - 64) as u64);
+    assert_eq!((stats.invalid, stats.encryption, stats.unknown), (0, 0, 0));
+}
+
+#[test]
+fn replayed_packets_act_once() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    let stream = duo.ends[0].open_stream(now, session, StreamOptions::default()).unwrap();
+    duo.ends[0].write(now, session, stream, Bytes::from_static(b"once")).unwrap();
+    duo.sent.clear();
+    duo.settle();
+    for mut copy in duo.sent.clone() {
+        let now = duo.now();
+        duo.ends[1].handle_datagram(now, address(0), None, &mut copy);
+    }
+    let stats = duo.ends[1].session_stats(duo.sessions[1]).unwrap();
+    assert!(stats.packets_duplicate > 0);
+    let read = duo.ends[1].read(duo.sessions[1], stream, 99).unwrap();
+    assert_eq!(read, ReadOutcome::Chunk(Bytes::from_static(b"once")));
+    assert_eq!(duo.ends[1].read(duo.sessions[1], stream, 99), Ok(ReadOutcome::Blocked));
+}
+
+#[test]
+fn credit_and_stream_limits_hold_against_a_peer_that_ignores_them() {
+    let window = SessionConfig::default().stream_recv_buffer;
+    let mut duo = Duo::new(SessionConfig::default());
+    let past = [&(0x8000_0000_u32 | window as u32).to_be_bytes()[..], b"xxxxxxxx"].concat();
+    duo.forge(FrameType::DATA, 4, &past);
+    assert_eq!(duo.verdict(), Some((CloseReason::Error, ErrorCode::FlowControlViolation)));
+
+    let session = SessionConfig { max_concurrent_streams: 2, ..SessionConfig::default() };
+    let mut duo = Duo::new(session);
+    duo.forge(FrameType::DATA, 8, b"\0xxxxxxxx");
+    assert_eq!(duo.verdict(), None);
+    duo.forge(FrameType::DATA, 12, b"\0xxxxxxxx");
+    assert_eq!(duo.verdict(), Some((CloseReason::Error, ErrorCode::TooManyStreams)));
+}
+
+#[test]
+fn an_ack_of_what_was_never_sent_ends_the_session() {
+    let mut duo = Duo::new(SessionConfig::default());
+    duo.forge(FrameType::ACK, 0, &[0x7F, 0xFF, 0, 0, 0, 0]);
+    assert_eq!(duo.verdict(), Some((CloseReason::Error, ErrorCode::InvalidFrame)));
+}
+
+#[test]
+fn keys_rotate_under_traffic_in_both_directions() {
+    let session = SessionConfig { key_update_packets: 50, ..SessionConfig::default() };
+    let mut duo = Duo::new(session);
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    let stream = duo.ends[0].open_stream(now, session, StreamOptions::default()).unwrap();
+    duo.settle();
+    let (mut flips, mut phases, mut received) = ([0, 0], [false, false], [0, 0]);
+    for _ in 0..400 {
+        let now = duo.now();
+        for end in [0, 1] {
+            let bytes = Bytes::from(vec![end as u8; 5000]);
+            let session = duo.sessions[end];
+            duo.ends[end].write(now, session, stream, bytes).unwrap();
+        }
+        duo.settle();
+        duo.pass(20);
+        for end in [0, 1] {
+            let (now, session) = (duo.now(), duo.sessions[end]);
+            while let ReadOutcome::Chunk(bytes) =
+                duo.ends[end].read(session, stream, 1 << 20).unwrap()
+            {
+                assert!(bytes.iter().all(|byte| *byte == 1 - end as u8));
+                received[end] += bytes.len();
+                duo.ends[end].consumed(now, session, stream, bytes.len() as u64);
+            }
+            let phase = duo.session(end).phase();
+            flips[end] += u32::from(phase != phases[end]);
+            phases[end] = phase;
+        }
+    }
+    duo.settle();
+    assert_eq!(received, [2_000_000; 2]);
+    assert!(flips[0] > 10 && flips[1] > 10, "{flips:?}");
+    for end in [0, 1] {
+        let stats = duo.ends[end].session_stats(duo.sessions[end]).unwrap();
+        assert_eq!(stats.frame_errors.encryption, 0);
+    }
+}
+
+#[test]
+fn clear_packets_do_not_touch_a_session() {
+    let mut duo = Duo::new(SessionConfig::default());
+    // The handshake's own packets once more: HELLO and AUTH_PROOF.
+    for mut copy in duo.sent.clone() {
+        let now = duo.now();
+        duo.ends[1].handle_datagram(now, address(0), None, &mut copy);
+    }
+    duo.settle();
+    assert_eq!(duo.verdict(), None);
+    assert_eq!(duo.ends[1].stats().sessions, 1);
+    assert_eq!(duo.ends[1].stats().half_open, 0);
+}
+
+#[test]
+fn strangers_cannot_make_more_wait_than_the_pools_hold() {
+    let mut server = endpoint(5, SessionConfig::default());
+    server.set_listening(Some(ListenConfig {
+        max_half_open: 10,
+        retry_threshold: 20,
+        ..ListenConfig::default()
+    }));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    let mut buffer = vec![0; 65_536];
+    for number in 0..400 {
+        let mut client = endpoint(7, SessionConfig::default());
+        client.rng = rand_core::SeedableRng::seed_from_u64(number);
+        client.connect(now, address(1), ConnectOptions::default()).unwrap();
+        let transmit = client.poll_transmit(now, 1, &mut buffer).unwrap();
+        server.handle_datagram(now, address(0), None, &mut buffer[..transmit.len]);
+    }
+    let stats = server.stats();
+    assert_eq!((stats.half_open, stats.hello_shed), (10, 390));
+    let mut answers = 0;
+    while server.poll_transmit(now, 1, &mut buffer).is_some() {
+        answers += 1;
+    }
+    assert_eq!(answers, 10);
+}

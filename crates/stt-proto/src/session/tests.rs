@@ -1,0 +1,41 @@
+//! What a peer that holds the keys and means harm can be made to say.
+
+use stt_wire::{CRC32_LEN, FrameType, HEADER_LEN, TAG_LEN};
+
+use super::Session;
+use super::transmit::Payload;
+use crate::time::Instant;
+
+impl Session {
+    /// A packet of this session with any plaintext whatever, as its peer would take it.
+    pub(crate) fn forge(
+        &mut self,
+        now: Instant,
+        frame_type: FrameType,
+        stream: u32,
+        plaintext: &[u8],
+    ) -> Vec<u8> {
+        let mut packet = vec![0; HEADER_LEN + plaintext.len() + TAG_LEN + CRC32_LEN];
+        packet[HEADER_LEN..HEADER_LEN + plaintext.len()].copy_from_slice(plaintext);
+        let payload =
+            Payload { frame_type, stream, fin: false, len: plaintext.len(), eliciting: true };
+        self.seal(now, &mut packet, &payload, false, false, &[]);
+        packet
+    }
+
+    /// How often the sealing key was rotated, modulo two.
+    pub(crate) fn phase(&self) -> bool {
+        self.keys.phase()
+    }
+
+    /// Whether an ACK waits to be sent.
+    pub(crate) fn owes_ack(&self) -> bool {
+        self.received.ack_pending()
+    }
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    // Room for the streams' own state; the keys of aws-lc live on the heap beside it.
+    assert!(size_of::<Session>() <= 3200, "{}", size_of::<Session>());
+}
