@@ -89,6 +89,17 @@ export class Peer {
     });
   }
 
+  /** What the stream brings up to its FIN, in however many pieces it comes: the FIN may come alone. */
+  async takeAll(stream: number): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    for (;;) {
+      const [from, chunk, fin] = await this.take('data');
+      if (from !== stream) throw new Error(`data of stream ${from} instead of ${stream}`);
+      chunks.push(chunk);
+      if (fin) return Uint8Array.from(Buffer.concat(chunks));
+    }
+  }
+
   /** Closes and waits for the end. */
   async close(): Promise<void> {
     this.engine.close(0);
