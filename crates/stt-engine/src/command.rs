@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::Waker;
-use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+use stt_proto::{
+    CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, SessionStats, StreamOptions,
+};
 
 use crate::credit::{SendCredit, SessionCredit};
 use crate::stats::EngineStats;
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     Stop(StreamNumber, u16),
     Consumed(StreamNumber, u64),
     Release(StreamNumber),
+    /// The session's outbox has something.
+    Messages(SessionNumber),
+    HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
     Revoke(NodeId),
     SessionStats(SessionNumber, SyncSender<Option<SessionStats>>),

@@ -23,6 +23,7 @@ mod config;
 mod endpoint;
 mod event;
 mod fault;
+mod messages;
 mod path;
 #[allow(
     dead_code,
@@ -35,7 +36,7 @@ mod streams;
 mod time;
 
 pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
-pub use stt_wire::{CloseReason, ErrorCode};
+pub use stt_wire::{CloseReason, ErrorCode, FrameType};
 
 pub use crate::config::{
     CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
@@ -43,6 +44,7 @@ pub use crate::config::{
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail};
+pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
 pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{

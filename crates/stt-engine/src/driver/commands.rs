@@ -81,6 +81,12 @@ impl Driver {
             }
             Command::Consumed(stream, bytes) => self.consumed(now, stream, bytes),
             Command::Release(stream) => self.forget(now, stream),
+            Command::Messages(session) => self.move_messages(now, session),
+            Command::HandleFrames(session, frame_type, held) => {
+                if let Some(handle) = self.sessions.handle(session) {
+                    self.core.handle_frames(now, handle, frame_type, held);
+                }
+            }
             Command::Ping(session, token) => {
                 if let Some(handle) = self.sessions.handle(session)
                     && let Some(sent) = self.core.ping(now, handle)
@@ -90,9 +96,8 @@ impl Driver {
             }
             Command::Revoke(peer) => self.core.revoke(now, peer),
             Command::SessionStats(session, reply) => {
-                let handle = self.sessions.handle(session);
                 // The asker may have given up; that is its business.
-                let _ = reply.try_send(handle.and_then(|handle| self.core.session_stats(handle)));
+                let _ = reply.try_send(self.session_stats(session));
             }
             Command::EngineStats(reply) => {
                 let segments = self.io.segments() as u64;

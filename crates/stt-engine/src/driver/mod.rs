@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod io;
+mod messages;
 mod sessions;
 mod streams;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use mio::{Poll, Token};
 use rustc_hash::FxHashMap;
-use stt_proto::{Endpoint, Instant, Now};
+use stt_proto::{Endpoint, Instant, Now, SessionConfig};
 use stt_udp::UdpSocket;
 
 use crate::clock::Clock;
@@ -58,6 +59,10 @@ pub(crate) struct Driver {
     streams: FxHashMap<StreamNumber, Stream>,
     /// Streams that may have data to read, each at most once.
     readable: VecDeque<StreamNumber>,
+    /// Sessions that have messages to read.
+    message_readers: VecDeque<SessionNumber>,
+    /// Sessions whose messages wait in the core to be sent.
+    message_writers: Vec<SessionNumber>,
     /// Tokens of the application for pings under way.
     pings: FxHashMap<(SessionNumber, u64), u64>,
     /// Events of this turn, not yet published.
@@ -67,7 +72,8 @@ pub(crate) struct Driver {
     /// Set once the engine is closing: when it ends at the latest.
     closing: Option<Instant>,
     read_ahead: u64,
-    send_buffer: u64,
+    /// What holds for each session that a peer opens.
+    session_config: SessionConfig,
     stats: EngineStats,
 }
 
@@ -95,12 +101,14 @@ impl Driver {
             shared: Arc::clone(shared),
             clock,
             read_ahead: READ_AHEAD.min(session.stream_recv_buffer).max(1),
-            send_buffer: session.send_buffer,
+            session_config: session.clone(),
             core: Endpoint::new(config.endpoint, config.identity, config.networks, config.rng_seed),
             io: Io::new(socket, poll),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
             readable: VecDeque::new(),
+            message_readers: VecDeque::new(),
+            message_writers: Vec::new(),
             pings: FxHashMap::default(),
             out,
             out_bytes: 0,
@@ -127,10 +135,13 @@ impl Driver {
             // Published before anything is sent: the application can work while this thread does.
             self.publish();
             let more_out = self.transmit(now);
+            self.settle_messages();
             if self.is_closed(now) {
                 return Ok(());
             }
-            if !more_in && !more_out {
+            // Messages that wait for room in the ring wake the thread when there is some.
+            let more_messages = !self.message_readers.is_empty() && self.has_room();
+            if !more_in && !more_out && !more_messages {
                 self.sleep()?;
             }
         }

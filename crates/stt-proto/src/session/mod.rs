@@ -20,11 +20,12 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 use stt_crypto::{NodeId, NodeIdentity, ReplayWindow};
 use stt_wire::frame::{EcnCounts, KeepAlive};
-use stt_wire::{ErrorCode, PathId, TransportParams};
+use stt_wire::{ErrorCode, FrameType, PathId, TransportParams};
 
 use crate::config::{CongestionControl, SessionConfig};
 use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
+use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
@@ -143,6 +144,7 @@ pub(crate) struct Session {
     recovery: Recovery,
     received: ReceivedPackets,
     streams: Streams,
+    messages: Messages,
     liveness: Liveness,
     proof: Option<Proof>,
     verdict: Option<Verdict>,
@@ -217,6 +219,7 @@ impl Session {
             recovery,
             received: ReceivedPackets::new(MAX_ACK_DELAY),
             streams,
+            messages: Messages::new(&config, peer_params.max_message),
             liveness: Liveness::new(
                 now,
                 config.keep_alive_interval,
@@ -369,6 +372,12 @@ impl Session {
             while let Some(event) = self.streams.poll_event() {
                 events.push_back(event.for_session(handle));
             }
+            if let Some(max) = self.messages.poll_max_size(self.path.mtu()) {
+                events.push_back(Event::MessageSize { session: handle, max });
+            }
+            if self.messages.poll_readable() {
+                events.push_back(Event::MessagesReadable { session: handle });
+            }
         }
     }
 
@@ -406,6 +415,34 @@ impl Session {
         self.streams.consumed(now, self.recovery.rtt().measured(), id, bytes);
     }
 
+    /// Takes a message to send.
+    pub(crate) fn send_message(&mut self, message: Message) -> Result<(), MessageError> {
+        if !self.is_writable() {
+            return Err(MessageError::SessionClosed);
+        }
+        self.messages.send(message, self.path.mtu())
+    }
+
+    /// Takes out the next message of the peer.
+    pub(crate) fn read_message(&mut self) -> Option<Message> {
+        self.messages.read()
+    }
+
+    /// The longest message that would be taken now.
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.messages.max_size(self.path.mtu())
+    }
+
+    /// Bytes of messages that wait to be sent, each message's own cost included.
+    pub(crate) fn queued_messages(&self) -> u64 {
+        self.messages.queued()
+    }
+
+    /// Whether custom frames of this type are for the application.
+    pub(crate) fn handle_frames(&mut self, frame_type: FrameType, held: bool) {
+        self.messages.set_handled(frame_type, held);
+    }
+
     /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
     pub(crate) fn ping(&mut self) -> u64 {
         let token = self.next_ping;
@@ -423,6 +460,7 @@ impl Session {
             congestion_window: self.recovery.window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
             mtu: self.path.mtu() as u64,
+            messages: self.messages.counts(),
             ..self.stats
         }
     }

@@ -6,7 +6,8 @@ use stt_wire::bundle::Bundle;
 use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
 use stt_wire::header::apply_mask;
 use stt_wire::{
-    AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, HEADER_LEN, Header, decode_packet_number,
+    AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, FrameType, HEADER_LEN, Header,
+    decode_packet_number,
 };
 
 use crate::event::Event;
@@ -132,12 +133,20 @@ impl Session {
                 self.count(cx, ErrorCode::UnknownFrameType);
                 return;
             }
-            // No handler for either exists yet: dropped, and for the application's own types told.
-            Frame::Custom { .. } => {
+            // Nobody knows a type that the application does not handle.
+            Frame::Custom { frame_type, .. } if !self.messages.handles(frame_type) => {
                 self.count(cx, ErrorCode::UnknownFrameType);
                 return;
             }
-            Frame::Datagram(_) | Frame::NewId(_) | Frame::RetireId { .. } => return,
+            Frame::Custom { frame_type, data } => {
+                self.on_message(cx, frame_type, data);
+                return;
+            }
+            Frame::Datagram(data) => {
+                self.on_message(cx, FrameType::DATAGRAM, data);
+                return;
+            }
+            Frame::NewId(_) | Frame::RetireId { .. } => return,
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
                 self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
@@ -158,6 +167,14 @@ impl Session {
             let detail =
                 limit.map_or(FaultDetail::None, |limit| FaultDetail::Limit { limit, local: true });
             self.fail(cx, Fault::new(code).with_detail(detail));
+        }
+    }
+
+    /// A DATAGRAM or a custom frame. One that is longer than this side takes is dropped alone.
+    fn on_message(&mut self, cx: &mut Context<'_>, frame_type: FrameType, data: &[u8]) {
+        self.liveness.on_activity(cx.now.mono);
+        if !self.messages.receive(frame_type, data) {
+            self.count(cx, ErrorCode::InvalidFrame);
         }
     }
 
@@ -228,7 +245,7 @@ impl Session {
                     self.recovery.on_mtu_update(self.path.mtu() as u16);
                 }
             }
-            Content::Close | Content::KeepAliveAck => {}
+            Content::Close | Content::KeepAliveAck | Content::Message => {}
             content => self.streams.on_acked(&content),
         }
     }
@@ -243,6 +260,7 @@ impl Session {
                     self.pings.push_back(ping);
                 }
             }
+            Content::Message => self.messages.on_lost(),
             // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
             content => self.streams.on_lost(&content),
