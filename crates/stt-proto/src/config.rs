@@ -48,8 +48,8 @@ pub struct SessionConfig {
     pub datagram_send_drop: MessageDrop,
     /// Which messages go when those that came have no room. Default the oldest.
     pub datagram_recv_drop: MessageDrop,
-    /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes; packets begin at 1200 and
-    /// grow once a probe of this size came through. Default 1452 (an Ethernet frame over IPv6).
+    /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes. Packets begin at 1200 and
+    /// grow to what a search finds the path to carry (PROTOCOL.md section 5.3). Default 65 507.
     pub mtu: usize,
     /// The congestion controller.
     pub congestion: CongestionControl,
@@ -75,7 +75,7 @@ impl Default for SessionConfig {
             datagram_recv_buffer: 256 << 10,
             datagram_send_drop: MessageDrop::Newest,
             datagram_recv_drop: MessageDrop::Oldest,
-            mtu: 1452,
+            mtu: stt_wire::MAX_UDP_PAYLOAD,
             congestion: CongestionControl::Cubic,
             key_update_packets: 1 << 23,
             integrity_limit: 1 << 36,

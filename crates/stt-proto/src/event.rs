@@ -87,7 +87,7 @@ pub enum Event {
         /// The session.
         session: SessionHandle,
     },
-    /// The longest message that may be sent has changed; the first such event follows `Connected`.
+    /// The longest message that may be sent has changed since `Connected`, or the last such event.
     MessageSize {
         /// The session.
         session: SessionHandle,

@@ -11,7 +11,7 @@ mod queue;
 mod tests;
 
 use bytes::Bytes;
-use stt_wire::{BundleWriter, CRC32_LEN, FrameType, HEADER_LEN, TAG_LEN};
+use stt_wire::{BundleWriter, CRC32_LEN, FrameType, HEADER_LEN, MIN_MTU, TAG_LEN};
 use thiserror::Error;
 
 use crate::config::SessionConfig;
@@ -95,7 +95,7 @@ pub(crate) struct Messages {
     /// The application has been told that there is something to read, and has not found nothing since.
     is_readable_told: bool,
     /// The longest message, as the driver was told.
-    told_max: Option<usize>,
+    told_max: usize,
     counts: MessageCounts,
 }
 
@@ -107,17 +107,18 @@ pub(crate) fn own_max(config: &SessionConfig) -> u16 {
 
 impl Messages {
     pub(crate) fn new(config: &SessionConfig, peer_max: u16) -> Self {
+        let peer_max = usize::from(peer_max);
         Self {
             outgoing: Queue::new(config.datagram_send_buffer, config.datagram_send_drop),
             incoming: Queue::new(config.datagram_recv_buffer, config.datagram_recv_drop),
-            peer_max: usize::from(peer_max),
+            peer_max,
             own_max: usize::from(own_max(config)),
             handled: TypeSet::default(),
             ahead: 0,
             yields: false,
             passed_over: false,
             is_readable_told: false,
-            told_max: None,
+            told_max: peer_max.min(MIN_MTU - AROUND),
             counts: MessageCounts::default(),
         }
     }
@@ -127,10 +128,10 @@ impl Messages {
         self.peer_max.min(mtu.saturating_sub(AROUND))
     }
 
-    /// The same, where it differs from what this last answered.
+    /// The same, where it differs from what this last answered: at first, what a path carries at least.
     pub(crate) fn poll_max_size(&mut self, mtu: usize) -> Option<usize> {
         let max = self.max_size(mtu);
-        (self.told_max.replace(max) != Some(max)).then_some(max)
+        (core::mem::replace(&mut self.told_max, max) != max).then_some(max)
     }
 
     /// Takes a message to send. With [`MessageDrop::Oldest`] others may be dropped for it.

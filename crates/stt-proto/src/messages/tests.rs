@@ -61,8 +61,11 @@ fn a_peer_that_takes_none_gets_none_and_one_that_takes_little_gets_that() {
     let mut none = Messages::new(&config, 0);
     assert_eq!(none.send(datagram(0, 0), MTU), Err(MessageError::TooLarge { max: 0 }));
     let mut little = Messages::new(&config, 10);
-    assert_eq!(little.poll_max_size(MTU), Some(10));
-    assert_eq!(little.poll_max_size(9_000), None, "told already");
+    assert_eq!(little.poll_max_size(9_000), None, "as at first");
+    let mut much = messages(1_000, 1_000, MessageDrop::Newest);
+    assert_eq!(much.poll_max_size(MTU), None);
+    assert_eq!(much.poll_max_size(1_400), Some(1_400 - 49));
+    assert_eq!(much.poll_max_size(1_400), None, "told already");
     assert_eq!(little.send(datagram(11, 0), MTU), Err(MessageError::TooLarge { max: 10 }));
     little.send(datagram(10, 0), MTU).unwrap();
 }

@@ -40,7 +40,7 @@ use self::close::Ending;
 pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
-use self::path::Path;
+use self::path::{MtuChange, Path};
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -48,6 +48,10 @@ pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 const MAX_PEER_ACK_DELAY: Duration = Duration::from_secs(1);
 /// Malformed packets in a row that end a session (PROTOCOL.md section 1).
 const MAX_MALFORMED: u8 = 16;
+/// What congestion control takes for the size of a datagram at most (RFC 9002 section 7.2): its least
+/// window, its steps and its bursts would be far too coarse in datagrams of 65 507 bytes. Larger ones
+/// are used where the window holds many of them.
+const MAX_CONTROL_QUANTUM: usize = 1472;
 /// Echoes owed at once; a peer that asks for more than these gets the newest.
 const MAX_ECHOES: usize = 4;
 
@@ -155,6 +159,8 @@ pub(crate) struct Session {
     pings: VecDeque<u64>,
     next_ping: u64,
     keep_alive_due: bool,
+    /// Bytes of the largest datagram handed out last.
+    last_datagram: u16,
     /// When the pacer lets the next packet go, while that is what holds it back.
     paced_until: Option<Instant>,
     stats: SessionStats,
@@ -234,6 +240,7 @@ impl Session {
             pings: VecDeque::new(),
             next_ping: 0,
             keep_alive_due: false,
+            last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),
             untold: FrameErrorCounts::default(),
@@ -303,7 +310,7 @@ impl Session {
     }
 
     fn connected(&mut self, cx: &mut Context<'_>) {
-        self.path.start_probing(cx.now.mono);
+        self.path.mtu.start(cx.now.mono);
         self.liveness.on_activity(cx.now.mono);
         self.announce(cx);
     }
@@ -372,7 +379,7 @@ impl Session {
             while let Some(event) = self.streams.poll_event() {
                 events.push_back(event.for_session(handle));
             }
-            if let Some(max) = self.messages.poll_max_size(self.path.mtu()) {
+            if let Some(max) = self.messages.poll_max_size(self.message_room()) {
                 events.push_back(Event::MessageSize { session: handle, max });
             }
             if self.messages.poll_readable() {
@@ -420,7 +427,7 @@ impl Session {
         if !self.is_writable() {
             return Err(MessageError::SessionClosed);
         }
-        self.messages.send(message, self.path.mtu())
+        self.messages.send(message, self.message_room())
     }
 
     /// Takes out the next message of the peer.
@@ -428,9 +435,14 @@ impl Session {
         self.messages.read()
     }
 
+    /// The size of the packets that messages may count on: larger ones come and go with the window.
+    pub(super) fn message_room(&self) -> usize {
+        self.path.mtu.usable().min(MAX_CONTROL_QUANTUM)
+    }
+
     /// The longest message that would be taken now.
     pub(crate) fn max_message_size(&self) -> usize {
-        self.messages.max_size(self.path.mtu())
+        self.messages.max_size(self.message_room())
     }
 
     /// Bytes of messages that wait to be sent, each message's own cost included.
@@ -459,7 +471,7 @@ impl Session {
             rtt_min: rtt.min(),
             congestion_window: self.recovery.window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
-            mtu: self.path.mtu() as u64,
+            mtu: self.path.mtu.current() as u64,
             messages: self.messages.counts(),
             ..self.stats
         }
@@ -483,7 +495,12 @@ impl Session {
                     self.die_of_silence(cx);
                 }
             }
-            PathError::MessageTooLong { .. } => self.on_too_large(cx),
+            PathError::MessageTooLong { mtu: 0 } => {}
+            PathError::MessageTooLong { mtu } => {
+                let limit = mtu.saturating_sub(self.path.ip_overhead());
+                let change = self.path.mtu.on_packet_too_big(cx.now.mono, limit);
+                self.on_mtu_change(cx, change);
+            }
             // A host that is away for a moment is no reason to end a session: silence decides.
             PathError::HostUnreachable | PathError::NetworkUnreachable => {}
         }
@@ -491,16 +508,22 @@ impl Session {
 
     /// What the socket said about a datagram.
     pub(crate) fn on_send_error(&mut self, cx: &mut Context<'_>, error: SendError) {
-        if error == SendError::MessageTooLong {
-            self.on_too_large(cx);
-        } else {
+        // What every path must carry: this one cannot be used at all, as far as it is up to us.
+        let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
+        if error != SendError::MessageTooLong || hopeless {
             self.liveness.on_send_error(error);
+            return;
         }
+        let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
+        self.on_mtu_change(cx, change);
     }
 
-    fn on_too_large(&mut self, cx: &mut Context<'_>) {
-        if self.path.on_too_large() {
-            self.recovery.on_mtu_update(self.path.mtu() as u16);
+    /// Brings what depends on the size of datagrams in line with it.
+    pub(super) fn on_mtu_change(&mut self, cx: &mut Context<'_>, change: MtuChange) {
+        if change != MtuChange::None {
+            self.recovery.on_mtu_update(self.path.mtu.current().min(MAX_CONTROL_QUANTUM) as u16);
+        }
+        if change == MtuChange::Shrunk {
             self.requeue_in_flight(cx);
         }
     }
