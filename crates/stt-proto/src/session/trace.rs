@@ -70,7 +70,7 @@ impl Session {
             watched.metrics = metrics;
             watched.sink.event(now, &TraceEvent::MetricsUpdated(metrics));
         }
-        let mtu = self.path.mtu() as u64;
+        let mtu = self.path.mtu.current() as u64;
         if mtu != watched.mtu {
             let old = core::mem::replace(&mut watched.mtu, mtu);
             watched.sink.event(now, &TraceEvent::MtuUpdated { old, new: mtu });
