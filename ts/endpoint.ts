@@ -144,10 +144,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
-  private constructor(
-    tuning: ResolvedTuning,
-    settings: EngineSettings,
-  ) {
+  private constructor(tuning: ResolvedTuning, settings: EngineSettings) {
     super();
     this.#tuning = tuning;
     this.closed = handled(

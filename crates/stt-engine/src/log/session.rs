@@ -24,7 +24,7 @@ pub(super) struct SessionLog {
     file: u64,
     formatter: Formatter,
     text: String,
-    /// Records in `text`.
+    /// Records in `text`, and those that it says are missing.
     records: u64,
     /// Records that were thrown away, and are not told yet.
     missing: u64,
@@ -88,7 +88,10 @@ impl SessionTrace for SessionLog {
             return;
         }
         if self.missing > 0 && self.text.is_empty() {
-            self.formatter.missing(at, mem::take(&mut self.missing), &mut self.text);
+            // Should this piece be lost as well, these are still missing.
+            let missing = mem::take(&mut self.missing);
+            self.formatter.missing(at, missing, &mut self.text);
+            self.records += missing;
         }
         self.formatter.event(at, event, &mut self.text);
         self.records += 1;
