@@ -8,6 +8,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trace;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 use self::path::{MtuChange, Path};
+use self::trace::Watched;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -148,9 +150,10 @@ pub(crate) struct Session {
     recovery: Recovery,
     received: ReceivedPackets,
     streams: Streams,
-    messages: Messages,
+    /// Boxed, because most sessions have none: an idle one is to stay small.
+    messages: Box<Messages>,
     liveness: Liveness,
-    proof: Option<Proof>,
+    proof: Option<Box<Proof>>,
     verdict: Option<Verdict>,
     verdict_pending: bool,
     /// Responder: an empty packet tells the initiator to stop repeating its proof.
@@ -168,6 +171,9 @@ pub(crate) struct Session {
     tell_at: Option<Instant>,
     /// The driver reads no more.
     released: bool,
+    /// Whether a tracer was asked if it wants to watch.
+    offered: bool,
+    watched: Option<Box<Watched>>,
 }
 
 impl Session {
@@ -225,7 +231,7 @@ impl Session {
             recovery,
             received: ReceivedPackets::new(MAX_ACK_DELAY),
             streams,
-            messages: Messages::new(&config, peer_params.max_message),
+            messages: Box::new(Messages::new(&config, peer_params.max_message)),
             liveness: Liveness::new(
                 now,
                 config.keep_alive_interval,
@@ -246,6 +252,8 @@ impl Session {
             untold: FrameErrorCounts::default(),
             tell_at: None,
             released: false,
+            offered: false,
+            watched: None,
             config,
         }
     }
@@ -259,7 +267,7 @@ impl Session {
         interval: Duration,
         stale: Instant,
     ) {
-        self.proof = Some(Proof { packet, at: now, interval, stale });
+        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale }));
     }
 
     /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
