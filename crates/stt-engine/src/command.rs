@@ -3,16 +3,14 @@
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::Waker;
-use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, StreamOptions};
 
 use crate::credit::{SendCredit, SessionCredit};
-use crate::stats::EngineStats;
 use crate::{SessionNumber, StreamNumber};
 
 /// How a session is to be closed.
@@ -53,8 +51,6 @@ pub(crate) enum Command {
     Release(StreamNumber),
     Ping(SessionNumber, u64),
     Revoke(NodeId),
-    SessionStats(SessionNumber, SyncSender<Option<SessionStats>>),
-    EngineStats(SyncSender<EngineStats>),
     Close(Duration),
     /// What a bug in the driver looks like.
     #[cfg(test)]

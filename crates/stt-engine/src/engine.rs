@@ -5,7 +5,6 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,17 +23,16 @@ use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{self, Driver, SOCKET, WAKER};
 use crate::event::{EngineEnd, Event};
 use crate::ring::{Doorbell, Ring, data_len};
+use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
 use crate::{SessionNumber, StreamNumber};
-
-/// How long a question about counters waits for the engine, which answers between two turns, that
-/// is, within tens of microseconds unless the machine is starved.
-const STATS_PATIENCE: Duration = Duration::from_millis(50);
 
 /// What both threads see.
 pub(crate) struct Shared {
     pub(crate) commands: CommandQueue,
     pub(crate) ring: Ring,
+    /// `None` once the engine has ended.
+    pub(crate) stats: Snapshot<Option<EngineStats>>,
     next_session: AtomicU32,
     next_stream: AtomicU32,
     polls: AtomicU64,
@@ -115,6 +113,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             commands: CommandQueue::new(waker),
             ring: Ring::new(doorbell),
+            stats: Snapshot::new(Some(EngineStats::default())),
             next_session: AtomicU32::new(1),
             next_stream: AtomicU32::new(1),
             polls: AtomicU64::new(0),
@@ -277,21 +276,18 @@ impl Engine {
         self.push(Command::Revoke(peer));
     }
 
-    /// Counters of a session; `None` when it is gone, or when the engine does not answer in time.
+    /// Counters of a session as of the engine's last turn; `None` when it is not established, or
+    /// when [`Event::SessionClosed`] was taken.
     pub fn session_stats(&self, session: SessionNumber) -> Option<SessionStats> {
-        let (reply, answer) = sync_channel(1);
-        self.push(Command::SessionStats(session, reply));
-        answer.recv_timeout(STATS_PATIENCE).ok().flatten()
+        self.local().sessions.get(&session)?.stats.read()
     }
 
-    /// Counters of the engine; `None` when it has ended, or does not answer in time.
+    /// Counters of the engine as of its last turn; `None` when it has ended.
     pub fn stats(&self) -> Option<EngineStats> {
-        let (reply, answer) = sync_channel(1);
-        self.push(Command::EngineStats(reply));
-        let mut stats: EngineStats = answer.recv_timeout(STATS_PATIENCE).ok()?;
-        stats.doorbells = self.shared.ring.rings() as u64;
-        stats.polls = self.shared.polls.load(Ordering::Relaxed);
-        Some(stats)
+        let stats = self.shared.stats.read()?;
+        let doorbells = self.shared.ring.rings() as u64;
+        let polls = self.shared.polls.load(Ordering::Relaxed);
+        Some(EngineStats { doorbells, polls, ..stats })
     }
 
     /// Stops accepting, closes every session gracefully, giving written data up to `drain`, and

@@ -26,6 +26,7 @@ mod driver;
 mod engine;
 mod event;
 mod ring;
+mod snapshot;
 mod stats;
 
 #[cfg(test)]

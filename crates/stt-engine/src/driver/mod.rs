@@ -127,6 +127,7 @@ impl Driver {
             // Published before anything is sent: the application can work while this thread does.
             self.publish();
             let more_out = self.transmit(now);
+            self.publish_stats();
             if self.is_closed(now) {
                 return Ok(());
             }
@@ -164,8 +165,21 @@ impl Driver {
     }
 
     fn publish(&mut self) {
+        // First, so that who is told of something finds it counted.
+        self.publish_stats();
         self.shared.ring.publish(&mut self.out);
         self.out_bytes = 0;
+    }
+
+    fn publish_stats(&mut self) {
+        while let Some((handle, stats)) = self.core.poll_stats() {
+            if let Some(session) = self.sessions.by_handle(handle) {
+                session.credit.stats.publish(Some(stats));
+            }
+        }
+        let segments = self.io.segments() as u64;
+        let stats = EngineStats { endpoint: self.core.stats(), segments, ..self.stats };
+        self.shared.stats.publish(Some(stats));
     }
 
     /// Whether the ring takes another event, and data.
@@ -186,6 +200,7 @@ pub(crate) fn run(mut driver: Driver, shared: &Shared) {
         Err(panic) => EngineEnd::Panicked(words(panic.as_ref())),
     };
     let mut last = std::mem::take(&mut driver.out);
+    shared.stats.publish(None);
     last.push(Event::Closed(end));
     // Sockets and sessions are gone by the time the application hears of it.
     drop(catch_unwind(AssertUnwindSafe(|| drop(driver))));
