@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockResult};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,12 +20,16 @@ use crate::clock::Clock;
 use crate::command::{CloseOptions, Command, CommandQueue, join};
 use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
-use crate::driver::{self, Driver, SOCKET, WAKER};
+use crate::driver::{self, Driver, SOCKET, Sleeper, WAKER};
 use crate::event::{EngineEnd, Event};
 use crate::ring::{Doorbell, Ring, data_len};
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
-use crate::{SessionNumber, StreamNumber};
+use crate::{READ_AHEAD, SessionNumber, StreamNumber};
+
+/// A write up to this many bytes may be sent by the thread that made it: one packet, in most
+/// networks. Sealing more takes longer than waking the engine.
+const SHORT_WRITE: usize = 1024;
 
 /// What both threads see.
 pub(crate) struct Shared {
@@ -33,12 +37,31 @@ pub(crate) struct Shared {
     pub(crate) ring: Ring,
     /// `None` once the engine has ended.
     pub(crate) stats: Snapshot<Option<EngineStats>>,
+    driver: Mutex<Option<Driver>>,
     next_session: AtomicU32,
     next_stream: AtomicU32,
     polls: AtomicU64,
 }
 
 impl Shared {
+    /// The driver; `None` before the engine's thread has begun and after it has ended.
+    pub(crate) fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_driver(&self) -> TryLockResult<MutexGuard<'_, Option<Driver>>> {
+        self.driver.try_lock()
+    }
+
+    /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
+    /// when the engine's would have to be woken for it, everything else by the engine's.
+    fn see_to(&self, bytes: usize) {
+        let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
+        if bytes > 0 && !(little && driver::help(self)) {
+            self.commands.wake();
+        }
+    }
+
     pub(crate) fn session_number(&self) -> SessionNumber {
         SessionNumber(self.next_session.fetch_add(1, Ordering::Relaxed))
     }
@@ -110,22 +133,26 @@ impl Engine {
             .register(&mut socket, SOCKET, Interest::READABLE)
             .map_err(StartError::Poller)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::Poller)?;
+        let session = &config.endpoint.session;
+        let credit = READ_AHEAD.min(session.stream_recv_buffer).min(session.recv_buffer);
         let shared = Arc::new(Shared {
-            commands: CommandQueue::new(waker),
+            commands: CommandQueue::new(waker, credit),
             ring: Ring::new(doorbell),
             stats: Snapshot::new(Some(EngineStats::default())),
+            driver: Mutex::new(None),
             next_session: AtomicU32::new(1),
             next_stream: AtomicU32::new(1),
             polls: AtomicU64::new(0),
         });
         let send_buffer = config.endpoint.session.send_buffer;
         let node_id = config.identity.node_id();
+        let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("stt-engine".to_owned())
             .spawn(move || {
-                let driver = Driver::new(config, socket, poll, Clock::new(), &theirs);
-                driver::run(driver, &theirs);
+                let driver = Driver::new(config, socket, registry, Clock::new(), &theirs);
+                driver::run(driver, Sleeper::new(poll), &theirs);
             })
             .map_err(StartError::Thread)?;
         Ok(Self {
@@ -222,7 +249,8 @@ impl Engine {
                 let piece = arena.copy(rest);
                 rest = &rest[piece.len()..];
                 if let Err(piece) = join(&mut waiting, piece) {
-                    self.push(Command::Write(stream, mem::replace(&mut waiting, piece)));
+                    let whole = mem::replace(&mut waiting, piece);
+                    self.shared.commands.leave(std::iter::once(Command::Write(stream, whole)));
                 }
             }
             total += taken;
@@ -231,8 +259,10 @@ impl Engine {
             }
         }
         if !waiting.is_empty() {
-            self.push(Command::Write(stream, waiting));
+            self.shared.commands.leave(std::iter::once(Command::Write(stream, waiting)));
         }
+        drop(local);
+        self.shared.see_to(total);
         if dead { Written::Dead } else { Written::Taken(total) }
     }
 
@@ -256,8 +286,7 @@ impl Engine {
     /// Tells that the application has read `bytes` of what [`Event::Data`] brought, stream by
     /// stream. Until then they hold back credit.
     pub fn consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
-        let commands = streams.map(|(stream, bytes)| Command::Consumed(stream, bytes));
-        self.shared.commands.push_all(commands);
+        self.shared.commands.push_consumed(streams);
     }
 
     /// Forgets a stream: nothing more is delivered of it.
@@ -343,6 +372,18 @@ impl Engine {
 
     pub(crate) fn push(&self, command: Command) {
         self.shared.commands.push(command);
+    }
+
+    /// Leaves a command for whoever looks next.
+    #[cfg(test)]
+    pub(crate) fn leave(&self, command: Command) {
+        self.shared.commands.leave(std::iter::once(command));
+    }
+
+    /// Whether the thread sleeps, or is about to.
+    #[cfg(test)]
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.shared.commands.is_sleeping()
     }
 
     fn local(&self) -> MutexGuard<'_, Local> {

@@ -111,6 +111,8 @@ impl Session {
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
         self.liveness.on_sent(1);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += len as u64;
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
