@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stt_proto::SessionConfig;
+use stt_proto::{SessionConfig, SessionStats};
 
 use crate::outbox::Outbox;
+use crate::snapshot::Snapshot;
 
 /// What a stream may always have outstanding, however much the rest of its session holds: enough
 /// to fill one batch of datagrams, so that a busy neighbour slows a stream but never stops it.
@@ -17,9 +18,12 @@ const FLOOR: u64 = 64 * 1024;
 /// How many full send buffers the streams of one session share before each is held to [`FLOOR`].
 const SESSION_BUFFERS: u64 = 8;
 
-/// What both threads know of one session: bytes that all its streams have outstanding, and messages.
+/// What both threads hold of one session: the bytes that all its streams have outstanding, its
+/// messages on their way out, and its numbers.
 #[derive(Debug)]
 pub(crate) struct SessionCredit {
+    /// `None` until it is established.
+    pub(crate) stats: Snapshot<Option<SessionStats>>,
     outstanding: AtomicU64,
     limit: u64,
     /// Messages on their way from the application to the core.
@@ -29,6 +33,7 @@ pub(crate) struct SessionCredit {
 impl SessionCredit {
     pub(crate) fn new(config: &SessionConfig) -> Arc<Self> {
         Arc::new(Self {
+            stats: Snapshot::new(None),
             outstanding: AtomicU64::new(0),
             limit: config.send_buffer.saturating_mul(SESSION_BUFFERS),
             outbox: Outbox::new(config.datagram_send_buffer, config.datagram_send_drop),

@@ -28,6 +28,7 @@ mod event;
 mod log;
 mod outbox;
 mod ring;
+mod snapshot;
 mod stats;
 
 #[cfg(test)]

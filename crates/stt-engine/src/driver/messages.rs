@@ -1,6 +1,6 @@
 //! Moving messages between the outboxes, the core and the ring.
 
-use stt_proto::{Now, SessionStats};
+use stt_proto::{Message, Now};
 
 use super::Driver;
 use crate::SessionNumber;
@@ -71,17 +71,9 @@ impl Driver {
         }
     }
 
-    fn give(&mut self, session: SessionNumber, message: stt_proto::Message) {
-        let stt_proto::Message { frame_type, bytes } = message;
+    fn give(&mut self, session: SessionNumber, message: Message) {
+        let Message { frame_type, bytes } = message;
         self.out_bytes += bytes.len();
         self.out.push(Event::Message { session, frame_type, bytes });
-    }
-
-    /// The core's counters, with what the outbox dropped.
-    pub(super) fn session_stats(&mut self, number: SessionNumber) -> Option<SessionStats> {
-        let session = self.sessions.get_mut(number)?;
-        let mut stats = self.core.session_stats(session.handle)?;
-        stats.messages.dropped_sending += session.credit.outbox.dropped();
-        Some(stats)
     }
 }
