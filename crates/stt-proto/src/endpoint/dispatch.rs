@@ -408,6 +408,14 @@ impl Endpoint {
         }
     }
 
+    /// The socket has another local address: every peer is to see at once where this side is.
+    pub fn handle_rebind(&mut self, now: Now) {
+        let slots: Vec<u32> = self.slots.indices().collect();
+        for slot in slots {
+            self.with_session(now, slot, |session, _| session.on_rebind());
+        }
+    }
+
     fn remote_of(&self, slot: u32) -> Option<&PathAddress> {
         match self.slots.get(slot)? {
             Entry::Connecting(connecting) => Some(connecting.remote()),

@@ -212,7 +212,8 @@ impl Session {
             return Former { address, known: None, until: None, peer: self.remote_id };
         }
         self.requeue_in_flight(cx);
-        let fresh = self.recovery.for_new_path(controller(self.config.congestion));
+        let mut fresh = self.recovery.for_new_path(controller(self.config.congestion));
+        self.recovery.hand_losses_to(&mut fresh);
         let recovery = core::mem::replace(&mut self.recovery, fresh);
         let upper = self.path.mtu.upper();
         let mtu = core::mem::replace(&mut self.path.mtu, Path::new(path, upper).mtu);
@@ -236,8 +237,9 @@ impl Session {
             self.ids.retire(failed);
         }
         self.path.address = former.address;
-        if let Some((mtu, recovery)) = former.known {
+        if let Some((mtu, mut recovery)) = former.known {
             self.requeue_in_flight(cx);
+            self.recovery.hand_losses_to(&mut recovery);
             self.path.mtu = mtu;
             self.recovery = recovery;
             self.paced_until = None;
@@ -334,7 +336,7 @@ impl Session {
     /// The path, or the peer's id, is about to change: resets are looked up by both.
     fn leave_route(&mut self) {
         let route = (self.remote_id.id, self.path.address.remote_bytes());
-        let left = &mut self.routes.get_or_insert_default().left;
+        let left = &mut self.moving.get_or_insert_default().routes.get_or_insert_default().left;
         if !left.contains(&route) {
             left.push(route);
         }
@@ -435,7 +437,7 @@ impl Session {
             Payload::bundle(bundle.len(), true)
         };
         self.rotate_key(now);
-        let (_, len) = self.seal_packet(room, &payload, peer_id);
+        let (_, len) = self.seal_packet(now, room, &payload, peer_id, false, false);
         self.liveness.on_sent(1);
         Some(Transmit { path, len, segment_size: None, ecn: None })
     }
@@ -452,6 +454,14 @@ impl Session {
         }
     }
 
+    /// The socket has another local address.
+    pub(crate) fn on_rebind(&mut self) {
+        if let PathAddress::Udp { local, .. } = &mut self.path.address {
+            *local = None;
+        }
+        self.keep_alive_due |= self.may_move();
+    }
+
     /// The peer gave another path id.
     pub(super) fn on_new_id(&mut self, new: stt_wire::frame::NewId) {
         self.ids.on_new_id(new);
@@ -460,13 +470,14 @@ impl Session {
     /// The peer has no more use for a path id of ours.
     pub(super) fn on_retire_id(&mut self, sequence: u64) {
         if let Some(id) = self.ids.on_retire(sequence) {
-            self.routes.get_or_insert_default().retired.push(id);
+            let moving = self.moving.get_or_insert_default();
+            moving.routes.get_or_insert_default().retired.push(id);
         }
     }
 
     /// Takes what changed of the ids and addresses by which datagrams find this session.
     pub(crate) fn take_route_changes(&mut self) -> Option<Box<RouteChanges>> {
-        self.routes.take()
+        self.moving.as_mut()?.routes.take()
     }
 
     /// Every path id by which the peer may reach this session.

@@ -9,6 +9,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trace;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -43,6 +44,7 @@ use self::liveness::Liveness;
 pub use self::migrate::MoveError;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
+use self::trace::Watched;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -141,8 +143,6 @@ pub(crate) struct Session {
     ids: Box<PathIds>,
     /// What there is to remember of a move.
     moving: Option<Box<Moving>>,
-    /// What the endpoint has to learn of a move.
-    routes: Option<Box<RouteChanges>>,
     keys: Keys,
     replay: ReplayWindow,
     integrity_limit: u64,
@@ -178,6 +178,9 @@ pub(crate) struct Session {
     tell_at: Option<Instant>,
     /// The driver reads no more.
     released: bool,
+    /// Whether a tracer was asked if it wants to watch.
+    offered: bool,
+    watched: Option<Box<Watched>>,
 }
 
 impl Session {
@@ -227,7 +230,6 @@ impl Session {
             },
             ids: Box::new(PathIds::new(start.local_id)),
             moving: None,
-            routes: None,
             keys: start.keys,
             replay: ReplayWindow::new(),
             integrity_limit: start.integrity_limit,
@@ -261,6 +263,8 @@ impl Session {
             untold: FrameErrorCounts::default(),
             tell_at: None,
             released: false,
+            offered: false,
+            watched: None,
             config,
         }
     }

@@ -10,12 +10,15 @@ use stt_wire::{
     MIN_ACK_ELICITING_LEN, MIN_MTU, PathId, SEALED_OVERHEAD, TAG_LEN, frame,
 };
 
+use crate::event::Side;
 use crate::path::{Ecn, Transmit};
 use crate::recovery::{Content, PacketInfo};
 use crate::streams::DataWritten;
 use crate::time::Instant;
+use crate::trace::TracedPacket;
 
 use super::close::Ending;
+use super::trace::sent_ecn;
 use super::{Context, MAX_CONTROL_QUANTUM, Session, State};
 
 /// Plaintext that makes an ack-eliciting packet long enough to draw a reset.
@@ -447,7 +450,8 @@ impl Session {
         mtu_probe: bool,
         contents: &[Content],
     ) -> usize {
-        let (number, packet_len) = self.seal_packet(room, payload, self.remote_id.id);
+        let peer_id = self.remote_id.id;
+        let (number, packet_len) = self.seal_packet(now, room, payload, peer_id, ecn, mtu_probe);
         let info = PacketInfo {
             bytes: packet_len as u16,
             ack_eliciting: payload.eliciting,
@@ -462,9 +466,12 @@ impl Session {
     /// Seals the payload in `room` into a packet for one of the peer's ids; its number and length.
     pub(super) fn seal_packet(
         &mut self,
+        now: Instant,
         room: &mut [u8],
         payload: &Payload,
         peer_id: PathId,
+        ecn: bool,
+        mtu_probe: bool,
     ) -> (u64, usize) {
         let number = self.next_pn;
         self.next_pn += 1;
@@ -482,6 +489,17 @@ impl Session {
             number,
             sealed_len as u16,
         );
+        self.trace_sent(now, || TracedPacket {
+            number,
+            key_phase: flags.contains(Flags::KEY_PHASE),
+            bytes: packet_len,
+            ecn: sent_ecn(ecn),
+            mtu_probe,
+            frame_type: payload.frame_type,
+            flags,
+            stream: payload.stream,
+            plaintext: &packet[HEADER_LEN..HEADER_LEN + payload.len],
+        });
         if let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() {
             header.write(head);
             let mut aad = [0; AAD_LEN];
@@ -500,7 +518,9 @@ impl Session {
 
     pub(super) fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
-        self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked);
+        if self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked) {
+            self.trace_key_update(now, Side::Local);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use stt_wire::frame::{KeepAlive, NewId};
 
 use crate::path::PathAddress;
 use crate::recovery::Recovery;
+use crate::session::RouteChanges;
 use crate::time::Instant;
 
 use super::MtuSearch;
@@ -35,6 +36,8 @@ pub(crate) struct Moving {
     pub(crate) replies: VecDeque<Reply>,
     /// A challenge to the path before, asked for once.
     pub(crate) ask_former: Option<u64>,
+    /// What the endpoint has to learn.
+    pub(crate) routes: Option<Box<RouteChanges>>,
     /// Until then packets of two paths may be far apart.
     pub(crate) wide_until: Option<Instant>,
 }
@@ -166,6 +169,7 @@ impl Moving {
             && self.reserved.is_none()
             && self.replies.is_empty()
             && self.ask_former.is_none()
+            && self.routes.is_none()
             && self.wide_until.is_none()
     }
 }
