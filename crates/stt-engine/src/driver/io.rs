@@ -62,7 +62,7 @@ impl Io {
 
     /// Goes on with a socket for every address instead of that which was bound to `bound`.
     pub(super) fn replace_socket(&mut self, bound: SocketAddr) -> io::Result<()> {
-        super::rebind::replace(self.poll.registry(), &mut self.socket, bound)?;
+        super::rebind::replace(&self.registry, &mut self.socket, bound)?;
         (self.readable, self.failed) = (true, true);
         Ok(())
     }
