@@ -9,6 +9,7 @@ mod commands;
 mod events;
 mod io;
 mod messages;
+mod rebind;
 mod sessions;
 mod streams;
 
@@ -92,6 +93,7 @@ pub(crate) struct Driver {
     /// What holds for each session that a peer opens.
     session_config: SessionConfig,
     stats: EngineStats,
+    looked: rebind::Looked,
 }
 
 impl Driver {
@@ -141,6 +143,7 @@ impl Driver {
             panicked: None,
             closing: None,
             stats: EngineStats::default(),
+            looked: None,
         }
     }
 

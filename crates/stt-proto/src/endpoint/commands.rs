@@ -11,7 +11,7 @@ use crate::event::SessionHandle;
 use crate::fault::Fault;
 use crate::messages::{Message, MessageError};
 use crate::path::PathAddress;
-use crate::session::{Session, Words};
+use crate::session::{MoveError, Session, Words};
 use crate::stats::SessionStats;
 use crate::streams::{OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError};
 use crate::time::Now;
@@ -273,6 +273,23 @@ impl Endpoint {
         held: bool,
     ) {
         self.on(now, session, |session, _| session.handle_frames(frame_type, held));
+    }
+
+    /// Moves a session to another path: another local address, another address of the peer, or both.
+    /// The path is tried first, under path ids that were not used elsewhere, and the session goes on
+    /// where it is until the peer has answered. `Event::PathChange` follows, or `Event::MoveFailed`
+    /// after three probe timeouts. A later call replaces an earlier one that is still being tried.
+    ///
+    /// # Errors
+    /// [`MoveError`] when the session cannot move; nothing has changed then.
+    pub fn move_session(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        path: PathAddress,
+    ) -> Result<(), MoveError> {
+        self.on(now, session, |session, cx| session.move_to(cx, path))
+            .unwrap_or(Err(MoveError::SessionClosed))
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the
