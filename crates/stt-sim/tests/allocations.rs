@@ -1,4 +1,5 @@
-//! In the steady state the core allocates nothing per packet, counted over 100 000 of them.
+//! In the steady state the core allocates nothing per packet, counted over 100 000 of them: only the
+//! blocks that received bytes are gathered in, each handed to the application whole.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -63,6 +64,9 @@ static ALLOCATOR: Counting = Counting;
 /// Bytes written and not yet acknowledged, as a driver would bound them.
 const SEND_BUFFER: u64 = 1 << 20;
 
+/// Size of the blocks that received bytes are gathered in.
+const BLOCK: u64 = 64 * 1024;
+
 /// 32 bytes that pass for random.
 fn seed(which: u8) -> [u8; 32] {
     std::array::from_fn(|at| (at as u8).wrapping_mul(151).wrapping_add(which).rotate_left(3) ^ 0x5c)
@@ -108,8 +112,7 @@ impl Pair {
         };
         pair.ends[1].set_listening(Some(ListenConfig::default()));
         let now = pair.now();
-        let session =
-            pair.ends[0].connect(now, pair.paths[1], ConnectOptions::default()).unwrap();
+        let session = pair.ends[0].connect(now, pair.paths[1], ConnectOptions::default()).unwrap();
         while pair.sending.is_none() {
             pair.step(|pair, event| {
                 if let Event::Connected { .. } = event {
@@ -198,6 +201,8 @@ fn nothing_is_allocated_per_packet_in_the_steady_state() {
         let (allocated, read) = steady(mtu);
         println!("{allocated} allocations, {read} bytes read, UDP payload {mtu}");
         assert!(read > 80_000 * (mtu as u64 - 100), "{read} bytes are no bulk");
-        assert_eq!(allocated, 0, "with {mtu} bytes of UDP payload");
+        // A block and its reference count; the next packet no longer fits the end of a block.
+        let blocks = 2 * (read / (BLOCK - mtu as u64) + 1);
+        assert!(allocated <= blocks, "{allocated} allocations with {mtu} bytes of UDP payload");
     }
 }
