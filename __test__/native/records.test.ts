@@ -56,7 +56,7 @@ test('a peer is named by its id and its address', () => {
 });
 
 test('a stream without a name has none', () => {
-  const fields = [3, 11, 8, 1, 5, -1, 0, 7];
+  const fields = [3, 11, 8, 1, 5, -1, 0, 7, -1];
   expect(hear('streamOpened', fields, 'purpose')).toEqual([
     'streamOpened',
     3,
@@ -64,7 +64,8 @@ test('a stream without a name has none', () => {
     { id: 8, unidirectional: true, priority: 5, purpose: 'purpose' },
   ]);
   fields[5] = 0;
-  expect(hear('streamOpened', fields, 'purpose')[3]).toMatchObject({ name: 0 });
+  fields[8] = 250;
+  expect(hear('streamOpened', fields, 'purpose')[3]).toMatchObject({ name: 0, deadline: 250 });
 });
 
 test('a graceful end has no fault', () => {

@@ -47,6 +47,7 @@ class StreamDuplex extends Duplex {
           this.push(null);
           return;
         }
+        if (step.value.gap !== undefined) this.#stream.refuseGap(step.value.gap);
         // A refusal only asks to pause: what is pushed is kept, and the batch is bounded.
         for (const chunk of step.value) this.push(chunk);
       },

@@ -29,6 +29,7 @@ export const KINDS = [
   'endpointClosed',
   'message',
   'messagesWritable',
+  'gap',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -91,12 +92,14 @@ export function dispatch(
       return;
     case 'streamOpened': {
       const name = number(6);
+      const deadline = number(9);
       handlers.streamOpened(subject, number(2), {
         id: number(3),
         unidirectional: flag(4),
         priority: number(5),
         purpose: utf8.decode(bytes(7)),
         ...(name >= 0 ? { name } : {}),
+        ...(deadline >= 0 ? { deadline } : {}),
       });
       return;
     }
@@ -105,6 +108,9 @@ export function dispatch(
       return;
     case 'openFailed':
       handlers.openFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'gap':
+      handlers.gap(subject, number(2), number(3));
       return;
     case 'messagesWritable':
       handlers.messagesWritable(subject);
