@@ -404,15 +404,15 @@ impl Run {
         match (what, id) {
             (0, _) => {
                 let direction = Direction::BOTH[usize::from(chance % 2)];
-                let age = (chance % 3 > 0).then_some(AGE);
+                let age = (!chance.is_multiple_of(3)).then_some(AGE);
                 let options =
                     StreamOptions { direction, deadline: age, ..StreamOptions::default() };
                 self.known[side].extend(self.sides[side].open(options).ok());
             }
             (1 | 2, Some(id)) => self.write(side, id, usize::from(chance) * 5 + 1),
             (3, Some(id)) => drop(self.sides[side].finish(id)),
-            (4, Some(id)) if chance % 4 == 0 => drop(self.sides[side].reset(id, 1)),
-            (5, Some(id)) if chance % 4 == 0 => drop(self.sides[side].stop(id, 2)),
+            (4, Some(id)) if chance.is_multiple_of(4) => drop(self.sides[side].reset(id, 1)),
+            (5, Some(id)) if chance.is_multiple_of(4) => drop(self.sides[side].stop(id, 2)),
             (6, Some(id)) => while self.read(side, id) {},
             (7, _) => self.consume(side),
             (8, _) => {
