@@ -28,6 +28,11 @@ impl Session {
         self.keys.phase()
     }
 
+    /// Whether there is something to remember of a move.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
     /// Whether an ACK waits to be sent.
     pub(crate) fn owes_ack(&self) -> bool {
         self.received.ack_pending()
