@@ -66,8 +66,19 @@ export interface EngineHandlers {
   incoming(session: number, info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' }): void;
   connected(
     session: number,
-    info: PeerInfo & { peerNodeId: Uint8Array; sessionId: Uint8Array; initiator: boolean },
+    info: PeerInfo & {
+      peerNodeId: Uint8Array;
+      sessionId: Uint8Array;
+      initiator: boolean;
+      resumed: boolean;
+      /** The side that sent some: what became of it. */
+      earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
+      /** The side that got some: this. */
+      earlyData: Uint8Array | undefined;
+    },
   ): void;
+  /** The bytes are the handler's to keep. */
+  ticket(session: number, ticket: Uint8Array): void;
   connectFailed(session: number, fault: Fault): void;
   streamOpened(
     session: number,
@@ -116,6 +127,9 @@ const TURN_MS = 2;
 
 /** Streams whose reads are gathered before they are told. */
 const CONSUMED_PAIRS = 256;
+
+/** How long a ticket may be used unless somebody says otherwise. */
+const TICKET_LIFETIME_MS = 3_600_000;
 
 /** As long as a timer can be set. */
 const FOREVER_MS = 0x7fffffff;
@@ -181,11 +195,25 @@ export class Engine {
   }
 
   /** Accepts peers, or, with `null`, no more. */
-  listen(limits: { maxSessions: number; authorize: boolean } | null): void {
+  listen(
+    limits: {
+      maxSessions: number;
+      authorize: boolean;
+      ticketLifetimeMs?: number;
+      earlyData?: boolean;
+    } | null,
+  ): void {
     this.#listening = limits !== null;
     this.#root();
     if (limits === null) this.#native.stopListening();
-    else this.#native.listen(limits.maxSessions, limits.authorize);
+    else {
+      this.#native.listen(
+        limits.maxSessions,
+        limits.authorize,
+        limits.ticketLifetimeMs ?? TICKET_LIFETIME_MS,
+        limits.earlyData ?? false,
+      );
+    }
   }
 
   /** The number of the session to be; answered by `connected` or `connectFailed`. */
@@ -195,6 +223,8 @@ export class Engine {
     peerNodeId?: Uint8Array;
     timeoutMs: number;
     early?: boolean;
+    resume?: Uint8Array;
+    earlyData?: Uint8Array;
   }): number {
     const session = this.#native.connect(
       o.address,
@@ -202,6 +232,8 @@ export class Engine {
       o.peerNodeId,
       o.timeoutMs,
       o.early ?? false,
+      o.resume,
+      o.earlyData,
     );
     if (!this.#closed) this.#sessions.add(session);
     this.#root();

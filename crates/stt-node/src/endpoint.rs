@@ -8,7 +8,9 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
 use stt_engine::{CloseOptions, Engine, SessionNumber, StreamNumber, Written};
-use stt_proto::{CloseReason, ConnectOptions, Direction, ListenConfig, StreamOptions};
+use stt_proto::{
+    CloseReason, ConnectOptions, Direction, ListenConfig, ResumptionTicket, StreamOptions,
+};
 
 use crate::convert::{misuse, node_id, socket_address, start_failure};
 use crate::environment;
@@ -84,9 +86,20 @@ impl NativeEndpoint {
 
     /// Accepts peers.
     #[napi(catch_unwind)]
-    pub fn listen(&self, max_sessions: u32, authorize: bool) {
-        let max_sessions = max_sessions as usize;
-        let config = ListenConfig { max_sessions, authorize, ..ListenConfig::default() };
+    pub fn listen(
+        &self,
+        max_sessions: u32,
+        authorize: bool,
+        ticket_lifetime_ms: f64,
+        early_data: bool,
+    ) {
+        let config = ListenConfig {
+            max_sessions: max_sessions as usize,
+            authorize,
+            ticket_lifetime: millis(ticket_lifetime_ms),
+            early_data,
+            ..ListenConfig::default()
+        };
         self.engine.listen(Some(config));
     }
 
@@ -97,6 +110,10 @@ impl NativeEndpoint {
     }
 
     /// Connects, and returns the number of the session to be.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one option, read where JavaScript calls"
+    )]
     #[napi(catch_unwind)]
     pub fn connect(
         &self,
@@ -105,10 +122,24 @@ impl NativeEndpoint {
         peer_node_id: Option<&[u8]>,
         timeout_ms: f64,
         early: bool,
+        resume: Option<&[u8]>,
+        early_data: Option<&[u8]>,
     ) -> Result<u32> {
         let remote = socket_address(&address, port)?;
         let peer = peer_node_id.map(node_id).transpose()?;
-        let options = ConnectOptions { peer, timeout: millis(timeout_ms), early, session: None };
+        let resume = resume
+            .map(|bytes| {
+                ResumptionTicket::from_bytes(bytes).ok_or_else(|| misuse("no ticket".to_owned()))
+            })
+            .transpose()?;
+        let options = ConnectOptions {
+            peer,
+            timeout: millis(timeout_ms),
+            early,
+            session: None,
+            resume,
+            early_data: early_data.unwrap_or_default().to_vec().into(),
+        };
         Ok(self.engine.connect(remote, options).0)
     }
 

@@ -32,6 +32,7 @@ mod recovery;
 mod session;
 mod stats;
 mod streams;
+mod ticket;
 mod time;
 
 pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
@@ -41,11 +42,12 @@ pub use crate::config::{
     CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
 };
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
-pub use crate::event::{Event, SessionHandle, Side};
+pub use crate::event::{EarlyData, Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail};
 pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{
     Direction, OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError,
 };
+pub use crate::ticket::ResumptionTicket;
 pub use crate::time::{Instant, Now};

@@ -33,12 +33,32 @@ impl Driver {
                 let (session, _) = self.number(session);
                 self.push(Event::Incoming { session, peer, remote: address(&remote) });
             }
-            Core::Connected { session, peer, session_id, remote, initiator } => {
+            Core::Connected {
+                session,
+                peer,
+                session_id,
+                remote,
+                initiator,
+                resumed,
+                early_data,
+            } => {
                 let (session, credit) = self.number(session);
                 let (remote, credit) = (address(&remote), SharedCredit(credit));
-                let event =
-                    Event::Connected { session, peer, session_id, remote, initiator, credit };
-                self.push(event);
+                self.push(Event::Connected {
+                    session,
+                    peer,
+                    session_id,
+                    remote,
+                    initiator,
+                    resumed,
+                    early_data,
+                    credit,
+                });
+            }
+            Core::Ticket { session, ticket } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::Ticket(session, ticket));
+                }
             }
             Core::ConnectFailed { session, error } => {
                 if let Some(session) = self.sessions.number(session) {

@@ -59,6 +59,7 @@ impl Endpoint {
             start = end;
         }
         self.open_group(now, ecn, bytes, &mut group);
+        self.prove_paths(&path);
         self.settle_touched(now);
         self.tell_frame_errors(now);
     }
@@ -183,6 +184,12 @@ impl Endpoint {
         let id = header.path_id;
         match (header.frame_type, self.routes.get(&id).copied()) {
             (FrameType::HELLO, _) if id == PathId::ZERO => self.on_hello(now, path, head, payload),
+            (FrameType::RESUME, _) if id == PathId::ZERO => {
+                self.on_resume(now, path, head, payload);
+            }
+            (FrameType::RESUME_REPLY, Some(Route::Slot(slot))) => {
+                self.on_resume_reply(now, slot, id, payload);
+            }
             (FrameType::AUTH_PROOF, Some(Route::HalfOpen(index))) => {
                 self.on_proof(now, path, index, head, payload);
                 return true;

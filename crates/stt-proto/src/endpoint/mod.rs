@@ -9,10 +9,13 @@ mod initiator;
 mod limiter;
 mod refusal;
 mod responder;
+mod resume_initiator;
+mod resume_responder;
 mod seen;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -42,11 +45,12 @@ use self::limiter::Limiter;
 use self::refusal::Stateless;
 use self::seen::Seen;
 use self::slots::Slots;
+use self::tickets::Tickets;
 use self::timers::TimerHeap;
 
 pub use self::commands::{Close, ConnectError};
 
-/// Timer key of the half-open table; slots come after it.
+/// Timer key of the half-open table and of tickets' keys; slots come after it.
 const HALF_OPEN_TIMER: u32 = 0;
 
 /// Timer key of a slot.
@@ -101,6 +105,11 @@ pub struct Endpoint {
     listen: Option<ListenConfig>,
     half_open: HalfOpenTable,
     seen: Seen,
+    tickets: Tickets,
+    /// Sessions that a RESUME made, by its ephemeral key, until their peers have been heard.
+    resuming: BTreeMap<[u8; 32], SessionHandle>,
+    /// How many of them bring on a look for those that have been heard.
+    resuming_limit: usize,
     cookies: Cookies,
     decoys: DecoyPool,
     limits: Limits,
@@ -172,6 +181,9 @@ impl Endpoint {
             listen: None,
             half_open: HalfOpenTable::default(),
             seen,
+            tickets: Tickets::default(),
+            resuming: BTreeMap::new(),
+            resuming_limit: 16,
             cookies,
             decoys,
             limits: Limits::default(),

@@ -15,6 +15,7 @@ use crate::path::{PathAddress, Transmit};
 use crate::time::Now;
 
 use super::Endpoint;
+use super::responder::Greeting;
 
 /// Answers that may wait to be sent.
 const MAX_WAITING: usize = 256;
@@ -74,38 +75,30 @@ impl Stateless {
 }
 
 impl Endpoint {
-    /// Asks for the HELLO again, with a cookie.
-    pub(super) fn send_retry(
-        &mut self,
-        path: PathAddress,
-        hello: &Hello<'_>,
-        network: usize,
-        cookie: [u8; 16],
-    ) {
-        let Some(keys) = self.networks.get(network) else { return };
-        let ephemeral = hello.ephemeral();
-        let mac = keys.err_mac(&[&ephemeral, &[FrameType::RETRY.0], &cookie]);
+    /// Asks for the HELLO or RESUME again, with a cookie.
+    pub(super) fn send_retry(&mut self, path: PathAddress, greeting: &Greeting, cookie: [u8; 16]) {
+        let Some(keys) = self.networks.get(greeting.network) else { return };
+        let mac = keys.err_mac(&[&greeting.ephemeral, &[FrameType::RETRY.0], &cookie]);
         let retry = Retry { cookie, mac };
-        let id = hello.path_id();
+        let id = greeting.path_id;
         if self.stateless.push(path, FrameType::RETRY, id, |out| retry.write(out)) {
             self.stats.retries_sent += 1;
         }
     }
 
-    /// Tells a holder of the seed why its HELLO is refused.
+    /// Tells a holder of the seed why its HELLO or RESUME is refused.
     pub(super) fn send_refusal(
         &mut self,
         now: Now,
         path: PathAddress,
-        hello: &Hello<'_>,
-        network: usize,
+        greeting: &Greeting,
         code: ErrorCode,
         subcode: u8,
     ) {
         if !self.limits.refusals.take(now.mono) {
             return;
         }
-        let Some(keys) = self.networks.get(network) else { return };
+        let Some(keys) = self.networks.get(greeting.network) else { return };
         let mut refusal = ErrorPacket::Refusal {
             code: code.as_u16(),
             subcode,
@@ -116,13 +109,12 @@ impl Endpoint {
         if refusal.write(&mut Writer::new(&mut body)).is_err() {
             return;
         }
-        let ephemeral = hello.ephemeral();
         let body = &body[..ErrorPacket::REFUSAL_MAC_AT];
-        let parts: [&[u8]; 3] = [&ephemeral, &[FrameType::ERROR.0], body];
+        let parts: [&[u8]; 3] = [&greeting.ephemeral, &[FrameType::ERROR.0], body];
         if let ErrorPacket::Refusal { mac, .. } = &mut refusal {
             *mac = keys.err_mac(&parts);
         }
-        let id = hello.path_id();
+        let id = greeting.path_id;
         self.stateless.push(path, FrameType::ERROR, id, |out| refusal.write(out));
     }
 

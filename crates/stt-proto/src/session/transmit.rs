@@ -46,6 +46,20 @@ impl Session {
         max_segments: usize,
         buf: &mut [u8],
     ) -> Option<Transmit> {
+        self.datagram_room()?;
+        // An unproven address pays for every datagram on its own.
+        let max_segments = if self.is_unproven() { 1 } else { max_segments };
+        let transmit = self.next_transmit(cx, max_segments, buf)?;
+        self.charge(transmit.len);
+        Some(transmit)
+    }
+
+    fn next_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
         let now = cx.now.mono;
         if let Some(transmit) = self.transmit_proof(now, buf) {
             return Some(transmit);
@@ -68,6 +82,9 @@ impl Session {
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
+        }
+        if self.datagram_room().is_none() {
+            return false;
         }
         match &self.state {
             State::Ending(Ending::Closing { pending, .. } | Ending::Lingering { pending, .. }) => {
@@ -121,7 +138,7 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        let mtu = self.path.mtu();
+        let mtu = self.datagram_room()?;
         let limit = buf.len().min(MAX_UDP_PAYLOAD);
         let allowance = self.recovery.allowance(now);
         let mut budget = allowance.bytes;
@@ -253,7 +270,7 @@ impl Session {
                 status: verdict.status,
                 subcode: verdict.subcode,
                 reset_token: cx.identity.reset_token(&self.local_id.0),
-                ticket: &[],
+                ticket: self.ticket(),
             };
             if bundle.part(FrameType::FINAL, 0, |out| body.write(out)).is_ok() {
                 self.verdict_pending = false;
@@ -307,7 +324,7 @@ impl Session {
     /// One padded KEEP_ALIVE of the size to try.
     fn transmit_mtu_probe(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
         let now = cx.now.mono;
-        let size = self.path.probe_due(now)?;
+        let size = self.path.probe_due(now).filter(|_| !self.is_unproven())?;
         if size > buf.len() || self.recovery.allowance(now).bytes < size as u64 {
             return None;
         }
@@ -324,7 +341,7 @@ impl Session {
 
     /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
     fn transmit_confirmation(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
-        let room = buf.get_mut(..self.path.mtu())?;
+        let room = buf.get_mut(..self.datagram_room()?)?;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..]);
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
@@ -345,7 +362,7 @@ impl Session {
             return None;
         }
         let words = words.clone();
-        let room = buf.get_mut(..self.path.mtu())?;
+        let room = buf.get_mut(..self.datagram_room()?)?;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
