@@ -54,12 +54,19 @@ impl Epoch {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct Tickets {
     current: Option<Epoch>,
     previous: Option<Epoch>,
     /// Of the tickets issued last; keys live twice as long at most.
     lifetime: Duration,
+    /// Tickets of one key.
+    capacity: u32,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self { current: None, previous: None, lifetime: Duration::ZERO, capacity: EPOCH_TICKETS }
+    }
 }
 
 impl Tickets {
@@ -75,7 +82,7 @@ impl Tickets {
     ) -> Option<Box<[u8]>> {
         self.lifetime = lifetime;
         self.expire(now);
-        let full = |epoch: &Epoch| epoch.issued == EPOCH_TICKETS;
+        let full = |epoch: &Epoch| epoch.issued == self.capacity;
         if self.current.as_ref().is_none_or(full) {
             self.previous = self.current.replace(Epoch::new(now, rng));
         }
@@ -194,19 +201,21 @@ mod tests {
 
     #[test]
     fn the_register_is_bounded_and_never_forgets_a_use() {
-        let (mut tickets, mut rng) = (Tickets::default(), ChaCha12Rng::seed_from_u64(3));
+        let mut rng = ChaCha12Rng::seed_from_u64(3);
+        let mut tickets = Tickets { capacity: 256, ..Tickets::default() };
         let mut kept = Vec::new();
-        for number in 0..3 * EPOCH_TICKETS {
+        for number in 0..5 * 256 {
             let ticket = issue(&mut tickets, &mut rng, at(0));
-            if number % 4096 == 0 {
+            if number % 16 == 0 {
                 let opened = tickets.open(at(0), &ticket).unwrap();
                 tickets.spend(&opened);
                 kept.push(ticket);
             }
         }
         for epoch in [&tickets.current, &tickets.previous] {
-            assert_eq!(epoch.as_ref().unwrap().used.len(), EPOCH_TICKETS as usize / 64);
+            assert_eq!(epoch.as_ref().unwrap().used.len(), 256 / 64);
         }
+        assert_eq!(kept.len(), 80);
         assert!(kept.iter().all(|ticket| tickets.open(at(0), ticket).is_none()));
     }
 
