@@ -12,6 +12,7 @@
 pub(crate) mod congestion;
 pub(crate) mod content;
 mod ecn;
+mod large;
 mod loss;
 mod lost;
 mod pacer;
@@ -32,6 +33,7 @@ use core::time::Duration;
 
 use congestion::{Acked, Congestion, Controller};
 use ecn::{EcnValidator, EcnVerdict};
+use large::LargePackets;
 use loss::{LossRun, Thresholds};
 use lost::{LossCause, LostPackets};
 use pacer::{Pacer, Rate};
@@ -184,6 +186,7 @@ pub(crate) struct Recovery {
     pacer: Pacer,
     usage: WindowUsage,
     ecn: EcnValidator,
+    large: LargePackets,
     max_ack_delay: Duration,
     mtu: u16,
     bytes_in_flight: u64,
@@ -214,6 +217,7 @@ impl Recovery {
             pacer: Pacer::new(),
             usage: WindowUsage::default(),
             ecn: EcnValidator::new(config.ecn),
+            large: LargePackets::default(),
             max_ack_delay: config.max_ack_delay,
             mtu: config.mtu,
             bytes_in_flight: 0,
@@ -235,7 +239,11 @@ impl Recovery {
         info: PacketInfo,
         contents: &[Content],
     ) {
-        if info.ack_eliciting {
+        if info.mtu_probe {
+            // Outside the window, and without a probe timeout: it carries nothing that anybody waits
+            // for, and its own timer asks again (RFC 8899 5.1.1).
+            self.silent_packets = 0;
+        } else if info.ack_eliciting {
             self.on_eliciting_sent(now, u64::from(info.bytes));
         } else {
             self.silent_packets = self.silent_packets.saturating_add(1);
@@ -357,7 +365,10 @@ impl Recovery {
                         Some(LargestAcked { number: packet.number, sent: packet.sent, place });
                 }
                 newly.marked += u64::from(packet.ecn);
-                if packet.ack_eliciting {
+                if packet.is_large() {
+                    self.large.on_arrived(place);
+                }
+                if packet.counts() {
                     newly.eliciting = true;
                     newly.bytes += packet.in_flight();
                     if recovery_start.is_none_or(|start| packet.sent > start) {
@@ -428,7 +439,10 @@ impl Recovery {
             summary.lost_packets += 1;
             let mut episode = None;
             // RFC 8899 3: a lost probe of a larger size says nothing of congestion.
-            if packet.ack_eliciting && !packet.mtu_probe {
+            if packet.is_large() {
+                self.large.on_lost(place);
+            }
+            if packet.counts() {
                 let event = Congestion {
                     now,
                     sent: packet.sent,
@@ -465,7 +479,7 @@ impl Recovery {
     ) {
         let Some((&packet, place)) = self.sent.oldest() else { return };
         self.sent.contents(&packet).for_each(|c| sink(Fate::Lost, *c));
-        if packet.ack_eliciting {
+        if packet.counts() {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
             let contents = self.sent.contents(&packet);
@@ -520,7 +534,7 @@ impl Recovery {
     /// What the oldest `packets` outstanding packets carried: the best content of a probe. They stay
     /// in flight, and will be reported once more when their fate is known.
     pub(crate) fn probe_contents(&self, packets: usize, sink: &mut impl FnMut(Content)) {
-        for packet in self.sent.outstanding().filter(|p| p.ack_eliciting).take(packets) {
+        for packet in self.sent.outstanding().filter(|p| p.counts()).take(packets) {
             self.sent.contents(packet).for_each(|c| sink(*c));
         }
     }
@@ -564,6 +578,7 @@ impl Recovery {
 
     /// Packets of up to `mtu` bytes fit the path from here on.
     pub(crate) fn on_mtu_update(&mut self, mtu: u16) {
+        self.large.reset();
         self.mtu = mtu;
         self.controller.on_mtu_update(mtu);
     }
@@ -579,9 +594,14 @@ impl Recovery {
     }
 
     /// Probe timeouts in a row without an answer.
-    #[cfg(test)]
     pub(crate) fn pto_count(&self) -> u32 {
         self.pto_count
+    }
+
+    /// Packets of more than the least size that were lost in a row while a smaller one sent after
+    /// them arrived.
+    pub(crate) fn large_lost_in_a_row(&self) -> u32 {
+        self.large.lost_in_a_row()
     }
 
     /// Bytes of ack-eliciting packets that are neither acknowledged nor lost.

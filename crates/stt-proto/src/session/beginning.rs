@@ -90,13 +90,12 @@ impl Session {
         self.unproven().is_some()
     }
 
-    /// The largest datagram that may be sent now. What an unproven address has not paid for waits.
-    pub(super) fn datagram_room(&self) -> Option<usize> {
-        let mtu = self.path.mtu();
+    /// Bytes that the largest datagram to this address may have: what an unproven one has not paid
+    /// for waits.
+    pub(super) fn address_room(&self) -> Option<usize> {
         match self.unproven() {
-            None => Some(mtu),
-            Some(unproven) if unproven.credit >= MIN_ROOM => Some(mtu.min(unproven.credit)),
-            Some(_) => None,
+            None => Some(usize::MAX),
+            Some(unproven) => Some(unproven.credit).filter(|credit| *credit >= MIN_ROOM),
         }
     }
 

@@ -7,7 +7,7 @@ use stt_wire::header::apply_mask;
 use stt_wire::packet::seal_checksums;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, Flags, FrameType, HEADER_LEN, Header, MAX_UDP_PAYLOAD,
-    MIN_ACK_ELICITING_LEN, SEALED_OVERHEAD, TAG_LEN, frame,
+    MIN_ACK_ELICITING_LEN, MIN_MTU, SEALED_OVERHEAD, TAG_LEN, frame,
 };
 
 use crate::path::{Ecn, Transmit};
@@ -16,12 +16,16 @@ use crate::streams::DataWritten;
 use crate::time::Instant;
 
 use super::close::Ending;
-use super::{Context, Session, State};
+use super::{Context, MAX_CONTROL_QUANTUM, Session, State};
 
 /// Plaintext that makes an ack-eliciting packet long enough to draw a reset.
 const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
 /// Room below which no further DATA part is begun in a BUNDLE.
 const MIN_DATA_ROOM: usize = 24;
+
+/// Probe timeouts until a size probe that nothing was heard of counts as lost (RFC 8899 5.1.1,
+/// PROBE_TIMER).
+const PROBE_PATIENCE: u32 = 3;
 
 /// A packet's payload, ready to be sealed.
 pub(super) struct Payload {
@@ -46,7 +50,7 @@ impl Session {
         max_segments: usize,
         buf: &mut [u8],
     ) -> Option<Transmit> {
-        self.datagram_room()?;
+        self.address_room()?;
         // An unproven address pays for every datagram on its own.
         let max_segments = if self.is_unproven() { 1 } else { max_segments };
         let transmit = self.next_transmit(cx, max_segments, buf)?;
@@ -83,7 +87,7 @@ impl Session {
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
         }
-        if self.datagram_room().is_none() {
+        if self.address_room().is_none() {
             return false;
         }
         match &self.state {
@@ -94,7 +98,7 @@ impl Session {
             _ => {
                 self.confirm
                     || self.received.ack_due(now)
-                    || self.path.probe_due(now).is_some()
+                    || self.path.mtu.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)
                         && (self.wants_control() || self.wants_data()))
             }
@@ -127,6 +131,7 @@ impl Session {
         let len = proof.packet.len();
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
+        self.last_datagram = len as u16;
         self.liveness.on_sent(1);
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
@@ -138,9 +143,9 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        let mtu = self.datagram_room()?;
         let limit = buf.len().min(MAX_UDP_PAYLOAD);
         let allowance = self.recovery.allowance(now);
+        let mtu = self.datagram_size(allowance.bytes).min(limit).min(self.address_room()?);
         let mut budget = allowance.bytes;
         self.rotate_key(now);
         let ecn = self.recovery.mark_ecn();
@@ -161,6 +166,7 @@ impl Session {
         if segments == 0 {
             return None;
         }
+        self.last_datagram = len.min(mtu) as u16;
         self.liveness.on_sent(segments as u64);
         Some(Transmit {
             path: self.path.address,
@@ -168,6 +174,21 @@ impl Session {
             segment_size: (segments > 1).then_some(mtu),
             ecn: ecn.then_some(Ecn::Ect0),
         })
+    }
+
+    /// Bytes of the datagrams to send now, of which the window and the pacer allow `allowance`.
+    ///
+    /// As large as the path carries, so long as the window still holds eight of them and none takes
+    /// more than a millisecond of what the path carries: fewer would make losses, ACKs and queues
+    /// coarse. A probe timeout sends the size that comes through in any case (RFC 8899 section 4.3).
+    fn datagram_size(&self, allowance: u64) -> usize {
+        let usable = self.path.mtu.usable();
+        if usable <= MAX_CONTROL_QUANTUM || self.recovery.pto_count() > 0 {
+            return if self.recovery.pto_count() > 0 { MIN_MTU } else { usable };
+        }
+        let milliseconds = self.recovery.rtt().smoothed().as_millis() as u64;
+        let share = (self.recovery.window() / milliseconds.max(8)).min(allowance);
+        usable.min(MAX_CONTROL_QUANTUM.max(usize::try_from(share).unwrap_or(usize::MAX)))
     }
 
     /// Writes a payload into a packet's room and notes what it is in `cx.contents`.
@@ -316,7 +337,8 @@ impl Session {
         if kind == KeepAliveKind::Alive {
             self.liveness.on_keep_alive_sent(cx.now.mono, nonce, ping);
         } else {
-            self.path.on_probe_sent(nonce);
+            let patience = PROBE_PATIENCE * self.recovery.pto();
+            self.path.mtu.on_probe_sent(cx.now.mono, nonce, patience);
         }
         true
     }
@@ -324,8 +346,9 @@ impl Session {
     /// One padded KEEP_ALIVE of the size to try.
     fn transmit_mtu_probe(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
         let now = cx.now.mono;
-        let size = self.path.probe_due(now).filter(|_| !self.is_unproven())?;
-        if size > buf.len() || self.recovery.allowance(now).bytes < size as u64 {
+        let size = self.path.mtu.probe_due(now).filter(|_| !self.is_unproven())?;
+        // While nothing at all comes through, a probe would say nothing.
+        if size > buf.len() || self.recovery.pto_count() > 0 {
             return None;
         }
         cx.contents.clear();
@@ -341,7 +364,7 @@ impl Session {
 
     /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
     fn transmit_confirmation(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
-        let room = buf.get_mut(..self.datagram_room()?)?;
+        let room = buf.get_mut(..MIN_MTU.min(self.address_room()?))?;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..]);
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
@@ -362,7 +385,7 @@ impl Session {
             return None;
         }
         let words = words.clone();
-        let room = buf.get_mut(..self.datagram_room()?)?;
+        let room = buf.get_mut(..MIN_MTU.min(self.address_room()?))?;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
@@ -428,6 +451,7 @@ impl Session {
             ecn,
         };
         self.recovery.on_packet_sent(now, number, info, contents);
+        self.last_datagram = packet_len as u16;
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += packet_len as u64;
         packet_len
