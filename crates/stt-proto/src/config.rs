@@ -109,6 +109,10 @@ pub struct ListenConfig {
     pub max_half_open: usize,
     /// Half-open handshakes from which on HELLO is answered by RETRY. Default 256.
     pub retry_threshold: usize,
+    /// Half-open handshakes that one source may have: an IPv4 address, or an IPv6 /64. Default 512.
+    pub max_half_open_per_source: usize,
+    /// Half-open handshakes of one source from which on its HELLOs are answered by RETRY. Default 64.
+    pub retry_threshold_per_source: usize,
     /// How long a ticket may be used to return; zero gives none out. Default one hour.
     pub ticket_lifetime: Duration,
     /// Take the early data of peers that return. Default off.
@@ -122,6 +126,8 @@ impl Default for ListenConfig {
             authorize: false,
             max_half_open: 1024,
             retry_threshold: 256,
+            max_half_open_per_source: 512,
+            retry_threshold_per_source: 64,
             ticket_lifetime: Duration::from_secs(3600),
             early_data: false,
         }

@@ -13,6 +13,7 @@ mod resume_initiator;
 mod resume_responder;
 mod seen;
 mod slots;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -45,6 +46,7 @@ use self::limiter::Limiter;
 use self::refusal::Stateless;
 use self::seen::Seen;
 use self::slots::Slots;
+use self::sources::SourceLimiter;
 use self::tickets::Tickets;
 use self::timers::TimerHeap;
 
@@ -132,10 +134,15 @@ struct Limits {
     resets: Limiter,
     handshake_events: Limiter,
     frame_events: Limiter,
+    /// The same for each source, and RETRY, which only holders of the seed draw.
+    source_decoys: SourceLimiter,
+    source_refusals: SourceLimiter,
+    source_resets: SourceLimiter,
+    source_retries: SourceLimiter,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    fn new(rng: &mut ChaCha12Rng) -> Self {
         let every = Duration::from_millis;
         Self {
             decoys: Limiter::new(every(2), 100),
@@ -143,6 +150,10 @@ impl Default for Limits {
             resets: Limiter::new(every(2), 100),
             handshake_events: Limiter::new(every(100), 16),
             frame_events: Limiter::new(every(1000), 4),
+            source_decoys: SourceLimiter::new(rng, every(20), 16),
+            source_refusals: SourceLimiter::new(rng, every(10), 32),
+            source_resets: SourceLimiter::new(rng, every(10), 32),
+            source_retries: SourceLimiter::new(rng, every(1), 256),
         }
     }
 }
@@ -163,6 +174,7 @@ impl Endpoint {
         let seen = Seen::new(&mut rng, config.timestamp_window);
         let cookies = Cookies::new(&mut rng);
         let decoys = DecoyPool::new(&mut rng);
+        let limits = Limits::new(&mut rng);
         Self {
             session_defaults: Arc::new(config.session.clone()),
             config,
@@ -188,7 +200,7 @@ impl Endpoint {
             resuming_limit: 16,
             cookies,
             decoys,
-            limits: Limits::default(),
+            limits,
             stats: EndpointStats::default(),
             untold: FrameErrorCounts::default(),
             last_transmit: None,

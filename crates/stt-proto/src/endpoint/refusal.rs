@@ -76,7 +76,16 @@ impl Stateless {
 
 impl Endpoint {
     /// Asks for the HELLO or RESUME again, with a cookie.
-    pub(super) fn send_retry(&mut self, path: PathAddress, greeting: &Greeting, cookie: [u8; 16]) {
+    pub(super) fn send_retry(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        greeting: &Greeting,
+        cookie: [u8; 16],
+    ) {
+        if !self.limits.source_retries.take(now.mono, &path) {
+            return;
+        }
         let Some(keys) = self.networks.get(greeting.network) else { return };
         let mac = keys.err_mac(&[&greeting.ephemeral, &[FrameType::RETRY.0], &cookie]);
         let retry = Retry { cookie, mac };
@@ -84,6 +93,11 @@ impl Endpoint {
         if self.stateless.push(path, FrameType::RETRY, id, |out| retry.write(out)) {
             self.stats.retries_sent += 1;
         }
+    }
+
+    fn may_refuse(&mut self, now: Now, path: &PathAddress) -> bool {
+        let limits = &mut self.limits;
+        limits.source_refusals.take(now.mono, path) && limits.refusals.take(now.mono)
     }
 
     /// Tells a holder of the seed why its HELLO or RESUME is refused.
@@ -95,7 +109,7 @@ impl Endpoint {
         code: ErrorCode,
         subcode: u8,
     ) {
-        if !self.limits.refusals.take(now.mono) {
+        if !self.may_refuse(now, &path) {
             return;
         }
         let Some(keys) = self.networks.get(greeting.network) else { return };
@@ -126,7 +140,9 @@ impl Endpoint {
         head: &[u8],
         hello: &Hello<'_>,
     ) {
-        if !self.limits.decoys.take(now.mono) {
+        // A source that has had its share takes nothing of the others'.
+        let limits = &mut self.limits;
+        if !limits.source_decoys.take(now.mono, &path) || !limits.decoys.take(now.mono) {
             return;
         }
         let payload = hello.payload();
@@ -143,7 +159,7 @@ impl Endpoint {
 
     /// Lists the versions spoken here, in answer to a large clear datagram of another version.
     pub(super) fn send_versions(&mut self, now: Now, path: PathAddress, initiator_id: PathId) {
-        if self.config.stealth || self.listen.is_none() || !self.limits.refusals.take(now.mono) {
+        if self.config.stealth || self.listen.is_none() || !self.may_refuse(now, &path) {
             return;
         }
         let versions = ErrorPacket::Versions { versions: &[VERSION] };
@@ -153,7 +169,11 @@ impl Endpoint {
     /// Says that the session of a sealed packet is not known here.
     pub(super) fn send_reset(&mut self, now: Now, path: PathAddress, id: PathId, datagram: usize) {
         self.stats.unknown_path += 1;
-        if datagram < MIN_ACK_ELICITING_LEN || !self.limits.resets.take(now.mono) {
+        let limits = &mut self.limits;
+        if datagram < MIN_ACK_ELICITING_LEN
+            || !limits.source_resets.take(now.mono, &path)
+            || !limits.resets.take(now.mono)
+        {
             return;
         }
         let reset = ErrorPacket::Reset { token: self.identity.reset_token(&id.0) };

@@ -24,6 +24,7 @@ use crate::time::Now;
 use super::half_open::HalfOpen;
 use super::initiator::PROLOGUE;
 use super::seen::Sighting;
+use super::sources::Source;
 use super::{Endpoint, HALF_OPEN_TIMER, Route};
 
 /// Refused sessions that may wait for their FINAL to be acknowledged.
@@ -78,8 +79,11 @@ impl Endpoint {
         if !self.is_welcome(now, path, &greeting) {
             return;
         }
-        let max = self.listen.as_ref().map_or(0, |listen| listen.max_half_open);
-        if self.half_open.len() >= max {
+        let limits = self.listen.as_ref();
+        let limits = limits.map(|listen| (listen.max_half_open, listen.max_half_open_per_source));
+        let (max, of_source) = limits.unwrap_or_default();
+        if self.half_open.len() >= max || self.half_open.of_source(&Source::of(&path)) >= of_source
+        {
             self.stats.hello_shed += 1;
             return;
         }
@@ -96,18 +100,19 @@ impl Endpoint {
             }
             return false;
         };
-        let retry_threshold = listen.retry_threshold;
+        let (threshold, of_source) = (listen.retry_threshold, listen.retry_threshold_per_source);
         if !self.is_timely(now, path, greeting) {
             return false;
         }
-        if self.half_open.len() >= retry_threshold {
+        let table = &self.half_open;
+        if table.len() >= threshold || table.of_source(&Source::of(&path)) >= of_source {
             let (e, id) = (&greeting.ephemeral, greeting.path_id);
             let proven = greeting.cookie.is_some_and(|cookie| {
                 self.cookies.verify(now.mono, &mut self.rng, &path, e, id, &cookie)
             });
             if !proven {
                 let cookie = self.cookies.issue(now.mono, &mut self.rng, &path, e, id);
-                self.send_retry(path, greeting, cookie);
+                self.send_retry(now, path, greeting, cookie);
                 return false;
             }
         }
@@ -213,6 +218,7 @@ impl Endpoint {
             local_id,
             packet,
             now.mono,
+            Source::of(&path),
         );
         let index = self.half_open.insert(entry);
         self.routes.insert(local_id, Route::HalfOpen(index));

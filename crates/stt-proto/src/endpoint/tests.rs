@@ -1,7 +1,11 @@
 //! Two endpoints face to face: hostile packets, rotation of keys, limits on what strangers cost.
 
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
+use stt_wire::handshake::Hello;
 use stt_wire::packet::seal_checksums;
 use stt_wire::resumption::Resume;
 use stt_wire::{AAD_LEN, CRC32_LEN, CloseReason, ErrorCode, FrameType, HEADER_LEN};
@@ -394,7 +398,7 @@ fn a_flood_of_resumes_grows_nothing_and_spends_nobodys_ticket() {
     let stats = duo.ends[1].stats();
     assert_eq!((stats.tickets_refused, stats.proof_failed), (100, 100));
     assert_eq!((stats.sessions_resumed, stats.hello_unknown_seed), (0, 100));
-    assert!(answers <= 100, "rate-limited: {answers}");
+    assert_eq!(answers, 32, "the rate of one source");
     // Its owner can still use it, once, whatever is replayed: the tables grow by one session.
     let genuine = resume(1000, &ticket, now);
     for source in [0, 7, 8, 0, 7] {
@@ -430,6 +434,93 @@ fn a_session_keeps_nothing_of_its_beginning() {
     for end in [0, 1] {
         assert!(duo.session(end).has_begun(), "end {end}");
     }
+}
+
+/// The HELLO of another node each time, under the shared seed or, for a stranger, with a bad mac1.
+fn hello(number: u64, now: Now, stranger: bool) -> Vec<u8> {
+    let mut client = endpoint(7, SessionConfig::default());
+    client.rng = rand_core::SeedableRng::seed_from_u64(number);
+    client.connect(now, address(1), ConnectOptions::default()).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let transmit = client.poll_transmit(now, 1, &mut buffer).unwrap();
+    buffer.truncate(transmit.len);
+    buffer[HEADER_LEN + Hello::MAC1.start] ^= u8::from(stranger);
+    seal_checksums(&mut buffer);
+    buffer
+}
+
+/// The types of what an endpoint sends now, and how much of it.
+fn answers(end: &mut Endpoint, now: Now) -> BTreeMap<u8, usize> {
+    let mut buffer = vec![0; 65_536];
+    let mut kinds = BTreeMap::new();
+    while end.poll_transmit(now, 1, &mut buffer).is_some() {
+        *kinds.entry(buffer[1]).or_default() += 1;
+    }
+    kinds
+}
+
+#[test]
+fn one_network_cannot_take_every_half_open_handshake() {
+    let mut server = endpoint(5, SessionConfig::default());
+    server.set_listening(Some(ListenConfig {
+        max_half_open: 100,
+        retry_threshold: 100,
+        max_half_open_per_source: 20,
+        retry_threshold_per_source: 30,
+        ..ListenConfig::default()
+    }));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    let from = |host: u64| {
+        let ip = Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(host));
+        PathAddress::udp((ip, 7788).into())
+    };
+    for number in 0..50 {
+        server.handle_datagram(now, from(number), None, &mut hello(number, now, false));
+    }
+    assert_eq!((server.stats().half_open, server.stats().hello_shed), (20, 30));
+    server.handle_datagram(now, address(0), None, &mut hello(99, now, false));
+    assert_eq!(server.stats().half_open, 21, "others still find room");
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 21)]));
+    // All of it ends by itself, the count of sources with it.
+    let later = Now { mono: Instant::from_nanos(20_000_000_000), ..now };
+    server.handle_timeout(later);
+    assert_eq!(server.stats().half_open, 0);
+    server.handle_datagram(later, from(0), None, &mut hello(100, later, false));
+    assert_eq!(server.stats().half_open, 1);
+}
+
+#[test]
+fn a_busy_source_must_show_a_cookie_while_others_need_none() {
+    let mut server = endpoint(5, SessionConfig::default());
+    let listen = ListenConfig { retry_threshold_per_source: 3, ..ListenConfig::default() };
+    server.set_listening(Some(listen));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    for number in 0..5 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, false));
+    }
+    server.handle_datagram(now, address(7), None, &mut hello(5, now, false));
+    let expected = BTreeMap::from([(FrameType::CHALLENGE.0, 4), (FrameType::RETRY.0, 2)]);
+    assert_eq!(answers(&mut server, now), expected);
+    // However often it asks: RETRYs of one source have a rate, too.
+    for number in 6..600 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, false));
+        answers(&mut server, now);
+    }
+    assert_eq!(server.stats().retries_sent, 256);
+}
+
+#[test]
+fn one_stranger_cannot_use_up_the_decoys_of_all() {
+    let mut server = endpoint(5, SessionConfig::default());
+    server.set_listening(Some(ListenConfig::default()));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    for number in 0..200 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, true));
+    }
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 16)]));
+    server.handle_datagram(now, address(7), None, &mut hello(200, now, true));
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 1)]));
+    assert_eq!(server.stats().half_open, 0);
 }
 
 #[test]
