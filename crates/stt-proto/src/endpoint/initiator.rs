@@ -25,6 +25,7 @@ use crate::path::{PathAddress, Transmit};
 use crate::session::{Beginning, Keys, Session, Start, State, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
+use crate::trace::TracedSecret;
 
 use super::{Endpoint, Entry, Route, timer_key};
 
@@ -472,7 +473,7 @@ impl Endpoint {
 
     /// Message 3 and what follows from it.
     fn prove(
-        &self,
+        &mut self,
         config: &SessionConfig,
         attempt: Attempt,
         peer: &NodeId,
@@ -496,13 +497,18 @@ impl Endpoint {
         Header::clear(FrameType::AUTH_PROOF, peer_id, AUTH_PROOF_LEN as u16).write(head);
         let (noise, tail) = body.split_at_mut(NOISE_3_LEN);
         noise_state.write_message3(&sealed, noise).ok()?;
-        let mac = keys.mac2(&[&hash, &head[..AAD_LEN], noise]);
+        let (mac, network) = (keys.mac2(&[&hash, &head[..AAD_LEN], noise]), *keys.fingerprint());
         tail.first_chunk_mut::<16>()?.copy_from_slice(&mac);
         seal_checksums(&mut packet);
+        if let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) {
+            let (public, private) = (&attempt.ephemeral, noise_state.ephemeral_private());
+            tracer.secret(&TracedSecret::Ephemeral { public, private });
+        }
         let secrets = noise_state.finish().ok()?;
+        self.trace_secrets(&secrets, aead, [peer_id, local_id]);
         let session_id = *secrets.handshake_hash().first_chunk()?;
         let own = self.identity.node_id();
-        let ticket = unfinished(*keys.fingerprint(), own, *peer, secrets.resumption_secret());
+        let ticket = unfinished(network, own, *peer, secrets.resumption_secret());
         let keys = Keys::new(secrets.keys(true, aead), config.key_update_packets);
         Some((keys, session_id, packet, ticket))
     }

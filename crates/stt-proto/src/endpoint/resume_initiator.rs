@@ -155,8 +155,9 @@ impl Endpoint {
         else {
             return;
         };
-        let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let (fingerprint, own) = (*network.fingerprint(), self.identity.node_id());
+        self.trace_secrets(&secrets, aead, [reply.path_id, id]);
+        let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let ticket = unfinished(fingerprint, own, peer, secrets.resumption_secret());
         let start = Start {
             initiator: true,

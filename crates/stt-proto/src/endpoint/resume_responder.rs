@@ -155,6 +155,7 @@ impl Endpoint {
         self.stateless.push_packet(path, &packet);
         self.stats.sessions_resumed += 1;
 
+        self.trace_secrets(&secrets, aead, [local_id, greeting.path_id]);
         let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let config = std::sync::Arc::clone(&self.session_defaults);
         let next =
