@@ -1,5 +1,5 @@
 import type { ConnectOptions, ListenOptions, SttEndpoint, SttSession } from '@seigr/stt';
-import { generateSeed, SttEndpoint as Endpoint } from '@seigr/stt';
+import { SttEndpoint as Endpoint, generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { endpoint, isPending } from './pair.ts';
 
@@ -175,7 +175,9 @@ describe('resumption', () => {
     const session = await connect({ resume, earlyData: long.subarray(1) });
     expect(session).toMatchObject({ resumed: true, earlyDataStatus: 'rejected' });
     const listen = (options: object) => () => client.listen(options);
-    expect(listen({ ticketLifetime: -1 })).toThrow(expect.objectContaining(refusal('ticketLifetime')));
+    expect(listen({ ticketLifetime: -1 })).toThrow(
+      expect.objectContaining(refusal('ticketLifetime')),
+    );
     expect(listen({ acceptEarlyData: 1 })).toThrow(
       expect.objectContaining(refusal('acceptEarlyData')),
     );

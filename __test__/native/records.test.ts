@@ -76,7 +76,7 @@ test('early data stands behind the address, and what became of it in a number', 
   }
 });
 
-test('a ticket is the receiver\'s to keep', () => {
+test("a ticket is the receiver's to keep", () => {
   const [, session, ticket] = hear('ticket', [3, 2, 4], '..abcd');
   expect([session, ticket]).toEqual([3, utf8.encode('abcd')]);
   expect((ticket as Uint8Array).buffer.byteLength).toBe(4);

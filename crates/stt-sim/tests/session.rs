@@ -95,6 +95,9 @@ fn both_sides_may_close_at_once() {
         assert_eq!(wait(&mut pair.world, node, closed), (None, 0));
     }
     pair.world.run_for(Duration::from_secs(10));
+    assert_eq!(pair.world.endpoint_mut(client).poll_timeout(), None, "all is forgotten");
+    // The key of the ticket that the client got lives for two hours, and then nothing does.
+    pair.world.run_for(Duration::from_secs(2 * 3600));
     for node in [client, server] {
         assert_eq!(pair.world.endpoint_mut(node).poll_timeout(), None, "all is forgotten");
     }

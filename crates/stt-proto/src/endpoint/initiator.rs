@@ -530,6 +530,8 @@ impl Endpoint {
         attempt.packet[at..at + retry.cookie.len()].copy_from_slice(&retry.cookie);
         seal_checksums(&mut attempt.packet);
         attempt.send_at = now.mono;
+        // The way there and back works: what is lost from here on is lost for the first time.
+        attempt.interval = INITIAL_INTERVAL;
         attempt.copies = 0;
         self.settle_connecting(now, slot);
     }

@@ -75,7 +75,7 @@ impl Endpoint {
             // The answer arrived: a late copy, which `seen` tells from a replay.
             return false;
         }
-        match session.on_repeated_resume(&greeting.mac1) {
+        match session.on_repeated_resume(&path, &greeting.mac1) {
             Some(reply) => self.stateless.push_packet(path, reply),
             None => self.on_nonce_reuse(now, path),
         }

@@ -106,13 +106,21 @@ impl Session {
         }
     }
 
-    /// A copy of the RESUME that made this session came: the answer to send again, if it is one.
-    pub(crate) fn on_repeated_resume(&mut self, mac1: &[u8; 16]) -> Option<&[u8]> {
+    /// A copy of the RESUME that made this session came: the answer to send again, if it is one. The
+    /// session's own address has paid for more then.
+    pub(crate) fn on_repeated_resume(
+        &mut self,
+        path: &PathAddress,
+        mac1: &[u8; 16],
+    ) -> Option<&[u8]> {
+        let pays = self.path.address.same_remote(path);
         let unproven = self.unproven_mut()?;
         if !stt_crypto::ct_eq(&unproven.mac1, mac1) {
             return None;
         }
-        unproven.credit += HELLO_LEN - unproven.reply.len();
+        if pays {
+            unproven.credit += HELLO_LEN - unproven.reply.len();
+        }
         Some(&unproven.reply)
     }
 
