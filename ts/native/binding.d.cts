@@ -16,11 +16,11 @@ export declare class NativeEndpoint {
   /** This node's id, 32 bytes. */
   get nodeId(): Uint8Array
   /** Accepts peers. */
-  listen(maxSessions: number, authorize: boolean): void
+  listen(maxSessions: number, authorize: boolean, ticketLifetimeMs: number, earlyData: boolean): void
   /** Accepts no more peers. */
   stopListening(): void
   /** Connects, and returns the number of the session to be. */
-  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean): number
+  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null): number
   /** Lets a peer in. */
   accept(session: number): void
   /** Turns a peer away. */

@@ -110,10 +110,6 @@ impl NativeEndpoint {
     }
 
     /// Connects, and returns the number of the session to be.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one option, read where JavaScript calls"
-    )]
     #[napi(catch_unwind)]
     pub fn connect(
         &self,

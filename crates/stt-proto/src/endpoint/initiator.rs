@@ -84,9 +84,18 @@ pub(super) struct Attempt {
     retries: u8,
 }
 
+/// What follows from a verified CHALLENGE.
+struct Proven {
+    keys: Keys,
+    session_id: [u8; 8],
+    /// AUTH_PROOF.
+    packet: Box<[u8]>,
+    ticket: ResumptionTicket,
+}
+
 /// Which way an attempt goes.
 pub(super) enum Opening {
-    Hello(Initiator),
+    Hello(Box<Initiator>),
     Resume(Box<ResumeInitiator>, NodeId),
 }
 
@@ -257,7 +266,7 @@ impl Endpoint {
         ephemeral.copy_from_slice(&payload[Hello::EPHEMERAL]);
         seal_checksums(&mut hello);
         let cookie_at = HEADER_LEN + Hello::COOKIE.start;
-        let noise = Opening::Hello(noise);
+        let noise = Opening::Hello(Box::new(noise));
         Some(Attempt::new(now.mono, network, path_id, noise, hello, cookie_at, ephemeral))
     }
 
@@ -436,7 +445,7 @@ impl Endpoint {
         let Some(attempt) = proving else { return };
         // Karn: an answer after several copies says nothing of the round-trip time.
         let rtt = (attempt.copies == 1).then(|| attempt.rtt(now.mono));
-        let Some((keys, session_id, proof, ticket)) =
+        let Some(Proven { keys, session_id, packet, ticket }) =
             self.prove(&config, attempt, &peer, id, challenge.path_id, aead)
         else {
             self.routes.remove(&id);
@@ -461,7 +470,7 @@ impl Endpoint {
         };
         let state = State::AwaitFinal { early, since: started, deadline };
         let mut session = Session::new(now.mono, start, state);
-        session.send_proof(now.mono, proof, INITIAL_INTERVAL, now.mono + RENEWAL);
+        session.send_proof(now.mono, packet, INITIAL_INTERVAL, now.mono + RENEWAL);
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {
@@ -480,7 +489,7 @@ impl Endpoint {
         local_id: PathId,
         peer_id: PathId,
         aead: Aead,
-    ) -> Option<(Keys, [u8; 8], Box<[u8]>, ResumptionTicket)> {
+    ) -> Option<Proven> {
         let keys = self.networks.get(attempt.network)?;
         let Opening::Hello(mut noise_state) = attempt.noise else { return None };
         let hash = noise_state.handshake_hash()?;
@@ -510,7 +519,7 @@ impl Endpoint {
         let own = self.identity.node_id();
         let ticket = unfinished(network, own, *peer, secrets.resumption_secret());
         let keys = Keys::new(secrets.keys(true, aead), config.key_update_packets);
-        Some((keys, session_id, packet, ticket))
+        Some(Proven { keys, session_id, packet, ticket })
     }
 
     /// A RETRY: the HELLO goes out again at once, with the cookie.
