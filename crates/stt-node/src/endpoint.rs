@@ -110,6 +110,7 @@ impl NativeEndpoint {
     }
 
     /// Connects, and returns the number of the session to be.
+    #[allow(clippy::too_many_arguments, reason = "each is one option of the TypeScript API")]
     #[napi(catch_unwind)]
     pub fn connect(
         &self,

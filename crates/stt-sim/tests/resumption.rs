@@ -199,7 +199,7 @@ fn a_lost_resume_is_sent_again() {
     pair.connect_with(options(&ticket, b"x"));
     pair.world.run_for(Duration::from_millis(100));
     pair.set_dark(false);
-    assert_eq!(begins(&mut pair, client).1, true);
+    assert!(begins(&mut pair, client).1);
     assert_eq!(pair.world.elapsed() - started, Duration::from_millis(333) + 2 * DELAY);
     assert_eq!(sessions(&mut pair, server).len(), 1);
 }
@@ -415,7 +415,7 @@ fn authorize_decides_again_and_early_data_waits_for_it() {
         if admit {
             endpoint.accept(now, session);
             assert_eq!(begins(&mut pair, server).2, received(b"please"));
-            assert_eq!(begins(&mut pair, client).1, true);
+            assert!(begins(&mut pair, client).1);
         } else {
             endpoint.refuse(now, session, ErrorCode::AuthenticationFailed);
             assert_eq!(pair.failure().code, ErrorCode::AuthenticationFailed);
@@ -437,7 +437,7 @@ fn limits_on_sessions_hold_for_those_who_return() {
     let server = pair.server;
     pair.world.endpoint_mut(server).set_listening(Some(listening(true)));
     pair.connect_with(options(&ticket, b""));
-    assert_eq!(begins(&mut pair, client).1, true);
+    assert!(begins(&mut pair, client).1);
 }
 
 #[test]

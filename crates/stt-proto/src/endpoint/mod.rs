@@ -7,6 +7,8 @@ mod dispatch;
 mod half_open;
 mod initiator;
 mod limiter;
+#[cfg(test)]
+mod moving_tests;
 mod refusal;
 mod responder;
 mod resume_initiator;
@@ -354,6 +356,7 @@ impl Endpoint {
             now,
             handle,
             events: &mut self.events,
+            arrival: None,
             rng: &mut self.rng,
             identity: &self.identity,
             contents: &mut self.contents,
@@ -374,6 +377,7 @@ impl Endpoint {
 
     /// Brings timers, queues and events in line with a session that was changed.
     fn settle(&mut self, now: Now, slot: u32) {
+        self.update_routes(slot);
         let sendable = self.run(now, slot, |session, cx| {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
@@ -381,6 +385,30 @@ impl Endpoint {
         self.arm(now.mono, slot);
         if sendable == Some(true) {
             self.wake(slot);
+        }
+    }
+
+    /// Brings the tables by which datagrams find a session in line with where it is, and sets path
+    /// ids aside for it.
+    fn update_routes(&mut self, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+        if let Some(changes) = session.take_route_changes() {
+            let now = (session.peer_id(), session.remote().remote_bytes());
+            for route in changes.left {
+                if self.remotes.get(&route) == Some(&slot) {
+                    self.remotes.remove(&route);
+                }
+            }
+            self.remotes.entry(now).or_insert(slot);
+            for id in changes.retired {
+                self.routes.remove(&id);
+            }
+        }
+        while matches!(self.slots.get(slot), Some(Entry::Session(s)) if s.wants_path_id()) {
+            let id = self.fresh_path_id();
+            let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+            session.issue_path_id(id);
+            self.routes.insert(id, Route::Slot(slot));
         }
     }
 
@@ -417,7 +445,9 @@ impl Endpoint {
                 }
             }
             Entry::Session(session) => {
-                self.routes.remove(&session.local_id());
+                for id in session.local_ids() {
+                    self.routes.remove(&id);
+                }
                 let remote = (session.peer_id(), session.remote().remote_bytes());
                 if self.remotes.get(&remote) == Some(&slot) {
                     self.remotes.remove(&remote);

@@ -160,12 +160,8 @@ impl Endpoint {
         let config = std::sync::Arc::clone(&self.session_defaults);
         let next =
             self.issue_ticket(now, greeting.network, &ticket.peer, secrets.resumption_secret());
-        let unproven = Unproven {
-            credit: HELLO_LEN - packet.len(),
-            reply: packet,
-            mac1: greeting.mac1,
-            opened: false,
-        };
+        let unproven =
+            Unproven { credit: HELLO_LEN - packet.len(), reply: packet, mac1: greeting.mac1 };
         let early = if early { received(sealed.early) } else { EarlyData::None };
         let deadline = now.mono + config.handshake_timeout;
         let start = Start {
@@ -245,21 +241,5 @@ impl Endpoint {
             self.resuming_limit = 2 * self.resuming.len() + 16;
         }
         self.resuming.insert(ephemeral, handle);
-    }
-
-    /// Packets came from `path` for the sessions of the current call: what opened proves where a
-    /// resumed session's peer is.
-    pub(super) fn prove_paths(&mut self, path: &PathAddress) {
-        for index in 0..self.touched.len() {
-            let slot = self.touched[index];
-            let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { continue };
-            let before = (session.peer_id(), session.remote().remote_bytes());
-            if session.prove_path(path) {
-                if self.remotes.get(&before) == Some(&slot) {
-                    self.remotes.remove(&before);
-                }
-                self.remotes.entry((before.0, path.remote_bytes())).or_insert(slot);
-            }
-        }
     }
 }

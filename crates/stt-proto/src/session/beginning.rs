@@ -41,8 +41,6 @@ pub(crate) struct Unproven {
     pub(crate) mac1: [u8; 16],
     /// Bytes that came from the address and were not answered yet.
     pub(crate) credit: usize,
-    /// A packet has opened; where from is still to be noted.
-    pub(crate) opened: bool,
 }
 
 impl Beginning {
@@ -124,18 +122,15 @@ impl Session {
         Some(&unproven.reply)
     }
 
-    /// A packet of the peer has opened.
-    pub(super) fn note_opened(&mut self) {
-        if let Some(unproven) = self.unproven_mut() {
-            unproven.opened = true;
+    /// A packet that came from `path` has opened: the first one proves where a resumed session's
+    /// peer is, wherever its RESUME came from.
+    pub(super) fn prove_path(&mut self, path: &PathAddress) {
+        if !self.is_unproven() {
+            return;
         }
-    }
-
-    /// Packets came from `path`: the first that opens proves it. True when the session's address
-    /// was another until now.
-    pub(crate) fn prove_path(&mut self, path: &PathAddress) -> bool {
-        let Some(Unproven { opened: true, .. }) = self.unproven() else { return false };
-        let moved = !self.path.address.same_remote(path);
+        if !self.path.address.same_remote(path) {
+            self.leave_route();
+        }
         self.path.address = *path;
         if let Some(Role::Responder { unproven, .. }) =
             self.beginning.as_mut().map(|beginning| &mut beginning.role)
@@ -143,7 +138,6 @@ impl Session {
             *unproven = None;
         }
         self.drop_beginning();
-        moved
     }
 
     /// The ticket for FINAL; none once it is acknowledged.
