@@ -39,6 +39,27 @@ export interface ListenOptions {
    */
   readonly maxSessions?: number;
   /**
+   * Sessions of one source at a time, whatever its port: an IPv4 address, or a /64 of IPv6. The next is
+   * told 0x0203.
+   * @default no cap but maxSessions
+   */
+  readonly maxSessionsPerSource?: number;
+  /**
+   * New sessions a second of one source, as many at once; the next is told 0x0203.
+   * @default no cap
+   */
+  readonly maxRatePerSource?: number;
+  /**
+   * Sessions of one node id at a time; the next is told 0x0203.
+   * @default no cap but maxSessions
+   */
+  readonly maxSessionsPerPeer?: number;
+  /**
+   * New sessions a second of one node id, as many at once; the next is told 0x0203.
+   * @default no cap
+   */
+  readonly maxRatePerPeer?: number;
+  /**
    * Accepted sessions that nobody has taken yet; a session past it is ended with 0x0602.
    * @default 256
    */
@@ -70,6 +91,14 @@ const DEFAULT_BACKLOG = 256;
 const DEFAULT_TICKET_LIFETIME = 3_600_000;
 /** A week: keys of tickets live twice as long. */
 const MAX_TICKET_LIFETIME = 604_800_000;
+
+/** What one source and one peer may have; the core keeps them. */
+const CAPS = [
+  'maxSessionsPerSource',
+  'maxRatePerSource',
+  'maxSessionsPerPeer',
+  'maxRatePerPeer',
+] as const;
 
 const CODE_AUTHENTICATION = 0x0103;
 const CODE_TOO_MANY_SESSIONS = 0x0203;
@@ -110,6 +139,13 @@ export class Listener implements SttListener {
     }
     checkNumber('authorizeTimeout', authorizeTimeout, [1, 2 ** 31 - 1]);
     checkNumber('maxPendingAuthorizations', maxPendingAuthorizations, [1, 1_000_000]);
+    const caps: Partial<Record<(typeof CAPS)[number], number>> = {};
+    for (const name of CAPS) {
+      const cap = options[name];
+      if (cap === undefined) continue;
+      checkNumber(name, cap, [1, 1_000_000]);
+      caps[name] = cap;
+    }
     if (authorize !== undefined && typeof authorize !== 'function') {
       throw new SttOptionError('authorize', 'must be a function');
     }
@@ -129,6 +165,7 @@ export class Listener implements SttListener {
       authorize: authorize !== undefined,
       ticketLifetimeMs: ticketLifetime,
       earlyData: acceptEarlyData,
+      ...caps,
     });
   }
 

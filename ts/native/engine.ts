@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util';
-import type { NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
+import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import { DATA, DRAINED, dispatch, SLAB_FULL, STRIDE } from './records.ts';
 import { Slab } from './slab.ts';
@@ -134,9 +134,6 @@ const TURN_MS = 2;
 /** Streams whose reads are gathered before they are told. */
 const CONSUMED_PAIRS = 256;
 
-/** How long a ticket may be used unless somebody says otherwise. */
-const TICKET_LIFETIME_MS = 3_600_000;
-
 /** As long as a timer can be set. */
 const FOREVER_MS = 0x7fffffff;
 
@@ -201,25 +198,11 @@ export class Engine {
   }
 
   /** Accepts peers, or, with `null`, no more. */
-  listen(
-    limits: {
-      maxSessions: number;
-      authorize: boolean;
-      ticketLifetimeMs?: number;
-      earlyData?: boolean;
-    } | null,
-  ): void {
+  listen(limits: ListenLimits | null): void {
     this.#listening = limits !== null;
     this.#root();
     if (limits === null) this.#native.stopListening();
-    else {
-      this.#native.listen(
-        limits.maxSessions,
-        limits.authorize,
-        limits.ticketLifetimeMs ?? TICKET_LIFETIME_MS,
-        limits.earlyData ?? false,
-      );
-    }
+    else this.#native.listen(limits);
   }
 
   /** The number of the session to be; answered by `connected` or `connectFailed`. */

@@ -40,7 +40,7 @@ pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
 pub use stt_wire::{CloseReason, ErrorCode, PathId};
 
 pub use crate::config::{
-    CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
+    Cap, CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
 };
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{EarlyData, Event, SessionHandle, Side};

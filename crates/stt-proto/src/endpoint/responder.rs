@@ -270,7 +270,7 @@ impl Endpoint {
     ) {
         let held = entry.take_held();
         let Some(peer) = entry.noise.remote_static().map(|key| NodeId::of(&key)) else { return };
-        let refusal = self.refusal_for(&entry, proof, &peer);
+        let refusal = self.refusal_for(now, &path, &entry, proof, &peer);
         let Ok(secrets) = entry.noise.finish() else { return };
         let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let config = std::sync::Arc::clone(&self.session_defaults);
@@ -312,6 +312,8 @@ impl Endpoint {
     /// Why a peer that proved the seed is still refused, if it is.
     fn refusal_for(
         &mut self,
+        now: Now,
+        path: &PathAddress,
         entry: &HalfOpen,
         proof: &ProofSealed,
         peer: &NodeId,
@@ -323,17 +325,25 @@ impl Endpoint {
             let subcode = HandshakeSubcode::ProofVerificationFailed as u8;
             return Some((ErrorCode::HandshakeFailure, subcode));
         }
-        self.limit_for(peer).map(|code| (code, 0))
+        self.limit_for(now, path, peer).map(|code| (code, 0))
     }
 
     /// Why this node may not have a session now, if it may not.
-    pub(super) fn limit_for(&self, peer: &NodeId) -> Option<ErrorCode> {
+    pub(super) fn limit_for(
+        &mut self,
+        now: Now,
+        path: &PathAddress,
+        peer: &NodeId,
+    ) -> Option<ErrorCode> {
         if self.revoked.contains(peer) {
             return Some(ErrorCode::AuthenticationFailed);
         }
         let Some(listen) = &self.listen else { return Some(ErrorCode::ConnectionRefused) };
-        (self.accepted >= listen.max_sessions || self.live >= self.config.max_sessions)
-            .then_some(ErrorCode::TooManySessions)
+        let (per_source, per_peer) = (listen.per_source, listen.per_peer);
+        let full = self.accepted >= listen.max_sessions
+            || self.live >= self.config.max_sessions
+            || !self.admission.admits(now.mono, path, peer, per_source, per_peer);
+        full.then_some(ErrorCode::TooManySessions)
     }
 
     fn refused_sessions(&self) -> usize {

@@ -120,7 +120,7 @@ impl Endpoint {
             return;
         };
         let Ok(sealed) = ResumeSealed::read(&plain[..len]) else { return };
-        if let Some(code) = self.limit_for(&ticket.peer) {
+        if let Some(code) = self.limit_for(now, &path, &ticket.peer) {
             self.send_refusal(now, path, greeting, code, 0);
             return;
         }
@@ -200,6 +200,9 @@ impl Endpoint {
         self.remotes.entry((peer_id, remote.remote_bytes())).or_insert(slot);
         self.live += 1;
         self.accepted += 1;
+        if refusal.is_none() {
+            self.admission.open(slot, &remote, peer);
+        }
         let authorize = self.listen.as_ref().is_some_and(|listen| listen.authorize);
         self.with_session(now, slot, |session, cx| match refusal {
             Some((code, subcode)) => session.refuse(cx, code, subcode),
