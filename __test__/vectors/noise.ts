@@ -200,7 +200,7 @@ export class Party {
         this.#mixEphemeral(key);
       } else if (token === 's') {
         const key = this.#state.open(take(KEY_LENGTH + this.#state.overhead));
-        if (!key.equals(x25519Public(this.#keys.staticPrivate))) throw new Error('another s');
+        if (!key.equals(x25519Public(this.#keys.staticPrivate!))) throw new Error('another s');
       } else {
         this.#mixSecret(token);
       }

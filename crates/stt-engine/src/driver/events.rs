@@ -15,6 +15,7 @@ impl Driver {
     /// Moves events and stream data from the core to the ring while it has room.
     pub(super) fn collect(&mut self, now: Now) {
         self.take_events(now);
+        self.read_messages();
         self.read_streams(now);
         // A read that finds the end of a stream has something to tell, too.
         self.take_events(now);
@@ -34,7 +35,7 @@ impl Driver {
                 self.push(Event::Incoming { session, peer, remote: address(&remote) });
             }
             Core::Connected {
-                session,
+                session: handle,
                 peer,
                 session_id,
                 remote,
@@ -42,7 +43,8 @@ impl Driver {
                 resumed,
                 early_data,
             } => {
-                let (session, credit) = self.number(session);
+                let (session, credit) = self.number(handle);
+                credit.outbox.set_max_size(self.core.max_message_size(handle));
                 let (remote, credit) = (address(&remote), SharedCredit(credit));
                 self.push(Event::Connected {
                     session,
@@ -70,7 +72,7 @@ impl Driver {
                 let (number, shared) = self.number(session);
                 let stream = self.shared.stream_number();
                 let credit = (direction == Direction::Bidirectional)
-                    .then(|| SendCredit::new(&shared, self.send_buffer));
+                    .then(|| SendCredit::new(&shared, self.session_config.send_buffer));
                 self.add_stream(stream, Stream::new(number, session, id, credit.clone()));
                 self.push(Event::StreamOpened {
                     session: number,
@@ -83,6 +85,18 @@ impl Driver {
                     credit,
                 });
                 self.mark_readable(stream);
+            }
+            Core::MessagesReadable { session } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.message_readers.push_back(session);
+                }
+            }
+            Core::MessageSize { session, max } => {
+                if let Some(number) = self.sessions.number(session)
+                    && let Some(session) = self.sessions.get_mut(number)
+                {
+                    session.credit.outbox.set_max_size(max);
+                }
             }
             Core::StreamReadable { session, stream } => {
                 if let Some(number) = self.sessions.stream(session, stream) {
@@ -177,7 +191,7 @@ impl Driver {
             return (number, Arc::clone(&session.credit));
         }
         let number = self.shared.session_number();
-        let credit = SessionCredit::new(self.send_buffer);
+        let credit = SessionCredit::new(&self.session_config);
         self.sessions.insert(number, handle, Arc::clone(&credit));
         if let Some(session) = self.sessions.get_mut(number) {
             session.announced = true;
@@ -211,6 +225,7 @@ impl Driver {
         for stream in streams {
             self.drop_stream(now, stream);
         }
+        self.end_messages(number);
         // Streams that were done but for bytes the application had yet to consume.
         self.streams.retain(|_, stream| stream.session != number);
         self.pings.retain(|(session, _), _| *session != number);
