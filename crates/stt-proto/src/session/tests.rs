@@ -33,6 +33,11 @@ impl Session {
         self.moving.is_some()
     }
 
+    /// Whether nothing of the handshake is kept any more.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.beginning.is_none()
+    }
+
     /// Whether an ACK waits to be sent.
     pub(crate) fn owes_ack(&self) -> bool {
         self.received.ack_pending()
