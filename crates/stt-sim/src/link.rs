@@ -191,14 +191,15 @@ impl LinkState {
         self.stats.sent += 1;
         self.stats.bytes += len as u64;
         let lost = self.lose(now) || self.link.drop.contains(&index);
-        let Some((leaves, waiting)) = self.enqueue(now, len + overhead) else {
-            self.stats.overflowed += 1;
-            return self.drop_one();
-        };
+        // What is too large never gets onto the link, and takes none of its time.
         if len + overhead > self.link.mtu + IPV4_OVERHEAD {
             self.stats.too_large += 1;
             return self.drop_one();
         }
+        let Some((leaves, waiting)) = self.enqueue(now, len + overhead) else {
+            self.stats.overflowed += 1;
+            return self.drop_one();
+        };
         if lost || self.link.dark {
             return self.drop_one();
         }
@@ -329,8 +330,7 @@ mod tests {
         let link = Link { rate: Some(1_028_000), queue: 5, ecn, ..Link::default() };
         let mut state = LinkState::new(link, Random::new(3, "link"));
         let now = Instant::from_nanos(0);
-        let sent: Vec<_> =
-            (0..7).map(|_| state.send(now, 1000, 28, Some(Ecn::Ect0))[0]).collect();
+        let sent: Vec<_> = (0..7).map(|_| state.send(now, 1000, 28, Some(Ecn::Ect0))[0]).collect();
         let at = |index: usize| sent[index].map(|flight| (flight.at.as_nanos(), flight.ecn));
         assert_eq!(at(0), Some((11_000_000, Some(Ecn::Ect0))));
         assert_eq!(at(2), Some((13_000_000, Some(Ecn::Ect0))));

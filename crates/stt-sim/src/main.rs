@@ -54,13 +54,8 @@ fn main() -> ExitCode {
 /// `None` where all was said already.
 fn parse() -> Result<Option<Options>, lexopt::Error> {
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
-    let mut sweep = Sweep {
-        scenarios: catalog::all(),
-        profile: None,
-        first_seed: 1,
-        seeds: 20,
-        jobs,
-    };
+    let mut sweep =
+        Sweep { scenarios: catalog::all(), profile: None, first_seed: 1, seeds: 20, jobs };
     let (mut json, mut out) = (false, PathBuf::from("target/sim"));
     let mut parser = lexopt::Parser::from_env();
     let mut one = None;
@@ -120,8 +115,8 @@ fn profile(name: &str) -> Result<Profile, String> {
 }
 
 fn read(path: &PathBuf) -> Result<Scenario, lexopt::Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let name = path.file_stem().map_or_else(Default::default, |name| name.to_string_lossy());
     Ok(Scenario::parse(&name, &text)?)
 }

@@ -224,7 +224,8 @@ impl<'a> Play<'a> {
                 let stats = world.endpoint_mut(*node).stats();
                 stats.sessions == 0 && stats.half_open == 0
             });
-            let silent = idle && all.iter().all(|n| world.endpoint_mut(*n).poll_timeout().is_none());
+            let silent =
+                idle && all.iter().all(|n| world.endpoint_mut(*n).poll_timeout().is_none());
             Ok((silent.then_some(()), Some(limit)))
         });
         self.world = world;
@@ -382,7 +383,9 @@ impl<'a> Play<'a> {
             Action::DarkForth => links(world, [true, false], &|link| link.dark = true),
             Action::DarkBack => links(world, [false, true], &|link| link.dark = true),
             Action::Light => links(world, [true, true], &|link| link.dark = false),
-            Action::Mtu => links(world, [true, true], &|link| link.mtu = value as usize - IPV4_OVERHEAD),
+            Action::Mtu => {
+                links(world, [true, true], &|link| link.mtu = value as usize - IPV4_OVERHEAD)
+            }
             Action::RebindPort | Action::RebindAddr => {
                 for client in &self.clients {
                     world.rebind_next(*client, action == Action::RebindAddr);

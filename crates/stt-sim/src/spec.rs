@@ -430,8 +430,7 @@ impl Profile {
             Self::Own => (10.0, None, None),
         };
         let delay_ms = Some(delay_ms);
-        let spec =
-            LinkSpec { delay_ms, rate_mbit, queue, mtu: Some(1500), ..LinkSpec::default() };
+        let spec = LinkSpec { delay_ms, rate_mbit, queue, mtu: Some(1500), ..LinkSpec::default() };
         spec.over(Link::default())
     }
 }

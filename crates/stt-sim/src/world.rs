@@ -73,11 +73,22 @@ struct Node {
 
 #[derive(Debug)]
 enum Cargo {
-    Datagram { from: SocketAddr, to: SocketAddr, ecn: Option<Ecn>, bytes: Vec<u8> },
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        ecn: Option<Ecn>,
+        bytes: Vec<u8>,
+    },
     /// A model's packet reached its far end.
-    Cross { flow: usize, number: u64 },
+    Cross {
+        flow: usize,
+        number: u64,
+    },
     /// A model heard of it.
-    CrossAck { flow: usize, number: u64 },
+    CrossAck {
+        flow: usize,
+        number: u64,
+    },
 }
 
 struct Arrival {
@@ -526,7 +537,11 @@ impl World {
         let (link, model) = &mut self.cross[flow];
         let mut flights = Vec::new();
         while let Some((number, len)) = model.poll_transmit(now) {
-            for flight in self.links[*link].send(now, len - IPV4_OVERHEAD, IPV4_OVERHEAD, None).into_iter().flatten() {
+            for flight in self.links[*link]
+                .send(now, len - IPV4_OVERHEAD, IPV4_OVERHEAD, None)
+                .into_iter()
+                .flatten()
+            {
                 flights.push((flight.at, number));
             }
         }

@@ -17,7 +17,8 @@ const READ: usize = 64 * 1024;
 /// The eight bytes of a stream's pattern that begin at `8 * index`: any shift, swap or repetition
 /// shows.
 fn word(key: u64, index: u64) -> [u8; 8] {
-    let mixed = (index ^ key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    let mixed =
+        (index ^ key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     (mixed ^ mixed >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93).to_le_bytes()
 }
 
@@ -256,8 +257,7 @@ impl End {
         while !self.paused
             && let Some(id) = self.readable.pop_first()
         {
-            self.read_stream(world, node, session, id)
-                .map_err(|what| format!("{id:?}: {what}"))?;
+            self.read_stream(world, node, session, id).map_err(|what| format!("{id:?}: {what}"))?;
         }
         Ok(())
     }
@@ -289,7 +289,10 @@ impl End {
                     let expected = pattern(reader.key, reader.received, chunk.len());
                     if chunk != expected {
                         let at = chunk.iter().zip(&expected).take_while(|(a, b)| a == b).count();
-                        return Err(format!("wrong byte at offset {}", reader.received + at as u64));
+                        return Err(format!(
+                            "wrong byte at offset {}",
+                            reader.received + at as u64
+                        ));
                     }
                     reader.received += chunk.len() as u64;
                     self.received += chunk.len() as u64;

@@ -125,7 +125,8 @@ impl App {
                 world.endpoint_mut(node).release(session);
             }
             Event::Connected { session_id, .. } if node == self.server => {
-                let known = self.flows.iter().position(|flow| flow.session_id() == Some(*session_id));
+                let known =
+                    self.flows.iter().position(|flow| flow.session_id() == Some(*session_id));
                 match known {
                     Some(number) => return self.adopt(world, number, session),
                     None => {
