@@ -25,7 +25,9 @@ mod credit;
 mod driver;
 mod engine;
 mod event;
+mod log;
 mod ring;
+mod snapshot;
 mod stats;
 
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};
 pub use event::{EngineEnd, Event, Resource, SharedCredit};
+pub use log::LogConfig;
 pub use stats::EngineStats;
 pub use stt_udp::BufferSizes;
 

@@ -10,6 +10,8 @@ pub struct EngineStats {
     pub endpoint: EndpointStats,
     /// Turns of the engine's loop.
     pub turns: u64,
+    /// Turns for a little that was written, made by the thread that wrote it.
+    pub short_turns: u64,
     /// Times that it went to sleep.
     pub sleeps: u64,
     /// Receive calls that brought something.
@@ -20,6 +22,8 @@ pub struct EngineStats {
     pub send_errors: u64,
     /// Times that the send buffer was full.
     pub send_blocked: u64,
+    /// Times that the socket's address went away and it was bound anew.
+    pub rebinds: u64,
     /// ICMP reports read.
     pub path_errors: u64,
     /// Times that the event ring was full and something was held back.

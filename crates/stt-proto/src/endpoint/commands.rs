@@ -10,7 +10,7 @@ use crate::config::ConnectOptions;
 use crate::event::SessionHandle;
 use crate::fault::Fault;
 use crate::path::PathAddress;
-use crate::session::{Session, Words};
+use crate::session::{MoveError, Session, Words};
 use crate::stats::SessionStats;
 use crate::streams::{OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError};
 use crate::time::Now;
@@ -218,6 +218,23 @@ impl Endpoint {
         self.on(now, session, |session, cx| session.consumed(cx.now.mono, stream, bytes));
     }
 
+    /// Moves a session to another path: another local address, another address of the peer, or both.
+    /// The path is tried first, under path ids that were not used elsewhere, and the session goes on
+    /// where it is until the peer has answered. `Event::PathChange` follows, or `Event::MoveFailed`
+    /// after three probe timeouts. A later call replaces an earlier one that is still being tried.
+    ///
+    /// # Errors
+    /// [`MoveError`] when the session cannot move; nothing has changed then.
+    pub fn move_session(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        path: PathAddress,
+    ) -> Result<(), MoveError> {
+        self.on(now, session, |session, cx| session.move_to(cx, path))
+            .unwrap_or(Err(MoveError::SessionClosed))
+    }
+
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the
     /// session is not known.
     pub fn ping(&mut self, now: Now, session: SessionHandle) -> Option<u64> {
@@ -230,6 +247,20 @@ impl Endpoint {
             Entry::Session(session) => Some(session.stats()),
             Entry::Connecting(_) => None,
         }
+    }
+
+    /// Takes one session whose numbers may have changed since they were taken here, with the numbers;
+    /// `None` when there is no other. For drivers that show them to another thread: polling is
+    /// optional and costs nothing when it is not done.
+    pub fn poll_stats(&mut self) -> Option<(SessionHandle, SessionStats)> {
+        while let Some(slot) = self.changed.pop() {
+            self.slots.set_changed(slot, false);
+            let Some(handle) = self.slots.handle(slot) else { continue };
+            if let Some(stats) = self.session_stats(handle) {
+                return Some((handle, stats));
+            }
+        }
+        None
     }
 
     fn on<R>(

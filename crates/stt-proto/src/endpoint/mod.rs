@@ -7,6 +7,8 @@ mod dispatch;
 mod half_open;
 mod initiator;
 mod limiter;
+#[cfg(test)]
+mod moving_tests;
 mod refusal;
 mod responder;
 mod seen;
@@ -23,7 +25,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use rustc_hash::FxHashMap;
-use stt_crypto::{DecoyPool, NetworkKeys, NodeId, NodeIdentity};
+use stt_crypto::{Aead, DecoyPool, NetworkKeys, NodeId, NodeIdentity, TrafficSecrets};
 use stt_wire::PathId;
 
 use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
@@ -34,6 +36,7 @@ use crate::recovery::{Content, Fate};
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::time::{Instant, Now};
+use crate::trace::{TracedSecret, Tracer};
 
 use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
@@ -96,6 +99,8 @@ pub struct Endpoint {
     ready: VecDeque<u32>,
     /// Slots that the current call changed.
     touched: Vec<u32>,
+    /// Slots whose numbers changed since they were last told; each stands here at most once.
+    changed: Vec<u32>,
     events: VecDeque<Event>,
     stateless: Stateless,
     listen: Option<ListenConfig>,
@@ -114,6 +119,7 @@ pub struct Endpoint {
     /// Working memory of the sessions, see [`Context`].
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
+    tracer: Option<Box<dyn Tracer>>,
 }
 
 /// What rates everything that strangers can provoke.
@@ -169,6 +175,7 @@ impl Endpoint {
             due: Vec::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
+            changed: Vec::new(),
             events: VecDeque::new(),
             stateless: Stateless::default(),
             listen: None,
@@ -183,6 +190,7 @@ impl Endpoint {
             too_large: None,
             contents: Vec::new(),
             fates: Vec::new(),
+            tracer: None,
             rng,
         }
     }
@@ -195,6 +203,12 @@ impl Endpoint {
     /// Starts or stops accepting peers. Sessions that live already are left alone.
     pub fn set_listening(&mut self, listen: Option<ListenConfig>) {
         self.listen = listen;
+    }
+
+    /// Sessions from here on are offered to `tracer`, and secrets if it wants them; see
+    /// [`crate::trace`].
+    pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
+        self.tracer = tracer;
     }
 
     /// Takes the next event, in the order of what happened.
@@ -318,13 +332,18 @@ impl Endpoint {
             now,
             handle,
             events: &mut self.events,
+            arrival: None,
             rng: &mut self.rng,
             identity: &self.identity,
             contents: &mut self.contents,
             fates: &mut self.fates,
         };
         let ended = session.has_ended();
+        if let Some(tracer) = &mut self.tracer {
+            session.offer_to(&mut **tracer, &context);
+        }
         let result = act(session, &mut context);
+        session.trace_changes(now.mono);
         if !ended && session.has_ended() {
             self.live -= 1;
             self.accepted -= usize::from(!session.is_initiator());
@@ -334,6 +353,7 @@ impl Endpoint {
 
     /// Brings timers, queues and events in line with a session that was changed.
     fn settle(&mut self, now: Now, slot: u32) {
+        self.update_routes(slot);
         let sendable = self.run(now, slot, |session, cx| {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
@@ -341,6 +361,30 @@ impl Endpoint {
         self.arm(now.mono, slot);
         if sendable == Some(true) {
             self.wake(slot);
+        }
+    }
+
+    /// Brings the tables by which datagrams find a session in line with where it is, and sets path
+    /// ids aside for it.
+    fn update_routes(&mut self, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+        if let Some(changes) = session.take_route_changes() {
+            let now = (session.peer_id(), session.remote().remote_bytes());
+            for route in changes.left {
+                if self.remotes.get(&route) == Some(&slot) {
+                    self.remotes.remove(&route);
+                }
+            }
+            self.remotes.entry(now).or_insert(slot);
+            for id in changes.retired {
+                self.routes.remove(&id);
+            }
+        }
+        while matches!(self.slots.get(slot), Some(Entry::Session(s)) if s.wants_path_id()) {
+            let id = self.fresh_path_id();
+            let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+            session.issue_path_id(id);
+            self.routes.insert(id, Route::Slot(slot));
         }
     }
 
@@ -352,6 +396,9 @@ impl Endpoint {
         } else {
             let deadline = session.next_timeout(now);
             self.timers.set(timer_key(slot), deadline);
+            if self.slots.set_changed(slot, true) {
+                self.changed.push(slot);
+            }
         }
     }
 
@@ -374,7 +421,9 @@ impl Endpoint {
                 }
             }
             Entry::Session(session) => {
-                self.routes.remove(&session.local_id());
+                for id in session.local_ids() {
+                    self.routes.remove(&id);
+                }
                 let remote = (session.peer_id(), session.remote().remote_bytes());
                 if self.remotes.get(&remote) == Some(&slot) {
                     self.remotes.remove(&remote);
@@ -393,6 +442,17 @@ impl Endpoint {
             if id != PathId::ZERO && !self.routes.contains_key(&id) {
                 return id;
             }
+        }
+    }
+
+    /// Tells the first secrets of both directions, if anybody asked for them. `ids` are the path
+    /// ids that the two directions' headers carry, the initiator's packets first.
+    fn trace_secrets(&mut self, secrets: &TrafficSecrets, aead: Aead, ids: [PathId; 2]) {
+        let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) else {
+            return;
+        };
+        for (path_id, secret) in ids.into_iter().zip(secrets.first_secrets()) {
+            tracer.secret(&TracedSecret::Traffic { path_id, aead: aead.bit(), secret });
         }
     }
 

@@ -42,6 +42,7 @@ use usage::WindowUsage;
 
 pub(crate) use content::Content;
 pub(crate) use ecn::EcnCounts;
+pub(crate) use lost::Loss;
 pub(crate) use received::ReceivedPackets;
 pub(crate) use rtt::{INITIAL_RTT, RttEstimator};
 pub(crate) use sent::PacketInfo;
@@ -207,6 +208,8 @@ pub(crate) struct Recovery {
     silent_packets: u32,
     /// Packets that may leave without regard to window and pacer.
     free_packets: u8,
+    /// Packets declared lost, for whoever watches; none notes nothing.
+    losses: Option<Vec<Loss>>,
 }
 
 impl Recovery {
@@ -234,7 +237,18 @@ impl Recovery {
             last_eliciting_sent: None,
             silent_packets: 0,
             free_packets: 0,
+            losses: None,
         }
+    }
+
+    /// The recovery of another path of the same session, of which nothing is known yet.
+    pub(crate) fn for_new_path(&self, controller: Box<dyn Controller>) -> Self {
+        let config = RecoveryConfig {
+            max_ack_delay: self.max_ack_delay,
+            ecn: true,
+            ..RecoveryConfig::default()
+        };
+        Self::new(&config, controller)
     }
 
     /// A packet was sent that carried `contents`. `number` must be larger than those before it.
@@ -485,6 +499,9 @@ impl Recovery {
     ) {
         let Some((&packet, place)) = self.sent.oldest() else { return };
         self.sent.contents(&packet).for_each(|c| sink(Fate::Lost, *c));
+        if let Some(losses) = &mut self.losses {
+            losses.push(Loss::new(packet.number, packet.in_flight(), cause));
+        }
         if packet.counts() {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
@@ -592,6 +609,23 @@ impl Recovery {
         self.large.reset();
         self.mtu = mtu;
         self.controller.on_mtu_update(mtu);
+    }
+
+    /// From here on, packets declared lost are noted for [`take_losses`](Self::take_losses).
+    pub(crate) fn note_losses(&mut self) {
+        self.losses.get_or_insert_default();
+    }
+
+    /// Moves the packets declared lost since the last time to `to`.
+    pub(crate) fn take_losses(&mut self, to: &mut Vec<Loss>) {
+        if let Some(losses) = &mut self.losses {
+            to.append(losses);
+        }
+    }
+
+    /// Another path is in use from now on: losses are noted there.
+    pub(crate) fn hand_losses_to(&mut self, other: &mut Self) {
+        other.losses = self.losses.take();
     }
 
     /// What is known of the round-trip time.

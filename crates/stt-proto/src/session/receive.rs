@@ -9,13 +9,15 @@ use stt_wire::{
     AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, HEADER_LEN, Header, decode_packet_number,
 };
 
-use crate::event::Event;
+use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
-use crate::path::Ecn;
+use crate::path::{Ecn, PathAddress};
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
 use crate::streams::PeerFault;
+use crate::trace::{DropReason, TraceEvent, TracedPacket};
 
 use super::close::{Ending, Words};
+use super::migrate::{Arrival, is_probing};
 use super::path::MtuChange;
 use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
 
@@ -32,21 +34,25 @@ impl Session {
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context<'_>,
+        path: PathAddress,
         ecn: Option<Ecn>,
         packet: &mut [u8],
         mask: &[u8; 11],
     ) {
-        if matches!(self.state, State::Ending(Ending::Over)) {
-            return;
-        }
         let now = cx.now.mono;
         let packet_len = packet.len();
+        let over = matches!(self.state, State::Ending(Ending::Over));
         let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         apply_mask(head, mask);
         let header = Header::read(head);
         let number = decode_packet_number(self.largest_opened, header.packet_number);
+        if over {
+            self.trace_drop(now, number, packet_len, DropReason::SessionOver);
+            return;
+        }
         if self.replay.contains(number) {
             self.stats.packets_duplicate += 1;
+            self.trace_drop(now, number, packet_len, DropReason::Duplicate);
             return;
         }
         let mut aad = [0; AAD_LEN];
@@ -55,18 +61,32 @@ impl Session {
         let phase = header.flags.contains(Flags::KEY_PHASE);
         let keep = 3 * self.recovery.pto();
         let body = &mut body[..sealed_len];
+        let before = self.keys.received_phase();
         let Ok(len) = self.keys.open(now, keep, phase, number, &aad, body) else {
+            self.trace_drop(now, number, packet_len, DropReason::Undecryptable);
             self.on_forgery(cx);
             return;
         };
         if self.replay.insert(number).is_err() {
             return;
         }
+        let newest = self.largest_opened < Some(number);
+        if self.keys.received_phase() != before {
+            self.trace_key_update(now, Side::Remote);
+        }
         self.largest_opened = self.largest_opened.max(Some(number));
         self.proof = None;
         self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet_len as u64;
+        let elsewhere = self.is_elsewhere(&path);
+        let id_is_fresh = self.is_fresh_id(header.path_id);
+        if !elsewhere {
+            self.add_credit(packet_len);
+            if id_is_fresh {
+                self.local_id = header.path_id;
+            }
+        }
 
         let parsed = if header.flags.contains(Flags::SEALED) {
             frame::parse(header.frame_type, header.flags, header.stream_id, &body[..len])
@@ -74,9 +94,23 @@ impl Session {
             Err(stt_wire::FrameError::Flags)
         };
         let Ok(frame) = parsed else {
+            self.trace_drop(now, number, packet_len, DropReason::Malformed);
             self.on_malformed(cx);
             return;
         };
+        self.trace(now, || {
+            TraceEvent::PacketReceived(TracedPacket {
+                number,
+                key_phase: phase,
+                bytes: packet_len,
+                ecn,
+                mtu_probe: false,
+                frame_type: header.frame_type,
+                flags: header.flags,
+                stream: header.stream_id,
+                plaintext: &body[..len],
+            })
+        });
         self.malformed_in_a_row = 0;
         let eliciting = frame.is_ack_eliciting();
         if eliciting {
@@ -85,9 +119,15 @@ impl Session {
         self.count_ecn(ecn);
         let rtt = self.recovery.rtt().measured();
         self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
+        let arrival = Arrival { path, len: packet_len, id: header.path_id, id_is_fresh };
+        cx.arrival = Some(arrival);
+        let moves = elsewhere && newest && !is_probing(&frame) && self.shows_a_move(&arrival);
         match frame {
             Frame::Bundle(bundle) => self.on_bundle(cx, &bundle),
             frame => self.on_frame(cx, header.stream_id, frame),
+        }
+        if moves {
+            self.on_peer_moved(cx, &arrival);
         }
     }
 
@@ -121,6 +161,12 @@ impl Session {
                 return;
             }
             Frame::KeepAlive(request) => {
+                if let Some(arrival) = cx.arrival
+                    && self.is_elsewhere(&arrival.path)
+                {
+                    self.owe_reply(cx.now.mono, &arrival, request);
+                    return;
+                }
                 if self.echoes.len() == MAX_ECHOES {
                     self.echoes.remove(0);
                 }
@@ -140,7 +186,15 @@ impl Session {
                 self.count(cx, ErrorCode::UnknownFrameType);
                 return;
             }
-            Frame::Datagram(_) | Frame::NewId(_) | Frame::RetireId { .. } => return,
+            Frame::NewId(new) => {
+                self.on_new_id(new);
+                return;
+            }
+            Frame::RetireId { sequence } => {
+                self.on_retire_id(sequence);
+                return;
+            }
+            Frame::Datagram(_) => return,
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
                 self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
@@ -166,7 +220,7 @@ impl Session {
 
     fn on_final(&mut self, cx: &mut Context<'_>, verdict: &frame::Final<'_>) {
         let State::AwaitFinal { early, .. } = self.state else { return };
-        self.peer_reset_token = Some(verdict.reset_token);
+        self.remote_id.reset_token = Some(verdict.reset_token);
         if verdict.status != 0 {
             self.on_refusal(cx, verdict.status, verdict.subcode);
             return;
@@ -189,7 +243,7 @@ impl Session {
                 ect1: counts.ect1,
                 ce: counts.ce,
             }),
-            same_path: true,
+            same_path: cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path)),
             next_packet_number: self.next_pn,
         };
         cx.fates.clear();
@@ -197,6 +251,16 @@ impl Session {
         let summary = self.recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
             fates.push((fate, content));
         })?;
+        if let Some(moving) = &mut self.moving
+            && let Some(former) = &mut moving.former
+            && let Some((_, recovery)) = &mut former.known
+        {
+            let info = AckInfo { same_path: false, ..info };
+            let late = recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
+                fates.push((fate, content));
+            })?;
+            self.largest_acked = self.largest_acked.max(late.largest_newly_acked);
+        }
         self.largest_acked = self.largest_acked.max(summary.largest_newly_acked);
         self.stats.packets_lost += u64::from(summary.lost_packets);
         self.stats.congestion_events += u64::from(summary.congestion);
@@ -242,7 +306,10 @@ impl Session {
                     self.on_mtu_change(cx, change);
                 }
             }
-            Content::Close | Content::KeepAliveAck => {}
+            Content::Close
+            | Content::KeepAliveAck
+            | Content::NewId { .. }
+            | Content::RetireId { .. } => {}
             content => self.streams.on_acked(&content),
         }
     }
@@ -259,6 +326,8 @@ impl Session {
             }
             // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
+            Content::NewId { sequence } => self.ids.tell_again(sequence),
+            Content::RetireId { sequence } => self.ids.retire_again(sequence),
             content => self.streams.on_lost(&content),
         }
         MtuChange::None
@@ -274,6 +343,9 @@ impl Session {
 
     fn on_echo(&mut self, cx: &mut Context<'_>, echo: &KeepAlive) {
         let nonce = u64::from_le_bytes(echo.nonce);
+        if self.on_path_answer(cx, nonce) {
+            return;
+        }
         let Some((sent, ping)) = self.liveness.on_echo(nonce) else { return };
         if let Some(token) = ping
             && echo.kind == KeepAliveKind::Alive
