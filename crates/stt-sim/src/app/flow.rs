@@ -320,10 +320,8 @@ impl Flow {
         event: &Event,
     ) -> Result<(), String> {
         match event {
-            Event::Connected { .. } => {
-                if end == 0 && self.phase == Phase::Connecting {
-                    self.on_connected(world);
-                }
+            Event::Connected { .. } if end == 0 && self.phase == Phase::Connecting => {
+                self.on_connected(world);
             }
             Event::StreamOpened { stream, purpose, .. } => {
                 self.ends[end].on_opened(*stream, purpose)?;

@@ -91,7 +91,7 @@ impl Race {
                 // The server does not know the session yet: its client closes instead, later.
                 let at = world.now() + Duration::from_millis(50);
                 self.moves.insert(0, (at, if matches!(what, Move::Close) { 0 } else { end }, what));
-                self.moves.sort_by(|a, b| b.0.cmp(&a.0));
+                self.moves.sort_by_key(|(at, ..)| core::cmp::Reverse(*at));
                 continue;
             };
             let now = world.now_at(nodes[end]);
