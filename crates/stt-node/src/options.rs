@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
 use stt_engine::{BufferSizes, EngineConfig, LogConfig};
-use stt_proto::{CongestionControl, EndpointConfig, SessionConfig};
+use stt_proto::{Cap, CongestionControl, EndpointConfig, ListenConfig, MessageDrop, SessionConfig};
 
 /// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
 /// checked them.
@@ -25,6 +25,12 @@ pub struct NativeOptions {
     pub recv_buffer_size: f64,
     pub send_buffer_size: f64,
     pub stream_recv_buffer: f64,
+    pub max_datagram_size: u32,
+    pub datagram_send_buffer: f64,
+    pub datagram_recv_buffer: f64,
+    /// 'newest' or 'oldest'.
+    pub datagram_send_drop: String,
+    pub datagram_recv_drop: String,
     pub timestamp_window_ms: f64,
     pub mtu: Option<u32>,
     pub congestion: String,
@@ -34,6 +40,33 @@ pub struct NativeOptions {
     pub key_update_packets: Option<f64>,
     pub qlog_dir: Option<String>,
     pub key_log: Option<String>,
+}
+
+/// How an endpoint accepts peers; what is left out has no cap of its own.
+#[napi(object, object_to_js = false)]
+pub struct ListenLimits {
+    pub max_sessions: u32,
+    pub authorize: bool,
+    pub max_sessions_per_source: Option<u32>,
+    pub max_rate_per_source: Option<u32>,
+    pub max_sessions_per_peer: Option<u32>,
+    pub max_rate_per_peer: Option<u32>,
+}
+
+impl From<ListenLimits> for ListenConfig {
+    fn from(limits: ListenLimits) -> Self {
+        let cap = |sessions: Option<u32>, per_second: Option<u32>| Cap {
+            sessions: sessions.unwrap_or(Cap::NONE.sessions),
+            per_second: per_second.unwrap_or(Cap::NONE.per_second),
+        };
+        Self {
+            max_sessions: limits.max_sessions as usize,
+            per_source: cap(limits.max_sessions_per_source, limits.max_rate_per_source),
+            per_peer: cap(limits.max_sessions_per_peer, limits.max_rate_per_peer),
+            authorize: limits.authorize,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why an endpoint did not start.
@@ -63,6 +96,10 @@ impl StartFailure {
 /// A span in milliseconds; what is no sensible number counts as zero.
 pub(crate) fn millis(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::ZERO)
+}
+
+fn message_drop(which: &str) -> MessageDrop {
+    if which == "oldest" { MessageDrop::Oldest } else { MessageDrop::Newest }
 }
 
 impl NativeOptions {
@@ -100,6 +137,11 @@ impl NativeOptions {
             recv_buffer: self.recv_buffer_size as u64,
             stream_recv_buffer: self.stream_recv_buffer as u64,
             send_buffer: self.send_buffer_size as u64,
+            max_datagram_size: u16::try_from(self.max_datagram_size).unwrap_or(u16::MAX),
+            datagram_send_buffer: self.datagram_send_buffer as u64,
+            datagram_recv_buffer: self.datagram_recv_buffer as u64,
+            datagram_send_drop: message_drop(&self.datagram_send_drop),
+            datagram_recv_drop: message_drop(&self.datagram_recv_drop),
             mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
             congestion: match self.congestion.as_str() {
                 "newreno" => CongestionControl::NewReno,

@@ -1,6 +1,7 @@
 //! One endpoint: every session of a shard, the handshakes that lead to them, and the dispatch of
 //! datagrams by path id.
 
+mod admission;
 mod commands;
 mod cookie;
 mod dispatch;
@@ -38,6 +39,7 @@ use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::time::{Instant, Now};
 use crate::trace::{TracedSecret, Tracer};
 
+use self::admission::Admission;
 use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
 use self::initiator::Connecting;
@@ -85,6 +87,8 @@ pub struct Endpoint {
     live: usize,
     /// Those of them that peers opened.
     accepted: usize,
+    /// What each source and peer has of them.
+    admission: Admission,
     /// Peers that are not to come back.
     revoked: BTreeSet<NodeId>,
     /// Path ids issued here. All of them are random draws of this endpoint, so that no peer can
@@ -168,6 +172,7 @@ impl Endpoint {
             slots: Slots::default(),
             live: 0,
             accepted: 0,
+            admission: Admission::default(),
             revoked: BTreeSet::new(),
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
@@ -347,6 +352,7 @@ impl Endpoint {
         if !ended && session.has_ended() {
             self.live -= 1;
             self.accepted -= usize::from(!session.is_initiator());
+            self.admission.close(slot);
         }
         Some(result)
     }
