@@ -184,6 +184,7 @@ impl<'a> Play<'a> {
             authorize: spec.authorize,
             max_half_open: spec.max_half_open.unwrap_or(default.max_half_open),
             retry_threshold: spec.retry_threshold.unwrap_or(default.retry_threshold),
+            ..default
         };
         self.world.endpoint_mut(self.server).set_listening(Some(listen));
     }
