@@ -105,6 +105,7 @@ impl<'a> Play<'a> {
             .map(|_| world.add_node(config.clone(), shared))
             .collect();
         let server = world.add_node_with(config.clone(), &[shared], server_seed);
+        world.watch_responder(server);
         let server_end = (server, FIRST);
         let ends: Vec<_> = clients.iter().map(|client| (*client, FIRST)).collect();
         if scenario.shared {

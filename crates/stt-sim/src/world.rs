@@ -316,6 +316,12 @@ impl World {
         self.cross[flow].1.stats()
     }
 
+    /// Holds what a node that only answers sends to others against what came from them, from now on
+    /// (PROTOCOL.md section 2.6).
+    pub fn watch_responder(&mut self, node: NodeId) {
+        self.checks.responders.insert(node);
+    }
+
     /// Counters of one direction.
     pub fn link_stats(&mut self, from: NodeId, to: NodeId) -> LinkStats {
         self.link_state((from, 0), (to, 0)).stats
