@@ -53,8 +53,14 @@ use crate::time::Instant;
 /// is lost).
 const PROBES: u8 = 2;
 
-/// Doublings of the probe timeout at most; the idle timeout ends a session long before.
+/// Doublings of the probe timeout at most.
 const MAX_BACKOFF: u32 = 12;
+
+/// Where the backed-off probe timeout stops growing, unless one probe timeout is longer
+/// (`PROTOCOL.md` 5). Keep-alives go out as often. Without a bound, what a few bursts have doubled
+/// many times holds a session's data back for minutes on a path that carries the peer's
+/// keep-alives: they keep the session from ending, and draw nothing that would reset the backoff.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lost packets are remembered for so many probe timeouts.
 const LOST_MEMORY: u32 = 3;
@@ -515,9 +521,14 @@ impl Recovery {
     /// or else at the probe timeout (RFC 9002 6.2.1). Always set while anything is in flight.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.loss_time().or_else(|| {
-            (self.eliciting_in_flight > 0)
-                .then(|| self.pto_base + self.pto() * (1 << self.pto_count.min(MAX_BACKOFF)))
+            (self.eliciting_in_flight > 0).then(|| self.pto_base + self.probe_interval())
         })
+    }
+
+    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`].
+    fn probe_interval(&self) -> Duration {
+        let pto = self.pto();
+        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL).max(pto)
     }
 
     fn loss_time(&self) -> Option<Instant> {
