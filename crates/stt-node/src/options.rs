@@ -99,6 +99,7 @@ impl NativeOptions {
             send_buffer: self.send_buffer_size as u64,
             mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
             congestion: match self.congestion.as_str() {
+                "bbr" => CongestionControl::Bbr,
                 "newreno" => CongestionControl::NewReno,
                 _ => CongestionControl::Cubic,
             },

@@ -11,6 +11,7 @@
 
 pub(crate) mod congestion;
 pub(crate) mod content;
+mod delivery;
 mod ecn;
 mod loss;
 mod lost;
@@ -31,6 +32,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use congestion::{Acked, Congestion, Controller};
+use delivery::{DeliveryRate, LostFlight};
 use ecn::{EcnValidator, EcnVerdict};
 use loss::{LossRun, Thresholds};
 use lost::{LossCause, LostPackets};
@@ -184,6 +186,8 @@ pub(crate) struct Recovery {
     pacer: Pacer,
     usage: WindowUsage,
     ecn: EcnValidator,
+    /// Only for controllers that want its samples.
+    delivery: Option<Box<DeliveryRate>>,
     max_ack_delay: Duration,
     mtu: u16,
     bytes_in_flight: u64,
@@ -210,6 +214,7 @@ impl Recovery {
             thresholds: Thresholds::new(),
             run: LossRun::default(),
             episode: Episode::default(),
+            delivery: controller.wants_rate_samples().then(Box::default),
             controller,
             pacer: Pacer::new(),
             usage: WindowUsage::default(),
@@ -235,6 +240,7 @@ impl Recovery {
         info: PacketInfo,
         contents: &[Content],
     ) {
+        let was_idle = self.bytes_in_flight == 0;
         if info.ack_eliciting {
             self.on_eliciting_sent(now, u64::from(info.bytes));
         } else {
@@ -245,6 +251,10 @@ impl Recovery {
         }
         if !info.ack_eliciting && self.sent.len() >= MAX_SILENT_TRACKED {
             return;
+        }
+        if let Some(delivery) = &mut self.delivery {
+            let place = self.sent.next_place();
+            delivery.on_sent(now, place, self.bytes_in_flight, was_idle && info.ack_eliciting);
         }
         self.sent.push(now, number, info, contents);
     }
@@ -308,6 +318,9 @@ impl Recovery {
             self.pto_count = 0;
             self.free_packets = self.free_packets.min(u8::from(summary.congestion));
         }
+        let oldest = self.sent.oldest().map_or(self.sent.next_place(), |(_, place)| place);
+        let min_rtt = self.rtt.min();
+        let sample = self.delivery.as_mut().and_then(|d| d.sample(min_rtt, oldest));
         if newly.bytes > 0 {
             let app_limited =
                 !self.usage.used(self.controller.window(), self.controller.in_slow_start());
@@ -319,6 +332,8 @@ impl Recovery {
                 app_limited,
                 round_started,
                 rtt_sampled: summary.rtt_sample.is_some(),
+                in_flight: self.bytes_in_flight,
+                sample,
                 rtt: &self.rtt,
             });
         }
@@ -365,6 +380,9 @@ impl Recovery {
                     }
                     self.bytes_in_flight -= packet.in_flight();
                     self.eliciting_in_flight -= 1;
+                    if let Some(delivery) = &mut self.delivery {
+                        delivery.on_acked(now, place, packet.sent, packet.in_flight());
+                    }
                 }
             }
             for index in self.lost.indices(&range).rev() {
@@ -397,7 +415,14 @@ impl Recovery {
 
     /// An ECN mark: the same episode that a loss would open, but never taken back.
     fn on_mark(&mut self, now: Instant, sent: Instant) -> bool {
-        let event = Congestion { now, sent, lost_bytes: 0, persistent: false, ecn: true };
+        let event = Congestion {
+            now,
+            sent,
+            lost_bytes: 0,
+            flight: LostFlight::default(),
+            persistent: false,
+            ecn: true,
+        };
         let new = self.controller.on_congestion(&event);
         if new {
             self.begin_episode();
@@ -429,10 +454,16 @@ impl Recovery {
             let mut episode = None;
             // RFC 8899 3: a lost probe of a larger size says nothing of congestion.
             if packet.ack_eliciting && !packet.mtu_probe {
+                let bytes = packet.in_flight();
+                let flight = self
+                    .delivery
+                    .as_mut()
+                    .map_or(LostFlight::default(), |d| d.on_lost(place, bytes));
                 let event = Congestion {
                     now,
                     sent: packet.sent,
-                    lost_bytes: packet.in_flight(),
+                    lost_bytes: bytes,
+                    flight,
                     persistent: false,
                     ecn: false,
                 };
@@ -548,6 +579,14 @@ impl Recovery {
                 self.usage.on_blocked();
                 Allowance { bytes: free, next: Some(next) }
             }
+        }
+    }
+
+    /// The application has nothing more to send although window and pacer would let it: what is
+    /// delivered from here on tells of its pace, not of the path's.
+    pub(crate) fn on_app_limited(&mut self) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_app_limited(self.bytes_in_flight);
         }
     }
 

@@ -140,6 +140,9 @@ impl Session {
                 break;
             }
         }
+        if budget >= mtu as u64 && !self.wants_data() {
+            self.recovery.on_app_limited();
+        }
         self.paced_until = if budget < mtu as u64 { allowance.next } else { None };
         if segments == 0 {
             return None;

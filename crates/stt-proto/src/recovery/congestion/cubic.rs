@@ -247,6 +247,7 @@ fn cube_root(n: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::delivery::LostFlight;
     use super::super::super::rtt::RttEstimator;
     use super::*;
 
@@ -271,12 +272,21 @@ mod tests {
             app_limited: false,
             round_started: false,
             rtt_sampled: false,
+            in_flight: 0,
+            sample: None,
             rtt,
         }
     }
 
     fn loss(now: Instant) -> Congestion {
-        Congestion { now, sent: now, lost_bytes: 1_000, persistent: false, ecn: false }
+        Congestion {
+            now,
+            sent: now,
+            lost_bytes: 1_000,
+            flight: LostFlight::default(),
+            persistent: false,
+            ecn: false,
+        }
     }
 
     /// A controller that met its first congestion at `window` bytes, at 1 ms.

@@ -2,13 +2,16 @@
 
 use core::fmt::Debug;
 
+use super::delivery::{LostFlight, RateSample};
 use super::rtt::RttEstimator;
 use crate::time::Instant;
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod new_reno;
 
+pub(crate) use bbr::Bbr;
 pub(crate) use cubic::Cubic;
 pub(crate) use new_reno::NewReno;
 
@@ -18,7 +21,6 @@ pub(crate) struct Acked<'a> {
     /// When the ACK came.
     pub(crate) now: Instant,
     /// Bytes newly acknowledged.
-    #[allow(dead_code, reason = "for controllers that model the delivery rate")]
     pub(crate) bytes: u64,
     /// Those of them that were sent after [`Controller::recovery_start`]; only they grow the window
     /// (RFC 9002 7.3.2).
@@ -30,6 +32,10 @@ pub(crate) struct Acked<'a> {
     pub(crate) round_started: bool,
     /// This ACK gave a round-trip sample.
     pub(crate) rtt_sampled: bool,
+    /// Bytes in flight now.
+    pub(crate) in_flight: u64,
+    /// How fast the path delivers, for controllers that ask ([`Controller::wants_rate_samples`]).
+    pub(crate) sample: Option<RateSample>,
     /// Round-trip time, this ACK's sample included.
     pub(crate) rtt: &'a RttEstimator,
 }
@@ -42,8 +48,9 @@ pub(crate) struct Congestion {
     /// When the latest packet lost, or marked, was sent.
     pub(crate) sent: Instant,
     /// Bytes lost; zero for a mark.
-    #[allow(dead_code, reason = "for controllers that model the loss rate")]
     pub(crate) lost_bytes: u64,
+    /// The flight that the packet lost was part of, for controllers that ask for rate samples.
+    pub(crate) flight: LostFlight,
     /// All that was sent over a long time was lost (RFC 9002 7.6).
     pub(crate) persistent: bool,
     /// The sign is an ECN mark.
@@ -83,6 +90,11 @@ pub(crate) trait Controller: Debug + Send {
     /// When the current recovery episode began.
     fn recovery_start(&self) -> Option<Instant>;
 
+    /// Whether ACKs are to bring [`Acked::sample`]; asked once, when the path begins.
+    fn wants_rate_samples(&self) -> bool {
+        false
+    }
+
     /// A pacing rate in bytes per second, from controllers that model one.
     fn pacing_rate(&self) -> Option<u64> {
         None
@@ -110,7 +122,7 @@ pub(crate) fn minimum_window(mtu: u16) -> u64 {
     2 * u64::from(mtu)
 }
 
-/// What both controllers do when the packet size changes: the window stays, within its bounds. An
+/// What all controllers do when the packet size changes: the window stays, within its bounds. An
 /// initial window not yet judged by the path follows the size (RFC 9002 7.2).
 fn window_for_mtu(window: u64, old: u16, new: u16) -> u64 {
     let window = if window == initial_window(old) { initial_window(new) } else { window };
