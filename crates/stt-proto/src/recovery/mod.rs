@@ -177,7 +177,8 @@ struct Episode {
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
     sent: SentPackets,
-    lost: LostPackets,
+    /// Only while there were losses of late.
+    lost: Option<Box<LostPackets>>,
     rtt: RttEstimator,
     thresholds: Thresholds,
     run: LossRun,
@@ -209,7 +210,7 @@ impl Recovery {
     pub(crate) fn new(config: &RecoveryConfig, controller: Box<dyn Controller>) -> Self {
         Self {
             sent: SentPackets::default(),
-            lost: LostPackets::default(),
+            lost: None,
             rtt: RttEstimator::new(config.initial_rtt),
             thresholds: Thresholds::new(),
             run: LossRun::default(),
@@ -290,7 +291,7 @@ impl Recovery {
         }
         let mut summary = AckSummary::default();
         let newly = self.acknowledge(now, ranges, &mut summary, sink);
-        self.lost.expire(now, self.rtt.pto(self.max_ack_delay) * LOST_MEMORY);
+        self.expire_lost(now);
         let Some(largest) = newly.largest else { return Ok(summary) };
         summary.largest_newly_acked = Some(largest.number);
         let reaches_largest = largest.number == ack.largest;
@@ -355,7 +356,7 @@ impl Recovery {
         let mut newly = NewlyAcked::default();
         let recovery_start = self.controller.recovery_start();
         let oldest_sent = self.sent.oldest().map(|(p, _)| p.number);
-        let oldest = match (oldest_sent, self.lost.first_number()) {
+        let oldest = match (oldest_sent, self.lost.as_ref().and_then(|lost| lost.first_number())) {
             (Some(a), Some(b)) => a.min(b),
             (Some(a), None) | (None, Some(a)) => a,
             (None, None) => return newly,
@@ -385,7 +386,8 @@ impl Recovery {
                     }
                 }
             }
-            for index in self.lost.indices(&range).rev() {
+            let lost = self.lost.as_ref().map_or(0..0, |lost| lost.indices(&range));
+            for index in lost.rev() {
                 summary.spurious_losses += u32::from(self.acknowledge_lost(now, index, sink));
             }
         }
@@ -399,8 +401,9 @@ impl Recovery {
         index: usize,
         sink: &mut impl FnMut(Fate, Content),
     ) -> bool {
-        let Some(packet) = self.lost.acknowledge(index) else { return false };
-        self.lost.contents(&packet).for_each(|c| sink(Fate::Acked, *c));
+        let Some(lost) = &mut self.lost else { return false };
+        let Some(packet) = lost.acknowledge(index) else { return false };
+        lost.contents(&packet).for_each(|c| sink(Fate::Acked, *c));
         let distance = self.largest_acked.map_or(0, |l| l.saturating_sub(packet.place));
         self.thresholds.on_spurious_loss(now, packet.cause, distance, &self.rtt);
         self.run.on_spurious_loss(packet.sent);
@@ -411,6 +414,15 @@ impl Recovery {
             }
         }
         true
+    }
+
+    /// Forgets the losses of long ago, and with the last of them their memory.
+    fn expire_lost(&mut self, now: Instant) {
+        let Some(lost) = &mut self.lost else { return };
+        lost.expire(now, self.rtt.pto(self.max_ack_delay) * LOST_MEMORY);
+        if lost.first_number().is_none() {
+            self.lost = None;
+        }
     }
 
     /// An ECN mark: the same episode that a loss would open, but never taken back.
@@ -500,7 +512,8 @@ impl Recovery {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
             let contents = self.sent.contents(&packet);
-            self.lost.push(now, &packet, place, cause, episode, contents);
+            let lost = self.lost.get_or_insert_default();
+            lost.push(now, &packet, place, cause, episode, contents);
         }
         if packet.ecn && cause != LossCause::Abandoned {
             self.ecn.on_lost();

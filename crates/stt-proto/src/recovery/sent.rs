@@ -17,7 +17,7 @@ use super::content::{Content, ContentLog, Run};
 use crate::time::Instant;
 
 /// Below this many packets memory is never given back.
-const SMALL: usize = 32;
+const SMALL: usize = 8;
 
 /// A packet that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

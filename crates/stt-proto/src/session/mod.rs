@@ -144,7 +144,7 @@ pub(crate) struct Session {
     received: ReceivedPackets,
     streams: Streams,
     liveness: Liveness,
-    proof: Option<Proof>,
+    proof: Option<Box<Proof>>,
     verdict: Option<Verdict>,
     verdict_pending: bool,
     /// Responder: an empty packet tells the initiator to stop repeating its proof.
@@ -249,7 +249,7 @@ impl Session {
         interval: Duration,
         stale: Instant,
     ) {
-        self.proof = Some(Proof { packet, at: now, interval, stale });
+        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale }));
     }
 
     /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
