@@ -62,8 +62,9 @@ export interface TuningOptions {
    */
   readonly timestampWindow?: number;
   /**
-   * Largest UDP payload that is tried, from 1200 to 65507.
-   * @default 1452
+   * Largest UDP payload, from 1200 to 65507. Datagrams begin at 1200 bytes and grow to what the
+   * path is found to carry: 1472 on most networks, more on loopback and where jumbo frames pass.
+   * @default 65507
    */
   readonly mtu?: number;
   /**
@@ -138,7 +139,7 @@ const BALANCED: ResolvedTuning = {
   maxPendingBytes: 64 * MIB,
   streamIdleTimeout: 0,
   timestampWindow: 120_000,
-  mtu: 1_452,
+  mtu: 65_507,
   congestion: 'cubic',
   socketSendBuffer: 2 * MIB,
   socketRecvBuffer: 2 * MIB,

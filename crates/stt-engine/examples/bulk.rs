@@ -1,6 +1,6 @@
 //! Moves bytes between two engines over loopback and prints what it cost.
 //!
-//! `cargo run --release -p stt-engine --example bulk -- [MiB]` runs both engines in this process;
+//! `cargo run --release -p stt-engine --example bulk -- [MiB] [MTU]` runs both engines in this process;
 //! the CPU seconds are those of both sides together, threads of the application included.
 
 use std::error::Error;
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{BufferSizes, Engine, EngineConfig, Event, StreamNumber, Taken, Written};
 use stt_proto::{
-    ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, StreamOptions,
+    ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, SessionConfig,
+    StreamOptions,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -21,12 +22,15 @@ fn random(which: u8) -> [u8; 32] {
     std::array::from_fn(|i| (i as u8).wrapping_mul(151).wrapping_add(which) ^ 0x5c)
 }
 
-fn start(which: u8) -> Result<(Engine, Receiver<()>), Failure> {
+fn start(which: u8, mtu: usize) -> Result<(Engine, Receiver<()>), Failure> {
     let (ring, bell) = sync_channel(1);
     let config = EngineConfig {
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         buffers: BufferSizes { send: 4 << 20, recv: 4 << 20 },
-        endpoint: EndpointConfig::default(),
+        endpoint: EndpointConfig {
+            session: SessionConfig { mtu, ..SessionConfig::default() },
+            ..EndpointConfig::default()
+        },
         identity: NodeIdentity::from_seed(&NodeSeed::new(&random(which))?),
         networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99))?)],
         rng_seed: random(which + 50),
@@ -113,8 +117,9 @@ fn cpu_seconds() -> Option<f64> {
 fn main() -> Result<(), Failure> {
     let mib: u64 = std::env::args().nth(1).map_or(Ok(2048), |arg| arg.parse())?;
     let total = mib << 20;
-    let (server, server_bell) = start(1)?;
-    let (client, client_bell) = start(2)?;
+    let mtu = std::env::args().nth(2).map_or(Ok(65_507), |arg| arg.parse())?;
+    let (server, server_bell) = start(1, mtu)?;
+    let (client, client_bell) = start(2, mtu)?;
     server.listen(Some(ListenConfig::default()));
     let session = client.connect(server.address(), ConnectOptions::default());
     wait(&client, &client_bell, |event| match event {

@@ -36,8 +36,8 @@ pub struct SessionConfig {
     /// Bytes that the application may have written and the peer not yet acknowledged. The driver
     /// keeps this bound; the core only carries it. Default 2 MiB.
     pub send_buffer: u64,
-    /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes; packets begin at 1200 and
-    /// grow once a probe of this size came through. Default 1452 (an Ethernet frame over IPv6).
+    /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes. Packets begin at 1200 and
+    /// grow to what a search finds the path to carry (PROTOCOL.md section 5.3). Default 65 507.
     pub mtu: usize,
     /// The congestion controller.
     pub congestion: CongestionControl,
@@ -58,7 +58,7 @@ impl Default for SessionConfig {
             recv_buffer: 2 << 20,
             stream_recv_buffer: 1 << 20,
             send_buffer: 2 << 20,
-            mtu: 1452,
+            mtu: stt_wire::MAX_UDP_PAYLOAD,
             congestion: CongestionControl::Cubic,
             key_update_packets: 1 << 23,
             integrity_limit: 1 << 36,

@@ -27,7 +27,7 @@ pub struct Link {
     pub reorder_by: Duration,
     /// One bit flipped.
     pub corrupt: f64,
-    /// Larger UDP payloads vanish.
+    /// Larger UDP payloads vanish. Default 1472, an Ethernet frame over IPv4.
     pub mtu: usize,
     /// Everything vanishes.
     pub dark: bool,
@@ -45,7 +45,7 @@ impl Default for Link {
             reorder: 0.0,
             reorder_by: Duration::ZERO,
             corrupt: 0.0,
-            mtu: 65_507,
+            mtu: 1_472,
             dark: false,
         }
     }

@@ -33,6 +33,9 @@ static ALLOCATOR: Counting = Counting;
 
 /// Sessions beside those that warm the tables up. Half of a hash table's growth is in every count.
 const SESSIONS: usize = 512;
+/// Two AEAD keys that AWS-LC allocates in C, where it is not counted: 616 bytes each with the header
+/// of the block (EVP_AEAD_CTX has 564 bytes of state).
+const AWS_LC_KEYS: usize = 2 * 616;
 /// Both ends of each are in this process.
 const LIMIT: usize = 6 * 1024;
 
@@ -50,7 +53,6 @@ fn connect(world: &mut World, client: NodeId, server: NodeId, sessions: usize) {
     assert!(world.take_events(client).is_empty() && world.take_events(server).is_empty());
 }
 
-/// The keys are AWS-LC's; what it allocates in C is not seen here, so it is added as measured.
 #[test]
 fn an_idle_session_costs_at_most_six_kibibytes() {
     let link = Link::with_delay(Duration::from_millis(10));
@@ -59,6 +61,7 @@ fn an_idle_session_costs_at_most_six_kibibytes() {
     let before = LIVE.load(Ordering::Relaxed);
     connect(&mut world, client, server, SESSIONS);
     let each = (LIVE.load(Ordering::Relaxed) - before) / (2 * SESSIONS);
+    let each = each + AWS_LC_KEYS;
     println!("{each} bytes an idle session");
     assert!(each <= LIMIT, "{each} bytes an idle session");
 }

@@ -266,7 +266,7 @@ fn a_revoked_peer_is_put_out_and_kept_out() {
 
 #[test]
 fn datagrams_grow_when_a_larger_probe_came_through_and_not_otherwise() {
-    for (mtu, expected) in [(1500, 1452), (1300, 1200)] {
+    for (mtu, expected) in [(1500, 1472), (1300, 1252)] {
         let link = Link { mtu, ..Link::with_delay(DELAY) };
         let mut pair = Pair::with(EndpointConfig::default(), Default::default(), link);
         let (ours, _) = pair.establish();

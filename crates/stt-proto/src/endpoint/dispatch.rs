@@ -332,7 +332,11 @@ impl Endpoint {
             }
             return;
         }
-        let slots: Vec<u32> = self.slots.indices().collect();
+        let slots: Vec<u32> = match error {
+            // The system's own word, which follows EMSGSIZE.
+            PathError::MessageTooLong { .. } => self.too_large.into_iter().collect(),
+            _ => self.slots.indices().collect(),
+        };
         for slot in slots {
             match self.slots.get(slot) {
                 Some(Entry::Connecting(connecting))
@@ -365,6 +369,9 @@ impl Endpoint {
     /// The socket refused a datagram that [`Endpoint::poll_transmit`] gave out for `path`.
     pub fn handle_send_error(&mut self, now: Now, path: PathAddress, error: SendError) {
         let last = self.last_transmit.filter(|slot| self.remote_of(*slot) == Some(&path));
+        if error == SendError::MessageTooLong {
+            self.too_large = last;
+        }
         let slots: Vec<u32> = match last {
             Some(slot) => vec![slot],
             None => self

@@ -109,6 +109,8 @@ pub struct Endpoint {
     untold: FrameErrorCounts,
     /// The slot that the last batch was of.
     last_transmit: Option<u32>,
+    /// The slot whose datagram the system found too large last: what it says of its link is for it.
+    too_large: Option<u32>,
     /// Working memory of the sessions, see [`Context`].
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
@@ -178,6 +180,7 @@ impl Endpoint {
             stats: EndpointStats::default(),
             untold: FrameErrorCounts::default(),
             last_transmit: None,
+            too_large: None,
             contents: Vec::new(),
             fates: Vec::new(),
             rng,

@@ -13,6 +13,7 @@ pub(crate) mod congestion;
 pub(crate) mod content;
 mod delivery;
 mod ecn;
+mod large;
 mod loss;
 mod lost;
 mod pacer;
@@ -34,6 +35,7 @@ use core::time::Duration;
 use congestion::{Acked, Congestion, Controller};
 use delivery::{DeliveryRate, LostFlight};
 use ecn::{EcnValidator, EcnVerdict};
+use large::LargePackets;
 use loss::{LossRun, Thresholds};
 use lost::{LossCause, LostPackets};
 use pacer::{Pacer, Rate};
@@ -189,6 +191,7 @@ pub(crate) struct Recovery {
     ecn: EcnValidator,
     /// Only for controllers that want its samples.
     delivery: Option<Box<DeliveryRate>>,
+    large: LargePackets,
     max_ack_delay: Duration,
     mtu: u16,
     bytes_in_flight: u64,
@@ -220,6 +223,7 @@ impl Recovery {
             pacer: Pacer::new(),
             usage: WindowUsage::default(),
             ecn: EcnValidator::new(config.ecn),
+            large: LargePackets::default(),
             max_ack_delay: config.max_ack_delay,
             mtu: config.mtu,
             bytes_in_flight: 0,
@@ -242,7 +246,11 @@ impl Recovery {
         contents: &[Content],
     ) {
         let was_idle = self.bytes_in_flight == 0;
-        if info.ack_eliciting {
+        if info.mtu_probe {
+            // Outside the window, and without a probe timeout: it carries nothing that anybody waits
+            // for, and its own timer asks again (RFC 8899 5.1.1).
+            self.silent_packets = 0;
+        } else if info.ack_eliciting {
             self.on_eliciting_sent(now, u64::from(info.bytes));
         } else {
             self.silent_packets = self.silent_packets.saturating_add(1);
@@ -255,7 +263,8 @@ impl Recovery {
         }
         if let Some(delivery) = &mut self.delivery {
             let place = self.sent.next_place();
-            delivery.on_sent(now, place, self.bytes_in_flight, was_idle && info.ack_eliciting);
+            let begins = was_idle && self.bytes_in_flight > 0;
+            delivery.on_sent(now, place, self.bytes_in_flight, begins);
         }
         self.sent.push(now, number, info, contents);
     }
@@ -373,7 +382,10 @@ impl Recovery {
                         Some(LargestAcked { number: packet.number, sent: packet.sent, place });
                 }
                 newly.marked += u64::from(packet.ecn);
-                if packet.ack_eliciting {
+                if packet.is_large() {
+                    self.large.on_arrived(place);
+                }
+                if packet.counts() {
                     newly.eliciting = true;
                     newly.bytes += packet.in_flight();
                     if recovery_start.is_none_or(|start| packet.sent > start) {
@@ -465,7 +477,10 @@ impl Recovery {
             summary.lost_packets += 1;
             let mut episode = None;
             // RFC 8899 3: a lost probe of a larger size says nothing of congestion.
-            if packet.ack_eliciting && !packet.mtu_probe {
+            if packet.is_large() {
+                self.large.on_lost(place);
+            }
+            if packet.counts() {
                 let bytes = packet.in_flight();
                 let flight = self
                     .delivery
@@ -508,7 +523,7 @@ impl Recovery {
     ) {
         let Some((&packet, place)) = self.sent.oldest() else { return };
         self.sent.contents(&packet).for_each(|c| sink(Fate::Lost, *c));
-        if packet.ack_eliciting {
+        if packet.counts() {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
             let contents = self.sent.contents(&packet);
@@ -564,7 +579,7 @@ impl Recovery {
     /// What the oldest `packets` outstanding packets carried: the best content of a probe. They stay
     /// in flight, and will be reported once more when their fate is known.
     pub(crate) fn probe_contents(&self, packets: usize, sink: &mut impl FnMut(Content)) {
-        for packet in self.sent.outstanding().filter(|p| p.ack_eliciting).take(packets) {
+        for packet in self.sent.outstanding().filter(|p| p.counts()).take(packets) {
             self.sent.contents(packet).for_each(|c| sink(*c));
         }
     }
@@ -616,6 +631,7 @@ impl Recovery {
 
     /// Packets of up to `mtu` bytes fit the path from here on.
     pub(crate) fn on_mtu_update(&mut self, mtu: u16) {
+        self.large.reset();
         self.mtu = mtu;
         self.controller.on_mtu_update(mtu);
     }
@@ -631,9 +647,14 @@ impl Recovery {
     }
 
     /// Probe timeouts in a row without an answer.
-    #[cfg(test)]
     pub(crate) fn pto_count(&self) -> u32 {
         self.pto_count
+    }
+
+    /// Packets of more than the least size that were lost in a row while a smaller one sent after
+    /// them arrived.
+    pub(crate) fn large_lost_in_a_row(&self) -> u32 {
+        self.large.lost_in_a_row()
     }
 
     /// Bytes of ack-eliciting packets that are neither acknowledged nor lost.

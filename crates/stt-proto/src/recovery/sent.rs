@@ -42,9 +42,20 @@ pub(crate) struct SentPacket {
 }
 
 impl SentPacket {
+    /// Whether it counts as in flight and its loss as a sign of congestion: probes of a larger size
+    /// do not (RFC 8899 section 3).
+    pub(crate) fn counts(&self) -> bool {
+        self.ack_eliciting && !self.mtu_probe
+    }
+
+    /// Whether it is larger than every path must carry, and sent in the belief that this one does.
+    pub(crate) fn is_large(&self) -> bool {
+        self.counts() && usize::from(self.bytes) > stt_wire::MIN_MTU
+    }
+
     /// Bytes that this packet has in flight.
     pub(crate) fn in_flight(&self) -> u64 {
-        if self.ack_eliciting { u64::from(self.bytes) } else { 0 }
+        if self.counts() { u64::from(self.bytes) } else { 0 }
     }
 }
 

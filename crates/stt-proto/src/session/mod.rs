@@ -39,7 +39,7 @@ use self::close::Ending;
 pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
-use self::path::Path;
+use self::path::{MtuChange, Path};
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -47,6 +47,10 @@ pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 const MAX_PEER_ACK_DELAY: Duration = Duration::from_secs(1);
 /// Malformed packets in a row that end a session (PROTOCOL.md section 1).
 const MAX_MALFORMED: u8 = 16;
+/// What congestion control takes for the size of a datagram at most (RFC 9002 section 7.2): its least
+/// window, its steps and its bursts would be far too coarse in datagrams of 65 507 bytes. Larger ones
+/// are used where the window holds many of them.
+const MAX_CONTROL_QUANTUM: usize = 1472;
 /// Echoes owed at once; a peer that asks for more than these gets the newest.
 const MAX_ECHOES: usize = 4;
 
@@ -153,6 +157,8 @@ pub(crate) struct Session {
     pings: VecDeque<u64>,
     next_ping: u64,
     keep_alive_due: bool,
+    /// Bytes of the largest datagram handed out last.
+    last_datagram: u16,
     /// When the pacer lets the next packet go, while that is what holds it back.
     paced_until: Option<Instant>,
     stats: SessionStats,
@@ -231,6 +237,7 @@ impl Session {
             pings: VecDeque::new(),
             next_ping: 0,
             keep_alive_due: false,
+            last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),
             untold: FrameErrorCounts::default(),
@@ -300,7 +307,7 @@ impl Session {
     }
 
     fn connected(&mut self, cx: &mut Context<'_>) {
-        self.path.start_probing(cx.now.mono);
+        self.path.mtu.start(cx.now.mono);
         self.liveness.on_activity(cx.now.mono);
         self.announce(cx);
     }
@@ -422,7 +429,7 @@ impl Session {
             rtt_min: rtt.min(),
             congestion_window: self.recovery.window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
-            mtu: self.path.mtu() as u64,
+            mtu: self.path.mtu.current() as u64,
             ..self.stats
         }
     }
@@ -445,7 +452,12 @@ impl Session {
                     self.die_of_silence(cx);
                 }
             }
-            PathError::MessageTooLong { .. } => self.on_too_large(cx),
+            PathError::MessageTooLong { mtu: 0 } => {}
+            PathError::MessageTooLong { mtu } => {
+                let limit = mtu.saturating_sub(self.path.ip_overhead());
+                let change = self.path.mtu.on_packet_too_big(cx.now.mono, limit);
+                self.on_mtu_change(cx, change);
+            }
             // A host that is away for a moment is no reason to end a session: silence decides.
             PathError::HostUnreachable | PathError::NetworkUnreachable => {}
         }
@@ -453,16 +465,22 @@ impl Session {
 
     /// What the socket said about a datagram.
     pub(crate) fn on_send_error(&mut self, cx: &mut Context<'_>, error: SendError) {
-        if error == SendError::MessageTooLong {
-            self.on_too_large(cx);
-        } else {
+        // What every path must carry: this one cannot be used at all, as far as it is up to us.
+        let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
+        if error != SendError::MessageTooLong || hopeless {
             self.liveness.on_send_error(error);
+            return;
         }
+        let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
+        self.on_mtu_change(cx, change);
     }
 
-    fn on_too_large(&mut self, cx: &mut Context<'_>) {
-        if self.path.on_too_large() {
-            self.recovery.on_mtu_update(self.path.mtu() as u16);
+    /// Brings what depends on the size of datagrams in line with it.
+    pub(super) fn on_mtu_change(&mut self, cx: &mut Context<'_>, change: MtuChange) {
+        if change != MtuChange::None {
+            self.recovery.on_mtu_update(self.path.mtu.current().min(MAX_CONTROL_QUANTUM) as u16);
+        }
+        if change == MtuChange::Shrunk {
             self.requeue_in_flight(cx);
         }
     }

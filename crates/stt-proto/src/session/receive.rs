@@ -14,9 +14,9 @@ use crate::fault::{Fault, FaultDetail};
 use crate::path::Ecn;
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
 use crate::streams::PeerFault;
-use crate::time::Instant;
 
 use super::close::{Ending, Words};
+use super::path::MtuChange;
 use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
 
 /// Pause between two reports of frame errors of one session.
@@ -169,7 +169,7 @@ impl Session {
             return;
         }
         self.state = State::Open;
-        self.path.start_probing(cx.now.mono);
+        self.path.mtu.start(cx.now.mono);
         self.liveness.on_activity(cx.now.mono);
         if !early {
             self.announce(cx);
@@ -198,23 +198,34 @@ impl Session {
         self.stats.packets_lost += u64::from(summary.lost_packets);
         self.stats.congestion_events += u64::from(summary.congestion);
         self.paced_until = None;
+        match self.recovery.large_lost_in_a_row() {
+            0 => self.path.mtu.on_large_arrival(now),
+            count => self.path.mtu.on_large_losses(now, count),
+        }
         self.settle_fates(cx);
         Ok(())
     }
 
     /// Acts on what became of the contents in `cx.fates`.
     pub(super) fn settle_fates(&mut self, cx: &mut Context<'_>) {
+        let mut mtu = MtuChange::None;
         for index in 0..cx.fates.len() {
             let (fate, content) = cx.fates[index];
             match fate {
-                Fate::Acked => self.on_acked(content),
-                Fate::Lost => self.on_lost(cx.now.mono, content),
+                Fate::Acked => self.on_acked(cx, content),
+                Fate::Lost => match self.on_lost(cx, content) {
+                    MtuChange::None => {}
+                    change => mtu = change,
+                },
             }
         }
         cx.fates.clear();
+        // It may find more to be lost, so it comes after.
+        self.on_mtu_change(cx, mtu);
+        self.advance_drain(cx.now.mono);
     }
 
-    fn on_acked(&mut self, content: Content) {
+    fn on_acked(&mut self, cx: &mut Context<'_>, content: Content) {
         match content {
             Content::Ack { largest } => self.received.on_ack_acked(largest),
             Content::Final => {
@@ -224,8 +235,9 @@ impl Session {
                 }
             }
             Content::KeepAlive { token } => {
-                if self.path.is_probe(token) && self.path.on_probe_acked() {
-                    self.recovery.on_mtu_update(self.path.mtu() as u16);
+                if self.path.mtu.is_probe(token) {
+                    let change = self.path.mtu.on_probe_acked(cx.now.mono);
+                    self.on_mtu_change(cx, change);
                 }
             }
             Content::Close | Content::KeepAliveAck => {}
@@ -233,12 +245,12 @@ impl Session {
         }
     }
 
-    pub(super) fn on_lost(&mut self, now: Instant, content: Content) {
+    fn on_lost(&mut self, cx: &mut Context<'_>, content: Content) -> MtuChange {
         match content {
             Content::Final => self.verdict_pending = self.verdict.is_some(),
             Content::KeepAlive { token } => {
-                if self.path.is_probe(token) {
-                    self.path.on_probe_lost(now, 4 * self.recovery.pto());
+                if self.path.mtu.is_probe(token) {
+                    return self.path.mtu.on_probe_lost(cx.now.mono, self.recovery.pto());
                 } else if let Some(ping) = self.liveness.on_keep_alive_lost(token) {
                     self.pings.push_back(ping);
                 }
@@ -247,6 +259,7 @@ impl Session {
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
             content => self.streams.on_lost(&content),
         }
+        MtuChange::None
     }
 
     /// Everything in flight is to be sent again: the datagrams it travelled in were too large.

@@ -33,6 +33,8 @@ impl Session {
             return;
         }
         self.recovery_timeout(cx);
+        let change = self.path.mtu.on_timeout(now, self.recovery.pto());
+        self.on_mtu_change(cx, change);
         if self.is_live() && self.is_established() {
             match self.liveness.check(now) {
                 Verdict::Alive => {}
@@ -71,7 +73,7 @@ impl Session {
         consider(self.tell_at);
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
-            consider(ahead(self.path.next_probe()));
+            consider(ahead(self.path.mtu.next_timeout()));
         }
         next
     }
@@ -84,6 +86,7 @@ impl Session {
             RecoveryTimeout::None => {}
             RecoveryTimeout::Lost { packets } => {
                 self.stats.packets_lost += u64::from(packets);
+                self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
             }
             RecoveryTimeout::Probe { count } => {
                 // What the oldest packets carried is what the peer most likely lacks; it goes out

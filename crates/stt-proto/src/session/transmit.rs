@@ -7,7 +7,7 @@ use stt_wire::header::apply_mask;
 use stt_wire::packet::seal_checksums;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, Flags, FrameType, HEADER_LEN, Header, MAX_UDP_PAYLOAD,
-    MIN_ACK_ELICITING_LEN, SEALED_OVERHEAD, TAG_LEN, frame,
+    MIN_ACK_ELICITING_LEN, MIN_MTU, SEALED_OVERHEAD, TAG_LEN, frame,
 };
 
 use crate::path::{Ecn, Transmit};
@@ -16,12 +16,16 @@ use crate::streams::DataWritten;
 use crate::time::Instant;
 
 use super::close::Ending;
-use super::{Context, Session, State};
+use super::{Context, MAX_CONTROL_QUANTUM, Session, State};
 
 /// Plaintext that makes an ack-eliciting packet long enough to draw a reset.
 const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
 /// Room below which no further DATA part is begun in a BUNDLE.
 const MIN_DATA_ROOM: usize = 24;
+
+/// Probe timeouts until a size probe that nothing was heard of counts as lost (RFC 8899 5.1.1,
+/// PROBE_TIMER).
+const PROBE_PATIENCE: u32 = 3;
 
 /// A packet's payload, ready to be sealed.
 pub(super) struct Payload {
@@ -77,7 +81,7 @@ impl Session {
             _ => {
                 self.confirm
                     || self.received.ack_due(now)
-                    || self.path.probe_due(now).is_some()
+                    || self.path.mtu.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)
                         && (self.wants_control() || self.wants_data()))
             }
@@ -110,6 +114,7 @@ impl Session {
         let len = proof.packet.len();
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
+        self.last_datagram = len as u16;
         self.liveness.on_sent(1);
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
@@ -121,9 +126,9 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        let mtu = self.path.mtu();
         let limit = buf.len().min(MAX_UDP_PAYLOAD);
         let allowance = self.recovery.allowance(now);
+        let mtu = self.datagram_size(allowance.bytes).min(limit);
         let mut budget = allowance.bytes;
         self.rotate_key(now);
         let ecn = self.recovery.mark_ecn();
@@ -147,6 +152,8 @@ impl Session {
         if segments == 0 {
             return None;
         }
+        self.last_datagram = len.min(mtu) as u16;
+        self.ask_for_last_ack();
         self.liveness.on_sent(segments as u64);
         Some(Transmit {
             path: self.path.address,
@@ -154,6 +161,21 @@ impl Session {
             segment_size: (segments > 1).then_some(mtu),
             ecn: ecn.then_some(Ecn::Ect0),
         })
+    }
+
+    /// Bytes of the datagrams to send now, of which the window and the pacer allow `allowance`.
+    ///
+    /// As large as the path carries, so long as the window still holds eight of them and none takes
+    /// more than a millisecond of what the path carries: fewer would make losses, ACKs and queues
+    /// coarse. A probe timeout sends the size that comes through in any case (RFC 8899 section 4.3).
+    fn datagram_size(&self, allowance: u64) -> usize {
+        let usable = self.path.mtu.usable();
+        if usable <= MAX_CONTROL_QUANTUM || self.recovery.pto_count() > 0 {
+            return if self.recovery.pto_count() > 0 { MIN_MTU } else { usable };
+        }
+        let milliseconds = self.recovery.rtt().smoothed().as_millis() as u64;
+        let share = (self.recovery.window() / milliseconds.max(8)).min(allowance);
+        usable.min(MAX_CONTROL_QUANTUM.max(usize::try_from(share).unwrap_or(usize::MAX)))
     }
 
     /// Writes a payload into a packet's room and notes what it is in `cx.contents`.
@@ -302,7 +324,8 @@ impl Session {
         if kind == KeepAliveKind::Alive {
             self.liveness.on_keep_alive_sent(cx.now.mono, nonce, ping);
         } else {
-            self.path.on_probe_sent(nonce);
+            let patience = PROBE_PATIENCE * self.recovery.pto();
+            self.path.mtu.on_probe_sent(cx.now.mono, nonce, patience);
         }
         true
     }
@@ -310,8 +333,9 @@ impl Session {
     /// One padded KEEP_ALIVE of the size to try.
     fn transmit_mtu_probe(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
         let now = cx.now.mono;
-        let size = self.path.probe_due(now)?;
-        if size > buf.len() || self.recovery.allowance(now).bytes < size as u64 {
+        let size = self.path.mtu.probe_due(now)?;
+        // While nothing at all comes through, a probe would say nothing.
+        if size > buf.len() || self.recovery.pto_count() > 0 {
             return None;
         }
         cx.contents.clear();
@@ -327,7 +351,7 @@ impl Session {
 
     /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
     fn transmit_confirmation(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
-        let room = buf.get_mut(..self.path.mtu())?;
+        let room = buf.get_mut(..MIN_MTU)?;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..]);
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
@@ -348,7 +372,7 @@ impl Session {
             return None;
         }
         let words = words.clone();
-        let room = buf.get_mut(..self.path.mtu())?;
+        let room = buf.get_mut(..MIN_MTU)?;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
@@ -414,6 +438,7 @@ impl Session {
             ecn,
         };
         self.recovery.on_packet_sent(now, number, info, contents);
+        self.last_datagram = packet_len as u16;
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += packet_len as u64;
         packet_len
@@ -421,7 +446,8 @@ impl Session {
 
     fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
-        self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked);
+        let rotated = self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked);
+        self.stats.key_updates += u64::from(rotated);
     }
 }
 

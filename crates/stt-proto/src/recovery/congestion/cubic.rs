@@ -6,7 +6,10 @@
 use core::time::Duration;
 
 use super::hystart::{HyStart, Step};
-use super::{Acked, Congestion, Controller, carry, initial_window, minimum_window, window_for_mtu};
+use super::{
+    Acked, Congestion, Controller, after_pause, carry, initial_window, minimum_window,
+    window_for_mtu,
+};
 use crate::time::Instant;
 
 /// beta_cubic = 0.7 (RFC 9438 4.6), as a fraction.
@@ -138,7 +141,13 @@ impl Cubic {
 }
 
 impl Controller for Cubic {
-    fn on_idle_end(&mut self, _now: Instant, since: Instant) {
+    fn on_idle_end(&mut self, now: Instant, since: Instant) {
+        let known = (self.state.window, self.state.threshold);
+        if let Some((window, threshold)) = after_pause(now, since, known, self.mtu) {
+            self.state.window = window;
+            self.state.threshold = threshold;
+            self.state.epoch = None;
+        }
         self.limited_since.get_or_insert(since);
     }
 

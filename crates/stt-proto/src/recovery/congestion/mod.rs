@@ -1,6 +1,7 @@
 //! Congestion control: one trait, and the controllers behind it.
 
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::delivery::{LostFlight, RateSample};
 use super::rtt::RttEstimator;
@@ -129,6 +130,27 @@ fn window_for_mtu(window: u64, old: u16, new: u16) -> u64 {
     window.max(minimum_window(new))
 }
 
+/// How long an unused window counts as known (RFC 7661 section 4.1, the non-validated period).
+const UNUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// The window and slow-start threshold after nothing was sent from `since` to `now`, if that is so
+/// long that the path may be another one (RFC 7661 section 4.4.3): half the window, to be regained
+/// quickly up to three quarters of it. Shorter pauses leave it, as pacing prevents the burst.
+fn after_pause(
+    now: Instant,
+    since: Instant,
+    (window, threshold): (u64, Option<u64>),
+    mtu: u16,
+) -> Option<(u64, Option<u64>)> {
+    if now.saturating_duration_since(since) < UNUSED_FOR || window <= initial_window(mtu) {
+        return None;
+    }
+    Some((
+        (window / 2).max(initial_window(mtu)),
+        threshold.map(|threshold| threshold.max(window / 4 * 3)),
+    ))
+}
+
 /// Bytes of growth earned by `numerator / window` that do not make a whole byte yet are carried in
 /// `credit`, so that large windows grow at the right speed on small ACKs.
 fn carry(credit: &mut u64, numerator: u64, window: u64) -> u64 {
@@ -148,6 +170,20 @@ mod tests {
         assert_eq!(initial_window(1_452), 14_520);
         assert_eq!(initial_window(9_000), 18_000);
         assert_eq!(initial_window(65_507), 131_014);
+    }
+
+    #[test]
+    fn a_window_unused_for_minutes_is_halved_and_soon_regained() {
+        let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
+        let known = (100_000, Some(80_000));
+        assert_eq!(after_pause(at(299), at(0), known, 1_200), None);
+        assert_eq!(after_pause(at(300), at(0), known, 1_200), Some((50_000, Some(80_000))));
+        assert_eq!(after_pause(at(300), at(0), (100_000, None), 1_200), Some((50_000, None)));
+        assert_eq!(
+            after_pause(at(300), at(0), (20_000, Some(1_000)), 1_200),
+            Some((12_000, Some(15_000)))
+        );
+        assert_eq!(after_pause(at(300), at(0), (12_000, None), 1_200), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ type Make = fn() -> Box<dyn Controller>;
 /// Times at which the second flow joins: where in the first one's cycle it comes is chance.
 const JOINS: [Duration; 3] =
     [Duration::from_millis(1_300), Duration::from_millis(2_000), Duration::from_millis(2_700)];
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_secs(50);
 
 /// The first flow's share of what both deliver in the second half, in percent, for each of [`JOINS`].
 fn shares(first: Make, second: Make) -> [u64; 3] {

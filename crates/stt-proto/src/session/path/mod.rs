@@ -1,0 +1,30 @@
+//! A path of a session: where it leads, how large its datagrams may be.
+
+mod mtu;
+
+use crate::path::PathAddress;
+
+pub(crate) use self::mtu::{MtuChange, MtuSearch};
+
+/// See the module.
+pub(crate) struct Path {
+    /// Where it leads.
+    pub(crate) address: PathAddress,
+    /// How large its datagrams may be.
+    pub(crate) mtu: MtuSearch,
+}
+
+impl Path {
+    /// A path whose datagrams may grow to `upper` bytes.
+    pub(crate) fn new(address: PathAddress, upper: usize) -> Self {
+        Self { address, mtu: MtuSearch::new(upper) }
+    }
+
+    /// Bytes that IP and UDP put before a datagram's payload, without options.
+    pub(crate) fn ip_overhead(&self) -> usize {
+        match self.address.remote().map(|remote| remote.ip().to_canonical()) {
+            Some(std::net::IpAddr::V6(_)) => 48,
+            _ => 28,
+        }
+    }
+}
