@@ -253,9 +253,7 @@ impl Transfer {
             Event::SessionClosed { session, error: Some(error), .. }
                 if !self.connected && error.code == ErrorCode::SessionNotFound =>
             {
-                if self.server_session == Some(*session) {
-                    self.server_session = None;
-                }
+                self.server_session.take_if(|ended| ended == session);
             }
             Event::SessionClosed { .. } | Event::StreamReset { .. } => {
                 return Err(format!("server: {event:?}"));

@@ -1,4 +1,4 @@
-//! Closing without delay, and keys that change while both sides send.
+//! Closing without delay, keys that change while both sides send, and how full a link is kept.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -199,5 +199,46 @@ fn keys_rotate_under_traffic_both_ways_at_two_percent_of_loss() {
             assert_eq!(stats.frame_errors.encryption, 0, "every packet found its key");
             assert!(stats.key_updates >= 10, "{}", stats.key_updates);
         }
+    }
+}
+
+/// 10 Mbit/s, 15 ms one way, a queue of 25.
+fn slow() -> Link {
+    Link { rate: Some(1_250_000), queue: 25, ..Link::with_delay(Duration::from_millis(15)) }
+}
+
+/// Moves bytes over `link` one way for as long as `bytes` take; percent of what packets of 1452 bytes
+/// leave of it.
+fn goodput(link: Link, congestion: CongestionControl, bytes: u64) -> u64 {
+    let rate = link.rate.unwrap();
+    let session = SessionConfig { congestion, ..SessionConfig::default() };
+    let (mut world, client, server) = stt_sim::scenario::pair(7, link, session);
+    let mut transfer = stt_sim::Transfer::start(&mut world, client, server, &[bytes]).unwrap();
+    let time = transfer.run(&mut world, Duration::from_secs(120)).unwrap();
+    // Header, tag, checksum, and DATA's offset.
+    let most = u128::from(rate) * (1452 - 54) / 1452;
+    (u128::from(bytes) * 1_000_000_000 * 100 / time.as_nanos() / most) as u64
+}
+
+#[test]
+fn the_slow_link_is_kept_full() {
+    for congestion in [CongestionControl::Cubic, CongestionControl::Bbr] {
+        let percent = goodput(slow(), congestion, 20_000_000);
+        assert!(percent >= 95, "{congestion:?}: {percent} %");
+    }
+}
+
+#[test]
+fn bbr_holds_the_slow_link_at_two_percent_of_loss() {
+    let percent = goodput(Link { loss: 0.02, ..slow() }, CongestionControl::Bbr, 10_000_000);
+    assert!(percent >= 70, "{percent} %");
+}
+
+#[test]
+fn one_percent_of_reordering_leaves_the_slow_link_full() {
+    let link = Link { reorder: 0.01, reorder_by: Duration::from_millis(5), ..slow() };
+    for congestion in [CongestionControl::Cubic, CongestionControl::Bbr] {
+        let percent = goodput(link.clone(), congestion, 10_000_000);
+        assert!(percent >= 90, "{congestion:?}: {percent} %");
     }
 }

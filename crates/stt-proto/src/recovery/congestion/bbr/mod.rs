@@ -254,7 +254,8 @@ impl Bbr {
         if !app_limited {
             let target = self.bdp(self.bandwidth(), 100).min(self.window);
             self.inflight_long = Some(if self.queue_stands {
-                cut(sent_in_flight).max(target)
+                // So much that what cruising leaves of it still fills the pipe.
+                cut(sent_in_flight).max(target.saturating_mul(100) / (100 - HEADROOM_PERCENT))
             } else {
                 sent_in_flight.max(cut(target))
             });
