@@ -4,7 +4,8 @@ import { handled, rejected, Waiter } from './async.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
-import { engineOptions, resolveSharedSeeds } from './engine-options.ts';
+import type { EngineSettings } from './engine-options.ts';
+import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
 import type { SttError } from './errors/error.ts';
 import { faultToError } from './errors/fault.ts';
@@ -125,7 +126,12 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
     const sharedSeeds = await resolveSharedSeeds(sharedSeed);
     const node = nodeSeed === undefined ? undefined : await resolveSeed('nodeSeed', nodeSeed);
-    const settings = { sharedSeeds, ...(node === undefined ? {} : { nodeSeed: node }), port };
+    const settings = {
+      sharedSeeds,
+      ...(node === undefined ? {} : { nodeSeed: node }),
+      port,
+      ...resolveLogs(options, process.env),
+    };
     if (host !== undefined) {
       const { address } = await resolveHost({ host, port }, 0);
       return new SttEndpoint(tuning, { ...settings, host: address });
@@ -138,10 +144,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
-  private constructor(
-    tuning: ResolvedTuning,
-    settings: { sharedSeeds: Uint8Array[]; nodeSeed?: Uint8Array; host: string; port: number },
-  ) {
+  private constructor(tuning: ResolvedTuning, settings: EngineSettings) {
     super();
     this.#tuning = tuning;
     this.closed = handled(

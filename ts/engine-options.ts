@@ -1,6 +1,7 @@
+import { resolve } from 'node:path';
 import { SttOptionError } from './errors/local.ts';
 import type { EngineOptions } from './native/engine.ts';
-import type { ResolvedTuning } from './options.ts';
+import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import type { SeedInput } from './seeds.ts';
 import { resolveSeed } from './seeds.ts';
 
@@ -13,6 +14,8 @@ export interface EngineSettings {
   readonly nodeSeed?: Uint8Array;
   readonly host: string;
   readonly port: number;
+  readonly qlogDir?: string;
+  readonly keyLog?: string;
 }
 
 /** The options as the core takes them: complete, in milliseconds and bytes. */
@@ -35,6 +38,34 @@ export function engineOptions(tuning: ResolvedTuning, settings: EngineSettings):
     noDelay: tuning.noDelay,
     stealth: tuning.stealth,
   };
+}
+
+/**
+ * Where logs go.
+ *
+ * @throws {SttOptionError} naming the option that is no path.
+ */
+export function resolveLogs(
+  { qlog, keyLog }: Pick<EndpointOptions, 'qlog' | 'keyLog'>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Pick<EngineSettings, 'qlogDir' | 'keyLog'> {
+  if (qlog !== undefined && (typeof qlog !== 'object' || qlog === null)) {
+    throw new SttOptionError('qlog', 'must be an object with a dir');
+  }
+  if (qlog !== undefined) checkPath('qlog.dir', qlog.dir);
+  if (keyLog !== undefined) checkPath('keyLog', keyLog);
+  const fromEnvironment = environment.STT_QLOG_DIR;
+  const dir = qlog?.dir ?? (fromEnvironment === '' ? undefined : fromEnvironment);
+  return {
+    ...(dir === undefined ? {} : { qlogDir: resolve(dir) }),
+    ...(keyLog === undefined ? {} : { keyLog: resolve(keyLog) }),
+  };
+}
+
+function checkPath(option: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) {
+    throw new SttOptionError(option, 'must be a path');
+  }
 }
 
 /** The bytes of every shared seed, the one for new connects first. */

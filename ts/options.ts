@@ -119,6 +119,19 @@ export interface EndpointOptions extends TuningOptions {
    * @default 'balanced'
    */
   readonly preset?: SttPreset;
+  /**
+   * Writes a qlog file of every session into this folder, for tools that draw what happened; see
+   * `docs/qlog.md`. Environment: `STT_QLOG_DIR`.
+   * @default undefined: nothing is logged, which costs nothing
+   */
+  readonly qlog?: { readonly dir: string };
+  /**
+   * Appends every session's secrets to this file. **Whoever has the file and the datagrams reads
+   * everything.** For taking a protocol apart with test data, never for anything else; there is no
+   * environment variable for it, on purpose.
+   * @default undefined: secrets leave the process nowhere
+   */
+  readonly keyLog?: string;
 }
 
 /** Every tuning option with its value. */
@@ -202,7 +215,7 @@ const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
   STT_STREAM_RECV_BUFFER: 'streamRecvBuffer',
 };
 
-const OTHER_NAMES = ['sharedSeed', 'nodeSeed', 'host', 'port', 'preset'];
+const OTHER_NAMES = ['sharedSeed', 'nodeSeed', 'host', 'port', 'preset', 'qlog', 'keyLog'];
 
 /**
  * Every tuning option with its value: the option itself, else the environment, else the preset.

@@ -178,6 +178,28 @@ export class Party {
     return this.#state.open(message.subarray(at));
   }
 
+  /** This side's own message, as somebody with its keys reads it off the wire. */
+  overhear(message: Buffer): Buffer {
+    let at = 0;
+    const take = (length: number) => {
+      at += length;
+      return message.subarray(at - length, at);
+    };
+    for (const token of this.#takeMessage()) {
+      if (token === 'e') {
+        const key = take(KEY_LENGTH);
+        if (!key.equals(x25519Public(this.#keys.ephemeralPrivate))) throw new Error('another e');
+        this.#mixEphemeral(key);
+      } else if (token === 's') {
+        const key = this.#state.open(take(KEY_LENGTH + this.#state.overhead));
+        if (!key.equals(x25519Public(this.#keys.staticPrivate))) throw new Error('another s');
+      } else {
+        this.#mixSecret(token);
+      }
+    }
+    return this.#state.open(message.subarray(at));
+  }
+
   split(): [Buffer, Buffer] {
     if (this.#next !== MESSAGES.length) throw new Error('the handshake has not ended');
     return this.#state.split();

@@ -26,6 +26,12 @@ export function startError(error: unknown): unknown {
     address,
     port,
   } = error as Error & Partial<SttSystemErrorDetails>;
+  if (syscall === 'log') {
+    return new SttSystemError(
+      `${error.message}. Choose a place for qlog.dir and keyLog that this process may write to.`,
+      { code, errno, syscall, address, port, cause: error },
+    );
+  }
   if (EXHAUSTED.has(code) || syscall === 'thread') {
     return new ResourceExhaustedError(
       `The system has no more descriptors, memory or threads for an endpoint (${code || error.message}). Close some, or raise its limits (ulimit -n).`,

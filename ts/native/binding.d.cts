@@ -160,6 +160,9 @@ export interface NativeOptions {
   socketSendBuffer: number
   socketRecvBuffer: number
   stealth: boolean
+  keyUpdatePackets?: number
+  qlogDir?: string
+  keyLog?: string
 }
 
 /** One session in numbers. */
@@ -204,7 +207,7 @@ export declare function startEndpoint(options: NativeOptions, doorbell: () => vo
 
 /** Why an endpoint did not start. */
 export interface StartFailure {
-  /** 'option', 'seed', 'bind', 'poller' or 'thread'. */
+  /** 'option', 'seed', 'bind', 'poller', 'thread' or 'log'. */
   stage: string
   /** The system's name for it, such as EADDRINUSE; empty when only the number is known. */
   code: string

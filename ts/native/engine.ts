@@ -49,6 +49,12 @@ export interface EngineOptions {
   /** Writes are never held back, so this changes nothing in the engine. */
   noDelay: boolean;
   stealth: boolean;
+  /** Packets sealed under one key, at most 2^23, which is the default. */
+  keyUpdatePackets?: number;
+  /** Folder for a qlog file of each session. */
+  qlogDir?: string;
+  /** File to append every session's secrets to. */
+  keyLog?: string;
 }
 
 /** A peer's address. */
@@ -437,6 +443,10 @@ function startError(failure: StartFailure, options: EngineOptions): Error {
   const { host: address, port } = options;
   let code = failure.code;
   if (code === '' && process.platform !== 'win32' && errno > 0) code = getSystemErrorName(-errno);
+  if (stage === 'log') {
+    const error = new Error(`${code === '' ? 'UNKNOWN' : code}: ${message}`);
+    return Object.assign(error, { code, errno: -errno, syscall: stage });
+  }
   const error = new Error(`${code === '' ? 'UNKNOWN' : code}: ${message} (${address}:${port})`);
   return Object.assign(error, { code, errno: -errno, syscall: stage, address, port });
 }

@@ -76,6 +76,13 @@ impl TrafficSecrets {
         &self.handshake_hash
     }
 
+    /// `secret_0` of the initiator's packets, then of the responder's: all that it takes to read the
+    /// session. For a key log that its user asked for, and nothing else.
+    #[must_use]
+    pub fn first_secrets(&self) -> [&[u8; 32]; 2] {
+        [&self.initiator_to_responder.0, &self.responder_to_initiator.0]
+    }
+
     /// The keys of the side that is or is not the initiator, for the AEAD that CHALLENGE named.
     #[must_use]
     pub fn keys(&self, is_initiator: bool, aead: Aead) -> (SealKeys, OpenKeys) {

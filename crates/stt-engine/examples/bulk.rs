@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
-use stt_engine::{BufferSizes, Engine, EngineConfig, Event, StreamNumber, Taken, Written};
+use stt_engine::{
+    BufferSizes, Engine, EngineConfig, Event, LogConfig, StreamNumber, Taken, Written,
+};
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, SessionConfig,
     StreamOptions,
@@ -34,6 +36,7 @@ fn start(which: u8, mtu: usize) -> Result<(Engine, Receiver<()>), Failure> {
         identity: NodeIdentity::from_seed(&NodeSeed::new(&random(which))?),
         networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99))?)],
         rng_seed: random(which + 50),
+        logs: LogConfig::default(),
     };
     Ok((
         Engine::start(

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use stt_proto::{EndpointConfig, NetworkKeys, NodeIdentity};
 use stt_udp::BufferSizes;
 
+use crate::log::LogConfig;
+
 /// What [`Engine::start`](crate::Engine::start) needs.
 pub struct EngineConfig {
     /// Where to bind; port 0 lets the system choose.
@@ -22,6 +24,8 @@ pub struct EngineConfig {
     pub networks: Vec<NetworkKeys>,
     /// 32 bytes of the system's randomness, used for nothing else.
     pub rng_seed: [u8; 32],
+    /// Which logs to write.
+    pub logs: LogConfig,
 }
 
 /// Why an engine could not start.
@@ -35,13 +39,17 @@ pub enum StartError {
     Poller(io::Error),
     /// The thread could not be created.
     Thread(io::Error),
+    /// The folder for qlog, or the key log, could not be made.
+    Log(io::Error),
 }
 
 impl StartError {
     /// The system's error.
     pub fn io(&self) -> &io::Error {
         match self {
-            Self::Bind(error) | Self::Poller(error) | Self::Thread(error) => error,
+            Self::Bind(error) | Self::Poller(error) | Self::Thread(error) | Self::Log(error) => {
+                error
+            }
         }
     }
 }
@@ -51,6 +59,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => write!(f, "the socket could not be bound: {error}"),
             Self::Poller(error) => write!(f, "the poller could not be created: {error}"),
+            Self::Log(error) => write!(f, "a log could not be opened: {error}"),
             Self::Thread(error) => write!(f, "the engine thread could not be created: {error}"),
         }
     }

@@ -23,6 +23,7 @@ use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{self, Driver, SOCKET, WAKER};
 use crate::event::{EngineEnd, Event};
+use crate::log::Logs;
 use crate::ring::{Doorbell, Ring, data_len};
 use crate::stats::EngineStats;
 use crate::{SessionNumber, StreamNumber};
@@ -105,6 +106,7 @@ impl Engine {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn start(config: EngineConfig, doorbell: Doorbell) -> Result<Self, StartError> {
+        let logs = Logs::open(&config.logs).map_err(StartError::Log)?;
         let mut socket = UdpSocket::bind(config.bind, config.buffers).map_err(StartError::Bind)?;
         let address = socket.local_addr();
         let poll = Poll::new().map_err(StartError::Poller)?;
@@ -125,7 +127,7 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("stt-engine".to_owned())
             .spawn(move || {
-                let driver = Driver::new(config, socket, poll, Clock::new(), &theirs);
+                let driver = Driver::new(config, socket, poll, Clock::new(), logs, &theirs);
                 driver::run(driver, &theirs);
             })
             .map_err(StartError::Thread)?;

@@ -25,6 +25,7 @@ mod credit;
 mod driver;
 mod engine;
 mod event;
+mod log;
 mod ring;
 mod stats;
 
@@ -36,6 +37,7 @@ pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};
 pub use event::{EngineEnd, Event, Resource, SharedCredit};
+pub use log::LogConfig;
 pub use stats::EngineStats;
 pub use stt_udp::BufferSizes;
 

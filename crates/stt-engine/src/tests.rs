@@ -11,6 +11,7 @@ use stt_proto::{
 };
 
 use crate::command::{CloseOptions, Command};
+use crate::log::LogConfig;
 use crate::{
     BufferSizes, Engine, EngineConfig, EngineEnd, Event, READ_AHEAD, SessionNumber, StartError,
     StreamNumber, Taken, Written,
@@ -37,6 +38,7 @@ fn config(which: u64) -> EngineConfig {
         identity: NodeIdentity::from_seed(&NodeSeed::new(&seed(which)).unwrap()),
         networks: vec![NetworkKeys::new(&SharedSeed::new(&seed(1000)).unwrap())],
         rng_seed: seed(which + 2000),
+        logs: LogConfig::default(),
     }
 }
 

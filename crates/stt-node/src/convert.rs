@@ -60,6 +60,7 @@ pub(crate) fn start_failure(error: &StartError) -> StartFailure {
     let stage = match error {
         StartError::Bind(_) => "bind",
         StartError::Thread(_) => "thread",
+        StartError::Log(_) => "log",
         _ => "poller",
     };
     let io = error.io();
@@ -68,6 +69,9 @@ pub(crate) fn start_failure(error: &StartError) -> StartFailure {
         io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
         io::ErrorKind::PermissionDenied => "EACCES",
         io::ErrorKind::OutOfMemory => "ENOMEM",
+        io::ErrorKind::NotFound => "ENOENT",
+        io::ErrorKind::NotADirectory => "ENOTDIR",
+        io::ErrorKind::AlreadyExists => "EEXIST",
         _ => "",
     };
     StartFailure {

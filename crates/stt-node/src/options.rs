@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
-use stt_engine::{BufferSizes, EngineConfig};
+use stt_engine::{BufferSizes, EngineConfig, LogConfig};
 use stt_proto::{CongestionControl, EndpointConfig, SessionConfig};
 
 /// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
@@ -31,12 +31,15 @@ pub struct NativeOptions {
     pub socket_send_buffer: f64,
     pub socket_recv_buffer: f64,
     pub stealth: bool,
+    pub key_update_packets: Option<f64>,
+    pub qlog_dir: Option<String>,
+    pub key_log: Option<String>,
 }
 
 /// Why an endpoint did not start.
 #[napi(object, object_from_js = false)]
 pub struct StartFailure {
-    /// 'option', 'seed', 'bind', 'poller' or 'thread'.
+    /// 'option', 'seed', 'bind', 'poller', 'thread' or 'log'.
     pub stage: String,
     /// The system's name for it, such as EADDRINUSE; empty when only the number is known.
     pub code: String,
@@ -103,6 +106,9 @@ impl NativeOptions {
                 "newreno" => CongestionControl::NewReno,
                 _ => CongestionControl::Cubic,
             },
+            key_update_packets: self
+                .key_update_packets
+                .map_or(defaults.key_update_packets, |n| (n as u64).clamp(1, 1 << 23)),
             ..defaults
         };
         Ok(EngineConfig {
@@ -121,6 +127,10 @@ impl NativeOptions {
             identity: NodeIdentity::from_seed(&node_seed),
             networks,
             rng_seed,
+            logs: LogConfig {
+                qlog_dir: self.qlog_dir.map(Into::into),
+                key_log: self.key_log.map(Into::into),
+            },
         })
     }
 }

@@ -29,9 +29,10 @@ mod session;
 mod stats;
 mod streams;
 mod time;
+pub mod trace;
 
 pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
-pub use stt_wire::{CloseReason, ErrorCode};
+pub use stt_wire::{CloseReason, ErrorCode, PathId};
 
 pub use crate::config::{
     CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,

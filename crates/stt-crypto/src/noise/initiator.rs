@@ -56,6 +56,12 @@ impl Initiator {
         self.message1
     }
 
+    /// The ephemeral private key. For a key log that its user asked for, and nothing else.
+    #[must_use]
+    pub fn ephemeral_private(&self) -> &[u8; 32] {
+        &self.recipe.ephemeral
+    }
+
     /// Reads message 2 from CHALLENGE and returns the length of its payload, written to `payload`.
     ///
     /// # Errors

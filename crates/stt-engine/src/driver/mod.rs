@@ -28,6 +28,7 @@ use crate::command::Command;
 use crate::config::EngineConfig;
 use crate::engine::Shared;
 use crate::event::{EngineEnd, Event, Resource};
+use crate::log::Logs;
 use crate::stats::EngineStats;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
@@ -53,6 +54,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     clock: Clock,
     core: Endpoint,
+    /// After the core, whose sessions write until they are dropped.
+    _logs: Option<Logs>,
     io: Io,
     sessions: Sessions,
     streams: FxHashMap<StreamNumber, Stream>,
@@ -77,9 +80,12 @@ impl Driver {
         socket: UdpSocket,
         poll: Poll,
         clock: Clock,
+        logs: Option<Logs>,
         shared: &Arc<Shared>,
     ) -> Self {
         let session = &config.endpoint.session;
+        let read_ahead = READ_AHEAD.min(session.stream_recv_buffer).max(1);
+        let send_buffer = session.send_buffer;
         let (wanted, granted) = (config.buffers, socket.buffers());
         let mut out = Vec::new();
         for (resource, wanted, granted) in [
@@ -91,12 +97,16 @@ impl Driver {
                 out.push(Event::ResourceWarning { resource, wanted, granted });
             }
         }
+        let mut core =
+            Endpoint::new(config.endpoint, config.identity, config.networks, config.rng_seed);
+        core.set_tracer(logs.as_ref().map(Logs::tracer));
         Self {
             shared: Arc::clone(shared),
             clock,
-            read_ahead: READ_AHEAD.min(session.stream_recv_buffer).max(1),
-            send_buffer: session.send_buffer,
-            core: Endpoint::new(config.endpoint, config.identity, config.networks, config.rng_seed),
+            read_ahead,
+            send_buffer,
+            core,
+            _logs: logs,
             io: Io::new(socket, poll),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),

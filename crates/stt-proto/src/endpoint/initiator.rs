@@ -24,6 +24,7 @@ use crate::fault::{Fault, FaultDetail};
 use crate::path::{PathAddress, Transmit};
 use crate::session::{Keys, Session, Start, State};
 use crate::time::{Instant, Now};
+use crate::trace::TracedSecret;
 
 use super::{Endpoint, Entry, Route, timer_key};
 
@@ -415,7 +416,7 @@ impl Endpoint {
 
     /// Message 3 and what follows from it.
     fn prove(
-        &self,
+        &mut self,
         config: &SessionConfig,
         mut attempt: Attempt,
         local_id: PathId,
@@ -440,7 +441,12 @@ impl Endpoint {
         let mac = keys.mac2(&[&hash, &head[..AAD_LEN], noise]);
         tail.first_chunk_mut::<16>()?.copy_from_slice(&mac);
         seal_checksums(&mut packet);
+        if let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) {
+            let (public, private) = (&attempt.ephemeral, attempt.noise.ephemeral_private());
+            tracer.secret(&TracedSecret::Ephemeral { public, private });
+        }
         let secrets = attempt.noise.finish().ok()?;
+        self.trace_secrets(&secrets, aead, [peer_id, local_id]);
         let session_id = *secrets.handshake_hash().first_chunk()?;
         Some((Keys::new(secrets.keys(true, aead), config.key_update_packets), session_id, packet))
     }

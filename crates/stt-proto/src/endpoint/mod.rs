@@ -23,7 +23,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use rustc_hash::FxHashMap;
-use stt_crypto::{DecoyPool, NetworkKeys, NodeId, NodeIdentity};
+use stt_crypto::{Aead, DecoyPool, NetworkKeys, NodeId, NodeIdentity, TrafficSecrets};
 use stt_wire::PathId;
 
 use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
@@ -34,6 +34,7 @@ use crate::recovery::{Content, Fate};
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::time::{Instant, Now};
+use crate::trace::{TracedSecret, Tracer};
 
 use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
@@ -114,6 +115,7 @@ pub struct Endpoint {
     /// Working memory of the sessions, see [`Context`].
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
+    tracer: Option<Box<dyn Tracer>>,
 }
 
 /// What rates everything that strangers can provoke.
@@ -183,6 +185,7 @@ impl Endpoint {
             too_large: None,
             contents: Vec::new(),
             fates: Vec::new(),
+            tracer: None,
             rng,
         }
     }
@@ -195,6 +198,12 @@ impl Endpoint {
     /// Starts or stops accepting peers. Sessions that live already are left alone.
     pub fn set_listening(&mut self, listen: Option<ListenConfig>) {
         self.listen = listen;
+    }
+
+    /// Sessions from here on are offered to `tracer`, and secrets if it wants them; see
+    /// [`crate::trace`].
+    pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
+        self.tracer = tracer;
     }
 
     /// Takes the next event, in the order of what happened.
@@ -324,7 +333,11 @@ impl Endpoint {
             fates: &mut self.fates,
         };
         let ended = session.has_ended();
+        if let Some(tracer) = &mut self.tracer {
+            session.offer_to(&mut **tracer, &context);
+        }
         let result = act(session, &mut context);
+        session.trace_changes(now.mono);
         if !ended && session.has_ended() {
             self.live -= 1;
             self.accepted -= usize::from(!session.is_initiator());
@@ -393,6 +406,17 @@ impl Endpoint {
             if id != PathId::ZERO && !self.routes.contains_key(&id) {
                 return id;
             }
+        }
+    }
+
+    /// Tells the first secrets of both directions, if anybody asked for them. `ids` are the path
+    /// ids that the two directions' headers carry, the initiator's packets first.
+    fn trace_secrets(&mut self, secrets: &TrafficSecrets, aead: Aead, ids: [PathId; 2]) {
+        let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) else {
+            return;
+        };
+        for (path_id, secret) in ids.into_iter().zip(secrets.first_secrets()) {
+            tracer.secret(&TracedSecret::Traffic { path_id, aead: aead.bit(), secret });
         }
     }
 

@@ -245,6 +245,7 @@ impl Endpoint {
         let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let config = std::sync::Arc::clone(&self.session_defaults);
         let keys = Keys::new(secrets.keys(false, entry.aead), config.key_update_packets);
+        self.trace_secrets(&secrets, entry.aead, [entry.local_id, entry.initiator_id]);
         if refusal.is_some() && self.refused_sessions() >= MAX_REFUSED {
             return;
         }

@@ -8,6 +8,7 @@ use std::collections::vec_deque::Iter;
 use super::content::{Content, ContentLog, Run};
 use super::sent::SentPacket;
 use crate::time::Instant;
+use crate::trace::LossTrigger;
 
 /// Lost packets remembered at most. An acknowledgement of one that was forgotten is without effect:
 /// its contents were already given back for retransmission.
@@ -22,6 +23,26 @@ pub(crate) enum LossCause {
     Time,
     /// Its path was given up: no statement about the network.
     Abandoned,
+}
+
+/// A packet that was declared lost, as a tracer hears of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Loss {
+    pub(crate) number: u64,
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    pub(crate) trigger: LossTrigger,
+}
+
+impl Loss {
+    pub(crate) fn new(number: u64, bytes: u64, cause: LossCause) -> Self {
+        let trigger = match cause {
+            LossCause::Reordering => LossTrigger::ReorderingThreshold,
+            LossCause::Time => LossTrigger::TimeThreshold,
+            LossCause::Abandoned => LossTrigger::PathAbandoned,
+        };
+        Self { number, bytes, trigger }
+    }
 }
 
 /// A packet that was declared lost.

@@ -44,6 +44,7 @@ use usage::WindowUsage;
 
 pub(crate) use content::Content;
 pub(crate) use ecn::EcnCounts;
+pub(crate) use lost::Loss;
 pub(crate) use received::ReceivedPackets;
 pub(crate) use rtt::{INITIAL_RTT, RttEstimator};
 pub(crate) use sent::PacketInfo;
@@ -206,6 +207,8 @@ pub(crate) struct Recovery {
     silent_packets: u32,
     /// Packets that may leave without regard to window and pacer.
     free_packets: u8,
+    /// Packets declared lost, for whoever watches; none notes nothing.
+    losses: Option<Vec<Loss>>,
 }
 
 impl Recovery {
@@ -234,6 +237,7 @@ impl Recovery {
             last_eliciting_sent: None,
             silent_packets: 0,
             free_packets: 0,
+            losses: None,
         }
     }
 
@@ -523,6 +527,9 @@ impl Recovery {
     ) {
         let Some((&packet, place)) = self.sent.oldest() else { return };
         self.sent.contents(&packet).for_each(|c| sink(Fate::Lost, *c));
+        if let Some(losses) = &mut self.losses {
+            losses.push(Loss::new(packet.number, packet.in_flight(), cause));
+        }
         if packet.counts() {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
@@ -634,6 +641,18 @@ impl Recovery {
         self.large.reset();
         self.mtu = mtu;
         self.controller.on_mtu_update(mtu);
+    }
+
+    /// From here on, packets declared lost are noted for [`take_losses`](Self::take_losses).
+    pub(crate) fn note_losses(&mut self) {
+        self.losses.get_or_insert_default();
+    }
+
+    /// Moves the packets declared lost since the last time to `to`.
+    pub(crate) fn take_losses(&mut self, to: &mut Vec<Loss>) {
+        if let Some(losses) = &mut self.losses {
+            to.append(losses);
+        }
     }
 
     /// What is known of the round-trip time.

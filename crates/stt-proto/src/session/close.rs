@@ -9,6 +9,7 @@ use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::SendError;
 use crate::time::Instant;
+use crate::trace::TraceEvent;
 
 use super::{Context, Session, State};
 
@@ -330,6 +331,12 @@ impl Session {
     /// Tells the application, once, in the form that fits how far the session had come.
     fn tell(&mut self, cx: &mut Context<'_>, initiator: Side, words: &Words, error: Option<Fault>) {
         let usable = self.is_usable();
+        self.trace(cx.now.mono, || TraceEvent::SessionClosed {
+            initiator,
+            reason: words.reason,
+            code: words.code,
+            message: &words.message,
+        });
         // What the streams have to say comes before the end, not after it.
         self.publish(cx);
         if usable {

@@ -56,6 +56,11 @@ impl Keys {
         self.seal.phase
     }
 
+    /// The phase bit of the newest packets opened.
+    pub(crate) fn received_phase(&self) -> bool {
+        self.open.phase
+    }
+
     /// Seals `buf`, plaintext followed by room for the tag, in place.
     pub(crate) fn seal(&self, pn: u64, aad: &[u8], buf: &mut [u8]) {
         self.seal.key.seal_in_place(pn, aad, buf);

@@ -8,6 +8,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod trace;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 use self::path::{MtuChange, Path};
+use self::trace::Watched;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
 pub(crate) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -166,6 +168,9 @@ pub(crate) struct Session {
     tell_at: Option<Instant>,
     /// The driver reads no more.
     released: bool,
+    /// Whether a tracer was asked if it wants to watch.
+    offered: bool,
+    watched: Option<Box<Watched>>,
 }
 
 impl Session {
@@ -243,6 +248,8 @@ impl Session {
             untold: FrameErrorCounts::default(),
             tell_at: None,
             released: false,
+            offered: false,
+            watched: None,
             config,
         }
     }

@@ -9,11 +9,12 @@ use stt_wire::{
     AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, HEADER_LEN, Header, decode_packet_number,
 };
 
-use crate::event::Event;
+use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::Ecn;
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
 use crate::streams::PeerFault;
+use crate::trace::{DropReason, TraceEvent, TracedPacket};
 
 use super::close::{Ending, Words};
 use super::path::MtuChange;
@@ -36,17 +37,20 @@ impl Session {
         packet: &mut [u8],
         mask: &[u8; 11],
     ) {
-        if matches!(self.state, State::Ending(Ending::Over)) {
-            return;
-        }
         let now = cx.now.mono;
         let packet_len = packet.len();
+        let over = matches!(self.state, State::Ending(Ending::Over));
         let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
         apply_mask(head, mask);
         let header = Header::read(head);
         let number = decode_packet_number(self.largest_opened, header.packet_number);
+        if over {
+            self.trace_drop(now, number, packet_len, DropReason::SessionOver);
+            return;
+        }
         if self.replay.contains(number) {
             self.stats.packets_duplicate += 1;
+            self.trace_drop(now, number, packet_len, DropReason::Duplicate);
             return;
         }
         let mut aad = [0; AAD_LEN];
@@ -55,12 +59,17 @@ impl Session {
         let phase = header.flags.contains(Flags::KEY_PHASE);
         let keep = 3 * self.recovery.pto();
         let body = &mut body[..sealed_len];
+        let before = self.keys.received_phase();
         let Ok(len) = self.keys.open(now, keep, phase, number, &aad, body) else {
+            self.trace_drop(now, number, packet_len, DropReason::Undecryptable);
             self.on_forgery(cx);
             return;
         };
         if self.replay.insert(number).is_err() {
             return;
+        }
+        if self.keys.received_phase() != before {
+            self.trace_key_update(now, Side::Remote);
         }
         self.largest_opened = self.largest_opened.max(Some(number));
         self.proof = None;
@@ -74,9 +83,23 @@ impl Session {
             Err(stt_wire::FrameError::Flags)
         };
         let Ok(frame) = parsed else {
+            self.trace_drop(now, number, packet_len, DropReason::Malformed);
             self.on_malformed(cx);
             return;
         };
+        self.trace(now, || {
+            TraceEvent::PacketReceived(TracedPacket {
+                number,
+                key_phase: phase,
+                bytes: packet_len,
+                ecn,
+                mtu_probe: false,
+                frame_type: header.frame_type,
+                flags: header.flags,
+                stream: header.stream_id,
+                plaintext: &body[..len],
+            })
+        });
         self.malformed_in_a_row = 0;
         let eliciting = frame.is_ack_eliciting();
         self.count_ecn(ecn);

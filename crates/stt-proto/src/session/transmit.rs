@@ -10,12 +10,15 @@ use stt_wire::{
     MIN_ACK_ELICITING_LEN, MIN_MTU, SEALED_OVERHEAD, TAG_LEN, frame,
 };
 
+use crate::event::Side;
 use crate::path::{Ecn, Transmit};
 use crate::recovery::{Content, PacketInfo};
 use crate::streams::DataWritten;
 use crate::time::Instant;
+use crate::trace::TracedPacket;
 
 use super::close::Ending;
+use super::trace::sent_ecn;
 use super::{Context, MAX_CONTROL_QUANTUM, Session, State};
 
 /// Plaintext that makes an ack-eliciting packet long enough to draw a reset.
@@ -420,6 +423,17 @@ impl Session {
             number,
             sealed_len as u16,
         );
+        self.trace_sent(now, || TracedPacket {
+            number,
+            key_phase: flags.contains(Flags::KEY_PHASE),
+            bytes: packet_len,
+            ecn: sent_ecn(ecn),
+            mtu_probe,
+            frame_type: payload.frame_type,
+            flags,
+            stream: payload.stream,
+            plaintext: &packet[HEADER_LEN..HEADER_LEN + payload.len],
+        });
         if let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() {
             header.write(head);
             let mut aad = [0; AAD_LEN];
@@ -446,8 +460,10 @@ impl Session {
 
     fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
-        let rotated = self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked);
-        self.stats.key_updates += u64::from(rotated);
+        if self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked) {
+            self.stats.key_updates += 1;
+            self.trace_key_update(now, Side::Local);
+        }
     }
 }
 
