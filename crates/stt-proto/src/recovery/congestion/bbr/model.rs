@@ -85,7 +85,18 @@ impl MinRtt {
         self.value
     }
 
+    /// A sample within a sixteenth of the minimum confirms it: ProbeRTT, which costs some two percent
+    /// of the bandwidth, is for paths whose queue never runs empty by itself.
     pub(super) fn update(&mut self, now: Instant, sample: Option<Duration>) {
+        let confirms = |least: Option<Duration>| {
+            sample.zip(least).is_some_and(|(rtt, least)| rtt <= least + least / 16)
+        };
+        if confirms(self.probe) {
+            self.probe_stamp = now;
+        }
+        if confirms(self.value) {
+            self.stamp = now;
+        }
         self.expired = self.probe.is_some()
             && now.saturating_duration_since(self.probe_stamp) > PROBE_RTT_INTERVAL;
         let Some(rtt) = sample else { return };

@@ -173,12 +173,18 @@ fn persistent_congestion_starts_from_the_least_window() {
 }
 
 #[test]
-fn the_round_trip_time_is_looked_for_every_five_seconds_and_the_window_comes_back() {
+fn the_round_trip_time_is_looked_for_after_five_seconds_unseen_and_the_window_comes_back() {
     let mut path = Path::cruising();
-    let before = path.bbr.window();
+    for _ in 0..50 {
+        path.round();
+    }
+    assert_ne!(path.bbr.mode, Mode::ProbeRtt, "the queue runs empty by itself");
+    let slower = RTT + RTT / 8;
+    path.rtt.update(path.now, slower, Duration::ZERO, Duration::ZERO);
     path.until(200, |bbr| bbr.mode == Mode::ProbeRtt);
     path.round();
     assert!(path.bbr.window() <= BDP / 2 + 1_000, "{}", path.bbr.window());
     path.until(20, |bbr| bbr.mode != Mode::ProbeRtt);
-    path.until(20, |bbr| bbr.window() >= before * 9 / 10);
+    path.until(20, |bbr| bbr.window() >= 2 * BDP);
+    path.until(400, |bbr| bbr.min_rtt.get() == Some(slower));
 }
