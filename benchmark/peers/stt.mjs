@@ -1,5 +1,5 @@
 // STT through its public API, with everything on: checksums, masking, encryption, congestion control.
-import { SttEndpoint } from '@seigr/stt';
+import { SttEndpoint } from '../../dist/index.js';
 
 const PURPOSES = { bulk: 'bulk', echo: 'echo' };
 

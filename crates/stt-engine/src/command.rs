@@ -2,17 +2,15 @@
 
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::Waker;
-use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, StreamOptions};
 
 use crate::credit::{SendCredit, SessionCredit};
-use crate::stats::EngineStats;
 use crate::{SessionNumber, StreamNumber};
 
 /// How a session is to be closed.
@@ -53,13 +51,15 @@ pub(crate) enum Command {
     Release(StreamNumber),
     Ping(SessionNumber, u64),
     Revoke(NodeId),
-    SessionStats(SessionNumber, SyncSender<Option<SessionStats>>),
-    EngineStats(SyncSender<EngineStats>),
     Close(Duration),
     /// What a bug in the driver looks like.
     #[cfg(test)]
     Panic,
 }
+
+/// The share of a window that may have been consumed without the engine's being woken for it. Credit
+/// is returned in quarters, so a peer has half a window left at the least.
+const CONSUMED_SHARE: u64 = 4;
 
 /// The way in: filled by the application's thread, swapped out whole by the engine's.
 ///
@@ -67,15 +67,22 @@ pub(crate) enum Command {
 /// Written bytes are limited by [`SendCredit`], and everything else is a few words for each call.
 pub(crate) struct CommandQueue {
     list: Mutex<Vec<Command>>,
+    /// Bytes told as consumed that the engine was not woken for.
+    consumed: AtomicU64,
+    /// From so many of them on it is.
+    consumed_limit: u64,
     sleeping: AtomicBool,
     stopping: AtomicBool,
     waker: Waker,
 }
 
 impl CommandQueue {
-    pub(crate) fn new(waker: Waker) -> Self {
+    /// `credit`: what the smallest window of credit holds, in bytes.
+    pub(crate) fn new(waker: Waker, credit: u64) -> Self {
         Self {
             list: Mutex::default(),
+            consumed: AtomicU64::new(0),
+            consumed_limit: credit / CONSUMED_SHARE,
             sleeping: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             waker,
@@ -89,13 +96,35 @@ impl CommandQueue {
 
     /// Appends several commands at the price of one.
     pub(crate) fn push_all(&self, commands: impl Iterator<Item = Command>) {
-        {
-            let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-            for command in commands {
-                append(&mut list, command);
-            }
-        }
+        self.leave(commands);
         self.wake();
+    }
+
+    /// Appends commands and wakes nobody: the caller sees to that.
+    pub(crate) fn leave(&self, commands: impl Iterator<Item = Command>) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        for command in commands {
+            append(&mut list, command);
+        }
+    }
+
+    /// Appends bytes that the application has read. A little of it waits until the engine wakes for
+    /// something else, or has become enough: a quarter of a window is the least that is told the
+    /// peer, and the rest of the window keeps it going.
+    pub(crate) fn push_consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
+        let mut sum = 0;
+        self.leave(streams.map(|(stream, bytes)| {
+            sum += bytes;
+            Command::Consumed(stream, bytes)
+        }));
+        if self.consumed.fetch_add(sum, Ordering::SeqCst) + sum >= self.consumed_limit {
+            self.wake();
+        }
+    }
+
+    /// Whether the engine sleeps, or is about to.
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.sleeping.load(Ordering::SeqCst)
     }
 
     /// Makes a sleeping engine look around; costs one atomic operation when it is awake.
@@ -119,6 +148,7 @@ impl CommandQueue {
 
     /// Engine's side: swaps the queued commands for the empty `into`.
     pub(crate) fn take(&self, into: &mut Vec<Command>) {
+        self.consumed.store(0, Ordering::SeqCst);
         mem::swap(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner), into);
     }
 

@@ -6,6 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use stt_proto::SessionStats;
+
+use crate::snapshot::Snapshot;
+
 /// What a stream may always have outstanding, however much the rest of its session holds: enough
 /// to fill one batch of datagrams, so that a busy neighbour slows a stream but never stops it.
 const FLOOR: u64 = 64 * 1024;
@@ -13,9 +17,12 @@ const FLOOR: u64 = 64 * 1024;
 /// How many full send buffers the streams of one session share before each is held to [`FLOOR`].
 const SESSION_BUFFERS: u64 = 8;
 
-/// Bytes that all streams of one session have outstanding.
+/// What both threads hold of one session: the bytes that all its streams have outstanding, and its
+/// numbers.
 #[derive(Debug)]
 pub(crate) struct SessionCredit {
+    /// `None` until it is established.
+    pub(crate) stats: Snapshot<Option<SessionStats>>,
     outstanding: AtomicU64,
     limit: u64,
 }
@@ -23,6 +30,7 @@ pub(crate) struct SessionCredit {
 impl SessionCredit {
     pub(crate) fn new(send_buffer: u64) -> Arc<Self> {
         Arc::new(Self {
+            stats: Snapshot::new(None),
             outstanding: AtomicU64::new(0),
             limit: send_buffer.saturating_mul(SESSION_BUFFERS),
         })

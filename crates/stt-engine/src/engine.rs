@@ -5,8 +5,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockResult};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,27 +20,49 @@ use crate::clock::Clock;
 use crate::command::{CloseOptions, Command, CommandQueue, join};
 use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
-use crate::driver::{self, Driver, SOCKET, WAKER};
+use crate::driver::{self, Driver, SOCKET, Sleeper, WAKER};
 use crate::event::{EngineEnd, Event};
 use crate::log::Logs;
 use crate::ring::{Doorbell, Ring, data_len};
+use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
-use crate::{SessionNumber, StreamNumber};
+use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
-/// How long a question about counters waits for the engine, which answers between two turns, that
-/// is, within tens of microseconds unless the machine is starved.
-const STATS_PATIENCE: Duration = Duration::from_millis(50);
+/// A write up to this many bytes may be sent by the thread that made it: one packet, in most
+/// networks. Sealing more takes longer than waking the engine.
+const SHORT_WRITE: usize = 1024;
 
 /// What both threads see.
 pub(crate) struct Shared {
     pub(crate) commands: CommandQueue,
     pub(crate) ring: Ring,
+    /// `None` once the engine has ended.
+    pub(crate) stats: Snapshot<Option<EngineStats>>,
+    driver: Mutex<Option<Driver>>,
     next_session: AtomicU32,
     next_stream: AtomicU32,
     polls: AtomicU64,
 }
 
 impl Shared {
+    /// The driver; `None` before the engine's thread has begun and after it has ended.
+    pub(crate) fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_driver(&self) -> TryLockResult<MutexGuard<'_, Option<Driver>>> {
+        self.driver.try_lock()
+    }
+
+    /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
+    /// when the engine's would have to be woken for it, everything else by the engine's.
+    fn see_to(&self, bytes: usize) {
+        let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
+        if bytes > 0 && !(little && driver::help(self)) {
+            self.commands.wake();
+        }
+    }
+
     pub(crate) fn session_number(&self) -> SessionNumber {
         SessionNumber(self.next_session.fetch_add(1, Ordering::Relaxed))
     }
@@ -114,21 +135,26 @@ impl Engine {
             .register(&mut socket, SOCKET, Interest::READABLE)
             .map_err(StartError::Poller)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::Poller)?;
+        let session = &config.endpoint.session;
+        let credit = READ_AHEAD.min(session.stream_recv_buffer).min(session.recv_buffer);
         let shared = Arc::new(Shared {
-            commands: CommandQueue::new(waker),
+            commands: CommandQueue::new(waker, credit),
             ring: Ring::new(doorbell),
+            stats: Snapshot::new(Some(EngineStats::default())),
+            driver: Mutex::new(None),
             next_session: AtomicU32::new(1),
             next_stream: AtomicU32::new(1),
             polls: AtomicU64::new(0),
         });
         let send_buffer = config.endpoint.session.send_buffer;
         let node_id = config.identity.node_id();
+        let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("stt-engine".to_owned())
             .spawn(move || {
-                let driver = Driver::new(config, socket, poll, Clock::new(), logs, &theirs);
-                driver::run(driver, &theirs);
+                let driver = Driver::new(config, socket, registry, Clock::new(), logs, &theirs);
+                driver::run(driver, Sleeper::new(poll), &theirs);
             })
             .map_err(StartError::Thread)?;
         Ok(Self {
@@ -225,7 +251,8 @@ impl Engine {
                 let piece = arena.copy(rest);
                 rest = &rest[piece.len()..];
                 if let Err(piece) = join(&mut waiting, piece) {
-                    self.push(Command::Write(stream, mem::replace(&mut waiting, piece)));
+                    let whole = mem::replace(&mut waiting, piece);
+                    self.shared.commands.leave(std::iter::once(Command::Write(stream, whole)));
                 }
             }
             total += taken;
@@ -234,8 +261,10 @@ impl Engine {
             }
         }
         if !waiting.is_empty() {
-            self.push(Command::Write(stream, waiting));
+            self.shared.commands.leave(std::iter::once(Command::Write(stream, waiting)));
         }
+        drop(local);
+        self.shared.see_to(total);
         if dead { Written::Dead } else { Written::Taken(total) }
     }
 
@@ -259,8 +288,7 @@ impl Engine {
     /// Tells that the application has read `bytes` of what [`Event::Data`] brought, stream by
     /// stream. Until then they hold back credit.
     pub fn consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
-        let commands = streams.map(|(stream, bytes)| Command::Consumed(stream, bytes));
-        self.shared.commands.push_all(commands);
+        self.shared.commands.push_consumed(streams);
     }
 
     /// Forgets a stream: nothing more is delivered of it.
@@ -279,21 +307,18 @@ impl Engine {
         self.push(Command::Revoke(peer));
     }
 
-    /// Counters of a session; `None` when it is gone, or when the engine does not answer in time.
+    /// Counters of a session as of the engine's last turn; `None` when it is not established, or
+    /// when [`Event::SessionClosed`] was taken.
     pub fn session_stats(&self, session: SessionNumber) -> Option<SessionStats> {
-        let (reply, answer) = sync_channel(1);
-        self.push(Command::SessionStats(session, reply));
-        answer.recv_timeout(STATS_PATIENCE).ok().flatten()
+        self.local().sessions.get(&session)?.stats.read()
     }
 
-    /// Counters of the engine; `None` when it has ended, or does not answer in time.
+    /// Counters of the engine as of its last turn; `None` when it has ended.
     pub fn stats(&self) -> Option<EngineStats> {
-        let (reply, answer) = sync_channel(1);
-        self.push(Command::EngineStats(reply));
-        let mut stats: EngineStats = answer.recv_timeout(STATS_PATIENCE).ok()?;
-        stats.doorbells = self.shared.ring.rings() as u64;
-        stats.polls = self.shared.polls.load(Ordering::Relaxed);
-        Some(stats)
+        let stats = self.shared.stats.read()?;
+        let doorbells = self.shared.ring.rings() as u64;
+        let polls = self.shared.polls.load(Ordering::Relaxed);
+        Some(EngineStats { doorbells, polls, ..stats })
     }
 
     /// Stops accepting, closes every session gracefully, giving written data up to `drain`, and
@@ -349,6 +374,18 @@ impl Engine {
 
     pub(crate) fn push(&self, command: Command) {
         self.shared.commands.push(command);
+    }
+
+    /// Leaves a command for whoever looks next.
+    #[cfg(test)]
+    pub(crate) fn leave(&self, command: Command) {
+        self.shared.commands.leave(std::iter::once(command));
+    }
+
+    /// Whether the thread sleeps, or is about to.
+    #[cfg(test)]
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.shared.commands.is_sleeping()
     }
 
     fn local(&self) -> MutexGuard<'_, Local> {

@@ -27,6 +27,7 @@ mod engine;
 mod event;
 mod log;
 mod ring;
+mod snapshot;
 mod stats;
 
 #[cfg(test)]

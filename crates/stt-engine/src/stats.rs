@@ -10,6 +10,8 @@ pub struct EngineStats {
     pub endpoint: EndpointStats,
     /// Turns of the engine's loop.
     pub turns: u64,
+    /// Turns for a little that was written, made by the thread that wrote it.
+    pub short_turns: u64,
     /// Times that it went to sleep.
     pub sleeps: u64,
     /// Receive calls that brought something.

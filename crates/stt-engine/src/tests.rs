@@ -354,3 +354,47 @@ fn counters_are_answered_from_both_sides() {
     let engine = server.engine.stats().unwrap();
     assert!(engine.turns > 0 && engine.polls > 0 && engine.endpoint.datagrams_received > 0);
 }
+
+#[test]
+fn a_little_is_sent_by_the_thread_that_wrote_it() {
+    let (mut client, session, mut server, _) = pair();
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    let mut echo = None;
+    for round in 0..200u8 {
+        assert_eq!(client.engine.write(stream, &[round; 64]), Written::Taken(64));
+        let theirs = *echo.get_or_insert_with(|| server.wait_opened());
+        for (node, number, echoes) in [(&mut server, theirs, true), (&mut client, stream, false)] {
+            let mut came = 0;
+            while came < 64 {
+                came += node.wait(|event| match event {
+                    Event::Data { stream, bytes, .. } if stream == number => {
+                        assert!(bytes.iter().all(|byte| *byte == round));
+                        Some(bytes.len())
+                    }
+                    _ => None,
+                });
+            }
+            node.engine.consumed(std::iter::once((number, 64)));
+            if echoes {
+                assert_eq!(node.engine.write(theirs, &[round; 64]), Written::Taken(64));
+            }
+        }
+    }
+    let turns = client.engine.stats().unwrap().short_turns;
+    assert!(turns > 0, "the thread was never found asleep");
+}
+
+#[test]
+fn a_panic_on_the_writers_thread_ends_the_engine_and_nothing_else() {
+    let (mut client, session, server, _) = pair();
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    let limit = Instant::now() + LIMIT;
+    while !client.engine.is_sleeping() {
+        assert!(Instant::now() < limit, "never asleep");
+        std::thread::yield_now();
+    }
+    client.engine.leave(Command::Panic);
+    assert_eq!(client.engine.write(stream, b"x"), Written::Taken(1));
+    assert_eq!(client.wait_end(), EngineEnd::Panicked("asked for by a test".to_owned()));
+    assert!(server.engine.stats().is_some());
+}

@@ -46,6 +46,11 @@ impl RecvBatch {
         }
     }
 
+    /// Whether a read that filled `filled` buffers had room for more.
+    pub fn has_room(&self, filled: usize) -> bool {
+        filled < BUFFERS
+    }
+
     /// Runs `read` over all buffers and remembers how many it filled.
     pub(crate) fn fill<E>(
         &mut self,

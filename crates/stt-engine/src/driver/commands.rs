@@ -12,7 +12,6 @@ use super::{CLOSE_GRACE, Driver};
 use crate::command::{CloseOptions, Command};
 use crate::credit::SendCredit;
 use crate::event::Event;
-use crate::stats::EngineStats;
 use crate::{SessionNumber, StreamNumber};
 
 impl Driver {
@@ -89,16 +88,6 @@ impl Driver {
                 }
             }
             Command::Revoke(peer) => self.core.revoke(now, peer),
-            Command::SessionStats(session, reply) => {
-                let handle = self.sessions.handle(session);
-                // The asker may have given up; that is its business.
-                let _ = reply.try_send(handle.and_then(|handle| self.core.session_stats(handle)));
-            }
-            Command::EngineStats(reply) => {
-                let segments = self.io.segments() as u64;
-                let stats = EngineStats { endpoint: self.core.stats(), segments, ..self.stats };
-                let _ = reply.try_send(stats);
-            }
             Command::Close(drain) => self.close(now, drain),
             #[cfg(test)]
             Command::Panic => panic!("asked for by a test"),

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll};
+use mio::{Events, Interest, Poll, Registry};
 use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
 use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
@@ -25,11 +25,14 @@ const QUOTED: usize = 128;
 /// price of a second system call.
 const FINE_WAIT: Duration = Duration::from_millis(20);
 
+/// Whether a receive call takes as many datagrams as there are and fit, and the poller tells of each
+/// that comes later. Elsewhere only a call that finds nothing proves that nothing is left.
+const DRAINS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// The socket, its buffers and what is known about its state.
 pub(super) struct Io {
     socket: UdpSocket,
-    poll: Poll,
-    events: Events,
+    registry: Registry,
     batch: RecvBatch,
     buffer: Box<[u8]>,
     /// A batch in `buffer` that the socket had no room for, from the given byte on.
@@ -40,11 +43,10 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(socket: UdpSocket, poll: Poll) -> Self {
+    pub(super) fn new(socket: UdpSocket, registry: Registry) -> Self {
         Self {
             socket,
-            poll,
-            events: Events::with_capacity(8),
+            registry,
             batch: RecvBatch::new(),
             buffer: vec![0; 64 * 1024].into_boxed_slice(),
             blocked: None,
@@ -62,24 +64,11 @@ impl Io {
         self.blocked.is_some()
     }
 
-    /// Sleeps until the socket or the waker has something, or `timeout` has passed.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = match timeout {
-            Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
-            other => other,
-        };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
-        }
-        let mut writable = false;
-        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
-            self.readable |= event.is_readable();
-            // Some systems report an ICMP error as readiness only.
-            self.failed |= event.is_error() || event.is_readable();
-            writable |= event.is_writable();
-        }
-        if writable && self.blocked.is_some() {
+    /// Notes what the poller said.
+    pub(super) fn note(&mut self, ready: Ready) -> io::Result<()> {
+        self.readable |= ready.readable;
+        self.failed |= ready.failed;
+        if ready.writable && self.blocked.is_some() {
             self.want_writable(false)?;
         }
         Ok(())
@@ -92,7 +81,46 @@ impl Io {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        self.poll.registry().reregister(&mut self.socket, SOCKET, interests)
+        self.registry.reregister(&mut self.socket, SOCKET, interests)
+    }
+}
+
+/// What the poller said of the socket.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ready {
+    readable: bool,
+    writable: bool,
+    failed: bool,
+}
+
+/// The poller, which the engine's thread sleeps on while others may use everything else.
+pub(crate) struct Sleeper {
+    poll: Poll,
+    events: Events,
+}
+
+impl Sleeper {
+    pub(crate) fn new(poll: Poll) -> Self {
+        Self { poll, events: Events::with_capacity(8) }
+    }
+
+    /// Sleeps until the socket or the waker has something, or `timeout` has passed.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
+        let timeout = match timeout {
+            Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
+            other => other,
+        };
+        let mut ready = Ready::default();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ready),
+            result => result?,
+        }
+        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
+            ready.readable |= event.is_readable();
+            ready.writable |= event.is_writable();
+            ready.failed |= event.is_error();
+        }
+        Ok(ready)
     }
 }
 
@@ -107,7 +135,11 @@ impl Driver {
         }
         for _ in 0..RECEIVE_CALLS {
             match self.io.socket.recv(&mut self.io.batch) {
-                Ok(_) => self.stats.receive_calls += 1,
+                Ok(filled) => {
+                    self.stats.receive_calls += 1;
+                    // What comes after a call that found less than it could take is told anew.
+                    self.io.readable = !(DRAINS && self.io.batch.has_room(filled));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.io.readable = false;
                     return false;
@@ -115,13 +147,16 @@ impl Driver {
                 Err(_) => {
                     // An ICMP report; what it said stands in the error queue.
                     self.io.failed = true;
-                    continue;
+                    return true;
                 }
             }
             for received in self.io.socket.received(&mut self.io.batch) {
                 let path = PathAddress::Udp { remote: received.remote, local: received.local };
                 let ecn = received.ecn.map(ecn_in);
                 self.core.handle_batch(now, path, ecn, received.bytes, received.stride);
+            }
+            if !self.io.readable {
+                return false;
             }
         }
         true

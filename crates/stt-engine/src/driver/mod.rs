@@ -13,12 +13,11 @@ mod streams;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::io as std_io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Poll, Token};
+use mio::{Registry, Token};
 use rustc_hash::FxHashMap;
 use stt_proto::{Endpoint, Instant, Now};
 use stt_udp::UdpSocket;
@@ -33,6 +32,7 @@ use crate::stats::EngineStats;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
 use self::io::Io;
+pub(crate) use self::io::Sleeper;
 use self::sessions::Sessions;
 use self::streams::Stream;
 
@@ -49,7 +49,17 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// The shortest sleep while the socket has no room.
 const BLOCKED_WAIT: Duration = Duration::from_millis(1);
 
-/// What the thread owns.
+/// What follows a turn.
+enum Turn {
+    /// The next, at once.
+    Again,
+    /// Sleep, at most so long.
+    Sleep(Option<Duration>),
+    /// Nothing: the engine has ended.
+    Over,
+}
+
+/// What the engine's thread works with. It is locked for each turn and free while the thread sleeps.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     clock: Clock,
@@ -67,6 +77,10 @@ pub(crate) struct Driver {
     out: Vec<Event>,
     out_bytes: usize,
     commands: Vec<Command>,
+    /// When the sleeping thread wakes by itself.
+    wakes: Option<Instant>,
+    /// A short turn panicked, and said this: the next turn is the last.
+    panicked: Option<String>,
     /// Set once the engine is closing: when it ends at the latest.
     closing: Option<Instant>,
     read_ahead: u64,
@@ -78,7 +92,7 @@ impl Driver {
     pub(crate) fn new(
         config: EngineConfig,
         socket: UdpSocket,
-        poll: Poll,
+        registry: Registry,
         clock: Clock,
         logs: Option<Logs>,
         shared: &Arc<Shared>,
@@ -107,7 +121,7 @@ impl Driver {
             send_buffer,
             core,
             _logs: logs,
-            io: Io::new(socket, poll),
+            io: Io::new(socket, registry),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
             readable: VecDeque::new(),
@@ -115,35 +129,57 @@ impl Driver {
             out,
             out_bytes: 0,
             commands: Vec::new(),
+            wakes: None,
+            panicked: None,
             closing: None,
             stats: EngineStats::default(),
         }
     }
 
-    fn run(&mut self) -> std_io::Result<()> {
-        loop {
-            self.stats.turns += 1;
-            let now = self.clock.now();
-            self.run_commands(now);
-            if self.shared.commands.is_stopping() {
-                self.say_goodbye(now);
-                return Ok(());
-            }
-            let more_in = self.receive(now);
-            if self.core.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
-                self.core.handle_timeout(now);
-            }
-            self.collect(now);
-            // Published before anything is sent: the application can work while this thread does.
-            self.publish();
-            let more_out = self.transmit(now);
-            if self.is_closed(now) {
-                return Ok(());
-            }
-            if !more_in && !more_out {
-                self.sleep()?;
-            }
+    /// One turn of the engine's thread.
+    fn turn(&mut self) -> Turn {
+        self.stats.turns += 1;
+        let now = self.clock.now();
+        self.run_commands(now);
+        if self.shared.commands.is_stopping() {
+            self.say_goodbye(now);
+            return Turn::Over;
         }
+        let more_in = self.receive(now);
+        if self.core.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
+            self.core.handle_timeout(now);
+        }
+        self.collect(now);
+        // Published before anything is sent: the application can work while this thread does.
+        self.publish();
+        let more_out = self.transmit(now);
+        self.publish_stats();
+        if self.is_closed(now) {
+            return Turn::Over;
+        }
+        if more_in || more_out {
+            return Turn::Again;
+        }
+        self.lie_down()
+    }
+
+    /// A turn for a little that the application wrote, on its own thread while the engine's sleeps:
+    /// it saves the way over another thread, most of what a round trip costs. True when the engine's
+    /// thread has to look itself.
+    pub(crate) fn short_turn(&mut self) -> bool {
+        self.stats.short_turns += 1;
+        let now = self.clock.now();
+        self.run_commands(now);
+        self.collect(now);
+        self.publish();
+        let more = self.transmit(now);
+        self.publish_stats();
+        let earlier = match (self.next_deadline(), self.wakes) {
+            (Some(deadline), Some(wakes)) => deadline < wakes,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        more || earlier || self.io.is_blocked() || !self.readable.is_empty()
     }
 
     /// Whether a close has run its course.
@@ -152,8 +188,12 @@ impl Driver {
         now.mono >= limit || (self.sessions.is_empty() && !self.io.is_blocked())
     }
 
-    fn sleep(&mut self) -> std_io::Result<()> {
-        let deadline = [self.core.poll_timeout(), self.closing].into_iter().flatten().min();
+    fn next_deadline(&mut self) -> Option<Instant> {
+        [self.core.poll_timeout(), self.closing].into_iter().flatten().min()
+    }
+
+    fn lie_down(&mut self) -> Turn {
+        let deadline = self.next_deadline();
         let now = self.clock.now().mono;
         let mut timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
         if self.io.is_blocked() {
@@ -161,12 +201,11 @@ impl Driver {
             timeout = timeout.map(|timeout| timeout.max(BLOCKED_WAIT));
         }
         if timeout == Some(Duration::ZERO) || !self.shared.commands.prepare_sleep() {
-            return Ok(());
+            return Turn::Again;
         }
         self.stats.sleeps += 1;
-        let result = self.io.wait(timeout);
-        self.shared.commands.woke();
-        result
+        self.wakes = deadline;
+        Turn::Sleep(timeout)
     }
 
     fn push(&mut self, event: Event) {
@@ -174,8 +213,21 @@ impl Driver {
     }
 
     fn publish(&mut self) {
+        // First, so that who is told of something finds it counted.
+        self.publish_stats();
         self.shared.ring.publish(&mut self.out);
         self.out_bytes = 0;
+    }
+
+    fn publish_stats(&mut self) {
+        while let Some((handle, stats)) = self.core.poll_stats() {
+            if let Some(session) = self.sessions.by_handle(handle) {
+                session.credit.stats.publish(Some(stats));
+            }
+        }
+        let segments = self.io.segments() as u64;
+        let stats = EngineStats { endpoint: self.core.stats(), segments, ..self.stats };
+        self.shared.stats.publish(Some(stats));
     }
 
     /// Whether the ring takes another event, and data.
@@ -187,19 +239,64 @@ impl Driver {
 }
 
 /// Runs the driver to its end, whatever that is, and tells the application of it.
-pub(crate) fn run(mut driver: Driver, shared: &Shared) {
-    // The driver is not used again after a panic, so nobody sees what it left half done.
-    let result = catch_unwind(AssertUnwindSafe(|| driver.run()));
-    let end = match result {
-        Ok(Ok(())) => EngineEnd::Closed,
-        Ok(Err(error)) => EngineEnd::Poller(error.raw_os_error().unwrap_or(0)),
-        Err(panic) => EngineEnd::Panicked(words(panic.as_ref())),
+pub(crate) fn run(driver: Driver, mut sleeper: Sleeper, shared: &Shared) {
+    *shared.driver() = Some(driver);
+    let end = loop {
+        match turn(shared) {
+            Ok(Turn::Again) => {}
+            Ok(Turn::Over) => break EngineEnd::Closed,
+            Ok(Turn::Sleep(timeout)) => {
+                let ready = sleeper.wait(timeout);
+                shared.commands.woke();
+                let noted = ready.and_then(|ready| match &mut *shared.driver() {
+                    Some(driver) => driver.io.note(ready),
+                    None => Ok(()),
+                });
+                if let Err(error) = noted {
+                    break EngineEnd::Poller(error.raw_os_error().unwrap_or(0));
+                }
+            }
+            Err(words) => break EngineEnd::Panicked(words),
+        }
     };
-    let mut last = std::mem::take(&mut driver.out);
+    let driver = shared.driver().take();
+    let mut last = Vec::new();
+    if let Some(mut driver) = driver {
+        last.append(&mut driver.out);
+        // Sockets and sessions are gone by the time the application hears of it.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(driver))));
+    }
+    shared.stats.publish(None);
     last.push(Event::Closed(end));
-    // Sockets and sessions are gone by the time the application hears of it.
-    drop(catch_unwind(AssertUnwindSafe(|| drop(driver))));
     shared.ring.publish(&mut last);
+}
+
+/// One turn, or what a panic in it, or in a short one before it, said.
+fn turn(shared: &Shared) -> Result<Turn, String> {
+    let mut driver = shared.driver();
+    let Some(driver) = &mut *driver else { return Ok(Turn::Over) };
+    if let Some(words) = driver.panicked.take() {
+        return Err(words);
+    }
+    // The driver is not used again after a panic, so nobody sees what it left half done.
+    catch_unwind(AssertUnwindSafe(|| driver.turn())).map_err(|panic| words(panic.as_ref()))
+}
+
+/// Does what the application just asked for on its own thread, if the engine's sleeps and nothing
+/// was left half done; false when the engine's thread is to be woken for it.
+pub(crate) fn help(shared: &Shared) -> bool {
+    // Held by the engine's thread for all of a turn, so this one never waits.
+    let Ok(mut driver) = shared.try_driver() else { return false };
+    let Some(driver) = driver.as_mut().filter(|driver| driver.panicked.is_none()) else {
+        return false;
+    };
+    match catch_unwind(AssertUnwindSafe(|| driver.short_turn())) {
+        Ok(look) => !look,
+        Err(panic) => {
+            driver.panicked = Some(words(panic.as_ref()));
+            false
+        }
+    }
 }
 
 /// What a panic said.

@@ -48,6 +48,10 @@ impl Sessions {
         self.by_number.get_mut(&number)
     }
 
+    pub(super) fn by_handle(&self, handle: SessionHandle) -> Option<&Session> {
+        self.by_number.get(self.by_handle.get(&handle)?)
+    }
+
     pub(super) fn handle(&self, number: SessionNumber) -> Option<SessionHandle> {
         self.by_number.get(&number).map(|session| session.handle)
     }

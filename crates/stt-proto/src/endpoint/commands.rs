@@ -232,6 +232,20 @@ impl Endpoint {
         }
     }
 
+    /// Takes one session whose numbers may have changed since they were taken here, with the numbers;
+    /// `None` when there is no other. For drivers that show them to another thread: polling is
+    /// optional and costs nothing when it is not done.
+    pub fn poll_stats(&mut self) -> Option<(SessionHandle, SessionStats)> {
+        while let Some(slot) = self.changed.pop() {
+            self.slots.set_changed(slot, false);
+            let Some(handle) = self.slots.handle(slot) else { continue };
+            if let Some(stats) = self.session_stats(handle) {
+                return Some((handle, stats));
+            }
+        }
+        None
+    }
+
     fn on<R>(
         &mut self,
         now: Now,

@@ -97,6 +97,8 @@ pub struct Endpoint {
     ready: VecDeque<u32>,
     /// Slots that the current call changed.
     touched: Vec<u32>,
+    /// Slots whose numbers changed since they were last told; each stands here at most once.
+    changed: Vec<u32>,
     events: VecDeque<Event>,
     stateless: Stateless,
     listen: Option<ListenConfig>,
@@ -171,6 +173,7 @@ impl Endpoint {
             due: Vec::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
+            changed: Vec::new(),
             events: VecDeque::new(),
             stateless: Stateless::default(),
             listen: None,
@@ -365,6 +368,9 @@ impl Endpoint {
         } else {
             let deadline = session.next_timeout(now);
             self.timers.set(timer_key(slot), deadline);
+            if self.slots.set_changed(slot, true) {
+                self.changed.push(slot);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::event::SessionHandle;
 struct Slot<T> {
     generation: u32,
     queued: bool,
+    changed: bool,
     value: Option<T>,
 }
 
@@ -32,7 +33,7 @@ impl<T> Slots<T> {
             return SessionHandle { index, generation: slot.generation };
         }
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 1, queued: false, value: Some(value) });
+        self.slots.push(Slot { generation: 1, queued: false, changed: false, value: Some(value) });
         SessionHandle { index, generation: 1 }
     }
 
@@ -71,6 +72,14 @@ impl<T> Slots<T> {
     pub(crate) fn set_queued(&mut self, index: u32, queued: bool) -> bool {
         match self.slots.get_mut(index as usize) {
             Some(slot) => core::mem::replace(&mut slot.queued, queued) != queued,
+            None => false,
+        }
+    }
+
+    /// Notes whether the slot stands in the list of changed ones; says whether that is new.
+    pub(crate) fn set_changed(&mut self, index: u32, changed: bool) -> bool {
+        match self.slots.get_mut(index as usize) {
+            Some(slot) => core::mem::replace(&mut slot.changed, changed) != changed,
             None => false,
         }
     }

@@ -119,6 +119,8 @@ impl Session {
         self.proof_sent(now);
         self.last_datagram = len as u16;
         self.liveness.on_sent(1);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += len as u64;
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
