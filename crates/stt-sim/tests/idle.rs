@@ -1,5 +1,7 @@
 //! What a session costs that nobody uses: every byte on the heap, counted.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
