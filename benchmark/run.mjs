@@ -1,8 +1,11 @@
 // npm run bench: Node to Node over loopback, every peer in two processes of its own, peers in turn
 // (A B A B ...) so that a machine that slows down slows them all. Ratios are of medians in one run.
+
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Child } from './lib/child.mjs';
 
@@ -46,12 +49,19 @@ const runs = values.quick ? 3 : Number(values.runs);
 const bytes = Math.ceil((values.quick ? 300_000_000 : Number(values.bytes)) / 65_536) * 65_536;
 const pings = values.quick ? 3_000 : 10_000;
 
+const environment = describe();
+log(environment.text);
+if (environment.load > 0.5)
+  log(`The load is ${environment.load}: what else runs here takes part in every figure.`);
+
 const results = {};
 for (const workload of WORKLOADS) {
   if (values.only !== undefined && !workload.name.startsWith(values.only)) continue;
   const samples = Object.fromEntries(workload.peers.map((peer) => [peer, []]));
   for (let round = 0; round < runs; round += 1) {
-    for (const peer of workload.peers) {
+    // Forth and back, so that no peer always runs after the same other one.
+    const order = round % 2 === 0 ? workload.peers : workload.peers.toReversed();
+    for (const peer of order) {
       log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`);
       samples[peer].push(await withPeer(peer, workload.measure));
     }
@@ -67,6 +77,10 @@ if (values.write) await writeFile(new URL('./RESULTS.md', import.meta.url), repo
 if (values.json)
   console.log(
     JSON.stringify({
+      environment,
+      runs,
+      bytes,
+      pings,
       targets: targets.map(({ name, ratio, op, target, met }) => ({
         name,
         ratio,
@@ -78,6 +92,42 @@ if (values.json)
       results,
     }),
   );
+
+function describe() {
+  const [cpu] = cpus();
+  const [load] = loadavg();
+  const figures = {
+    stt: version(new URL('../package.json', import.meta.url)),
+    commit: commit(),
+    node: process.version,
+    openssl: process.versions.openssl,
+    system: `${process.platform} ${process.arch} ${release()}`,
+    cpu: cpu.model,
+    processors: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    load: Number(load.toFixed(2)),
+  };
+  const { stt, node, openssl, system, processors, memoryGiB } = figures;
+  const text =
+    `stt ${stt} (${figures.commit}), Node ${node}, OpenSSL ${openssl}, ${system}, ` +
+    `${cpu.model}, ${processors} processors, ${memoryGiB} GiB; load before the first run ${figures.load}.`;
+  return { ...figures, text };
+}
+
+function version(url) {
+  return JSON.parse(readFileSync(url, 'utf8')).version;
+}
+
+/** The commit measured, where this is a checkout and git is there. */
+function commit() {
+  try {
+    const cwd = import.meta.dirname;
+    const options = { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
+    return execFileSync('git', ['describe', '--always', '--dirty'], options).trim();
+  } catch {
+    return 'no checkout';
+  }
+}
 
 async function withPeer(peer, measure) {
   const url = new URL(PEERS[peer], import.meta.url).href;
@@ -142,13 +192,10 @@ function render(byWorkload, judged) {
   const lines = [
     '# Benchmark results',
     '',
-    `Made by \`npm run bench -- --write\`: ${runs} runs of each, medians, ranges in brackets. ${(bytes / 1e6).toFixed(0)} MB a bulk run.`,
+    `Made by \`npm run bench -- --write${values.quick ? ' --quick' : ''}\`: ${runs} runs of each, medians, ranges in brackets. ${(bytes / 1e6).toFixed(0)} MB a bulk run.`,
     '',
   ];
-  lines.push(
-    `${cpus()[0].model}, ${cpus().length} processors, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${release()}, Node ${process.version}, OpenSSL ${process.versions.openssl}.`,
-    '',
-  );
+  lines.push(environment.text, '');
   for (const [workload, peers] of Object.entries(byWorkload)) {
     const figures = Object.keys(Object.values(peers)[0]);
     lines.push(

@@ -5,12 +5,19 @@ import { pathToFileURL } from 'node:url';
 import { withLock } from './lib/lock.mjs';
 import { stateDir } from './lib/paths.mjs';
 import { main } from './lib/process.mjs';
-import { checkNode, ensureNative, ensureTs, installDependencies } from './lib/steps.mjs';
+import {
+  checkCargo,
+  checkNode,
+  ensureNative,
+  ensureTs,
+  installDependencies,
+} from './lib/steps.mjs';
 
 /** Brings the checkout up to date; safe to call from several processes at once. */
 export async function setup() {
   checkNode();
   await withLock(join(stateDir, 'lock'), async () => {
+    checkCargo();
     await installDependencies();
     await ensureNative();
     await ensureTs();

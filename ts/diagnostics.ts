@@ -20,6 +20,11 @@ export interface DiagnosticsMessages {
   'stt.session.opened': { readonly session: SttSession };
   'stt.session.draining': { readonly session: SttSession };
   'stt.session.pathChange': { readonly session: SttSession };
+  'stt.session.pathWarning': {
+    readonly session: SttSession;
+    readonly corruption: number;
+    readonly message: string;
+  };
   'stt.session.frameError': {
     readonly session: SttSession;
     readonly code: number;

@@ -39,6 +39,27 @@ export interface ListenOptions {
    */
   readonly maxSessions?: number;
   /**
+   * Sessions of one source at a time, whatever its port: an IPv4 address, or a /64 of IPv6. The next is
+   * told 0x0203.
+   * @default no cap but maxSessions
+   */
+  readonly maxSessionsPerSource?: number;
+  /**
+   * New sessions a second of one source, as many at once; the next is told 0x0203.
+   * @default no cap
+   */
+  readonly maxRatePerSource?: number;
+  /**
+   * Sessions of one node id at a time; the next is told 0x0203.
+   * @default no cap but maxSessions
+   */
+  readonly maxSessionsPerPeer?: number;
+  /**
+   * New sessions a second of one node id, as many at once; the next is told 0x0203.
+   * @default no cap
+   */
+  readonly maxRatePerPeer?: number;
+  /**
    * Accepted sessions that nobody has taken yet; a session past it is ended with 0x0602.
    * @default 256
    */
@@ -56,6 +77,14 @@ export interface SttListener extends AsyncIterable<SttSession>, AsyncDisposable 
 const DEFAULT_AUTHORIZE_TIMEOUT = 5_000;
 const DEFAULT_PENDING_AUTHORIZATIONS = 256;
 const DEFAULT_BACKLOG = 256;
+
+/** What one source and one peer may have; the core keeps them. */
+const CAPS = [
+  'maxSessionsPerSource',
+  'maxRatePerSource',
+  'maxSessionsPerPeer',
+  'maxRatePerPeer',
+] as const;
 
 const CODE_AUTHENTICATION = 0x0103;
 const CODE_TOO_MANY_SESSIONS = 0x0203;
@@ -90,6 +119,13 @@ export class Listener implements SttListener {
     checkNumber('backlog', backlog, [1, 1_000_000]);
     checkNumber('authorizeTimeout', authorizeTimeout, [1, 2 ** 31 - 1]);
     checkNumber('maxPendingAuthorizations', maxPendingAuthorizations, [1, 1_000_000]);
+    const caps: Partial<Record<(typeof CAPS)[number], number>> = {};
+    for (const name of CAPS) {
+      const cap = options[name];
+      if (cap === undefined) continue;
+      checkNumber(name, cap, [1, 1_000_000]);
+      caps[name] = cap;
+    }
     if (authorize !== undefined && typeof authorize !== 'function') {
       throw new SttOptionError('authorize', 'must be a function');
     }
@@ -104,7 +140,7 @@ export class Listener implements SttListener {
     this.#onClose = onClose;
     signal?.throwIfAborted();
     signal?.addEventListener('abort', this.#stop, { once: true });
-    engine.listen({ maxSessions, authorize: authorize !== undefined });
+    engine.listen({ maxSessions, authorize: authorize !== undefined, ...caps });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<SttSession, undefined> {

@@ -460,10 +460,12 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const corruption = stats.checksumErrors / seen;
     if (seen < CORRUPTION_SAMPLE || corruption <= CORRUPTION_LIMIT) return;
     const percent = (corruption * 100).toFixed(1);
-    this.emit('pathWarning', {
+    const warning: PathWarningEvent = {
       corruption,
       message: `${percent} % of the packets from ${this.#place().peer} arrive damaged. Check cables, network cards and drivers on the way.`,
-    });
+    };
+    publish('stt.session.pathWarning', () => ({ session: this, ...warning }));
+    this.emit('pathWarning', warning);
   }
 }
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { networkSalt } from '../../ts/cli/commands/keygen.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 /** A UDP socket of another program. */
@@ -35,7 +36,28 @@ describe('what a mistake gets', () => {
     ]) {
       const { code, stderr } = await stt(args);
       expect([args, code]).toEqual([args, 2]);
-      expect(stderr).not.toMatch(/^\s+at /m);
+      expectTwoLines(stderr, /^(error: |--max-size: |--deadline: )/);
+    }
+  });
+
+  test('a peer, a peer id, a carrier or a variable that cannot be: usage, 2', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const attempt = (peer: string, more: string[], env: NodeJS.ProcessEnv = {}) =>
+      stt(['send', seed, peer, '--seed-file', seed, ...more], { env });
+    for (const [wrong, headline] of [
+      [attempt('127.0.0.1:0', []), /^the peer must have a port from 1 to 65535/],
+      [attempt('127.0.0.1:70000', []), /^the peer must have a port/],
+      [attempt('999.1.1.1', []), /^the peer has neither a host name nor an IP address/],
+      [attempt('127.0.0.1', ['--peer-id', 'abc']), /^--peer-id must be 64 hex digits/],
+      [
+        attempt('127.0.0.1', [], { STT_KEEP_ALIVE_TIMEOUT: 'soon' }),
+        /^STT_KEEP_ALIVE_TIMEOUT must be/,
+      ],
+    ] as const) {
+      const { code, stderr } = await wrong;
+      expect([code, stderr]).toEqual([2, expect.any(String)]);
+      expectTwoLines(stderr, headline);
     }
   });
 
@@ -105,8 +127,12 @@ describe('what a mistake gets', () => {
     expectTwoLines(text.stderr, /does not hold a seed/);
     await writeFile(join(folder, 'zeros'), `${'00'.repeat(32)}\n`, { mode: 0o600 });
     const zeros = await attempt(['--seed-file', join(folder, 'zeros')]);
-    expect([2, 4]).toContain(zeros.code);
-    expectTwoLines(zeros.stderr, /seed/i);
+    expect(zeros.code).toBe(4);
+    expectTwoLines(zeros.stderr, /^the seed is refused: .*placeholder/);
+    await writeFile(join(folder, 'short'), `${'a7'.repeat(16)}\n`, { mode: 0o600 });
+    const short = await attempt(['--seed-file', join(folder, 'short')]);
+    expect(short.code).toBe(4);
+    expectTwoLines(short.stderr, /^the seed has 16 bytes; 32 or more are needed/);
   });
 
   test('a host that has no address: 3', async () => {
@@ -250,6 +276,20 @@ describe('what a mistake gets', () => {
 });
 
 describe('stt keygen', () => {
+  test('a network needs a name of 4 bytes, and says so; --help does, too', async () => {
+    expect(networkSalt(' home ')).toBe('stt network home');
+    expect(networkSalt('e\u0301te\u0301s')).toBe(networkSalt('\u00e9t\u00e9s'));
+    expect(() => networkSalt('lan')).toThrow(/has 3 bytes; 4 or more are needed/);
+    const { stdout } = await stt(['keygen', '--help']);
+    expect(stdout.replace(/\s+/g, ' ')).toContain('name of the network (4 bytes or more)');
+  });
+
+  test('a passphrase is only asked for on a terminal: 2', async () => {
+    const { code, stderr } = await stt(['keygen', '--from-passphrase']);
+    expect(code).toBe(2);
+    expectTwoLines(stderr, /asks on a terminal/);
+  });
+
   test('writes a seed that only its owner can read, and never replaces one', async () => {
     const folder = await temporaryFolder();
     const path = join(folder, 'deep', 'seed');

@@ -190,6 +190,34 @@ describe('a connect that cannot succeed', () => {
     await expect(small.connect(second.address, any)).rejects.toMatchObject({ code: 0x0203 });
   });
 
+  test.each(['maxSessionsPerSource', 'maxSessionsPerPeer', 'maxRatePerSource', 'maxRatePerPeer'])(
+    '%s: the one too many is told 0x0203, and another peer or the time makes room',
+    async (cap) => {
+      const sharedSeed = generateSeed();
+      const server = await endpoint({ sharedSeed });
+      const client = await endpoint({ sharedSeed });
+      server.serve(() => {}, { [cap]: 1 });
+      const connect = () => client.connect(server.address, { peerNodeId: 'any' });
+      const first = await connect();
+      await expect(connect()).rejects.toMatchObject({ code: 0x0203 });
+      await first.close();
+      if (cap.startsWith('maxRate')) {
+        await expect
+          .poll(
+            () =>
+              connect().then(
+                () => true,
+                () => false,
+              ),
+            { timeout: 5_000 },
+          )
+          .toBe(true);
+      } else {
+        await expect(connect()).resolves.toBeDefined();
+      }
+    },
+  );
+
   test('a wrong seed shows at the responder as nothing that ends it', async () => {
     const server = await endpoint({ sharedSeed: seed });
     server.serve(() => {});

@@ -60,7 +60,13 @@ describe('listen', () => {
 
   test('bad options are refused by name', async () => {
     const server = await endpoint();
-    const bad = [{ backlog: 0 }, { maxSessions: -1 }, { authorize: true }, { signal: 1 }];
+    const bad = [
+      { backlog: 0 },
+      { maxSessions: -1 },
+      { maxRatePerPeer: 0 },
+      { authorize: true },
+      { signal: 1 },
+    ];
     for (const options of bad) {
       expect(() => server.listen(options as never)).toThrowError(
         expect.objectContaining({ option: Object.keys(options)[0] }),

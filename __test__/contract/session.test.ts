@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as pause } from 'node:timers/promises';
 import { generateSeed, SessionClosedError } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -167,6 +168,11 @@ describe('a path that damages packets', () => {
     const accepted = await next(sessions);
     const damaged = new Promise((resolve) => accepted.once('frameError', resolve));
     const warned = new Promise((resolve) => accepted.once('pathWarning', resolve));
+    const published = new Promise((resolve) => {
+      const note = (message: unknown): void => resolve(message);
+      subscribe('stt.session.pathWarning', note);
+      onTestFinished(() => void unsubscribe('stt.session.pathWarning', note));
+    });
     const stream = await session.createBidirectionalStream();
     const incoming = await next(accepted.incomingBidirectionalStreams);
     const sent = randomBytes(2 * MIB);
@@ -186,6 +192,7 @@ describe('a path that damages packets', () => {
       corruption: expect.any(Number),
       message: expect.stringContaining('damaged'),
     });
+    expect(await published).toMatchObject({ session: accepted, corruption: expect.any(Number) });
   });
 });
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Engine, type EngineHandlers, type EngineOptions } from '../../ts/native/engine.ts';
 
 /** One event as the handlers were called: the name and the arguments. */
@@ -11,28 +12,14 @@ const LIMIT_MS = 10_000;
 /** The seed that all peers of one test run share. */
 export const sharedSeed = new Uint8Array(randomBytes(32));
 
+/** Read, not imported: the lifecycle tests' children share it, and Node 20 imports no JSON without a warning. */
+const DEFAULTS = JSON.parse(
+  readFileSync(new URL('./engine-options.json', import.meta.url), 'utf8'),
+) as Omit<EngineOptions, 'sharedSeeds'>;
+
 /** Complete options with the defaults of the public API. */
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
-  return {
-    sharedSeeds: [sharedSeed],
-    host: '127.0.0.1',
-    port: 0,
-    keepAliveIntervalMs: 10_000,
-    keepAliveTimeoutMs: 30_000,
-    handshakeTimeoutMs: 10_000,
-    maxConcurrentStreams: 256,
-    maxConcurrentSessions: 1024,
-    recvBufferSize: 2 << 20,
-    sendBufferSize: 2 << 20,
-    streamRecvBuffer: 1 << 20,
-    timestampWindowMs: 120_000,
-    congestion: 'cubic',
-    socketSendBuffer: 1 << 20,
-    socketRecvBuffer: 1 << 20,
-    noDelay: true,
-    stealth: false,
-    ...changes,
-  };
+  return { ...DEFAULTS, sharedSeeds: [sharedSeed], ...changes };
 }
 
 /** An engine that remembers what it was told. */

@@ -6,7 +6,7 @@ import { SttEndpoint } from '@seigr/stt';
 import { expect, onTestFinished, test } from 'vitest';
 import { message, startProcess } from './children.ts';
 
-const LONG = process.env['CI_LONG'] === '1';
+const LONG = process.env.CI_LONG === '1';
 const DATAGRAMS = LONG ? 10_000_000 : 400_000;
 const TRANSFER = 64 * 2 ** 20;
 /** What an allocator may keep back; a leak of one byte a datagram in the long run is more. */
@@ -15,7 +15,7 @@ const RSS_SLACK = 16 * 2 ** 20;
 test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat memory, a transfer beside them arrives whole`, {
   timeout: LONG ? 900_000 : 180_000,
 }, async () => {
-  const seed = Number(process.env['STT_SEED_FLOOD'] ?? randomInt(1, 2 ** 31));
+  const seed = Number(process.env.STT_SEED_FLOOD ?? randomInt(1, 2 ** 31));
   console.log(`flood seed ${seed} (STT_SEED_FLOOD=${seed} runs it again)`);
   const sharedSeed = randomBytes(32);
   const reader = startProcess('reader');

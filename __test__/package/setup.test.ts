@@ -35,6 +35,20 @@ describe('set-up', () => {
     expect(stderr).not.toContain('    at ');
   });
 
+  test('says that cargo is missing, before it installs anything', async () => {
+    const script = `
+      process.env.PATH = ${JSON.stringify(folder)};
+      process.env.RUSTFLAGS = '--cfg=another_build';
+      const { checkCargo } = await import('${new URL('../../scripts/lib/steps.mjs', import.meta.url)}');
+      const { main } = await import('${new URL('../../scripts/lib/process.mjs', import.meta.url)}');
+      await main(checkCargo);`;
+    const { code, stderr } = await node(inRoot(), ['--input-type=module', '-e', script]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/cargo was not found.* Rust 1\.91 or newer/s);
+    expect(stderr).toContain('https://rustup.rs');
+    expect(stderr).not.toContain('    at ');
+  });
+
   test('runs its script with the arguments as they came and with its exit code', async () => {
     const script = join(folder, 'args.mjs');
     writeFileSync(script, 'console.log(JSON.stringify(process.argv.slice(2))); process.exit(7);');

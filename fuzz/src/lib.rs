@@ -6,4 +6,5 @@
 
 pub mod driver;
 pub mod mutate;
+pub mod peers;
 pub mod targets;

@@ -65,7 +65,10 @@ export async function installDependencies() {
   say(`setup: npm packages ready (${since(start)})`);
 }
 
-function checkCargo() {
+/** Refuses a machine without cargo, unless nothing will have to be built: before minutes went into packages. */
+export function checkCargo() {
+  if (process.env.STT_PREBUILT === '1') return;
+  if (readStamp('native') === nativeInputs() && existsSync(addonInTs())) return;
   if (versionOf('cargo') !== undefined) return;
   const minimum = /^rust-version = "(.+)"$/m.exec(readFileSync(inRoot('Cargo.toml'), 'utf8'))?.[1];
   throw new SetupError(
@@ -90,7 +93,6 @@ export async function ensureNative() {
   }
   const inputs = nativeInputs();
   if (readStamp('native') === inputs && existsSync(addonInTs())) return;
-  checkCargo();
   const start = performance.now();
   say(
     'setup: building the native addon in release mode (cargo; the first time takes some minutes)',

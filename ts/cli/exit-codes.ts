@@ -1,5 +1,5 @@
 import type { SttError } from '../index.ts';
-import { isSttError } from '../index.ts';
+import { isSttError, SttOptionError } from '../index.ts';
 import { CliError } from './failure.ts';
 
 /** What the process ends with; the list is part of the command line's contract. */
@@ -44,7 +44,7 @@ const PORT_ERRORS = new Set([
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode;
   if (isSttError(error)) return exitCodeOfSttError(error);
-  if (isOptionError(error)) return ExitCode.Usage;
+  if (isOptionError(error)) return isSeedError(error) ? ExitCode.Configuration : ExitCode.Usage;
   const code = systemCode(error);
   if (code === undefined) return ExitCode.Bug;
   if (PORT_ERRORS.has(code) || syscallOf(error) === 'bind') return ExitCode.LocalResource;
@@ -62,8 +62,13 @@ function syscallOf(error: unknown): string | undefined {
   return typeof error.syscall === 'string' ? error.syscall : undefined;
 }
 
-function isOptionError(error: unknown): boolean {
-  return error instanceof TypeError && 'option' in error;
+function isOptionError(error: unknown): error is SttOptionError {
+  return error instanceof SttOptionError;
+}
+
+/** Whether a seed was refused: too short, a placeholder, or nothing that can be read as one. */
+export function isSeedError(error: unknown): boolean {
+  return isOptionError(error) && error.option === 'sharedSeed';
 }
 
 function exitCodeOfSttError(error: SttError): ExitCode {

@@ -1,4 +1,4 @@
-import { isSttError } from '../index.ts';
+import { isSttError, SttOptionError } from '../index.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { systemCode } from './exit-codes.ts';
 
@@ -63,8 +63,9 @@ export function describeFailure(error: unknown): FailureReport {
       code: system,
     };
   }
-  if (error instanceof TypeError && 'option' in error) {
-    return { headline: error.message, hint: 'see "stt --help".', code: 'CLI' };
+  if (error instanceof SttOptionError) {
+    const { headline, hint } = describeOption(error);
+    return { headline, hint, code: 'CLI' };
   }
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return {
@@ -72,6 +73,30 @@ export function describeFailure(error: unknown): FailureReport {
     hint: 'this is a bug in stt; please report the lines above.',
     code: 'BUG',
   };
+}
+
+/** The API speaks of its options; a person gave a file, a flag or a variable. */
+function describeOption({ option, message }: SttOptionError): { headline: string; hint: string } {
+  if (option === 'sharedSeed') {
+    return {
+      headline: message.replace(/^sharedSeed/, 'the seed').replace(/ Make one with .*$/, ''),
+      hint: 'make one with "stt keygen" and copy it to the other machine, or name another with --seed-file.',
+    };
+  }
+  if (option.startsWith('STT_')) return { headline: message, hint: `correct or unset ${option}.` };
+  if (option === 'address') {
+    return {
+      headline: `the peer ${message.replace(/^address /, '')}`,
+      hint: 'write HOST, HOST:PORT or [IPV6]:PORT.',
+    };
+  }
+  if (option === 'peerNodeId') {
+    return {
+      headline: message.replace(/^peerNodeId/, '--peer-id'),
+      hint: 'copy the node id that "stt recv" prints on the other machine.',
+    };
+  }
+  return { headline: message, hint: 'see "stt --help".' };
 }
 
 /** Some messages already begin with their code; the headline names it once. */

@@ -36,7 +36,7 @@ export function createProgram(context: ProgramContext): Command {
       'Moves bytes between machines that share a seed: encrypted, authenticated, over UDP.',
     )
     .version(context.version)
-    .showHelpAfterError('(run with --help for the options)')
+    .showHelpAfterError('Try: the same with --help, for the commands and options.')
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
@@ -54,7 +54,10 @@ export function createProgram(context: ProgramContext): Command {
   common(program.command('keygen'))
     .description('make a shared seed for a network')
     .option('--out <file>', 'where to write it (default: the seed file of this user)')
-    .option('--from-passphrase', 'derive it from a passphrase by Argon2id instead of drawing it')
+    .option(
+      '--from-passphrase',
+      'derive it by Argon2id from a passphrase and the name of the network (4 bytes or more), both asked for',
+    )
     .option('--print', 'show the seed on stdout; without --out it is written nowhere')
     .action(
       async (options: CommonOptions & { out?: string; fromPassphrase?: true; print?: true }) => {

@@ -16,7 +16,7 @@ export declare class NativeEndpoint {
   /** This node's id, 32 bytes. */
   get nodeId(): Uint8Array
   /** Accepts peers. */
-  listen(maxSessions: number, authorize: boolean): void
+  listen(limits: ListenLimits): void
   /** Accepts no more peers. */
   stopListening(): void
   /** Connects, and returns the number of the session to be. */
@@ -100,6 +100,16 @@ export interface ErrorRow {
 
 /** The closed table of errors, by ascending code. */
 export declare function errorTable(): Array<ErrorRow>
+
+/** How an endpoint accepts peers; what is left out has no cap of its own. */
+export interface ListenLimits {
+  maxSessions: number
+  authorize: boolean
+  maxSessionsPerSource?: number
+  maxRatePerSource?: number
+  maxSessionsPerPeer?: number
+  maxRatePerPeer?: number
+}
 
 /** One endpoint in numbers. */
 export interface NativeEndpointStats {

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util';
-import type { NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
+import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import { DATA, DRAINED, dispatch, SLAB_FULL, STRIDE } from './records.ts';
 import { Slab } from './slab.ts';
@@ -187,11 +187,11 @@ export class Engine {
   }
 
   /** Accepts peers, or, with `null`, no more. */
-  listen(limits: { maxSessions: number; authorize: boolean } | null): void {
+  listen(limits: ListenLimits | null): void {
     this.#listening = limits !== null;
     this.#root();
     if (limits === null) this.#native.stopListening();
-    else this.#native.listen(limits.maxSessions, limits.authorize);
+    else this.#native.listen(limits);
   }
 
   /** The number of the session to be; answered by `connected` or `connectFailed`. */

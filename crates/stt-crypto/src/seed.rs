@@ -68,8 +68,7 @@ impl SharedSeed {
     /// # Errors
     /// [`SeedError::TooShort`], [`SeedError::Placeholder`] or [`SeedError::LowEntropy`].
     pub fn new(bytes: &[u8]) -> Result<Self, SeedError> {
-        checks::check(bytes)?;
-        Ok(Self(Zeroizing::new(bytes.to_vec())))
+        checked(bytes).map(Self)
     }
 
     /// A seed of 32 bytes from `rng`.
@@ -123,8 +122,7 @@ impl NodeSeed {
     /// # Errors
     /// [`SeedError::TooShort`], [`SeedError::Placeholder`] or [`SeedError::LowEntropy`].
     pub fn new(bytes: &[u8]) -> Result<Self, SeedError> {
-        checks::check(bytes)?;
-        Ok(Self(Zeroizing::new(bytes.to_vec())))
+        checked(bytes).map(Self)
     }
 
     /// A seed of 32 bytes from `rng`, for an id that lasts as long as the process.
@@ -142,6 +140,12 @@ impl fmt::Debug for NodeSeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NodeSeed(..)")
     }
+}
+
+/// A copy of `bytes` if they pass for a seed.
+fn checked(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, SeedError> {
+    checks::check(bytes)?;
+    Ok(Zeroizing::new(bytes.to_vec()))
 }
 
 fn random_bytes<R: CryptoRng + ?Sized>(rng: &mut R) -> Zeroizing<Vec<u8>> {

@@ -22,6 +22,8 @@ pub struct EngineStats {
     pub send_errors: u64,
     /// Times that the send buffer was full.
     pub send_blocked: u64,
+    /// Times that the socket's address went away and it was bound anew.
+    pub rebinds: u64,
     /// ICMP reports read.
     pub path_errors: u64,
     /// Times that the event ring was full and something was held back.

@@ -8,11 +8,11 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
 use stt_engine::{CloseOptions, Engine, SessionNumber, StreamNumber, Written};
-use stt_proto::{CloseReason, ConnectOptions, Direction, ListenConfig, StreamOptions};
+use stt_proto::{CloseReason, ConnectOptions, Direction, StreamOptions};
 
 use crate::convert::{misuse, node_id, socket_address, start_failure};
 use crate::environment;
-use crate::options::{NativeOptions, StartFailure, millis};
+use crate::options::{ListenLimits, NativeOptions, StartFailure, millis};
 use crate::records::Records;
 use crate::stats::{NativeEndpointStats, NativeSessionStats};
 
@@ -84,10 +84,8 @@ impl NativeEndpoint {
 
     /// Accepts peers.
     #[napi(catch_unwind)]
-    pub fn listen(&self, max_sessions: u32, authorize: bool) {
-        let max_sessions = max_sessions as usize;
-        let config = ListenConfig { max_sessions, authorize, ..ListenConfig::default() };
-        self.engine.listen(Some(config));
+    pub fn listen(&self, limits: ListenLimits) {
+        self.engine.listen(Some(limits.into()));
     }
 
     /// Accepts no more peers.

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
 use stt_engine::{BufferSizes, EngineConfig, LogConfig};
-use stt_proto::{CongestionControl, EndpointConfig, SessionConfig};
+use stt_proto::{Cap, CongestionControl, EndpointConfig, ListenConfig, SessionConfig};
 
 /// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
 /// checked them.
@@ -34,6 +34,33 @@ pub struct NativeOptions {
     pub key_update_packets: Option<f64>,
     pub qlog_dir: Option<String>,
     pub key_log: Option<String>,
+}
+
+/// How an endpoint accepts peers; what is left out has no cap of its own.
+#[napi(object, object_to_js = false)]
+pub struct ListenLimits {
+    pub max_sessions: u32,
+    pub authorize: bool,
+    pub max_sessions_per_source: Option<u32>,
+    pub max_rate_per_source: Option<u32>,
+    pub max_sessions_per_peer: Option<u32>,
+    pub max_rate_per_peer: Option<u32>,
+}
+
+impl From<ListenLimits> for ListenConfig {
+    fn from(limits: ListenLimits) -> Self {
+        let cap = |sessions: Option<u32>, per_second: Option<u32>| Cap {
+            sessions: sessions.unwrap_or(Cap::NONE.sessions),
+            per_second: per_second.unwrap_or(Cap::NONE.per_second),
+        };
+        Self {
+            max_sessions: limits.max_sessions as usize,
+            per_source: cap(limits.max_sessions_per_source, limits.max_rate_per_source),
+            per_peer: cap(limits.max_sessions_per_peer, limits.max_rate_per_peer),
+            authorize: limits.authorize,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why an endpoint did not start.

@@ -97,11 +97,30 @@ impl Default for EndpointConfig {
     }
 }
 
+/// Most of something that one source, or one peer, may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cap {
+    /// Sessions at a time; `u32::MAX` for no cap.
+    pub sessions: u32,
+    /// New sessions a second, as many at once; `u32::MAX` for no cap.
+    pub per_second: u32,
+}
+
+impl Cap {
+    /// No cap.
+    pub const NONE: Self = Self { sessions: u32::MAX, per_second: u32::MAX };
+}
+
 /// How a listening endpoint admits peers.
 #[derive(Clone, Debug)]
 pub struct ListenConfig {
     /// Sessions that peers may have opened at once; the next is told 0x0203.
     pub max_sessions: usize,
+    /// What one source (an IPv4 address, an IPv6 /64) may have of them; more is told 0x0203.
+    /// Default: no cap.
+    pub per_source: Cap,
+    /// What one node id may have of them; more is told 0x0203. Default: no cap.
+    pub per_peer: Cap,
     /// Ask the driver (`Event::Incoming`) before a session becomes usable.
     pub authorize: bool,
     /// Handshakes that may be half open at once. Default 1024.
@@ -112,7 +131,14 @@ pub struct ListenConfig {
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        Self { max_sessions: 1024, authorize: false, max_half_open: 1024, retry_threshold: 256 }
+        Self {
+            max_sessions: 1024,
+            per_source: Cap::NONE,
+            per_peer: Cap::NONE,
+            authorize: false,
+            max_half_open: 1024,
+            retry_threshold: 256,
+        }
     }
 }
 

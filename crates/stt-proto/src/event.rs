@@ -153,6 +153,14 @@ pub enum Event {
         /// The new path.
         remote: PathAddress,
     },
+    /// A move that [`crate::Endpoint::move_session`] began came to nothing: the peer did not answer on
+    /// the path. The session stays where it is.
+    MoveFailed {
+        /// The session.
+        session: SessionHandle,
+        /// The path that was tried.
+        path: PathAddress,
+    },
     /// `close` was called with a drain: written data is still on its way.
     Draining {
         /// The session.

@@ -35,12 +35,13 @@ pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
 pub use stt_wire::{CloseReason, ErrorCode, PathId};
 
 pub use crate::config::{
-    CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
+    Cap, CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
 };
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail};
 pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
+pub use crate::session::MoveError;
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{
     Direction, OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError,

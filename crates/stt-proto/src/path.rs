@@ -40,6 +40,27 @@ impl PathAddress {
         }
     }
 
+    /// Whether both may be the same path: a local address that is not known may be any.
+    pub(crate) fn same_path(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Udp { remote: a, local: Some(here) },
+                Self::Udp { remote: b, local: Some(there) },
+            ) => a == b && here == there,
+            _ => self.same_remote(other),
+        }
+    }
+
+    /// Whether both lead from one host to one host, at whichever port.
+    pub(crate) fn same_host(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Udp { remote: a, local: here }, Self::Udp { remote: b, local: there }) => {
+                a.ip().to_canonical() == b.ip().to_canonical() && here == there
+            }
+            _ => self == other,
+        }
+    }
+
     /// The far end as bytes, for cookies and source limits: a carrier tag, the address, the port.
     /// IPv4-mapped IPv6 addresses equal their IPv4 form.
     pub(crate) fn remote_bytes(&self) -> [u8; 19] {

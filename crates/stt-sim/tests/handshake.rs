@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{DELAY, LIMIT, OTHER, Pair, SHARED, connected, steal, wait};
 use stt_proto::{
-    ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
+    Cap, Close, ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
     ListenConfig, PathAddress, PathError, SendError,
 };
 use stt_sim::Link;
@@ -254,6 +254,38 @@ fn sessions_are_limited_on_both_sides() {
     pair.world.run_for(Duration::from_secs(30));
     for node in [pair.client, pair.server] {
         assert_eq!(pair.world.endpoint_mut(node).stats().sessions, 1);
+    }
+}
+
+#[test]
+fn a_source_and_a_peer_have_only_their_share() {
+    let two = Cap { sessions: 2, ..Cap::NONE };
+    let rate = Cap { per_second: 2, ..Cap::NONE };
+    let listen = ListenConfig::default;
+    for (listen, freed_by_ending) in [
+        (ListenConfig { per_source: two, ..listen() }, true),
+        (ListenConfig { per_peer: two, ..listen() }, true),
+        (ListenConfig { per_source: rate, ..listen() }, false),
+        (ListenConfig { per_peer: rate, ..listen() }, false),
+    ] {
+        let mut pair = Pair::with(EndpointConfig::default(), listen, Link::with_delay(DELAY));
+        let (_, first) = pair.establish();
+        pair.establish();
+        if freed_by_ending {
+            pair.connect();
+            assert_eq!(pair.failure().code, ErrorCode::TooManySessions);
+            let now = pair.world.now_at(pair.server);
+            let endpoint = pair.world.endpoint_mut(pair.server);
+            endpoint.close(now, first, Close::graceful(Duration::ZERO));
+        } else {
+            // The tokens of half a second.
+            pair.world.run_for(Duration::from_millis(500));
+            pair.establish();
+            pair.connect();
+            assert_eq!(pair.failure().code, ErrorCode::TooManySessions);
+            pair.world.run_for(Duration::from_millis(500));
+        }
+        pair.establish();
     }
 }
 

@@ -38,7 +38,7 @@ async function seedFromPassphrase(): Promise<Uint8Array> {
       'run it in a terminal, or make a random seed without it.',
     );
   }
-  const network = (await prompt('Name of the network (the same on every machine): ')).trim();
+  const salt = networkSalt(await prompt('Name of the network (the same on every machine): '));
   const passphrase = await promptSecret('Passphrase: ');
   if ((await promptSecret('Once more: ')) !== passphrase) {
     throw new CliError(
@@ -47,5 +47,28 @@ async function seedFromPassphrase(): Promise<Uint8Array> {
       'run the same command again.',
     );
   }
-  return deriveSharedSeed(passphrase, `stt network ${network.normalize('NFC')}`);
+  return deriveSharedSeed(passphrase, salt);
+}
+
+/** What goes before a network's name, so that a seed of ours is no hash of another program's. */
+const SALT_PREFIX = 'stt network ';
+
+/** Fewest bytes of a name: with the prefix they make the 16 that a salt must have (RFC 9106). */
+const MIN_NETWORK_NAME = 4;
+
+/**
+ * The salt of a network: the same name gives the same seed on every machine, and two networks that happen
+ * to share a passphrase share nothing else.
+ */
+export function networkSalt(name: string): string {
+  const network = name.trim().normalize('NFC');
+  const bytes = Buffer.byteLength(network);
+  if (bytes < MIN_NETWORK_NAME) {
+    throw new CliError(
+      ExitCode.Usage,
+      `the name of the network has ${bytes} bytes; ${MIN_NETWORK_NAME} or more are needed.`,
+      'choose a longer name, the same on every machine; it is no secret.',
+    );
+  }
+  return SALT_PREFIX + network;
 }

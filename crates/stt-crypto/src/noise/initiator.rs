@@ -3,7 +3,6 @@
 use core::fmt;
 
 use snow::HandshakeState;
-use zeroize::Zeroizing;
 
 use super::{MESSAGE1_LEN, MESSAGE2_OVERHEAD, MESSAGE3_OVERHEAD, NoiseError, Recipe, Suite};
 use crate::identity::NodeIdentity;
@@ -39,13 +38,7 @@ impl Initiator {
         prologue: &[u8],
         ephemeral: [u8; 32],
     ) -> Result<Self, NoiseError> {
-        let recipe = Recipe {
-            suite,
-            psk: Zeroizing::new(*network.psk()),
-            static_private: Zeroizing::new(*identity.static_private()),
-            prologue: prologue.into(),
-            ephemeral: Zeroizing::new(ephemeral),
-        };
+        let recipe = Recipe::new(suite, network, identity, prologue, ephemeral);
         let (state, message1) = start(&recipe)?;
         Ok(Self { recipe, state: Some(state), message1, progress: Progress::Message1 })
     }
@@ -75,9 +68,7 @@ impl Initiator {
         if self.progress != Progress::Message1 {
             return Err(NoiseError::OutOfOrder);
         }
-        let payload_len =
-            message.len().checked_sub(MESSAGE2_OVERHEAD).ok_or(NoiseError::NotVerified)?;
-        let payload = payload.get_mut(..payload_len).ok_or(NoiseError::BufferSize)?;
+        let payload = super::payload_of(message, MESSAGE2_OVERHEAD, payload)?;
         let mut state = match self.state.take() {
             Some(state) => state,
             None => start(&self.recipe)?.0,

@@ -4,7 +4,10 @@
 //! with a cipher that matches no message, the state is built anew from those inputs, and a later genuine message still verifies.
 
 use snow::{Builder, HandshakeState, params::NoiseParams};
+use zeroize::Zeroizing;
 
+use crate::identity::NodeIdentity;
+use crate::network_keys::NetworkKeys;
 use crate::schedule::TrafficSecrets;
 
 mod initiator;
@@ -89,13 +92,29 @@ impl From<snow::Error> for NoiseError {
 /// All that one side of a handshake is built from.
 struct Recipe {
     suite: Suite,
-    psk: zeroize::Zeroizing<[u8; 32]>,
-    static_private: zeroize::Zeroizing<[u8; 32]>,
+    psk: Zeroizing<[u8; 32]>,
+    static_private: Zeroizing<[u8; 32]>,
     prologue: Box<[u8]>,
-    ephemeral: zeroize::Zeroizing<[u8; 32]>,
+    ephemeral: Zeroizing<[u8; 32]>,
 }
 
 impl Recipe {
+    fn new(
+        suite: Suite,
+        network: &NetworkKeys,
+        identity: &NodeIdentity,
+        prologue: &[u8],
+        ephemeral: [u8; 32],
+    ) -> Self {
+        Self {
+            suite,
+            psk: Zeroizing::new(*network.psk()),
+            static_private: Zeroizing::new(*identity.static_private()),
+            prologue: prologue.into(),
+            ephemeral: Zeroizing::new(ephemeral),
+        }
+    }
+
     /// A fresh state, before message 1.
     #[expect(
         clippy::expect_used,
@@ -112,6 +131,16 @@ impl Recipe {
         if initiator { builder.build_initiator() } else { builder.build_responder() }
             .expect("everything is resolved")
     }
+}
+
+/// Where the payload of a message goes that adds `overhead` bytes to it.
+fn payload_of<'a>(
+    message: &[u8],
+    overhead: usize,
+    payload: &'a mut [u8],
+) -> Result<&'a mut [u8], NoiseError> {
+    let len = message.len().checked_sub(overhead).ok_or(NoiseError::NotVerified)?;
+    payload.get_mut(..len).ok_or(NoiseError::BufferSize)
 }
 
 /// The hash so far, mixed over everything sent and received.

@@ -40,13 +40,7 @@ impl Responder {
         ephemeral: [u8; 32],
     ) -> Self {
         Self {
-            recipe: Recipe {
-                suite,
-                psk: Zeroizing::new(*network.psk()),
-                static_private: Zeroizing::new(*identity.static_private()),
-                prologue: prologue.into(),
-                ephemeral: Zeroizing::new(ephemeral),
-            },
+            recipe: Recipe::new(suite, network, identity, prologue, ephemeral),
             state: None,
             message1: [0; MESSAGE1_LEN],
             payload2: Zeroizing::default(),
@@ -111,9 +105,7 @@ impl Responder {
         if self.progress != Progress::Message2 {
             return Err(NoiseError::OutOfOrder);
         }
-        let payload_len =
-            message.len().checked_sub(MESSAGE3_OVERHEAD).ok_or(NoiseError::NotVerified)?;
-        let payload = payload.get_mut(..payload_len).ok_or(NoiseError::BufferSize)?;
+        let payload = super::payload_of(message, MESSAGE3_OVERHEAD, payload)?;
         let mut state = match self.state.take() {
             Some(state) => state,
             None => self.replay()?,

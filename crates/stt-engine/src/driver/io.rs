@@ -1,6 +1,7 @@
 //! Datagrams in and out, and sleeping until there are more.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Registry};
@@ -53,6 +54,17 @@ impl Io {
             readable: true,
             failed: true,
         }
+    }
+
+    pub(super) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// Goes on with a socket for every address instead of that which was bound to `bound`.
+    pub(super) fn replace_socket(&mut self, bound: SocketAddr) -> io::Result<()> {
+        super::rebind::replace(&self.registry, &mut self.socket, bound)?;
+        (self.readable, self.failed) = (true, true);
+        Ok(())
     }
 
     pub(super) fn segments(&self) -> usize {
@@ -237,6 +249,9 @@ impl Driver {
             Err(_) => SendError::Other(0),
         };
         self.stats.send_errors += 1;
+        if self.rebind_if_gone(now, error) {
+            return true;
+        }
         self.core.handle_send_error(now, transmit.path, error);
         true
     }

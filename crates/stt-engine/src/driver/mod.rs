@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod io;
+mod rebind;
 mod sessions;
 mod streams;
 
@@ -86,6 +87,7 @@ pub(crate) struct Driver {
     read_ahead: u64,
     send_buffer: u64,
     stats: EngineStats,
+    looked: rebind::Looked,
 }
 
 impl Driver {
@@ -133,6 +135,7 @@ impl Driver {
             panicked: None,
             closing: None,
             stats: EngineStats::default(),
+            looked: None,
         }
     }
 

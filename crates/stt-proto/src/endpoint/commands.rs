@@ -10,7 +10,7 @@ use crate::config::ConnectOptions;
 use crate::event::SessionHandle;
 use crate::fault::Fault;
 use crate::path::PathAddress;
-use crate::session::{Session, Words};
+use crate::session::{MoveError, Session, Words};
 use crate::stats::SessionStats;
 use crate::streams::{OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError};
 use crate::time::Now;
@@ -216,6 +216,23 @@ impl Endpoint {
     /// The application is done with `bytes` that it read: the peer may send as many more.
     pub fn consumed(&mut self, now: Now, session: SessionHandle, stream: StreamId, bytes: u64) {
         self.on(now, session, |session, cx| session.consumed(cx.now.mono, stream, bytes));
+    }
+
+    /// Moves a session to another path: another local address, another address of the peer, or both.
+    /// The path is tried first, under path ids that were not used elsewhere, and the session goes on
+    /// where it is until the peer has answered. `Event::PathChange` follows, or `Event::MoveFailed`
+    /// after three probe timeouts. A later call replaces an earlier one that is still being tried.
+    ///
+    /// # Errors
+    /// [`MoveError`] when the session cannot move; nothing has changed then.
+    pub fn move_session(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        path: PathAddress,
+    ) -> Result<(), MoveError> {
+        self.on(now, session, |session, cx| session.move_to(cx, path))
+            .unwrap_or(Err(MoveError::SessionClosed))
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the

@@ -58,7 +58,7 @@ impl Endpoint {
             self.split_datagram(now, path, ecn, bytes, start..end, &mut group);
             start = end;
         }
-        self.open_group(now, ecn, bytes, &mut group);
+        self.open_group(now, path, ecn, bytes, &mut group);
         self.settle_touched(now);
         self.tell_frame_errors(now);
     }
@@ -74,7 +74,7 @@ impl Endpoint {
         let mut group = Group::default();
         let whole = 0..datagram.len();
         self.split_datagram(now, path, ecn, datagram, whole, &mut group);
-        self.open_group(now, ecn, datagram, &mut group);
+        self.open_group(now, path, ecn, datagram, &mut group);
     }
 
     /// Judges the packets of one datagram and collects the sealed ones.
@@ -103,7 +103,7 @@ impl Endpoint {
             if outer.sealed {
                 self.on_sealed(now, path, ecn, bytes, at..next, &outer, group, datagram.len());
             } else {
-                self.open_group(now, ecn, bytes, group);
+                self.open_group(now, path, ecn, bytes, group);
                 let proof = self.on_clear(now, path, &bytes[at..next]);
                 // Only AUTH_PROOF shares its datagram, and only on UDP is there one at all.
                 if !proof && matches!(path, PathAddress::Udp { .. }) && next < end {
@@ -135,7 +135,7 @@ impl Endpoint {
             Some(Route::Slot(slot)) => {
                 let slot = *slot;
                 if group.count == BATCH || (group.count > 0 && group.slot != slot) {
-                    self.open_group(now, ecn, bytes, group);
+                    self.open_group(now, path, ecn, bytes, group);
                 }
                 let body = packet.start + HEADER_LEN;
                 if let Some(sample) = bytes[body..].first_chunk() {
@@ -153,7 +153,14 @@ impl Endpoint {
     }
 
     /// Unmasks and opens the packets collected.
-    fn open_group(&mut self, now: Now, ecn: Option<Ecn>, bytes: &mut [u8], group: &mut Group) {
+    fn open_group(
+        &mut self,
+        now: Now,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        bytes: &mut [u8],
+        group: &mut Group,
+    ) {
         let count = core::mem::take(&mut group.count);
         if count == 0 {
             return;
@@ -163,7 +170,7 @@ impl Endpoint {
             let mut masks = [[0; 11]; BATCH];
             session.unmask(samples, &mut masks[..count]);
             for ((start, end), mask) in packets.iter().zip(&masks) {
-                session.receive(cx, ecn, &mut bytes[*start..*end], mask);
+                session.receive(cx, path, ecn, &mut bytes[*start..*end], mask);
             }
         });
         if !self.touched.contains(&group.slot) {
@@ -398,6 +405,14 @@ impl Endpoint {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// The socket has another local address: every peer is to see at once where this side is.
+    pub fn handle_rebind(&mut self, now: Now) {
+        let slots: Vec<u32> = self.slots.indices().collect();
+        for slot in slots {
+            self.with_session(now, slot, |session, _| session.on_rebind());
         }
     }
 

@@ -21,6 +21,21 @@ impl Limiter {
 
     /// Takes one token if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        if self.tokens == 0 {
+            return false;
+        }
+        self.tokens -= 1;
+        true
+    }
+
+    /// Whether it is as good as new.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.tokens == self.burst
+    }
+
+    fn refill(&mut self, now: Instant) {
         let refilled = *self.refilled.get_or_insert(now);
         let interval = self.interval.as_nanos().max(1);
         let earned = now.saturating_duration_since(refilled).as_nanos() / interval;
@@ -32,11 +47,6 @@ impl Limiter {
             self.tokens += earned as u32;
             self.refilled = Some(refilled + self.interval * earned as u32);
         }
-        if self.tokens == 0 {
-            return false;
-        }
-        self.tokens -= 1;
-        true
     }
 }
 

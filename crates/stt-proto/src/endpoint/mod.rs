@@ -1,12 +1,15 @@
 //! One endpoint: every session of a shard, the handshakes that lead to them, and the dispatch of
 //! datagrams by path id.
 
+mod admission;
 mod commands;
 mod cookie;
 mod dispatch;
 mod half_open;
 mod initiator;
 mod limiter;
+#[cfg(test)]
+mod moving_tests;
 mod refusal;
 mod responder;
 mod seen;
@@ -36,6 +39,7 @@ use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::time::{Instant, Now};
 use crate::trace::{TracedSecret, Tracer};
 
+use self::admission::Admission;
 use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
 use self::initiator::Connecting;
@@ -83,6 +87,8 @@ pub struct Endpoint {
     live: usize,
     /// Those of them that peers opened.
     accepted: usize,
+    /// What each source and peer has of them.
+    admission: Admission,
     /// Peers that are not to come back.
     revoked: BTreeSet<NodeId>,
     /// Path ids issued here. All of them are random draws of this endpoint, so that no peer can
@@ -166,6 +172,7 @@ impl Endpoint {
             slots: Slots::default(),
             live: 0,
             accepted: 0,
+            admission: Admission::default(),
             revoked: BTreeSet::new(),
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
@@ -330,6 +337,7 @@ impl Endpoint {
             now,
             handle,
             events: &mut self.events,
+            arrival: None,
             rng: &mut self.rng,
             identity: &self.identity,
             contents: &mut self.contents,
@@ -344,12 +352,14 @@ impl Endpoint {
         if !ended && session.has_ended() {
             self.live -= 1;
             self.accepted -= usize::from(!session.is_initiator());
+            self.admission.close(slot);
         }
         Some(result)
     }
 
     /// Brings timers, queues and events in line with a session that was changed.
     fn settle(&mut self, now: Now, slot: u32) {
+        self.update_routes(slot);
         let sendable = self.run(now, slot, |session, cx| {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
@@ -357,6 +367,30 @@ impl Endpoint {
         self.arm(now.mono, slot);
         if sendable == Some(true) {
             self.wake(slot);
+        }
+    }
+
+    /// Brings the tables by which datagrams find a session in line with where it is, and sets path
+    /// ids aside for it.
+    fn update_routes(&mut self, slot: u32) {
+        let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+        if let Some(changes) = session.take_route_changes() {
+            let now = (session.peer_id(), session.remote().remote_bytes());
+            for route in changes.left {
+                if self.remotes.get(&route) == Some(&slot) {
+                    self.remotes.remove(&route);
+                }
+            }
+            self.remotes.entry(now).or_insert(slot);
+            for id in changes.retired {
+                self.routes.remove(&id);
+            }
+        }
+        while matches!(self.slots.get(slot), Some(Entry::Session(s)) if s.wants_path_id()) {
+            let id = self.fresh_path_id();
+            let Some(Entry::Session(session)) = self.slots.get_mut(slot) else { return };
+            session.issue_path_id(id);
+            self.routes.insert(id, Route::Slot(slot));
         }
     }
 
@@ -393,7 +427,9 @@ impl Endpoint {
                 }
             }
             Entry::Session(session) => {
-                self.routes.remove(&session.local_id());
+                for id in session.local_ids() {
+                    self.routes.remove(&id);
+                }
                 let remote = (session.peer_id(), session.remote().remote_bytes());
                 if self.remotes.get(&remote) == Some(&slot) {
                     self.remotes.remove(&remote);

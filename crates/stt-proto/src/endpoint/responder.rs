@@ -240,7 +240,7 @@ impl Endpoint {
     ) {
         let held = entry.take_held();
         let Some(peer) = entry.noise.remote_static().map(|key| NodeId::of(&key)) else { return };
-        let refusal = self.refusal_for(&entry, proof, &peer);
+        let refusal = self.refusal_for(now, &path, &entry, proof, &peer);
         let Ok(secrets) = entry.noise.finish() else { return };
         let Some(session_id) = secrets.handshake_hash().first_chunk() else { return };
         let config = std::sync::Arc::clone(&self.session_defaults);
@@ -273,6 +273,9 @@ impl Endpoint {
         self.remotes.entry((entry.initiator_id, path.remote_bytes())).or_insert(slot);
         self.live += 1;
         self.accepted += 1;
+        if refusal.is_none() {
+            self.admission.open(slot, &path, peer);
+        }
         let authorize = self.listen.as_ref().is_some_and(|listen| listen.authorize);
         self.with_session(now, slot, |session, cx| match refusal {
             Some((code, subcode)) => session.refuse(cx, code, subcode),
@@ -289,6 +292,8 @@ impl Endpoint {
     /// Why a peer that proved the seed is still refused, if it is.
     fn refusal_for(
         &mut self,
+        now: Now,
+        path: &PathAddress,
         entry: &HalfOpen,
         proof: &ProofSealed,
         peer: &NodeId,
@@ -304,8 +309,11 @@ impl Endpoint {
             return Some((ErrorCode::AuthenticationFailed, 0));
         }
         let Some(listen) = &self.listen else { return Some((ErrorCode::ConnectionRefused, 0)) };
-        (self.accepted >= listen.max_sessions || self.live >= self.config.max_sessions)
-            .then_some((ErrorCode::TooManySessions, 0))
+        let (per_source, per_peer) = (listen.per_source, listen.per_peer);
+        let full = self.accepted >= listen.max_sessions
+            || self.live >= self.config.max_sessions
+            || !self.admission.admits(now.mono, path, peer, per_source, per_peer);
+        full.then_some((ErrorCode::TooManySessions, 0))
     }
 
     fn refused_sessions(&self) -> usize {

@@ -62,6 +62,16 @@ pub(crate) enum Content {
         /// The 8 random bytes as a little-endian number.
         token: u64,
     },
+    /// NEW_ID.
+    NewId {
+        /// Sequence number of the path id.
+        sequence: u64,
+    },
+    /// RETIRE_ID.
+    RetireId {
+        /// Sequence number of the path id.
+        sequence: u64,
+    },
     /// KEEP_ALIVE_ACK: never repeated, the other side asks again.
     KeepAliveAck,
 }

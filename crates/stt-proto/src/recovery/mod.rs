@@ -241,6 +241,16 @@ impl Recovery {
         }
     }
 
+    /// The recovery of another path of the same session, of which nothing is known yet.
+    pub(crate) fn for_new_path(&self, controller: Box<dyn Controller>) -> Self {
+        let config = RecoveryConfig {
+            max_ack_delay: self.max_ack_delay,
+            ecn: true,
+            ..RecoveryConfig::default()
+        };
+        Self::new(&config, controller)
+    }
+
     /// A packet was sent that carried `contents`. `number` must be larger than those before it.
     pub(crate) fn on_packet_sent(
         &mut self,
@@ -653,6 +663,11 @@ impl Recovery {
         if let Some(losses) = &mut self.losses {
             to.append(losses);
         }
+    }
+
+    /// Another path is in use from now on: losses are noted there.
+    pub(crate) fn hand_losses_to(&mut self, other: &mut Self) {
+        other.losses = self.losses.take();
     }
 
     /// What is known of the round-trip time.

@@ -3,6 +3,7 @@
 mod close;
 mod keys;
 mod liveness;
+mod migrate;
 mod path;
 mod receive;
 #[cfg(test)]
@@ -40,7 +41,9 @@ use self::close::Ending;
 pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
-use self::path::{MtuChange, Path};
+pub use self::migrate::MoveError;
+pub(crate) use self::migrate::{Arrival, RouteChanges};
+use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
 use self::trace::Watched;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
@@ -61,6 +64,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) handle: SessionHandle,
     pub(crate) events: &'a mut VecDeque<Event>,
+    /// How the packet came that is being acted on.
+    pub(crate) arrival: Option<Arrival>,
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) identity: &'a NodeIdentity,
     /// What the packet being built carries; emptied and filled for each.
@@ -130,9 +135,14 @@ pub(crate) struct Session {
     config: Arc<SessionConfig>,
     peer: NodeId,
     session_id: [u8; 8],
+    /// The id of this side that the peer sends to.
     local_id: PathId,
-    peer_id: PathId,
-    peer_reset_token: Option<[u8; 16]>,
+    /// Where the peer listens.
+    remote_id: PeerId,
+    /// Both sides' ids for moves to come.
+    ids: Box<PathIds>,
+    /// What there is to remember of a move.
+    moving: Option<Box<Moving>>,
     keys: Keys,
     replay: ReplayWindow,
     integrity_limit: u64,
@@ -213,8 +223,13 @@ impl Session {
             peer: start.peer,
             session_id: start.session_id,
             local_id: start.local_id,
-            peer_id: start.peer_id,
-            peer_reset_token: start.peer_reset_token,
+            remote_id: PeerId {
+                id: start.peer_id,
+                reset_token: start.peer_reset_token,
+                sequence: 0,
+            },
+            ids: Box::new(PathIds::new(start.local_id)),
+            moving: None,
             keys: start.keys,
             replay: ReplayWindow::new(),
             integrity_limit: start.integrity_limit,
@@ -353,7 +368,7 @@ impl Session {
     }
 
     pub(crate) fn peer_id(&self) -> PathId {
-        self.peer_id
+        self.remote_id.id
     }
 
     pub(crate) fn peer(&self) -> NodeId {
@@ -476,6 +491,7 @@ impl Session {
         let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
         if error != SendError::MessageTooLong || hopeless {
             self.liveness.on_send_error(error);
+            self.on_local_address_lost(error);
             return;
         }
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
@@ -494,7 +510,7 @@ impl Session {
 
     /// A reset claims that the peer does not know this session; true when its token proves it.
     pub(crate) fn is_reset_by(&self, token: &[u8; 16]) -> bool {
-        self.peer_reset_token.is_some_and(|expected| stt_crypto::ct_eq(&expected, token))
+        self.remote_id.reset_token.is_some_and(|expected| stt_crypto::ct_eq(&expected, token))
     }
 
     fn waited(since: Instant, now: Instant) -> FaultDetail {

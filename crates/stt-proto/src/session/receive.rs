@@ -11,12 +11,13 @@ use stt_wire::{
 
 use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
-use crate::path::Ecn;
+use crate::path::{Ecn, PathAddress};
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
 use crate::streams::PeerFault;
 use crate::trace::{DropReason, TraceEvent, TracedPacket};
 
 use super::close::{Ending, Words};
+use super::migrate::{Arrival, is_probing};
 use super::path::MtuChange;
 use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
 
@@ -33,6 +34,7 @@ impl Session {
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context<'_>,
+        path: PathAddress,
         ecn: Option<Ecn>,
         packet: &mut [u8],
         mask: &[u8; 11],
@@ -68,6 +70,7 @@ impl Session {
         if self.replay.insert(number).is_err() {
             return;
         }
+        let newest = self.largest_opened < Some(number);
         if self.keys.received_phase() != before {
             self.trace_key_update(now, Side::Remote);
         }
@@ -76,6 +79,14 @@ impl Session {
         self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet_len as u64;
+        let elsewhere = self.is_elsewhere(&path);
+        let id_is_fresh = self.is_fresh_id(header.path_id);
+        if !elsewhere {
+            self.add_credit(packet_len);
+            if id_is_fresh {
+                self.local_id = header.path_id;
+            }
+        }
 
         let parsed = if header.flags.contains(Flags::SEALED) {
             frame::parse(header.frame_type, header.flags, header.stream_id, &body[..len])
@@ -105,9 +116,15 @@ impl Session {
         self.count_ecn(ecn);
         let rtt = self.recovery.rtt().measured();
         self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
+        let arrival = Arrival { path, len: packet_len, id: header.path_id, id_is_fresh };
+        cx.arrival = Some(arrival);
+        let moves = elsewhere && newest && !is_probing(&frame) && self.shows_a_move(&arrival);
         match frame {
             Frame::Bundle(bundle) => self.on_bundle(cx, &bundle),
             frame => self.on_frame(cx, header.stream_id, frame),
+        }
+        if moves {
+            self.on_peer_moved(cx, &arrival);
         }
     }
 
@@ -141,6 +158,12 @@ impl Session {
                 return;
             }
             Frame::KeepAlive(request) => {
+                if let Some(arrival) = cx.arrival
+                    && self.is_elsewhere(&arrival.path)
+                {
+                    self.owe_reply(cx.now.mono, &arrival, request);
+                    return;
+                }
                 if self.echoes.len() == MAX_ECHOES {
                     self.echoes.remove(0);
                 }
@@ -160,7 +183,15 @@ impl Session {
                 self.count(cx, ErrorCode::UnknownFrameType);
                 return;
             }
-            Frame::Datagram(_) | Frame::NewId(_) | Frame::RetireId { .. } => return,
+            Frame::NewId(new) => {
+                self.on_new_id(new);
+                return;
+            }
+            Frame::RetireId { sequence } => {
+                self.on_retire_id(sequence);
+                return;
+            }
+            Frame::Datagram(_) => return,
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
                 self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
@@ -186,7 +217,7 @@ impl Session {
 
     fn on_final(&mut self, cx: &mut Context<'_>, verdict: &frame::Final<'_>) {
         let State::AwaitFinal { early, .. } = self.state else { return };
-        self.peer_reset_token = Some(verdict.reset_token);
+        self.remote_id.reset_token = Some(verdict.reset_token);
         if verdict.status != 0 {
             self.on_refusal(cx, verdict.status, verdict.subcode);
             return;
@@ -209,7 +240,7 @@ impl Session {
                 ect1: counts.ect1,
                 ce: counts.ce,
             }),
-            same_path: true,
+            same_path: cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path)),
             next_packet_number: self.next_pn,
         };
         cx.fates.clear();
@@ -217,6 +248,16 @@ impl Session {
         let summary = self.recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
             fates.push((fate, content));
         })?;
+        if let Some(moving) = &mut self.moving
+            && let Some(former) = &mut moving.former
+            && let Some((_, recovery)) = &mut former.known
+        {
+            let info = AckInfo { same_path: false, ..info };
+            let late = recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
+                fates.push((fate, content));
+            })?;
+            self.largest_acked = self.largest_acked.max(late.largest_newly_acked);
+        }
         self.largest_acked = self.largest_acked.max(summary.largest_newly_acked);
         self.stats.packets_lost += u64::from(summary.lost_packets);
         self.stats.congestion_events += u64::from(summary.congestion);
@@ -263,7 +304,10 @@ impl Session {
                     self.on_mtu_change(cx, change);
                 }
             }
-            Content::Close | Content::KeepAliveAck => {}
+            Content::Close
+            | Content::KeepAliveAck
+            | Content::NewId { .. }
+            | Content::RetireId { .. } => {}
             content => self.streams.on_acked(&content),
         }
     }
@@ -280,6 +324,8 @@ impl Session {
             }
             // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
+            Content::NewId { sequence } => self.ids.tell_again(sequence),
+            Content::RetireId { sequence } => self.ids.retire_again(sequence),
             content => self.streams.on_lost(&content),
         }
         MtuChange::None
@@ -295,6 +341,9 @@ impl Session {
 
     fn on_echo(&mut self, cx: &mut Context<'_>, echo: &KeepAlive) {
         let nonce = u64::from_le_bytes(echo.nonce);
+        if self.on_path_answer(cx, nonce) {
+            return;
+        }
         let Some((sent, ping)) = self.liveness.on_echo(nonce) else { return };
         if let Some(token) = ping
             && echo.kind == KeepAliveKind::Alive

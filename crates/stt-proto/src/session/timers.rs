@@ -33,6 +33,7 @@ impl Session {
             return;
         }
         self.recovery_timeout(cx);
+        self.moving_timeout(cx);
         let change = self.path.mtu.on_timeout(now, self.recovery.pto());
         self.on_mtu_change(cx, change);
         if self.is_live() && self.is_established() {
@@ -74,6 +75,7 @@ impl Session {
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
             consider(ahead(self.path.mtu.next_timeout()));
+            consider(self.moving.as_ref().and_then(|moving| moving.next_timeout(now)));
         }
         next
     }

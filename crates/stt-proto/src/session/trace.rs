@@ -33,7 +33,7 @@ impl Session {
             peer: self.peer,
             remote: *self.remote(),
             local_id: self.local_id,
-            peer_id: self.peer_id,
+            peer_id: self.peer_id(),
         };
         self.watched = tracer.session(cx.now, &start).map(|sink| {
             Box::new(Watched {

@@ -7,7 +7,7 @@ use stt_wire::header::apply_mask;
 use stt_wire::packet::seal_checksums;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, Flags, FrameType, HEADER_LEN, Header, MAX_UDP_PAYLOAD,
-    MIN_ACK_ELICITING_LEN, MIN_MTU, SEALED_OVERHEAD, TAG_LEN, frame,
+    MIN_ACK_ELICITING_LEN, MIN_MTU, PathId, SEALED_OVERHEAD, TAG_LEN, frame,
 };
 
 use crate::event::Side;
@@ -26,6 +26,8 @@ const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
 /// Room below which no further DATA part is begun in a BUNDLE.
 const MIN_DATA_ROOM: usize = 24;
 
+/// Bytes of credit below which nothing is sent to a path that is not proven but challenges.
+const LEAST_ROOM: usize = 2 * MIN_ACK_ELICITING_LEN;
 /// Probe timeouts until a size probe that nothing was heard of counts as lost (RFC 8899 5.1.1,
 /// PROBE_TIMER).
 const PROBE_PATIENCE: u32 = 3;
@@ -40,7 +42,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    fn bundle(len: usize, eliciting: bool) -> Self {
+    pub(super) fn bundle(len: usize, eliciting: bool) -> Self {
         Self { frame_type: FrameType::BUNDLE, stream: 0, fin: false, len, eliciting }
     }
 }
@@ -57,6 +59,28 @@ impl Session {
         if let Some(transmit) = self.transmit_proof(now, buf) {
             return Some(transmit);
         }
+        if self.is_live()
+            && let Some(transmit) = self.transmit_moving(cx, buf)
+        {
+            return Some(transmit);
+        }
+        // A path that is not proven gets no more than came from it.
+        let room = buf.len().min(self.send_credit());
+        if room < LEAST_ROOM {
+            return None;
+        }
+        let transmit = self.transmit_here(cx, max_segments, &mut buf[..room]);
+        self.spend_credit(transmit.as_ref().map_or(0, |transmit| transmit.len));
+        transmit
+    }
+
+    /// The next datagrams for the path in use.
+    fn transmit_here(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
         match self.state {
             State::Ending(Ending::Draining { .. }) => {}
             State::Ending(_) => return self.transmit_close(cx, buf),
@@ -83,6 +107,7 @@ impl Session {
             State::Ending(Ending::Over) => false,
             _ => {
                 self.confirm
+                    || self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now))
                     || self.received.ack_due(now)
                     || self.path.mtu.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)
@@ -96,6 +121,7 @@ impl Session {
             || self.keep_alive_due
             || !self.echoes.is_empty()
             || !self.pings.is_empty()
+            || self.ids.wants_control()
             || (self.may_use_streams() && self.streams.wants_control())
     }
 
@@ -307,9 +333,29 @@ impl Session {
         if self.keep_alive_due && self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, None) {
             self.keep_alive_due = false;
         }
+        self.write_path_ids(cx, bundle);
         if self.may_use_streams() && self.streams.wants_control() {
             self.streams.write_control(bundle, cx.contents);
             self.liveness.on_activity(cx.now.mono);
+        }
+    }
+
+    fn write_path_ids(&mut self, cx: &mut Context<'_>, bundle: &mut BundleWriter<'_>) {
+        while let Some((sequence, path_id)) = self.ids.next_unsent() {
+            let reset_token = cx.identity.reset_token(&path_id.0);
+            let body = frame::NewId { sequence, path_id, reset_token };
+            if bundle.part(FrameType::NEW_ID, 0, |out| body.write(out)).is_err() {
+                self.ids.tell_again(sequence);
+                return;
+            }
+            cx.contents.push(Content::NewId { sequence });
+        }
+        while let Some(sequence) = self.ids.next_retired() {
+            if bundle.part(FrameType::RETIRE_ID, 0, |out| out.varint(sequence)).is_err() {
+                self.ids.retire_again(sequence);
+                return;
+            }
+            cx.contents.push(Content::RetireId { sequence });
         }
     }
 
@@ -377,7 +423,8 @@ impl Session {
             return None;
         }
         let words = words.clone();
-        let room = buf.get_mut(..MIN_MTU)?;
+        let len = buf.len().min(MIN_MTU);
+        let room = buf.get_mut(..len)?;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..end]);
@@ -409,6 +456,29 @@ impl Session {
         mtu_probe: bool,
         contents: &[Content],
     ) -> usize {
+        let peer_id = self.remote_id.id;
+        let (number, packet_len) = self.seal_packet(now, room, payload, peer_id, ecn, mtu_probe);
+        let info = PacketInfo {
+            bytes: packet_len as u16,
+            ack_eliciting: payload.eliciting,
+            mtu_probe,
+            ecn,
+        };
+        self.recovery.on_packet_sent(now, number, info, contents);
+        self.last_datagram = packet_len as u16;
+        packet_len
+    }
+
+    /// Seals the payload in `room` into a packet for one of the peer's ids; its number and length.
+    pub(super) fn seal_packet(
+        &mut self,
+        now: Instant,
+        room: &mut [u8],
+        payload: &Payload,
+        peer_id: PathId,
+        ecn: bool,
+        mtu_probe: bool,
+    ) -> (u64, usize) {
         let number = self.next_pn;
         self.next_pn += 1;
         let sealed_len = payload.len + TAG_LEN;
@@ -420,7 +490,7 @@ impl Session {
         let header = Header::sealed(
             payload.frame_type,
             flags,
-            self.peer_id,
+            peer_id,
             payload.stream,
             number,
             sealed_len as u16,
@@ -447,20 +517,12 @@ impl Session {
             }
         }
         seal_checksums(packet);
-        let info = PacketInfo {
-            bytes: packet_len as u16,
-            ack_eliciting: payload.eliciting,
-            mtu_probe,
-            ecn,
-        };
-        self.recovery.on_packet_sent(now, number, info, contents);
-        self.last_datagram = packet_len as u16;
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += packet_len as u64;
-        packet_len
+        (number, packet_len)
     }
 
-    fn rotate_key(&mut self, now: Instant) {
+    pub(super) fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
         if self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked) {
             self.stats.key_updates += 1;

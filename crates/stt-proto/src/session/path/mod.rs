@@ -1,9 +1,13 @@
 //! A path of a session: where it leads, how large its datagrams may be.
 
+mod ids;
+mod moving;
 mod mtu;
 
 use crate::path::PathAddress;
 
+pub(crate) use self::ids::PathIds;
+pub(crate) use self::moving::{Candidate, Challenge, Former, Moving, PeerId, Reply, Validation};
 pub(crate) use self::mtu::{MtuChange, MtuSearch};
 
 /// See the module.

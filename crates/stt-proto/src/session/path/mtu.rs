@@ -87,6 +87,11 @@ impl MtuSearch {
         usize::from(self.current)
     }
 
+    /// Bytes of the largest datagram that both sides allow.
+    pub(crate) fn upper(&self) -> usize {
+        usize::from(self.upper)
+    }
+
     /// Bytes of the largest datagram to send now.
     pub(crate) fn usable(&self) -> usize {
         if self.suspect { MIN_MTU } else { self.current() }

@@ -1,0 +1,75 @@
+//! A socket whose address went away: a laptop that left one network for another.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use mio::{Interest, Registry};
+use stt_proto::{Instant, Now, SendError};
+use stt_udp::UdpSocket;
+
+use super::{Driver, SOCKET};
+
+/// Pause between two looks at whether the socket's address is still this host's.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Driver {
+    /// After a refused send: a socket bound to an address that is not this host's any more makes way
+    /// for one that is bound to none, and every peer is shown at once where this side is now.
+    pub(super) fn rebind_if_gone(&mut self, now: Now, error: SendError) -> bool {
+        let telling =
+            matches!(error, SendError::Unreachable | SendError::NetworkDown | SendError::Other(_));
+        let due = self.looked.is_none_or(|at| now.mono >= at + LOOK);
+        if !telling || !due {
+            return false;
+        }
+        self.looked = Some(now.mono);
+        let bound = self.io.socket().local_addr();
+        if bound.ip().is_unspecified() || !is_gone(bound.ip()) {
+            return false;
+        }
+        // Should it fail, the next refused send tries again.
+        if self.io.replace_socket(bound).is_err() {
+            return false;
+        }
+        self.stats.rebinds += 1;
+        self.core.handle_rebind(now);
+        true
+    }
+}
+
+/// When a socket was last looked at.
+pub(super) type Looked = Option<Instant>;
+
+/// Whether nothing can be bound to an address because no interface has it.
+fn is_gone(ip: IpAddr) -> bool {
+    std::net::UdpSocket::bind(SocketAddr::new(ip, 0))
+        .is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+/// A socket for every address of the family of `bound`, registered in the place of `old`: at the same
+/// port if that can be had.
+pub(super) fn replace(
+    registry: &Registry,
+    old: &mut UdpSocket,
+    bound: SocketAddr,
+) -> io::Result<()> {
+    let any = match bound {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    // The old socket holds the port until it is gone.
+    for port in [0, bound.port()] {
+        match UdpSocket::bind(SocketAddr::new(any, port), old.buffers()) {
+            Ok(mut fresh) => {
+                registry.deregister(old)?;
+                registry.register(&mut fresh, SOCKET, Interest::READABLE)?;
+                *old = fresh;
+            }
+            // Somebody else has it: any other does for peers that know this side.
+            Err(_) if port != 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,497 @@
+//! Moving (PROTOCOL.md section 6.3): packets that come from elsewhere, the proof that the peer is
+//! there, the way back when it is not, and moves that this side makes on purpose.
+
+use core::time::Duration;
+
+use stt_crypto::ReplayWindow;
+use stt_wire::bundle::BundleWriter;
+use stt_wire::frame::{KeepAlive, KeepAliveKind};
+use stt_wire::{
+    CRC32_LEN, Frame, FrameType, HEADER_LEN, MIN_MTU, PathId, SEALED_OVERHEAD, TAG_LEN, Writer,
+};
+
+use crate::event::Event;
+use crate::path::{PathAddress, SendError, Transmit};
+use crate::recovery::INITIAL_RTT;
+use crate::time::Instant;
+
+use super::path::{Candidate, Challenge, Former, Path, PeerId, Reply, Validation};
+use super::transmit::Payload;
+use super::{Context, Session, controller};
+
+/// Probe timeouts that a path has to prove itself, and for which a path that was left is remembered.
+const PATIENCE: u32 = 3;
+
+/// Bytes of a packet that holds a KEEP_ALIVE and nothing else.
+const PROBE_LEN: usize = SEALED_OVERHEAD + KeepAlive::LEN;
+
+/// How an authentic packet came.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) path: PathAddress,
+    /// Bytes of its datagram.
+    pub(crate) len: usize,
+    /// The path id of this side that it was sent to.
+    pub(crate) id: PathId,
+    /// That id was given out after the one that the peer has used up to now.
+    pub(crate) id_is_fresh: bool,
+}
+
+/// Why a session does not move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MoveError {
+    /// The session is not in use, or not any more.
+    #[error("the session is not open")]
+    SessionClosed,
+    /// The peer has not given a path id that was not used on another path. It may do so later.
+    #[error("the peer has given no unused path id")]
+    NoPathId,
+}
+
+/// What the endpoint's tables are to learn from a session.
+#[derive(Default)]
+pub(crate) struct RouteChanges {
+    /// The peer's ids, and where they were used, that are not any more.
+    pub(crate) left: Vec<(PathId, [u8; 19])>,
+    /// Ids of this side that the peer has retired.
+    pub(crate) retired: Vec<PathId>,
+}
+
+/// Whether a frame moves nothing.
+pub(super) fn is_probing(frame: &Frame<'_>) -> bool {
+    match frame {
+        Frame::KeepAlive(request) => request.kind == KeepAliveKind::Probe,
+        Frame::KeepAliveAck(_) | Frame::NewId(_) => true,
+        Frame::Bundle(bundle) => bundle.parts().all(|part| is_probing(&part.frame)),
+        _ => false,
+    }
+}
+
+impl Session {
+    /// Whether a path is another one than that in use.
+    pub(super) fn is_elsewhere(&self, path: &PathAddress) -> bool {
+        !self.path.address.same_path(path)
+    }
+
+    /// Whether a packet that came by another path shows that the peer has moved. One that came from
+    /// where the peer is, to another address of this side, does so only under an id that the peer had
+    /// not used: this side may itself have moved since it was sent.
+    pub(super) fn shows_a_move(&self, arrival: &Arrival) -> bool {
+        !self.path.address.same_remote(&arrival.path) || arrival.id_is_fresh
+    }
+
+    /// Whether an id of this side was given out after the one that the peer has used up to now.
+    pub(super) fn is_fresh_id(&self, id: PathId) -> bool {
+        id != self.local_id && self.ids.is_newer(id, self.local_id)
+    }
+
+    fn may_move(&self) -> bool {
+        self.is_established() && self.is_live()
+    }
+
+    /// Bytes that may go to the path in use now.
+    pub(super) fn send_credit(&self) -> usize {
+        let validation = self.moving.as_ref().and_then(|moving| moving.validation.as_ref());
+        validation.map_or(usize::MAX, Validation::credit)
+    }
+
+    /// Bytes came by the path in use.
+    pub(super) fn add_credit(&mut self, bytes: usize) {
+        if let Some(moving) = &mut self.moving
+            && let Some(validation) = &mut moving.validation
+        {
+            validation.received += bytes as u64;
+        }
+    }
+
+    /// Bytes went to the path in use.
+    pub(super) fn spend_credit(&mut self, bytes: usize) {
+        if let Some(moving) = &mut self.moving
+            && let Some(validation) = &mut moving.validation
+        {
+            validation.sent += bytes as u64;
+        }
+    }
+
+    /// Answers a KEEP_ALIVE by the path that it came by, which is not the one in use.
+    pub(super) fn owe_reply(&mut self, now: Instant, arrival: &Arrival, echo: KeepAlive) {
+        if !self.may_move() {
+            return;
+        }
+        let left = self.moving.as_ref().and_then(|moving| moving.former.as_ref());
+        if left.is_some_and(|former| {
+            former.address.same_path(&arrival.path)
+                && former.peer.sequence != self.remote_id.sequence
+        }) {
+            // Left on purpose: to be seen there under the id of the new path would join the two.
+            return;
+        }
+        let patience = 2 * self.validation_span();
+        let peer_id = self.peer_id_for(arrival);
+        let reply = Reply { path: arrival.path, echo, len: arrival.len, peer_id };
+        let moving = self.moving.get_or_insert_default();
+        moving.reply(reply);
+        moving.wide_until.get_or_insert(now + patience);
+    }
+
+    /// The peer's id for packets to a path that it tries. One that it tries under a fresh id of ours
+    /// is to show no id that was seen elsewhere.
+    fn peer_id_for(&mut self, arrival: &Arrival) -> PathId {
+        if !arrival.id_is_fresh {
+            return self.remote_id.id;
+        }
+        let moving = self.moving.get_or_insert_default();
+        if let Some((path, id)) = &moving.reserved
+            && path.same_path(&arrival.path)
+        {
+            return id.path_id;
+        }
+        let Some(fresh) = self.ids.take_spare() else { return self.remote_id.id };
+        if let Some((_, unused)) = moving.reserved.replace((arrival.path, fresh)) {
+            self.ids.retire(unused.sequence);
+        }
+        fresh.path_id
+    }
+
+    /// The newest packet so far, and more than a probe, came from elsewhere: the peer has moved.
+    pub(super) fn on_peer_moved(&mut self, cx: &mut Context<'_>, arrival: &Arrival) {
+        if !self.may_move() {
+            return;
+        }
+        let returned = self.moving.as_ref().is_some_and(|moving| {
+            moving.validation.is_some()
+                && moving.former.as_ref().is_some_and(|f| f.address.same_path(&arrival.path))
+        });
+        if returned {
+            self.revert(cx);
+            return;
+        }
+        let now = cx.now.mono;
+        let before = self.remote_id;
+        if arrival.id_is_fresh {
+            // The peer did it on purpose: what it sees of us on the new path is new, too.
+            self.local_id = arrival.id;
+            let moving = self.moving.get_or_insert_default();
+            let reserved = moving.reserved.take_if(|(path, _)| path.same_path(&arrival.path));
+            if let Some(id) = reserved.map(|(_, id)| id).or_else(|| self.ids.take_spare()) {
+                self.use_peer_id(PeerId::from(id));
+            }
+        }
+        let unproven = self.moving.as_ref().is_some_and(|moving| moving.validation.is_some());
+        let old = self.switch(cx, arrival.path);
+        let span = self.validation_span();
+        let nonce = cx.nonce();
+        let moving = self.moving.get_or_insert_default();
+        if unproven {
+            // What the unproven path showed of the peer's ids is used up.
+            let kept = moving.former.as_ref().map(|former| former.peer.sequence);
+            if before.sequence != self.remote_id.sequence && kept != Some(before.sequence) {
+                self.ids.retire(before.sequence);
+            }
+        } else {
+            moving.ask_former = Some(nonce);
+            moving.former = Some(Former { peer: before, ..old });
+        }
+        moving.validation = Some(Validation {
+            received: arrival.len as u64,
+            sent: 0,
+            challenge: Challenge::new(now, span),
+        });
+    }
+
+    /// Goes on by another path; what was known of the one before comes back.
+    fn switch(&mut self, cx: &mut Context<'_>, path: PathAddress) -> Former {
+        let now = cx.now.mono;
+        self.leave_route();
+        self.replay.resize(ReplayWindow::MAX_BITS);
+        let moving = self.moving.get_or_insert_default();
+        moving.wide_until = Some(now + Duration::from_secs(3600));
+        let address = core::mem::replace(&mut self.path.address, path);
+        if address.same_host(&path) {
+            // A NAT gave it another port: the way is the same.
+            return Former { address, known: None, until: None, peer: self.remote_id };
+        }
+        self.requeue_in_flight(cx);
+        let mut fresh = self.recovery.for_new_path(controller(self.config.congestion));
+        self.recovery.hand_losses_to(&mut fresh);
+        let recovery = core::mem::replace(&mut self.recovery, fresh);
+        let upper = self.path.mtu.upper();
+        let mtu = core::mem::replace(&mut self.path.mtu, Path::new(path, upper).mtu);
+        self.paced_until = None;
+        self.ecn_received = None;
+        Former { address, known: Some((mtu, recovery)), until: None, peer: self.remote_id }
+    }
+
+    /// The unproven path in use has failed, or the peer is back: the path before is the one.
+    fn revert(&mut self, cx: &mut Context<'_>) {
+        let Some(moving) = &mut self.moving else { return };
+        moving.validation = None;
+        moving.ask_former = None;
+        let Some(former) = moving.former.take() else { return };
+        let span = PATIENCE * self.recovery.pto();
+        moving.wide_until = Some(cx.now.mono + span);
+        self.leave_route();
+        if former.peer.sequence != self.remote_id.sequence {
+            let failed = self.remote_id.sequence;
+            self.use_peer_id(former.peer);
+            self.ids.retire(failed);
+        }
+        self.path.address = former.address;
+        if let Some((mtu, mut recovery)) = former.known {
+            self.requeue_in_flight(cx);
+            self.recovery.hand_losses_to(&mut recovery);
+            self.path.mtu = mtu;
+            self.recovery = recovery;
+            self.paced_until = None;
+            self.ecn_received = None;
+        }
+        self.keep_alive_due = true;
+    }
+
+    /// An answer to a challenge; true when it was one.
+    pub(super) fn on_path_answer(&mut self, cx: &mut Context<'_>, nonce: u64) -> bool {
+        let Some(moving) = &mut self.moving else { return false };
+        if let Some(validation) = &moving.validation
+            && validation.challenge.is_answered_by(nonce)
+        {
+            moving.validation = None;
+            self.on_proven(cx);
+            return true;
+        }
+        let answered =
+            moving.candidate.take_if(|candidate| candidate.challenge.is_answered_by(nonce));
+        if let Some(candidate) = answered {
+            self.adopt(cx, candidate);
+            return true;
+        }
+        false
+    }
+
+    /// The path in use leads to the peer.
+    fn on_proven(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let Some(moving) = &mut self.moving else { return };
+        let until = now + PATIENCE * self.recovery.pto();
+        moving.wide_until = Some(until);
+        moving.ask_former = None;
+        if let Some(former) = &mut moving.former {
+            former.until = Some(until);
+            if former.peer.sequence != self.remote_id.sequence {
+                self.ids.retire(former.peer.sequence);
+            }
+        }
+        self.path.mtu.start(now);
+        cx.events.push_back(Event::PathChange { session: cx.handle, remote: self.path.address });
+    }
+
+    /// Tries another path, and moves there when the peer answers on it.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing has changed then.
+    pub(crate) fn move_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: PathAddress,
+    ) -> Result<(), MoveError> {
+        if !self.may_move() {
+            return Err(MoveError::SessionClosed);
+        }
+        if path == self.path.address {
+            return Ok(());
+        }
+        let id = self.ids.take_spare().ok_or(MoveError::NoPathId)?;
+        let challenge = Challenge::new(cx.now.mono, self.validation_span());
+        let candidate = Candidate { address: path, id, challenge };
+        let moving = self.moving.get_or_insert_default();
+        if let Some(given_up) = moving.candidate.replace(candidate) {
+            self.ids.retire(given_up.id.sequence);
+        }
+        Ok(())
+    }
+
+    /// The path that this side tried answers: make before break.
+    fn adopt(&mut self, cx: &mut Context<'_>, candidate: Candidate) {
+        let before = self.remote_id;
+        let old = self.switch(cx, candidate.address);
+        self.use_peer_id(PeerId::from(candidate.id));
+        let moving = self.moving.get_or_insert_default();
+        // Whatever was unproven is left behind.
+        moving.validation = None;
+        let skipped = moving.former.replace(Former { peer: before, ..old });
+        if let Some(former) = skipped.filter(|former| former.until.is_none())
+            && former.peer.sequence != before.sequence
+        {
+            self.ids.retire(former.peer.sequence);
+        }
+        // Says to the peer that this is the path from now on.
+        self.keep_alive_due = true;
+        self.on_proven(cx);
+    }
+
+    fn use_peer_id(&mut self, id: PeerId) {
+        self.leave_route();
+        self.remote_id = id;
+    }
+
+    /// The path, or the peer's id, is about to change: resets are looked up by both.
+    fn leave_route(&mut self) {
+        let route = (self.remote_id.id, self.path.address.remote_bytes());
+        let left = &mut self.moving.get_or_insert_default().routes.get_or_insert_default().left;
+        if !left.contains(&route) {
+            left.push(route);
+        }
+    }
+
+    /// RFC 9000 8.2.4: three of the larger of this path's probe timeout and a new path's.
+    fn validation_span(&self) -> Duration {
+        PATIENCE * self.recovery.pto().max(3 * INITIAL_RTT)
+    }
+
+    /// Acts on the deadlines of a move.
+    pub(super) fn moving_timeout(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono;
+        let Some(moving) = &mut self.moving else { return };
+        if moving.validation.as_ref().is_some_and(|v| v.challenge.deadline <= now) {
+            self.revert(cx);
+        }
+        let Some(moving) = &mut self.moving else { return };
+        let failed = moving.candidate.take_if(|candidate| candidate.challenge.deadline <= now);
+        if let Some(candidate) = failed {
+            self.ids.retire(candidate.id.sequence);
+            let path = candidate.address;
+            cx.events.push_back(Event::MoveFailed { session: cx.handle, path });
+        }
+        moving.former.take_if(|former| former.until.is_some_and(|until| until <= now));
+        if moving.wide_until.take_if(|until| *until <= now).is_some() {
+            self.replay.resize(ReplayWindow::DEFAULT_BITS);
+            if let Some((_, unused)) = moving.reserved.take() {
+                self.ids.retire(unused.sequence);
+            }
+        }
+        if moving.is_over() {
+            self.moving = None;
+        }
+    }
+
+    /// What goes by other paths than the one in use, and challenges of that one.
+    pub(super) fn transmit_moving(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
+        let now = cx.now.mono;
+        let moving = self.moving.as_mut()?;
+        if let Some(Reply { path, echo, len, peer_id }) = moving.replies.pop_front() {
+            let kind = FrameType::KEEP_ALIVE_ACK;
+            return self.transmit_probing(now, buf, path, peer_id, kind, &echo, len);
+        }
+        let probe =
+            |nonce: u64| KeepAlive { kind: KeepAliveKind::Probe, nonce: nonce.to_le_bytes() };
+        let kind = FrameType::KEEP_ALIVE;
+        if let Some(nonce) = moving.ask_former.take()
+            && let Some(former) = &moving.former
+        {
+            let (path, id) = (former.address, former.peer.id);
+            return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), 0);
+        }
+        if let Some(candidate) = moving.candidate.as_mut().filter(|c| c.challenge.at <= now) {
+            let nonce = cx.nonce();
+            candidate.challenge.on_sent(now, nonce);
+            let (path, id) = (candidate.address, candidate.id.path_id);
+            return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), MIN_MTU);
+        }
+        let validation = moving.validation.as_mut().filter(|v| v.challenge.at <= now)?;
+        if validation.credit() < PROBE_LEN {
+            return None;
+        }
+        let nonce = cx.nonce();
+        validation.challenge.on_sent(now, nonce);
+        validation.sent += PROBE_LEN as u64;
+        let (path, id) = (self.path.address, self.remote_id.id);
+        self.transmit_probing(now, buf, path, id, kind, &probe(nonce), 0)
+    }
+
+    /// One packet of `len` bytes, or as few as may be, that moves nothing and is not followed: what
+    /// asks or answers has its own clock.
+    #[expect(clippy::too_many_arguments, reason = "all of it is one packet's way and words")]
+    fn transmit_probing(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        path: PathAddress,
+        peer_id: PathId,
+        frame_type: FrameType,
+        body: &KeepAlive,
+        len: usize,
+    ) -> Option<Transmit> {
+        let size = len.clamp(PROBE_LEN, MIN_MTU);
+        let room = buf.get_mut(..size)?;
+        let plain = &mut room[HEADER_LEN..size - TAG_LEN - CRC32_LEN];
+        let payload = if plain.len() < BundleWriter::part_header_len(0) + KeepAlive::LEN {
+            body.write(&mut Writer::new(plain)).ok()?;
+            Payload { frame_type, stream: 0, fin: false, len: KeepAlive::LEN, eliciting: true }
+        } else {
+            let mut bundle = BundleWriter::new(plain);
+            bundle.part(frame_type, 0, |out| body.write(out)).ok()?;
+            bundle.pad_to(usize::MAX);
+            Payload::bundle(bundle.len(), true)
+        };
+        self.rotate_key(now);
+        let (_, len) = self.seal_packet(now, room, &payload, peer_id, false, false);
+        self.liveness.on_sent(1);
+        Some(Transmit { path, len, segment_size: None, ecn: None })
+    }
+
+    /// The system does not send from the local address in use: let it choose another, and let the peer
+    /// see at once that this side is elsewhere.
+    pub(super) fn on_local_address_lost(&mut self, error: SendError) {
+        let gone = matches!(error, SendError::Unreachable | SendError::Other(_));
+        if let PathAddress::Udp { local, .. } = &mut self.path.address
+            && gone
+            && local.take().is_some()
+        {
+            self.keep_alive_due = true;
+        }
+    }
+
+    /// The socket has another local address.
+    pub(crate) fn on_rebind(&mut self) {
+        if let PathAddress::Udp { local, .. } = &mut self.path.address {
+            *local = None;
+        }
+        self.keep_alive_due |= self.may_move();
+    }
+
+    /// The peer gave another path id.
+    pub(super) fn on_new_id(&mut self, new: stt_wire::frame::NewId) {
+        self.ids.on_new_id(new);
+    }
+
+    /// The peer has no more use for a path id of ours.
+    pub(super) fn on_retire_id(&mut self, sequence: u64) {
+        if let Some(id) = self.ids.on_retire(sequence) {
+            let moving = self.moving.get_or_insert_default();
+            moving.routes.get_or_insert_default().retired.push(id);
+        }
+    }
+
+    /// Takes what changed of the ids and addresses by which datagrams find this session.
+    pub(crate) fn take_route_changes(&mut self) -> Option<Box<RouteChanges>> {
+        self.moving.as_mut()?.routes.take()
+    }
+
+    /// Every path id by which the peer may reach this session.
+    pub(crate) fn local_ids(&self) -> impl Iterator<Item = PathId> + '_ {
+        self.ids.local()
+    }
+
+    /// Whether the peer is to get another path id for moves to come.
+    pub(crate) fn wants_path_id(&self) -> bool {
+        matches!(self.state, super::State::Open) && self.ids.wants_local()
+    }
+
+    /// Gives the peer a path id that the endpoint has set aside.
+    pub(crate) fn issue_path_id(&mut self, id: PathId) {
+        self.ids.issue(id);
+    }
+}
