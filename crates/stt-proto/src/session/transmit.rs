@@ -323,6 +323,10 @@ impl Session {
             }
             cx.contents.push(Content::KeepAliveAck);
         }
+        if self.echoes.is_empty() {
+            // Seconds pass before the next, and an idle session holds nothing that it does not use.
+            self.echoes = Vec::new();
+        }
         while let Some(token) = self.pings.pop_front() {
             if !self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, Some(token)) {
                 self.pings.push_front(token);

@@ -59,7 +59,7 @@ pub(crate) struct Cubic {
     /// 9438 5.8).
     limited_since: Option<Instant>,
     /// The state before the current episode.
-    undo: Option<State>,
+    undo: Option<Box<State>>,
 }
 
 impl Cubic {
@@ -165,7 +165,7 @@ impl Controller for Cubic {
     fn on_congestion(&mut self, event: &Congestion) -> bool {
         let new = self.state.recovery_start.is_none_or(|start| event.sent > start);
         if new {
-            self.undo = (!event.ecn).then_some(self.state);
+            self.undo = (!event.ecn).then(|| Box::new(self.state));
             let State { window, w_max, .. } = self.state;
             let reduced = (window / BETA.1 * BETA.0).max(minimum_window(self.mtu));
             self.state = State {
@@ -199,7 +199,7 @@ impl Controller for Cubic {
 
     fn on_spurious_congestion(&mut self) {
         if let Some(state) = self.undo.take().filter(|s| s.window >= self.state.window) {
-            self.state = state;
+            self.state = *state;
         }
     }
 
