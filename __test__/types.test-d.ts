@@ -5,8 +5,11 @@ import type {
   Batch,
   CloseInfo,
   ConnectOptions,
+  DatagramDrop,
   EndpointOptions,
+  FrameHandler,
   SettledInfo,
+  SttDatagrams,
   SttErrorCode,
   SttErrorCodeName,
   SttListener,
@@ -105,6 +108,22 @@ describe('endpoint, session, stream', () => {
     expectTypeOf<SttSendStream>().not.toHaveProperty('batches');
     expectTypeOf<SttReceiveStream>().not.toHaveProperty('write');
     expectTypeOf<SttStream>().toExtend<SttSendStream & SttReceiveStream>();
+  });
+
+  test('datagrams and frames are bytes', () => {
+    expectTypeOf<SttSession['datagrams']>().toEqualTypeOf<SttDatagrams>();
+    expectTypeOf<SttDatagrams>().toExtend<AsyncIterable<Uint8Array>>();
+    expectTypeOf<SttDatagrams['maxSize']>().toBeNumber();
+    expectTypeOf<SttDatagrams['trySend']>().returns.toBeBoolean();
+    expectTypeOf<SttDatagrams['send']>().returns.resolves.toBeVoid();
+    expectTypeOf<SttDatagrams['batches']>().returns.toExtend<
+      AsyncIterable<readonly Uint8Array[]>
+    >();
+    expectTypeOf<SttSession['sendFrame']>().parameter(0).toBeNumber();
+    expectTypeOf<SttSession['sendFrame']>().returns.resolves.toBeVoid();
+    expectTypeOf<SttSession['onFrame']>().parameter(1).toEqualTypeOf<FrameHandler>();
+    expectTypeOf<SttSession['onFrame']>().returns.toEqualTypeOf<() => void>();
+    expectTypeOf<EndpointOptions['datagramRecvDrop']>().toEqualTypeOf<DatagramDrop | undefined>();
   });
 
   test('events are typed by name', () => {

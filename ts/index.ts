@@ -7,6 +7,7 @@ export { type DuplexOptions, toDuplex } from './adapters/node.ts';
 export type { PeerAddress, SocketAddress } from './address.ts';
 export type { WaitOptions } from './async.ts';
 export type { ConnectOptions } from './connect.ts';
+export { SttDatagrams } from './datagrams.ts';
 export type { DiagnosticsChannel, DiagnosticsMessages } from './diagnostics.ts';
 export {
   type EndpointCloseOptions,
@@ -33,7 +34,8 @@ export {
 } from './errors/table.ts';
 export type { Emits } from './events.ts';
 export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
-export type { EndpointOptions, SttPreset, TuningOptions } from './options.ts';
+export type { FrameHandler } from './messages/frames.ts';
+export type { DatagramDrop, EndpointOptions, SttPreset, TuningOptions } from './options.ts';
 export {
   deriveSharedSeed,
   generateSeed,

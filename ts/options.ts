@@ -4,6 +4,9 @@ import type { SeedInput } from './seeds.ts';
 /** A set of defaults for one kind of use; single options still win over it. */
 export type SttPreset = 'lowLatency' | 'balanced' | 'highThroughput';
 
+/** Which datagrams a full queue drops. */
+export type DatagramDrop = 'newest' | 'oldest';
+
 /** The settings that tune an endpoint. Durations in milliseconds, sizes in bytes. */
 export interface TuningOptions {
   /**
@@ -56,6 +59,31 @@ export interface TuningOptions {
    * @default 0
    */
   readonly streamIdleTimeout?: number;
+  /**
+   * Bytes of the longest datagram or frame that this side takes; 0 takes none.
+   * @default 65_463: what the path carries decides
+   */
+  readonly maxDatagramSize?: number;
+  /**
+   * Bytes of datagrams and frames that may wait to be sent, per session; each counts 64 more.
+   * @default 256 KiB
+   */
+  readonly datagramSendBuffer?: number;
+  /**
+   * Bytes of datagrams and frames that came and were not taken, per session; each counts 64 more.
+   * @default 256 KiB
+   */
+  readonly datagramRecvBuffer?: number;
+  /**
+   * What goes when datagrams to be sent have no room: the newest (`trySend` says false, `send` waits), or the oldest.
+   * @default 'newest'
+   */
+  readonly datagramSendDrop?: DatagramDrop;
+  /**
+   * What goes when datagrams that came have no room.
+   * @default 'oldest'
+   */
+  readonly datagramRecvDrop?: DatagramDrop;
   /**
    * How far the clocks of two peers may differ; 0 accepts any difference.
    * @default 120_000
@@ -151,6 +179,11 @@ const BALANCED: ResolvedTuning = {
   streamRecvBuffer: MIB,
   maxPendingBytes: 64 * MIB,
   streamIdleTimeout: 0,
+  maxDatagramSize: 65_463,
+  datagramSendBuffer: 256 * KIB,
+  datagramRecvBuffer: 256 * KIB,
+  datagramSendDrop: 'newest',
+  datagramRecvDrop: 'oldest',
   timestampWindow: 120_000,
   mtu: 65_507,
   congestion: 'cubic',
@@ -197,6 +230,9 @@ const RANGES: Readonly<Record<NumericOption, readonly [least: number, most: numb
   streamRecvBuffer: [16 * KIB, MAX_BUFFER],
   maxPendingBytes: [0, Number.MAX_SAFE_INTEGER],
   streamIdleTimeout: [0, MAX_MS],
+  maxDatagramSize: [0, 65_463],
+  datagramSendBuffer: [128, MAX_BUFFER],
+  datagramRecvBuffer: [128, MAX_BUFFER],
   timestampWindow: [0, MAX_MS],
   mtu: [1_200, 65_507],
   socketSendBuffer: [4 * KIB, MAX_BUFFER],
@@ -239,6 +275,8 @@ export function resolveTuning(
   }
   for (const [name, range] of Object.entries(RANGES)) checkNumber(name, tuning[name], range);
   checkOneOf('congestion', tuning.congestion, ['cubic', 'bbr', 'newreno']);
+  checkOneOf('datagramSendDrop', tuning.datagramSendDrop, ['newest', 'oldest']);
+  checkOneOf('datagramRecvDrop', tuning.datagramRecvDrop, ['newest', 'oldest']);
   if (tuning.noDelay !== true)
     throw new SttOptionError('noDelay', 'must be true: nothing is delayed in this version');
   if (typeof tuning.stealth !== 'boolean') throw new SttOptionError('stealth', 'must be a boolean');

@@ -2,17 +2,24 @@ import type { SocketAddress } from './address.ts';
 import { formatAddress } from './address.ts';
 import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
+import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorContext } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import { closeReason, faultToError, reasonToError, sessionClosedError } from './errors/fault.ts';
 import { errorInfo } from './errors/table.ts';
 import { Emitting } from './events.ts';
+import type { FrameHandler } from './messages/frames.ts';
+import { checkFrameType, FrameHandlers } from './messages/frames.ts';
+import type { MessageHost } from './messages/sender.ts';
+import { MessageSender } from './messages/sender.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import { IterableQueue } from './queue.ts';
 import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
 import type { SessionStats } from './stats.ts';
 import { snapshot } from './stats.ts';
+import type { ByteSource } from './stream/bytes.ts';
+import { toBytes } from './stream/bytes.ts';
 import type { StreamOptions } from './stream/open.ts';
 import { checkStreamOptions, StreamOpener } from './stream/open.ts';
 import type { SttReceiveStream, SttSendStream } from './stream.ts';
@@ -48,6 +55,9 @@ export interface SessionHost {
   readonly openings: Map<number, SttSession>;
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
+  readonly datagramSendBuffer: number;
+  readonly datagramRecvBuffer: number;
+  readonly datagramRecvDrop: 'newest' | 'oldest';
   sessionOver(session: SttSession, info: SettledInfo): void;
 }
 
@@ -79,6 +89,10 @@ const CODE_SESSION_CLOSED = 0x0201;
 const CORRUPTION_SAMPLE = 100;
 const CORRUPTION_LIMIT = 0.05;
 const CODE_CHECKSUM = 0x0403;
+const CODE_UNKNOWN_FRAME = 0x0404;
+
+/** The frame type of a DATAGRAM. */
+const DATAGRAM = 0x16;
 
 /** One encrypted, authenticated association with a peer: any number of streams, one fate. */
 export class SttSession extends Emitting<SttSessionEvents> implements AsyncDisposable {
@@ -97,6 +111,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly closed: Promise<CloseInfo>;
   /** The same as data: never rejects. */
   readonly settled: Promise<SettledInfo>;
+  /** Messages without order, without retransmission. */
+  readonly datagrams: SttDatagrams;
 
   readonly #host: SessionHost;
   readonly #number: number;
@@ -108,6 +124,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly #numbers = new Set<number>();
   readonly #pings = new Map<number, Waiter<number>>();
   readonly #opener: StreamOpener;
+  readonly #sender: MessageSender;
+  readonly #frames: FrameHandlers;
+  /** Frames that came after their handler had gone. */
+  #lateFrames = 0;
   #remoteAddress: SocketAddress;
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
@@ -133,6 +153,18 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         return closeInfo(end);
       }),
     );
+    const messages: MessageHost = {
+      engine: host.engine,
+      session: number,
+      sendBuffer: host.datagramSendBuffer,
+      recvBuffer: host.datagramRecvBuffer,
+      recvDrop: host.datagramRecvDrop,
+      context: () => this.#context(),
+      closedError: () => this.#closingError(),
+    };
+    this.#sender = new MessageSender(messages);
+    this.datagrams = new SttDatagrams(messages, this.#sender);
+    this.#frames = new FrameHandlers((type, held) => host.engine.handleFrames(number, type, held));
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
       create: (stream, direction, { purpose, id, priority }) => {
@@ -177,6 +209,33 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return this.#open('send', options);
   }
 
+  /**
+   * Sends a frame of a type that the application defines, 0x80 to 0xFE, to the peer's {@link onFrame}.
+   * Frames share the queue, the limits and the fate of datagrams: whole, once, no promise that they arrive.
+   * Resolves when it is taken into the queue.
+   *
+   * @throws as {@link SttDatagrams.send}.
+   */
+  sendFrame(type: number, bytes: ByteSource, options?: WaitOptions): Promise<void> {
+    try {
+      checkFrameType(type);
+      return this.#sender.send(type, toBytes(bytes), options);
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  /**
+   * Hands frames of one of the application's own types, 0x80 to 0xFE, to `handler`. Frames of a type
+   * without a handler are dropped and counted, and told as `frameError` 0x0404.
+   *
+   * @returns a function that takes the handler away again.
+   * @throws {SttStateError} when the type has a handler.
+   */
+  onFrame(type: number, handler: FrameHandler): () => void {
+    return this.#frames.add(type, handler);
+  }
+
   /** Milliseconds that a packet takes to the peer and back, measured now. */
   ping(options?: WaitOptions): Promise<number> {
     let wait: WaitOptions;
@@ -203,7 +262,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   stats(): SessionStats | undefined {
     const stats =
       this.#end === undefined ? this.#host.engine.sessionStats(this.#number) : undefined;
-    if (stats) this.#lastStats = snapshot(stats);
+    if (stats) this.#lastStats = this.#withOwnCounts(snapshot(stats));
     return this.#lastStats;
   }
 
@@ -286,6 +345,21 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
+  onMessage(frameType: number, bytes: Uint8Array): void {
+    if (frameType === DATAGRAM) {
+      this.datagrams.onDatagram(bytes);
+    } else if (!this.#frames.dispatch(frameType, bytes)) {
+      this.#lateFrames += 1;
+      this.onFrameError(CODE_UNKNOWN_FRAME, 1);
+    }
+  }
+
+  /** @internal */
+  onMessagesWritable(): void {
+    this.#sender.onWritable();
+  }
+
+  /** @internal */
   onDraining(): void {
     publish('stt.session.draining', () => ({ session: this }));
     this.emit('draining', undefined);
@@ -312,6 +386,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#end = info;
     const error = this.#closedError(info);
     this.#opener.fail(error);
+    this.#sender.fail(error);
     for (const waiter of this.#pings.values()) waiter.reject(error);
     this.#pings.clear();
     for (const stream of this.#streams) stream.fail(error);
@@ -320,6 +395,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const iterationEnd = info.reason === 'graceful' ? undefined : error;
     this.#bidirectional.end(iterationEnd);
     this.#unidirectional.end(iterationEnd);
+    this.datagrams.end(iterationEnd);
     this.#settle(info);
     publish('stt.session.closed', () => ({
       session: this,
@@ -368,10 +444,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   #open(direction: 'bidirectional' | 'send', options: StreamOptions = {}): Promise<SttStream> {
-    if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
-    if (this.#closing !== undefined) {
-      return rejected(sessionClosedError('graceful', undefined, this.#place()));
-    }
+    const closed = this.#closingError();
+    if (closed !== undefined) return rejected(closed);
     try {
       return this.#opener.open(direction, checkStreamOptions(options));
     } catch (error) {
@@ -428,6 +502,24 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       return reasonToError(closeReason(end.reason), end.message, this.#place());
     }
     return sessionClosedError('error', undefined, this.#place());
+  }
+
+  /** Why nothing new can begin; undefined while it can. */
+  #closingError(): SttError | undefined {
+    if (this.#end !== undefined) return this.#closedError(this.#end);
+    if (this.#closing === undefined) return undefined;
+    return sessionClosedError('graceful', undefined, this.#place());
+  }
+
+  /** The core's counters, with what was dropped on this side of the boundary. */
+  #withOwnCounts(stats: SessionStats): SessionStats {
+    const { dropped } = this.datagrams;
+    if (dropped === 0 && this.#lateFrames === 0) return stats;
+    return Object.freeze({
+      ...stats,
+      messagesDroppedReceiving: stats.messagesDroppedReceiving + dropped,
+      unknownFrames: stats.unknownFrames + this.#lateFrames,
+    });
   }
 
   #closedError(info: SettledInfo): SttError {

@@ -30,6 +30,16 @@ export interface SessionStats {
   readonly checksumErrors: number;
   /** Frames dropped with 0x0404. */
   readonly unknownFrames: number;
+  /** Datagrams and frames that went out. */
+  readonly messagesSent: number;
+  /** Of those, declared lost with their packet. */
+  readonly messagesLost: number;
+  /** Datagrams and frames that came, and that this side takes. */
+  readonly messagesReceived: number;
+  /** Dropped before they went out: for want of room, or because the path carries less by then. */
+  readonly messagesDroppedSending: number;
+  /** Dropped after they came: the application did not take them in time. */
+  readonly messagesDroppedReceiving: number;
 }
 
 /** An endpoint in numbers: sums since its start, but for those that say otherwise. */

@@ -46,6 +46,15 @@ export declare class NativeEndpoint {
   consumed(consumed: Uint32Array, length: number): void
   /** Forgets a stream. */
   release(stream: number): void
+  /**
+   * Sends a message: 1 when it was taken, 0 when there is no room now, -1 when the session takes
+   * nothing more, for ever, -2 when it is longer than `maxMessageSize` says.
+   */
+  sendMessage(session: number, frameType: number, bytes: Uint8Array): number
+  /** The longest message that a session takes now; 0 where the peer takes none. */
+  maxMessageSize(session: number): number
+  /** Whether the application takes custom frames of this type on this session. */
+  handleFrames(session: number, frameType: number, held: boolean): void
   /** Asks the peer for a sign of life. */
   ping(session: number, token: number): void
   /** Ends a peer's sessions and refuses it from now on. */
@@ -164,6 +173,12 @@ export interface NativeOptions {
   recvBufferSize: number
   sendBufferSize: number
   streamRecvBuffer: number
+  maxDatagramSize: number
+  datagramSendBuffer: number
+  datagramRecvBuffer: number
+  /** 'newest' or 'oldest'. */
+  datagramSendDrop: string
+  datagramRecvDrop: string
   timestampWindowMs: number
   mtu?: number
   congestion: string
@@ -195,6 +210,11 @@ export interface NativeSessionStats {
   encryptionErrors: number
   checksumErrors: number
   unknownFrames: number
+  messagesSent: number
+  messagesLost: number
+  messagesReceived: number
+  messagesDroppedSending: number
+  messagesDroppedReceiving: number
 }
 
 /** The layout of the records that `poll` writes. */

@@ -1,7 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
-import { DATA, DRAINED, dispatch, SLAB_FULL, STRIDE } from './records.ts';
+import { DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
 import { Slab } from './slab.ts';
 
 /** The numbers that explain a {@link Fault}. */
@@ -40,6 +40,11 @@ export interface EngineOptions {
   recvBufferSize: number;
   sendBufferSize: number;
   streamRecvBuffer: number;
+  maxDatagramSize: number;
+  datagramSendBuffer: number;
+  datagramRecvBuffer: number;
+  datagramSendDrop: 'newest' | 'oldest';
+  datagramRecvDrop: 'newest' | 'oldest';
   /** 0 switches the check off. */
   timestampWindowMs: number;
   mtu?: number;
@@ -84,6 +89,9 @@ export interface EngineHandlers {
   openFailed(stream: number, fault: Fault): void;
   /** The chunk is the reader's to keep. */
   data(stream: number, chunk: Uint8Array, fin: boolean): void;
+  /** A DATAGRAM or a custom frame; the chunk is the reader's to keep. */
+  message(session: number, frameType: number, chunk: Uint8Array): void;
+  messagesWritable(session: number): void;
   writable(stream: number): void;
   finished(stream: number): void;
   reset(stream: number, code: number): void;
@@ -292,6 +300,24 @@ export class Engine {
     this.#native.closeSession(session, 0, 0, '', 0);
   }
 
+  /**
+   * Copies a message into the session's bounded queue: DATAGRAM, or a custom frame type.
+   * @returns 1: taken; 0: no room, `messagesWritable` follows; -1: the session takes nothing more; -2: too long
+   */
+  sendMessage(session: number, frameType: number, bytes: Uint8Array): number {
+    return this.#native.sendMessage(session, frameType, bytes);
+  }
+
+  /** The longest message that a session takes now; 0 where the peer takes none. */
+  maxMessageSize(session: number): number {
+    return this.#native.maxMessageSize(session);
+  }
+
+  /** Whether custom frames of this type are wanted on this session. */
+  handleFrames(session: number, frameType: number, held: boolean): void {
+    this.#native.handleFrames(session, frameType, held);
+  }
+
   ping(session: number, token: number): void {
     this.#native.ping(session, token);
   }
@@ -376,6 +402,11 @@ export class Engine {
       if (rows[at] === DATA) {
         const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
         this.#handlers.data(rows[at + 1] as number, chunk, rows[at + 4] !== 0);
+        return;
+      }
+      if (rows[at] === MESSAGE) {
+        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.message(rows[at + 1] as number, rows[at + 4] as number, chunk);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

@@ -27,10 +27,14 @@ export const KINDS = [
   'frameError',
   'resourceWarning',
   'endpointClosed',
+  'message',
+  'messagesWritable',
 ] as const;
 
-/** The kind of a row of stream data: the only one on the fast path. */
+/** The kind of a row of stream data. */
 export const DATA = 7;
+/** The kind of a row that brings a message. */
+export const MESSAGE = 22;
 
 /** Why a poll stopped; the second number of the table's header. */
 export const DRAINED = 0;
@@ -42,7 +46,7 @@ export const SLAB_FULL = 2;
 const utf8 = new TextDecoder();
 
 /**
- * Tells `handlers` what the row at `at` says. Rows of data are not for this function.
+ * Tells `handlers` what the row at `at` says. Rows of data and messages are not for this function.
  * @param rows the table
  * @param at where the row begins
  * @param slab where its bytes are
@@ -101,6 +105,9 @@ export function dispatch(
       return;
     case 'openFailed':
       handlers.openFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'messagesWritable':
+      handlers.messagesWritable(subject);
       return;
     case 'writable':
       handlers.writable(subject);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::Waker;
-use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, StreamOptions};
+use stt_proto::{CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, StreamOptions};
 
 use crate::credit::{SendCredit, SessionCredit};
 use crate::{SessionNumber, StreamNumber};
@@ -49,6 +49,9 @@ pub(crate) enum Command {
     Stop(StreamNumber, u16),
     Consumed(StreamNumber, u64),
     Release(StreamNumber),
+    /// The session's outbox has something.
+    Messages(SessionNumber),
+    HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
     Revoke(NodeId),
     Close(Duration),

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stt_proto::SessionStats;
+use stt_proto::{SessionConfig, SessionStats};
 
+use crate::outbox::Outbox;
 use crate::snapshot::Snapshot;
 
 /// What a stream may always have outstanding, however much the rest of its session holds: enough
@@ -17,22 +18,25 @@ const FLOOR: u64 = 64 * 1024;
 /// How many full send buffers the streams of one session share before each is held to [`FLOOR`].
 const SESSION_BUFFERS: u64 = 8;
 
-/// What both threads hold of one session: the bytes that all its streams have outstanding, and its
-/// numbers.
+/// What both threads hold of one session: the bytes that all its streams have outstanding, its
+/// messages on their way out, and its numbers.
 #[derive(Debug)]
 pub(crate) struct SessionCredit {
     /// `None` until it is established.
     pub(crate) stats: Snapshot<Option<SessionStats>>,
     outstanding: AtomicU64,
     limit: u64,
+    /// Messages on their way from the application to the core.
+    pub(crate) outbox: Outbox,
 }
 
 impl SessionCredit {
-    pub(crate) fn new(send_buffer: u64) -> Arc<Self> {
+    pub(crate) fn new(config: &SessionConfig) -> Arc<Self> {
         Arc::new(Self {
             stats: Snapshot::new(None),
             outstanding: AtomicU64::new(0),
-            limit: send_buffer.saturating_mul(SESSION_BUFFERS),
+            limit: config.send_buffer.saturating_mul(SESSION_BUFFERS),
+            outbox: Outbox::new(config.datagram_send_buffer, config.datagram_send_drop),
         })
     }
 }
@@ -126,9 +130,13 @@ impl SendCredit {
 mod tests {
     use super::*;
 
+    fn session(send_buffer: u64) -> Arc<SessionCredit> {
+        SessionCredit::new(&SessionConfig { send_buffer, ..SessionConfig::default() })
+    }
+
     #[test]
     fn a_write_is_cut_at_the_limit_and_its_writer_told_once() {
-        let session = SessionCredit::new(1000);
+        let session = session(1000);
         let stream = SendCredit::new(&session, 1000);
         assert_eq!(stream.reserve(600), Some(600));
         assert_eq!(stream.reserve(600), Some(400));
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_full_session_leaves_each_stream_its_floor() {
-        let session = SessionCredit::new(100_000);
+        let session = session(100_000);
         let streams: Vec<_> = (0..9).map(|_| SendCredit::new(&session, 100_000)).collect();
         for stream in &streams[..8] {
             assert_eq!(stream.reserve(100_000), Some(100_000));
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_dead_stream_takes_nothing_and_weighs_nothing() {
-        let session = SessionCredit::new(1000);
+        let session = session(1000);
         let stream = SendCredit::new(&session, 1000);
         assert_eq!(stream.reserve(10), Some(10));
         stream.kill();
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_counters_of_two_threads_agree_in_the_end() {
-        let session = SessionCredit::new(4096);
+        let session = session(4096);
         let stream = SendCredit::new(&session, 4096);
         let total = 2_000_000u64;
         let (sender, receiver) = std::sync::mpsc::channel::<u64>();

@@ -12,7 +12,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mio::{Interest, Poll, Waker};
 use rustc_hash::FxHashMap;
-use stt_proto::{CloseReason, ConnectOptions, ListenConfig, NodeId, SessionStats, StreamOptions};
+use stt_proto::{
+    CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats,
+    StreamOptions,
+};
 use stt_udp::UdpSocket;
 
 use crate::arena::Arena;
@@ -23,6 +26,7 @@ use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{self, Driver, SOCKET, Sleeper, WAKER};
 use crate::event::{EngineEnd, Event};
 use crate::log::Logs;
+use crate::outbox::Sent;
 use crate::ring::{Doorbell, Ring, data_len};
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
@@ -115,7 +119,8 @@ pub struct Engine {
     thread: Mutex<Option<JoinHandle<()>>>,
     address: SocketAddr,
     node_id: NodeId,
-    send_buffer: u64,
+    /// What holds for each session unless its connect says otherwise.
+    config: SessionConfig,
 }
 
 impl Engine {
@@ -146,7 +151,7 @@ impl Engine {
             next_stream: AtomicU32::new(1),
             polls: AtomicU64::new(0),
         });
-        let send_buffer = config.endpoint.session.send_buffer;
+        let session = config.endpoint.session.clone();
         let node_id = config.identity.node_id();
         let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
         let theirs = Arc::clone(&shared);
@@ -163,7 +168,7 @@ impl Engine {
             thread: Mutex::new(Some(thread)),
             address,
             node_id,
-            send_buffer,
+            config: session,
         })
     }
 
@@ -185,8 +190,7 @@ impl Engine {
     /// Starts a connect, answered by [`Event::Connected`] or [`Event::ConnectFailed`].
     pub fn connect(&self, remote: SocketAddr, options: ConnectOptions) -> SessionNumber {
         let session = self.shared.session_number();
-        let send_buffer = options.session.as_ref().map_or(self.send_buffer, |s| s.send_buffer);
-        let credit = SessionCredit::new(send_buffer);
+        let credit = SessionCredit::new(options.session.as_ref().unwrap_or(&self.config));
         self.local().sessions.insert(session, Arc::clone(&credit));
         self.push(Command::Connect { session, remote, options: Box::new(options), credit });
         session
@@ -216,9 +220,9 @@ impl Engine {
         let shared = match local.sessions.get(&session) {
             Some(credit) => Arc::clone(credit),
             // Gone already: the engine will say so.
-            None => SessionCredit::new(self.send_buffer),
+            None => SessionCredit::new(&self.config),
         };
-        let credit = SendCredit::new(&shared, self.send_buffer);
+        let credit = SendCredit::new(&shared, self.config.send_buffer);
         local.writers.insert(stream, Writer { session, credit: Arc::clone(&credit) });
         drop(local);
         self.push(Command::Open { session, stream, options: Box::new(options), credit });
@@ -297,6 +301,34 @@ impl Engine {
         self.push(Command::Release(stream));
     }
 
+    /// Sends a message: DATAGRAM, or a custom frame type. After [`Sent::Full`] an
+    /// [`Event::MessagesWritable`] comes once there is room again.
+    pub fn send_message(
+        &self,
+        session: SessionNumber,
+        frame_type: FrameType,
+        bytes: &[u8],
+    ) -> Sent {
+        let local = self.local();
+        let Some(credit) = local.sessions.get(&session) else { return Sent::Dead };
+        let (sent, announce) = credit.outbox.push(frame_type, bytes);
+        if announce {
+            self.push(Command::Messages(session));
+        }
+        sent
+    }
+
+    /// The longest message that a session takes now, in bytes; 0 where the peer takes none.
+    pub fn max_message_size(&self, session: SessionNumber) -> usize {
+        self.local().sessions.get(&session).map_or(0, |credit| credit.outbox.max_size())
+    }
+
+    /// Says whether the application takes custom frames of this type on this session, as
+    /// [`Event::Message`]; those of other types are dropped and counted with 0x0404.
+    pub fn handle_frames(&self, session: SessionNumber, frame_type: FrameType, held: bool) {
+        self.push(Command::HandleFrames(session, frame_type, held));
+    }
+
     /// Asks the peer for a sign of life, answered by [`Event::Pong`] with the same token.
     pub fn ping(&self, session: SessionNumber, token: u64) {
         self.push(Command::Ping(session, token));
@@ -310,7 +342,11 @@ impl Engine {
     /// Counters of a session as of the engine's last turn; `None` when it is not established, or
     /// when [`Event::SessionClosed`] was taken.
     pub fn session_stats(&self, session: SessionNumber) -> Option<SessionStats> {
-        self.local().sessions.get(&session)?.stats.read()
+        let local = self.local();
+        let credit = local.sessions.get(&session)?;
+        let mut stats = credit.stats.read()?;
+        stats.messages.dropped_sending += credit.outbox.dropped();
+        Some(stats)
     }
 
     /// Counters of the engine as of its last turn; `None` when it has ended.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use stt_proto::{CloseReason, Direction, Fault, NodeId, StreamId};
+use stt_proto::{CloseReason, Direction, Fault, FrameType, NodeId, StreamId};
 
 use crate::credit::{SendCredit, SessionCredit};
 use crate::{SessionNumber, StreamNumber};
@@ -87,6 +87,17 @@ pub enum Event {
         /// Nothing follows: the peer ended its side.
         fin: bool,
     },
+    /// A message of the peer: a DATAGRAM, or a custom frame of a type that the application handles.
+    Message {
+        /// The session.
+        session: SessionNumber,
+        /// Which of them.
+        frame_type: FrameType,
+        /// What it says, whole.
+        bytes: Bytes,
+    },
+    /// After a message that found no room there is room again.
+    MessagesWritable(SessionNumber),
     /// After a write that was cut short there is room again.
     Writable(StreamNumber),
     /// The peer's transport acknowledged every byte and the FIN.

@@ -26,6 +26,7 @@ mod driver;
 mod engine;
 mod event;
 mod log;
+mod outbox;
 mod ring;
 mod snapshot;
 mod stats;
@@ -39,6 +40,7 @@ pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};
 pub use event::{EngineEnd, Event, Resource, SharedCredit};
 pub use log::LogConfig;
+pub use outbox::Sent;
 pub use stats::EngineStats;
 pub use stt_udp::BufferSizes;
 

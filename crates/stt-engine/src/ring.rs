@@ -110,10 +110,10 @@ impl Ring {
     }
 }
 
-/// Bytes of stream data in an event.
+/// Bytes of stream data, or of a message, in an event.
 pub(crate) fn data_len(event: &Event) -> usize {
     match event {
-        Event::Data { bytes, .. } => bytes.len(),
+        Event::Data { bytes, .. } | Event::Message { bytes, .. } => bytes.len(),
         _ => 0,
     }
 }

@@ -7,8 +7,8 @@ use napi::bindgen_prelude::{Either, Float64ArraySlice, Function, Uint8Array, Uin
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
-use stt_engine::{CloseOptions, Engine, SessionNumber, StreamNumber, Written};
-use stt_proto::{CloseReason, ConnectOptions, Direction, StreamOptions};
+use stt_engine::{CloseOptions, Engine, Sent, SessionNumber, StreamNumber, Written};
+use stt_proto::{CloseReason, ConnectOptions, Direction, FrameType, StreamOptions};
 
 use crate::convert::{misuse, node_id, socket_address, start_failure};
 use crate::environment;
@@ -199,6 +199,30 @@ impl NativeEndpoint {
     #[napi(catch_unwind)]
     pub fn release(&self, stream: u32) {
         self.engine.release(StreamNumber(stream));
+    }
+
+    /// Sends a message: 1 when it was taken, 0 when there is no room now, -1 when the session takes
+    /// nothing more, for ever, -2 when it is longer than `maxMessageSize` says.
+    #[napi(catch_unwind)]
+    pub fn send_message(&self, session: u32, frame_type: u8, bytes: &[u8]) -> i32 {
+        match self.engine.send_message(SessionNumber(session), FrameType(frame_type), bytes) {
+            Sent::Taken => 1,
+            Sent::Full => 0,
+            Sent::Dead => -1,
+            Sent::TooLarge => -2,
+        }
+    }
+
+    /// The longest message that a session takes now; 0 where the peer takes none.
+    #[napi(catch_unwind)]
+    pub fn max_message_size(&self, session: u32) -> u32 {
+        self.engine.max_message_size(SessionNumber(session)) as u32
+    }
+
+    /// Whether the application takes custom frames of this type on this session.
+    #[napi(catch_unwind)]
+    pub fn handle_frames(&self, session: u32, frame_type: u8, held: bool) {
+        self.engine.handle_frames(SessionNumber(session), FrameType(frame_type), held);
     }
 
     /// Asks the peer for a sign of life.

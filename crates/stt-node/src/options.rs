@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
 use stt_engine::{BufferSizes, EngineConfig, LogConfig};
-use stt_proto::{Cap, CongestionControl, EndpointConfig, ListenConfig, SessionConfig};
+use stt_proto::{Cap, CongestionControl, EndpointConfig, ListenConfig, MessageDrop, SessionConfig};
 
 /// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
 /// checked them.
@@ -25,6 +25,12 @@ pub struct NativeOptions {
     pub recv_buffer_size: f64,
     pub send_buffer_size: f64,
     pub stream_recv_buffer: f64,
+    pub max_datagram_size: u32,
+    pub datagram_send_buffer: f64,
+    pub datagram_recv_buffer: f64,
+    /// 'newest' or 'oldest'.
+    pub datagram_send_drop: String,
+    pub datagram_recv_drop: String,
     pub timestamp_window_ms: f64,
     pub mtu: Option<u32>,
     pub congestion: String,
@@ -92,6 +98,10 @@ pub(crate) fn millis(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::ZERO)
 }
 
+fn message_drop(which: &str) -> MessageDrop {
+    if which == "oldest" { MessageDrop::Oldest } else { MessageDrop::Newest }
+}
+
 impl NativeOptions {
     /// What the engine needs; seeds are checked here once more, because a bad one is a hole.
     pub(crate) fn into_config(self) -> Result<EngineConfig, StartFailure> {
@@ -127,6 +137,11 @@ impl NativeOptions {
             recv_buffer: self.recv_buffer_size as u64,
             stream_recv_buffer: self.stream_recv_buffer as u64,
             send_buffer: self.send_buffer_size as u64,
+            max_datagram_size: u16::try_from(self.max_datagram_size).unwrap_or(u16::MAX),
+            datagram_send_buffer: self.datagram_send_buffer as u64,
+            datagram_recv_buffer: self.datagram_recv_buffer as u64,
+            datagram_send_drop: message_drop(&self.datagram_send_drop),
+            datagram_recv_drop: message_drop(&self.datagram_recv_drop),
             mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
             congestion: match self.congestion.as_str() {
                 "bbr" => CongestionControl::Bbr,

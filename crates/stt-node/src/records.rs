@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "none",
     "incoming",
     "connected",
@@ -40,6 +40,8 @@ const KINDS: [&str; 22] = [
     "frameError",
     "resourceWarning",
     "endpointClosed",
+    "message",
+    "messagesWritable",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -63,6 +65,8 @@ const HANDSHAKE_ERROR: f64 = 18.0;
 const FRAME_ERROR: f64 = 19.0;
 const RESOURCE_WARNING: f64 = 20.0;
 const ENDPOINT_CLOSED: f64 = 21.0;
+const MESSAGE: f64 = 22.0;
+const MESSAGES_WRITABLE: f64 = 23.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -235,6 +239,11 @@ impl<'a> Records<'a> {
             Event::OpenFailed { stream, fault } => {
                 self.fault_row(OPEN_FAILED, stream.0.into(), fault)
             }
+            Event::Message { session, frame_type, bytes } => {
+                let data = self.bytes(&[bytes])?;
+                self.row(&[MESSAGE, session.0.into(), data.0, data.1, frame_type.0.into()])
+            }
+            Event::MessagesWritable(session) => self.row(&[MESSAGES_WRITABLE, session.0.into()]),
             Event::Writable(stream) => self.row(&[WRITABLE, stream.0.into()]),
             Event::Finished(stream) => self.row(&[FINISHED, stream.0.into()]),
             Event::Reset(stream, code) => self.row(&[RESET, stream.0.into(), *code as f64]),

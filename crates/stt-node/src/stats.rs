@@ -28,6 +28,11 @@ pub struct NativeSessionStats {
     pub encryption_errors: f64,
     pub checksum_errors: f64,
     pub unknown_frames: f64,
+    pub messages_sent: f64,
+    pub messages_lost: f64,
+    pub messages_received: f64,
+    pub messages_dropped_sending: f64,
+    pub messages_dropped_receiving: f64,
 }
 
 /// One endpoint in numbers.
@@ -92,6 +97,11 @@ impl From<SessionStats> for NativeSessionStats {
             encryption_errors: stats.frame_errors.encryption as f64,
             checksum_errors: stats.frame_errors.checksum as f64,
             unknown_frames: stats.frame_errors.unknown as f64,
+            messages_sent: stats.messages.sent as f64,
+            messages_lost: stats.messages.lost as f64,
+            messages_received: stats.messages.received as f64,
+            messages_dropped_sending: stats.messages.dropped_sending as f64,
+            messages_dropped_receiving: stats.messages.dropped_receiving as f64,
         }
     }
 }

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use stt_crypto::NodeId;
 
+use crate::messages::MessageDrop;
+
 /// Which congestion controller a session's paths use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -36,6 +38,18 @@ pub struct SessionConfig {
     /// Bytes that the application may have written and the peer not yet acknowledged. The driver
     /// keeps this bound; the core only carries it. Default 2 MiB.
     pub send_buffer: u64,
+    /// Longest DATAGRAM or custom frame that this side takes, in bytes; 0 takes none. Default
+    /// 65 463, what the largest UDP payload has room for.
+    pub max_datagram_size: u16,
+    /// Bytes of messages that may wait to be sent, 64 more counted for each. Default 256 KiB.
+    pub datagram_send_buffer: u64,
+    /// Bytes of messages that came and that the application has not taken, counted likewise. Default
+    /// 256 KiB.
+    pub datagram_recv_buffer: u64,
+    /// Which messages go when those that wait to be sent have no room. Default the newest.
+    pub datagram_send_drop: MessageDrop,
+    /// Which messages go when those that came have no room. Default the oldest.
+    pub datagram_recv_drop: MessageDrop,
     /// Largest UDP payload to try on the path, from 1200 to 65 507 bytes. Packets begin at 1200 and
     /// grow to what a search finds the path to carry (PROTOCOL.md section 5.3). Default 65 507.
     pub mtu: usize,
@@ -58,6 +72,11 @@ impl Default for SessionConfig {
             recv_buffer: 2 << 20,
             stream_recv_buffer: 1 << 20,
             send_buffer: 2 << 20,
+            max_datagram_size: 65_463,
+            datagram_send_buffer: 256 << 10,
+            datagram_recv_buffer: 256 << 10,
+            datagram_send_drop: MessageDrop::Newest,
+            datagram_recv_drop: MessageDrop::Oldest,
             mtu: stt_wire::MAX_UDP_PAYLOAD,
             congestion: CongestionControl::Cubic,
             key_update_packets: 1 << 23,

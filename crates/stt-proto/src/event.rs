@@ -82,6 +82,18 @@ pub enum Event {
         /// 0 (urgent) to 7 (background).
         priority: u8,
     },
+    /// After a read that found none, there are messages; see [`crate::Endpoint::read_message`].
+    MessagesReadable {
+        /// The session.
+        session: SessionHandle,
+    },
+    /// The longest message that may be sent has changed since `Connected`, or the last such event.
+    MessageSize {
+        /// The session.
+        session: SessionHandle,
+        /// Bytes; 0 says that the peer takes no messages.
+        max: usize,
+    },
     /// After a read that found nothing, there is something: bytes, the end, or a reset.
     StreamReadable {
         /// The session.

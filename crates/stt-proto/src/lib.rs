@@ -23,6 +23,7 @@ mod config;
 mod endpoint;
 mod event;
 mod fault;
+mod messages;
 mod path;
 mod recovery;
 mod session;
@@ -32,7 +33,7 @@ mod time;
 pub mod trace;
 
 pub use stt_crypto::{NetworkKeys, NodeId, NodeIdentity};
-pub use stt_wire::{CloseReason, ErrorCode, PathId};
+pub use stt_wire::{CloseReason, ErrorCode, FrameType, PathId};
 
 pub use crate::config::{
     Cap, CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
@@ -40,6 +41,7 @@ pub use crate::config::{
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail};
+pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
 pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
 pub use crate::session::MoveError;
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};

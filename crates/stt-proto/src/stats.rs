@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use stt_wire::ErrorCode;
 
+use crate::messages::MessageCounts;
+
 /// Frames dropped, by what was wrong with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FrameErrorCounts {
@@ -79,6 +81,8 @@ pub struct SessionStats {
     pub mtu: u64,
     /// Frames dropped.
     pub frame_errors: FrameErrorCounts,
+    /// Messages: DATAGRAM and custom frames.
+    pub messages: MessageCounts,
 }
 
 /// An endpoint in numbers.

@@ -80,6 +80,12 @@ impl Driver {
             }
             Command::Consumed(stream, bytes) => self.consumed(now, stream, bytes),
             Command::Release(stream) => self.forget(now, stream),
+            Command::Messages(session) => self.move_messages(now, session),
+            Command::HandleFrames(session, frame_type, held) => {
+                if let Some(handle) = self.sessions.handle(session) {
+                    self.core.handle_frames(now, handle, frame_type, held);
+                }
+            }
             Command::Ping(session, token) => {
                 if let Some(handle) = self.sessions.handle(session)
                     && let Some(sent) = self.core.ping(now, handle)

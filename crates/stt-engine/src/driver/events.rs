@@ -15,6 +15,7 @@ impl Driver {
     /// Moves events and stream data from the core to the ring while it has room.
     pub(super) fn collect(&mut self, now: Now) {
         self.take_events(now);
+        self.read_messages();
         self.read_streams(now);
         // A read that finds the end of a stream has something to tell, too.
         self.take_events(now);
@@ -33,8 +34,9 @@ impl Driver {
                 let (session, _) = self.number(session);
                 self.push(Event::Incoming { session, peer, remote: address(&remote) });
             }
-            Core::Connected { session, peer, session_id, remote, initiator } => {
-                let (session, credit) = self.number(session);
+            Core::Connected { session: handle, peer, session_id, remote, initiator } => {
+                let (session, credit) = self.number(handle);
+                credit.outbox.set_max_size(self.core.max_message_size(handle));
                 let (remote, credit) = (address(&remote), SharedCredit(credit));
                 let event =
                     Event::Connected { session, peer, session_id, remote, initiator, credit };
@@ -50,7 +52,7 @@ impl Driver {
                 let (number, shared) = self.number(session);
                 let stream = self.shared.stream_number();
                 let credit = (direction == Direction::Bidirectional)
-                    .then(|| SendCredit::new(&shared, self.send_buffer));
+                    .then(|| SendCredit::new(&shared, self.session_config.send_buffer));
                 self.add_stream(stream, Stream::new(number, session, id, credit.clone()));
                 self.push(Event::StreamOpened {
                     session: number,
@@ -63,6 +65,18 @@ impl Driver {
                     credit,
                 });
                 self.mark_readable(stream);
+            }
+            Core::MessagesReadable { session } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.message_readers.push_back(session);
+                }
+            }
+            Core::MessageSize { session, max } => {
+                if let Some(number) = self.sessions.number(session)
+                    && let Some(session) = self.sessions.get_mut(number)
+                {
+                    session.credit.outbox.set_max_size(max);
+                }
             }
             Core::StreamReadable { session, stream } => {
                 if let Some(number) = self.sessions.stream(session, stream) {
@@ -157,7 +171,7 @@ impl Driver {
             return (number, Arc::clone(&session.credit));
         }
         let number = self.shared.session_number();
-        let credit = SessionCredit::new(self.send_buffer);
+        let credit = SessionCredit::new(&self.session_config);
         self.sessions.insert(number, handle, Arc::clone(&credit));
         if let Some(session) = self.sessions.get_mut(number) {
             session.announced = true;
@@ -191,6 +205,7 @@ impl Driver {
         for stream in streams {
             self.drop_stream(now, stream);
         }
+        self.end_messages(number);
         // Streams that were done but for bytes the application had yet to consume.
         self.streams.retain(|_, stream| stream.session != number);
         self.pings.retain(|(session, _), _| *session != number);

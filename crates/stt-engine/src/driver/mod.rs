@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod io;
+mod messages;
 mod rebind;
 mod sessions;
 mod streams;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 use rustc_hash::FxHashMap;
-use stt_proto::{Endpoint, Instant, Now};
+use stt_proto::{Endpoint, Instant, Now, SessionConfig};
 use stt_udp::UdpSocket;
 
 use crate::clock::Clock;
@@ -72,6 +73,10 @@ pub(crate) struct Driver {
     streams: FxHashMap<StreamNumber, Stream>,
     /// Streams that may have data to read, each at most once.
     readable: VecDeque<StreamNumber>,
+    /// Sessions that have messages to read.
+    message_readers: VecDeque<SessionNumber>,
+    /// Sessions whose messages wait in the core to be sent.
+    message_writers: Vec<SessionNumber>,
     /// Tokens of the application for pings under way.
     pings: FxHashMap<(SessionNumber, u64), u64>,
     /// Events of this turn, not yet published.
@@ -85,7 +90,8 @@ pub(crate) struct Driver {
     /// Set once the engine is closing: when it ends at the latest.
     closing: Option<Instant>,
     read_ahead: u64,
-    send_buffer: u64,
+    /// What holds for each session that a peer opens.
+    session_config: SessionConfig,
     stats: EngineStats,
     looked: rebind::Looked,
 }
@@ -101,7 +107,7 @@ impl Driver {
     ) -> Self {
         let session = &config.endpoint.session;
         let read_ahead = READ_AHEAD.min(session.stream_recv_buffer).max(1);
-        let send_buffer = session.send_buffer;
+        let session_config = session.clone();
         let (wanted, granted) = (config.buffers, socket.buffers());
         let mut out = Vec::new();
         for (resource, wanted, granted) in [
@@ -120,13 +126,15 @@ impl Driver {
             shared: Arc::clone(shared),
             clock,
             read_ahead,
-            send_buffer,
+            session_config,
             core,
             _logs: logs,
             io: Io::new(socket, registry),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
             readable: VecDeque::new(),
+            message_readers: VecDeque::new(),
+            message_writers: Vec::new(),
             pings: FxHashMap::default(),
             out,
             out_bytes: 0,
@@ -156,11 +164,14 @@ impl Driver {
         // Published before anything is sent: the application can work while this thread does.
         self.publish();
         let more_out = self.transmit(now);
+        self.settle_messages();
         self.publish_stats();
         if self.is_closed(now) {
             return Turn::Over;
         }
-        if more_in || more_out {
+        // Messages that wait for room in the ring wake the thread when there is some.
+        let more_messages = !self.message_readers.is_empty() && self.has_room();
+        if more_in || more_out || more_messages {
             return Turn::Again;
         }
         self.lie_down()
@@ -176,13 +187,17 @@ impl Driver {
         self.collect(now);
         self.publish();
         let more = self.transmit(now);
+        self.settle_messages();
         self.publish_stats();
         let earlier = match (self.next_deadline(), self.wakes) {
             (Some(deadline), Some(wakes)) => deadline < wakes,
             (deadline, None) => deadline.is_some(),
             (None, Some(_)) => false,
         };
-        more || earlier || self.io.is_blocked() || !self.readable.is_empty()
+        more || earlier
+            || self.io.is_blocked()
+            || !self.readable.is_empty()
+            || !self.message_readers.is_empty()
     }
 
     /// Whether a close has run its course.

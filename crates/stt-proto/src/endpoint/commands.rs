@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use stt_crypto::NodeId;
-use stt_wire::{CloseReason, ErrorCode};
+use stt_wire::{CloseReason, ErrorCode, FrameType};
 
 use crate::config::ConnectOptions;
 use crate::event::SessionHandle;
 use crate::fault::Fault;
+use crate::messages::{Message, MessageError};
 use crate::path::PathAddress;
 use crate::session::{MoveError, Session, Words};
 use crate::stats::SessionStats;
@@ -216,6 +217,62 @@ impl Endpoint {
     /// The application is done with `bytes` that it read: the peer may send as many more.
     pub fn consumed(&mut self, now: Now, session: SessionHandle, stream: StreamId, bytes: u64) {
         self.on(now, session, |session, cx| session.consumed(cx.now.mono, stream, bytes));
+    }
+
+    /// Takes a message to send: once, whole, in order with others, without a promise that it
+    /// arrives. Where the queue is full, the session's configuration says which message goes.
+    ///
+    /// # Errors
+    /// [`MessageError`] when it is not taken; it is counted as dropped then.
+    pub fn send_message(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        message: Message,
+    ) -> Result<(), MessageError> {
+        self.on(now, session, |session, _| session.send_message(message))
+            .unwrap_or(Err(MessageError::SessionClosed))
+    }
+
+    /// The longest message that the session would take now, in bytes; 0 where the peer takes none.
+    pub fn max_message_size(&self, session: SessionHandle) -> usize {
+        let entry = self.slot_of(session).and_then(|slot| self.slots.get(slot));
+        match entry {
+            Some(Entry::Session(session)) => session.max_message_size(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of messages that wait to be sent, 64 more counted for each; 0 for an unknown session.
+    pub fn queued_messages(&self, session: SessionHandle) -> u64 {
+        let entry = self.slot_of(session).and_then(|slot| self.slots.get(slot));
+        match entry {
+            Some(Entry::Session(session)) => session.queued_messages(),
+            _ => 0,
+        }
+    }
+
+    /// Takes out the next message that came; after a `None` there is an `Event::MessagesReadable`
+    /// when there is one. What came before a session's end stays readable until
+    /// [`Endpoint::release`].
+    pub fn read_message(&mut self, session: SessionHandle) -> Option<Message> {
+        let slot = self.slot_of(session)?;
+        match self.slots.get_mut(slot)? {
+            Entry::Session(session) => session.read_message(),
+            Entry::Connecting(_) => None,
+        }
+    }
+
+    /// Says whether the application takes custom frames of this type (0x80 to 0xFE) on this session;
+    /// those of any other type are dropped and counted with 0x0404.
+    pub fn handle_frames(
+        &mut self,
+        now: Now,
+        session: SessionHandle,
+        frame_type: FrameType,
+        held: bool,
+    ) {
+        self.on(now, session, |session, _| session.handle_frames(frame_type, held));
     }
 
     /// Moves a session to another path: another local address, another address of the peer, or both.

@@ -356,7 +356,7 @@ impl Endpoint {
             max_uni_streams: limits.max_uni,
             max_ack_delay_us: MAX_ACK_DELAY.as_micros() as u32,
             max_udp_payload: u16::try_from(self.config.max_udp_payload).unwrap_or(u16::MAX),
-            max_message: 0,
+            max_message: crate::messages::own_max(config),
         }
     }
 }

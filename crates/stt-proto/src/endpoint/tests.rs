@@ -80,7 +80,10 @@ impl Duo {
                     self.ends[1 - from].handle_datagram(now, address(from), None, datagram);
                 }
                 while let Some(event) = self.ends[from].poll_event() {
-                    self.events[from].push(event);
+                    // The search for the path's datagram size is not what these tests are about.
+                    if !matches!(event, Event::MessageSize { .. }) {
+                        self.events[from].push(event);
+                    }
                 }
             }
             if quiet {

@@ -74,6 +74,8 @@ pub(crate) enum Content {
     },
     /// KEEP_ALIVE_ACK: never repeated, the other side asks again.
     KeepAliveAck,
+    /// A DATAGRAM or a custom frame: never repeated.
+    Message,
 }
 
 /// Where the contents of one packet lie in a [`ContentLog`].

@@ -66,7 +66,7 @@ impl Session {
     /// Whether nothing of the session is of use any more.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.state, State::Ending(Ending::Over))
-            && (self.released || !self.streams.has_unread())
+            && (self.released || !(self.streams.has_unread() || self.messages.has_unread()))
     }
 
     /// The driver will read no more of it.
@@ -120,7 +120,7 @@ impl Session {
         let State::Ending(Ending::Draining { words, deadline, .. }) = &mut self.state else {
             return;
         };
-        if now >= *deadline || self.streams.is_drained() {
+        if now >= *deadline || (self.streams.is_drained() && self.messages.is_drained()) {
             let words = Words {
                 reason: words.reason,
                 code: words.code,
@@ -354,6 +354,7 @@ impl Session {
             self.released = true;
         }
         self.streams.on_session_end();
+        self.messages.on_session_end();
     }
 
     /// The probe timeout of the path, ACK delay included.

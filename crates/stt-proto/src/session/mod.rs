@@ -22,11 +22,12 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 use stt_crypto::{NodeId, NodeIdentity, ReplayWindow};
 use stt_wire::frame::{EcnCounts, KeepAlive};
-use stt_wire::{ErrorCode, PathId, TransportParams};
+use stt_wire::{ErrorCode, FrameType, PathId, TransportParams};
 
 use crate::config::{CongestionControl, SessionConfig};
 use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
+use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
@@ -159,6 +160,8 @@ pub(crate) struct Session {
     recovery: Recovery,
     received: ReceivedPackets,
     streams: Streams,
+    /// Boxed, because most sessions have none: an idle one is to stay small.
+    messages: Box<Messages>,
     liveness: Liveness,
     proof: Option<Box<Proof>>,
     verdict: Option<Verdict>,
@@ -174,7 +177,8 @@ pub(crate) struct Session {
     /// When the pacer lets the next packet go, while that is what holds it back.
     paced_until: Option<Instant>,
     stats: SessionStats,
-    untold: FrameErrorCounts,
+    /// Boxed, like what else is used rarely: an idle session is to stay small.
+    untold: Box<FrameErrorCounts>,
     tell_at: Option<Instant>,
     /// The driver reads no more.
     released: bool,
@@ -243,6 +247,7 @@ impl Session {
             recovery,
             received: ReceivedPackets::new(MAX_ACK_DELAY),
             streams,
+            messages: Box::new(Messages::new(&config, peer_params.max_message)),
             liveness: Liveness::new(
                 now,
                 config.keep_alive_interval,
@@ -260,7 +265,7 @@ impl Session {
             last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),
-            untold: FrameErrorCounts::default(),
+            untold: Box::default(),
             tell_at: None,
             released: false,
             offered: false,
@@ -398,6 +403,12 @@ impl Session {
             while let Some(event) = self.streams.poll_event() {
                 events.push_back(event.for_session(handle));
             }
+            if let Some(max) = self.messages.poll_max_size(self.message_room()) {
+                events.push_back(Event::MessageSize { session: handle, max });
+            }
+            if self.messages.poll_readable() {
+                events.push_back(Event::MessagesReadable { session: handle });
+            }
         }
     }
 
@@ -435,6 +446,39 @@ impl Session {
         self.streams.consumed(now, self.recovery.rtt().measured(), id, bytes);
     }
 
+    /// Takes a message to send.
+    pub(crate) fn send_message(&mut self, message: Message) -> Result<(), MessageError> {
+        if !self.is_writable() {
+            return Err(MessageError::SessionClosed);
+        }
+        self.messages.send(message, self.message_room())
+    }
+
+    /// Takes out the next message of the peer.
+    pub(crate) fn read_message(&mut self) -> Option<Message> {
+        self.messages.read()
+    }
+
+    /// The size of the packets that messages may count on: larger ones come and go with the window.
+    pub(super) fn message_room(&self) -> usize {
+        self.path.mtu.usable().min(MAX_CONTROL_QUANTUM)
+    }
+
+    /// The longest message that would be taken now.
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.messages.max_size(self.message_room())
+    }
+
+    /// Bytes of messages that wait to be sent, each message's own cost included.
+    pub(crate) fn queued_messages(&self) -> u64 {
+        self.messages.queued()
+    }
+
+    /// Whether custom frames of this type are for the application.
+    pub(crate) fn handle_frames(&mut self, frame_type: FrameType, held: bool) {
+        self.messages.set_handled(frame_type, held);
+    }
+
     /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
     pub(crate) fn ping(&mut self) -> u64 {
         let token = self.next_ping;
@@ -452,6 +496,7 @@ impl Session {
             congestion_window: self.recovery.window(),
             bytes_in_flight: self.recovery.bytes_in_flight(),
             mtu: self.path.mtu.current() as u64,
+            messages: self.messages.counts(),
             ..self.stats
         }
     }

@@ -6,7 +6,8 @@ use stt_wire::bundle::Bundle;
 use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
 use stt_wire::header::apply_mask;
 use stt_wire::{
-    AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, HEADER_LEN, Header, decode_packet_number,
+    AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, FrameType, HEADER_LEN, Header,
+    decode_packet_number,
 };
 
 use crate::event::{Event, Side};
@@ -178,9 +179,17 @@ impl Session {
                 self.count(cx, ErrorCode::UnknownFrameType);
                 return;
             }
-            // No handler for either exists yet: dropped, and for the application's own types told.
-            Frame::Custom { .. } => {
+            // Nobody knows a type that the application does not handle.
+            Frame::Custom { frame_type, .. } if !self.messages.handles(frame_type) => {
                 self.count(cx, ErrorCode::UnknownFrameType);
+                return;
+            }
+            Frame::Custom { frame_type, data } => {
+                self.on_message(cx, frame_type, data);
+                return;
+            }
+            Frame::Datagram(data) => {
+                self.on_message(cx, FrameType::DATAGRAM, data);
                 return;
             }
             Frame::NewId(new) => {
@@ -191,7 +200,6 @@ impl Session {
                 self.on_retire_id(sequence);
                 return;
             }
-            Frame::Datagram(_) => return,
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
                 self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
@@ -212,6 +220,14 @@ impl Session {
             let detail =
                 limit.map_or(FaultDetail::None, |limit| FaultDetail::Limit { limit, local: true });
             self.fail(cx, Fault::new(code).with_detail(detail));
+        }
+    }
+
+    /// A DATAGRAM or a custom frame. One that is longer than this side takes is dropped alone.
+    fn on_message(&mut self, cx: &mut Context<'_>, frame_type: FrameType, data: &[u8]) {
+        self.liveness.on_activity(cx.now.mono);
+        if !self.messages.receive(frame_type, data) {
+            self.count(cx, ErrorCode::InvalidFrame);
         }
     }
 
@@ -306,6 +322,7 @@ impl Session {
             }
             Content::Close
             | Content::KeepAliveAck
+            | Content::Message
             | Content::NewId { .. }
             | Content::RetireId { .. } => {}
             content => self.streams.on_acked(&content),
@@ -322,6 +339,7 @@ impl Session {
                     self.pings.push_back(ping);
                 }
             }
+            Content::Message => self.messages.on_lost(),
             // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
             Content::NewId { sequence } => self.ids.tell_again(sequence),
@@ -382,7 +400,7 @@ impl Session {
 
     /// Counts a frame that is dropped, and tells of it now or within a second.
     pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        for counts in [&mut self.stats.frame_errors, &mut self.untold] {
+        for counts in [&mut self.stats.frame_errors, &mut *self.untold] {
             if let Some(count) = counts.of_mut(code) {
                 *count += 1;
             }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::recovery::{Fate, RecoveryTimeout};
+use crate::recovery::{Content, Fate, RecoveryTimeout};
 use crate::time::Instant;
 
 use super::liveness::Verdict;
@@ -93,7 +93,12 @@ impl Session {
             RecoveryTimeout::Probe { count } => {
                 // What the oldest packets carried is what the peer most likely lacks; it goes out
                 // again although it may still arrive.
-                let mut repeat = |content| fates.push((Fate::Lost, content));
+                // Messages go once, whatever becomes of them.
+                let mut repeat = |content| {
+                    if content != Content::Message {
+                        fates.push((Fate::Lost, content));
+                    }
+                };
                 self.recovery.probe_contents(usize::from(count), &mut repeat);
                 self.stats.probe_timeouts += 1;
                 self.keep_alive_due = true;

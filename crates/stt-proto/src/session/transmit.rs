@@ -111,7 +111,9 @@ impl Session {
                     || self.received.ack_due(now)
                     || self.path.mtu.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)
-                        && (self.wants_control() || self.wants_data()))
+                        && (self.wants_control()
+                            || self.wants_data()
+                            || self.wants_messages(false)))
             }
         }
     }
@@ -129,7 +131,12 @@ impl Session {
         self.may_use_streams() && self.streams.wants_data()
     }
 
-    /// Stream frames follow FINAL, and follow AUTH_PROOF only when the application said `early`.
+    /// Whether a message should go out now; `data` tells whether stream data could.
+    fn wants_messages(&self, data: bool) -> bool {
+        self.messages.has_turn(data) && self.may_use_streams()
+    }
+
+    /// Stream frames and messages follow FINAL, and follow AUTH_PROOF only when the application said `early`.
     fn may_use_streams(&self) -> bool {
         match self.state {
             State::Open | State::Ending(Ending::Draining { .. }) => true,
@@ -217,11 +224,17 @@ impl Session {
         let room = &mut room[HEADER_LEN..end];
         let control = may_elicit && self.wants_control();
         let data = may_elicit && self.wants_data();
-        let ack = self.received.ack_due(now) || (self.received.ack_pending() && (control || data));
-        if !ack && !control {
+        let messages = may_elicit && self.wants_messages(data);
+        let carries = control || data || messages;
+        let ack = self.received.ack_due(now) || (self.received.ack_pending() && carries);
+        if !ack && !control && !messages {
             return if data { self.fill_data(cx, room) } else { None };
         }
         let mut bundle = BundleWriter::new(room);
+        let mut eliciting = false;
+        if messages && self.messages.goes_first() {
+            eliciting = self.write_messages(cx, &mut bundle);
+        }
         if ack {
             self.write_ack(now, &mut bundle, cx.contents);
         }
@@ -230,12 +243,14 @@ impl Session {
             if control {
                 self.write_control(cx, &mut bundle);
             }
-            if self.recovery.needs_ack_eliciting() && bundle.len() == before && !data {
+            self.write_messages(cx, &mut bundle);
+            let is_empty = bundle.len() == before && !eliciting && !data;
+            if self.recovery.needs_ack_eliciting() && is_empty {
                 self.write_keep_alive(cx, &mut bundle, KeepAliveKind::Alive, None);
             }
             self.write_data_parts(cx, &mut bundle);
         }
-        let eliciting = bundle.len() > before;
+        eliciting |= bundle.len() > before;
         if eliciting {
             bundle.pad_to(MIN_ELICITING_PAYLOAD);
         }
@@ -246,6 +261,7 @@ impl Session {
     fn fill_data(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Option<Payload> {
         let written = self.streams.write_data(room)?;
         self.liveness.on_activity(cx.now.mono);
+        self.messages.on_data_sent(written.used as u64);
         cx.contents.push(content_of(&written));
         let DataWritten { stream, used, fin, .. } = written;
         let full = room.len() - used < MIN_DATA_ROOM;
@@ -269,6 +285,21 @@ impl Session {
         Some(Payload::bundle(bundle.len(), true))
     }
 
+    /// Appends the messages whose turn it is; false when that was none.
+    fn write_messages(&mut self, cx: &mut Context<'_>, bundle: &mut BundleWriter<'_>) -> bool {
+        let data = self.wants_data();
+        if !self.wants_messages(data) {
+            return false;
+        }
+        let before = bundle.len();
+        self.messages.write(self.message_room(), data, bundle, cx.contents);
+        let any = bundle.len() > before;
+        if any {
+            self.liveness.on_activity(cx.now.mono);
+        }
+        any
+    }
+
     fn write_data_parts(&mut self, cx: &mut Context<'_>, bundle: &mut BundleWriter<'_>) {
         if !self.may_use_streams() {
             return;
@@ -281,6 +312,7 @@ impl Session {
             });
             let Some(written) = written else { return };
             self.liveness.on_activity(cx.now.mono);
+            self.messages.on_data_sent(written.used as u64);
             cx.contents.push(content_of(&written));
         }
     }
