@@ -195,7 +195,7 @@ impl SentPackets {
     /// the ring runs empty would allocate for every burst of a chatty session.
     fn give_memory_back(&mut self) {
         let keep = (self.peak * 2).max(SMALL);
-        if self.ring.capacity().max(self.log.capacity()) > keep * 2 {
+        if self.ring.capacity() > keep || self.log.capacity() > keep * 2 {
             self.ring.shrink_to(keep);
             self.log.shrink_to(keep);
         }
