@@ -111,6 +111,10 @@ pub struct EndpointStats {
     pub hello_shed: u64,
     /// Proofs that did not hold.
     pub proof_failed: u64,
+    /// Sessions that tickets brought about here.
+    pub sessions_resumed: u64,
+    /// Tickets that were unknown, used or too old.
+    pub tickets_refused: u64,
     /// RETRYs sent.
     pub retries_sent: u64,
     /// Decoys sent.

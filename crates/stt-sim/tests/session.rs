@@ -95,6 +95,9 @@ fn both_sides_may_close_at_once() {
         assert_eq!(wait(&mut pair.world, node, closed), (None, 0));
     }
     pair.world.run_for(Duration::from_secs(10));
+    assert_eq!(pair.world.endpoint_mut(client).poll_timeout(), None, "all is forgotten");
+    // The key of the ticket that the client got lives for two hours, and then nothing does.
+    pair.world.run_for(Duration::from_secs(2 * 3600));
     for node in [client, server] {
         assert_eq!(pair.world.endpoint_mut(node).poll_timeout(), None, "all is forgotten");
     }
@@ -114,6 +117,14 @@ fn a_lost_session_close_is_repeated() {
     assert_eq!(wait(&mut pair.world, server, closed), (None, 0));
 }
 
+/// What a node was told but for how large its messages may be, which the search for the datagram
+/// size changes by itself.
+fn told(pair: &mut Pair, node: stt_sim::NodeId) -> Vec<Event> {
+    let mut events = pair.world.take_events(node);
+    events.retain(|event| !matches!(event, Event::MessageSize { .. }));
+    events
+}
+
 #[test]
 fn an_idle_session_lives_on_keep_alives() {
     let mut pair = Pair::new();
@@ -121,7 +132,7 @@ fn an_idle_session_lives_on_keep_alives() {
     let (client, server) = (pair.client, pair.server);
     pair.world.run_for(Duration::from_secs(3600));
     for node in [client, server] {
-        assert_eq!(pair.world.take_events(node), []);
+        assert_eq!(told(&mut pair, node), []);
         assert_eq!(pair.world.endpoint_mut(node).stats().sessions, 1);
     }
     let sent = pair.world.link_stats(client, server).sent;
@@ -224,7 +235,7 @@ fn a_stranger_cannot_reset_a_session() {
     pair.world.endpoint_mut(client).ping(now, ours).unwrap();
     pair.world.run_for(Duration::from_secs(5));
     assert!(pair.world.endpoint_mut(server).stats().resets_sent > 0);
-    assert_eq!(pair.world.take_events(client), []);
+    assert_eq!(told(&mut pair, client), []);
 }
 
 #[test]

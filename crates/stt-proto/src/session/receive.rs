@@ -77,6 +77,7 @@ impl Session {
         }
         self.largest_opened = self.largest_opened.max(Some(number));
         self.proof = None;
+        self.prove_path(&path);
         self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet_len as u64;
@@ -244,6 +245,7 @@ impl Session {
         if !early {
             self.announce(cx);
         }
+        self.take_ticket(cx, verdict.ticket);
     }
 
     fn on_ack(&mut self, cx: &mut Context<'_>, ack: &AckView<'_>) -> Result<(), AckOfUnsent> {
@@ -310,6 +312,8 @@ impl Session {
             Content::Ack { largest } => self.received.on_ack_acked(largest),
             Content::Final => {
                 self.verdict_pending = false;
+                self.verdict_acked = true;
+                self.forget_ticket();
                 if self.is_refused() {
                     self.state = State::Ending(Ending::Over);
                 }

@@ -28,6 +28,11 @@ impl Session {
         self.keys.phase()
     }
 
+    /// Whether nothing of the handshake is kept any more.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.beginning.is_none()
+    }
+
     /// Whether an ACK waits to be sent.
     pub(crate) fn owes_ack(&self) -> bool {
         self.received.ack_pending()
