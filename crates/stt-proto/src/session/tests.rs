@@ -41,6 +41,6 @@ impl Session {
 
 #[test]
 fn an_idle_session_is_small() {
-    // What lies on the heap beside it is counted in stt-sim's tests/idle.rs.
+    // What lies on the heap beside it is measured by examples/idle.rs.
     assert!(size_of::<Session>() <= 2688, "{}", size_of::<Session>());
 }
