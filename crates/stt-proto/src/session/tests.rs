@@ -28,6 +28,11 @@ impl Session {
         self.keys.phase()
     }
 
+    /// Whether there is something to remember of a move.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
     /// Whether nothing of the handshake is kept any more.
     pub(crate) fn has_begun(&self) -> bool {
         self.beginning.is_none()
