@@ -27,8 +27,8 @@ pub(crate) struct Words {
 /// How far an ending has come.
 pub(crate) enum Ending {
     /// Written data is still on its way; SESSION_CLOSE follows when it has arrived, or at the
-    /// deadline.
-    Draining { words: Words, deadline: Instant },
+    /// deadline. Once the last of it is out, an answer is `asked` for, which brings its ACK at once.
+    Draining { words: Words, deadline: Instant, asked: bool },
     /// SESSION_CLOSE is out and unanswered.
     Closing { words: Words, pending: bool, at: Instant, until: Instant },
     /// Over for the application; what the peer sends late is answered by SESSION_CLOSE again, as
@@ -110,14 +110,29 @@ impl Session {
             self.say_close(now, words);
             return;
         }
-        self.state = State::Ending(Ending::Draining { words, deadline: now + drain });
+        self.state = State::Ending(Ending::Draining { words, deadline: now + drain, asked: false });
         cx.events.push_back(Event::Draining { session: cx.handle });
         self.advance_drain(now);
+        self.ask_for_last_ack();
+    }
+
+    /// While draining, once all that was written is out: a KEEP_ALIVE, whose answer leaves at once and
+    /// takes along the ACK that the peer would hold back for more packets.
+    pub(super) fn ask_for_last_ack(&mut self) {
+        let all_out = !self.streams.wants_data();
+        if let State::Ending(Ending::Draining { asked, .. }) = &mut self.state
+            && all_out
+            && !core::mem::replace(asked, true)
+        {
+            self.keep_alive_due = true;
+        }
     }
 
     /// Goes from draining to SESSION_CLOSE when there is nothing left to wait for.
     pub(super) fn advance_drain(&mut self, now: Instant) {
-        let State::Ending(Ending::Draining { words, deadline }) = &mut self.state else { return };
+        let State::Ending(Ending::Draining { words, deadline, .. }) = &mut self.state else {
+            return;
+        };
         if now >= *deadline || (self.streams.is_drained() && self.messages.is_drained()) {
             let words = Words {
                 reason: words.reason,
@@ -129,8 +144,10 @@ impl Session {
     }
 
     fn say_close(&mut self, now: Instant, words: Words) {
-        let until = now + LINGER * self.pto();
-        self.state = State::Ending(Ending::Closing { words, pending: true, at: now, until });
+        // The first copy leaves now, the next after a probe timeout without an answer.
+        let interval = self.pto();
+        let (at, until) = (now + interval, now + LINGER * interval);
+        self.state = State::Ending(Ending::Closing { words, pending: true, at, until });
     }
 
     /// The peer has closed, or has answered.

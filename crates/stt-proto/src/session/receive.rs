@@ -307,6 +307,7 @@ impl Session {
         cx.fates.clear();
         // It may find more to be lost, so it comes after.
         self.on_mtu_change(cx, mtu);
+        self.advance_drain(cx.now.mono);
     }
 
     fn on_acked(&mut self, cx: &mut Context<'_>, content: Content) {
