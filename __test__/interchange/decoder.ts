@@ -150,7 +150,7 @@ class Decoder {
         demand(from === 'responder', '2.4', 'FINAL is the responder’s');
         const token = this.#handshake.resetToken('responder', this.#agreement().pathIds.responder);
         demand(fields.resetToken === hex(token), '0.2', 'the reset token of the responder');
-        demand(fields.status === 0 && fields.ticket === '', '2.7', 'accepted, without a ticket');
+        demand(fields.status === 0, '2.4', 'accepted');
         break;
       }
       case 'ACK':

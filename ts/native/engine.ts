@@ -48,7 +48,7 @@ export interface EngineOptions {
   /** 0 switches the check off. */
   timestampWindowMs: number;
   mtu?: number;
-  congestion: 'cubic' | 'newreno';
+  congestion: 'cubic' | 'bbr' | 'newreno';
   socketSendBuffer: number;
   socketRecvBuffer: number;
   /** Writes are never held back, so this changes nothing in the engine. */

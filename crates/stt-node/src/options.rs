@@ -150,6 +150,7 @@ impl NativeOptions {
             datagram_recv_drop: message_drop(&self.datagram_recv_drop),
             mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
             congestion: match self.congestion.as_str() {
+                "bbr" => CongestionControl::Bbr,
                 "newreno" => CongestionControl::NewReno,
                 _ => CongestionControl::Cubic,
             },

@@ -15,6 +15,8 @@ pub enum CongestionControl {
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
     #[default]
     Cubic,
+    /// BBR, after its version 3 (draft-ietf-ccwg-bbr): for paths that lose packets at random.
+    Bbr,
     /// NewReno (RFC 9002 section 7).
     NewReno,
 }

@@ -25,10 +25,6 @@ mod event;
 mod fault;
 mod messages;
 mod path;
-#[allow(
-    dead_code,
-    reason = "the faces of controllers, contents and paths are as wide as the protocol, of which not all is built"
-)]
 mod recovery;
 mod session;
 mod stats;

@@ -75,6 +75,8 @@ pub struct SessionStats {
     pub congestion_events: u64,
     /// Probe timeouts.
     pub probe_timeouts: u64,
+    /// Times that this side changed the key it seals with (PROTOCOL.md section 4).
+    pub key_updates: u64,
     /// Gauge: UDP payload size in use.
     pub mtu: u64,
     /// Frames dropped.

@@ -30,7 +30,7 @@ use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
 use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
-use crate::recovery::congestion::{Controller, Cubic, NewReno};
+use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
@@ -586,6 +586,7 @@ fn controller(kind: CongestionControl) -> Box<dyn Controller> {
     let mtu = stt_wire::MIN_MTU as u16;
     match kind {
         CongestionControl::Cubic => Box::new(Cubic::new(mtu)),
+        CongestionControl::Bbr => Box::new(Bbr::new(mtu)),
         CongestionControl::NewReno => Box::new(NewReno::new(mtu)),
     }
 }

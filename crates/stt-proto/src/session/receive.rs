@@ -115,6 +115,9 @@ impl Session {
         });
         self.malformed_in_a_row = 0;
         let eliciting = frame.is_ack_eliciting();
+        if eliciting {
+            self.on_late_packet();
+        }
         self.count_ecn(ecn);
         let rtt = self.recovery.rtt().measured();
         self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
@@ -304,6 +307,7 @@ impl Session {
         cx.fates.clear();
         // It may find more to be lost, so it comes after.
         self.on_mtu_change(cx, mtu);
+        self.advance_drain(cx.now.mono);
     }
 
     fn on_acked(&mut self, cx: &mut Context<'_>, content: Content) {

@@ -46,6 +46,6 @@ impl Session {
 
 #[test]
 fn an_idle_session_is_small() {
-    // Room for the streams' own state; the keys of aws-lc live on the heap beside it.
-    assert!(size_of::<Session>() <= 3200, "{}", size_of::<Session>());
+    // What lies on the heap beside it is measured by examples/idle.rs.
+    assert!(size_of::<Session>() <= 2688, "{}", size_of::<Session>());
 }

@@ -200,11 +200,15 @@ impl Session {
                 break;
             }
         }
+        if budget >= mtu as u64 && !self.wants_data() {
+            self.recovery.on_app_limited();
+        }
         self.paced_until = if budget < mtu as u64 { allowance.next } else { None };
         if segments == 0 {
             return None;
         }
         self.last_datagram = len.min(mtu) as u16;
+        self.ask_for_last_ack();
         self.liveness.on_sent(segments as u64);
         Some(Transmit {
             path: self.path.address,
@@ -367,6 +371,10 @@ impl Session {
                 break;
             }
             cx.contents.push(Content::KeepAliveAck);
+        }
+        if self.echoes.is_empty() {
+            // Seconds pass before the next, and an idle session holds nothing that it does not use.
+            self.echoes = Vec::new();
         }
         while let Some(token) = self.pings.pop_front() {
             if !self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, Some(token)) {
@@ -570,6 +578,7 @@ impl Session {
     pub(super) fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
         if self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked) {
+            self.stats.key_updates += 1;
             self.trace_key_update(now, Side::Local);
         }
     }
