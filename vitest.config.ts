@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Three projects: what `npm test` runs, the type tests, and the packaging tests, which need a registry or a
-// warm npm cache and are run by `.ci/run` and `npm run test:package`.
+// Four projects: what `npm test` runs, the type tests, those that need network namespaces (`npm run test:kernel`),
+// and the packaging tests, which need a registry or a warm npm cache. `.ci/run` runs all of them.
 export default defineConfig({
   test: {
     // A native addon that crashes must take one test file with it, not the run.
@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'main',
           include: ['__test__/**/*.test.ts'],
-          exclude: ['__test__/package/**'],
+          exclude: ['__test__/package/**', '__test__/kernel/**'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -30,6 +30,13 @@ export default defineConfig({
             include: ['__test__/**/*.test-d.ts'],
             tsconfig: './tsconfig.json',
           },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'kernel',
+          include: ['__test__/kernel/**/*.test.ts'],
         },
       },
       {

@@ -311,12 +311,15 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const peer = formatAddress({ address: target.host, port: target.port });
     const address = await this.#resolve(target, options);
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
-    const { peerNodeId, signal } = options;
+    const { peerNodeId, signal, early, resume, earlyData } = options;
     const number = this.#engine.connect({
       address: address.address,
       port: address.port,
       timeoutMs,
+      early,
       ...(peerNodeId === undefined ? {} : { peerNodeId }),
+      ...(resume === undefined ? {} : { resume }),
+      ...(earlyData === undefined ? {} : { earlyData }),
     });
     const waiter = new Waiter<SttSession>(
       signal === undefined ? {} : { signal },
@@ -403,6 +406,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         else this.#listener.incoming(number, peer);
       },
       connected: (number, info) => this.#onConnected(number, info),
+      ticket: (number, ticket) => session(number)?.onTicket(ticket),
       connectFailed: (number, fault) => this.#onConnectFailed(number, fault),
       streamOpened: (number, id, info) => session(number)?.onStreamOpened(id, info),
       opened: (number, id) => opening(number)?.onOpened(number, id),
@@ -457,6 +461,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         peerNodeId: toHex(info.peerNodeId),
         isInitiator: initiator,
         remoteAddress: Object.freeze({ address, port, family }),
+        resumed: info.resumed,
+        earlyDataStatus: info.earlyDataStatus,
+        earlyData: info.earlyData,
       },
     );
     this.#sessions.set(number, session);

@@ -64,6 +64,17 @@ export interface ListenOptions {
    * @default 256
    */
   readonly backlog?: number;
+  /**
+   * Milliseconds for which a peer may return by the ticket of its last session; 0 gives no tickets out.
+   * @default 3_600_000
+   */
+  readonly ticketLifetime?: number;
+  /**
+   * Takes the early data of peers that return: it is in `session.earlyData`, authentic and never
+   * delivered twice, but without forward secrecy until the keys of tickets are gone, two lifetimes later.
+   * @default false
+   */
+  readonly acceptEarlyData?: boolean;
   /** Stops accepting. */
   readonly signal?: AbortSignal;
 }
@@ -77,6 +88,9 @@ export interface SttListener extends AsyncIterable<SttSession>, AsyncDisposable 
 const DEFAULT_AUTHORIZE_TIMEOUT = 5_000;
 const DEFAULT_PENDING_AUTHORIZATIONS = 256;
 const DEFAULT_BACKLOG = 256;
+const DEFAULT_TICKET_LIFETIME = 3_600_000;
+/** A week: keys of tickets live twice as long. */
+const MAX_TICKET_LIFETIME = 604_800_000;
 
 /** What one source and one peer may have; the core keeps them. */
 const CAPS = [
@@ -114,9 +128,15 @@ export class Listener implements SttListener {
       backlog = DEFAULT_BACKLOG,
       authorizeTimeout = DEFAULT_AUTHORIZE_TIMEOUT,
       maxPendingAuthorizations = DEFAULT_PENDING_AUTHORIZATIONS,
+      ticketLifetime = DEFAULT_TICKET_LIFETIME,
+      acceptEarlyData = false,
     } = options;
     checkNumber('maxSessions', maxSessions, [1, 1_000_000]);
     checkNumber('backlog', backlog, [1, 1_000_000]);
+    checkNumber('ticketLifetime', ticketLifetime, [0, MAX_TICKET_LIFETIME]);
+    if (typeof acceptEarlyData !== 'boolean') {
+      throw new SttOptionError('acceptEarlyData', 'must be true or false');
+    }
     checkNumber('authorizeTimeout', authorizeTimeout, [1, 2 ** 31 - 1]);
     checkNumber('maxPendingAuthorizations', maxPendingAuthorizations, [1, 1_000_000]);
     const caps: Partial<Record<(typeof CAPS)[number], number>> = {};
@@ -140,7 +160,13 @@ export class Listener implements SttListener {
     this.#onClose = onClose;
     signal?.throwIfAborted();
     signal?.addEventListener('abort', this.#stop, { once: true });
-    engine.listen({ maxSessions, authorize: authorize !== undefined, ...caps });
+    engine.listen({
+      maxSessions,
+      authorize: authorize !== undefined,
+      ticketLifetimeMs: ticketLifetime,
+      earlyData: acceptEarlyData,
+      ...caps,
+    });
   }
 
   [Symbol.asyncIterator](): AsyncIterator<SttSession, undefined> {

@@ -96,10 +96,11 @@ export interface TuningOptions {
    */
   readonly mtu?: number;
   /**
-   * Congestion control.
+   * Congestion control: `cubic` (RFC 9438), `bbr` for paths that lose packets at random, such as
+   * weak radio links, or `newreno` (RFC 9002).
    * @default 'cubic'
    */
-  readonly congestion?: 'cubic' | 'newreno';
+  readonly congestion?: 'cubic' | 'bbr' | 'newreno';
   /**
    * What the system is asked for as the socket's send buffer.
    * @default 2 MiB
@@ -273,7 +274,7 @@ export function resolveTuning(
     if (value !== undefined) tuning[name] = value;
   }
   for (const [name, range] of Object.entries(RANGES)) checkNumber(name, tuning[name], range);
-  checkOneOf('congestion', tuning.congestion, ['cubic', 'newreno']);
+  checkOneOf('congestion', tuning.congestion, ['cubic', 'bbr', 'newreno']);
   checkOneOf('datagramSendDrop', tuning.datagramSendDrop, ['newest', 'oldest']);
   checkOneOf('datagramRecvDrop', tuning.datagramRecvDrop, ['newest', 'oldest']);
   if (tuning.noDelay !== true)

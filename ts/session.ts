@@ -35,6 +35,8 @@ export interface SttSessionEvents {
   frameError: FrameErrorEvent;
   /** The session is closing; what was written is still delivered. */
   draining: undefined;
+  /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
+  resumptionTicket: Uint8Array;
 }
 
 /** How `session.close()` waits. */
@@ -67,6 +69,9 @@ export interface SessionInfo {
   readonly peerNodeId: string;
   readonly isInitiator: boolean;
   readonly remoteAddress: SocketAddress;
+  readonly resumed: boolean;
+  readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
+  readonly earlyData: Uint8Array | undefined;
 }
 
 /** What the core tells about the end of a session. */
@@ -102,6 +107,15 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly peerNodeId: string;
   /** Whether this side connected. */
   readonly isInitiator: boolean;
+  /** Whether a ticket brought it about: the peer is who it was in the session of that ticket. */
+  readonly resumed: boolean;
+  /**
+   * Where it was opened, what became of `earlyData`: the peer has it; or never will, so that it counts
+   * as not sent; or nobody answered in time and only the peer knows. Undefined when there was none.
+   */
+  readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
+  /** Where it was accepted, the early data that came with it, if any. */
+  readonly earlyData: Uint8Array | undefined;
   /** What carries it. */
   readonly transport: 'udp' | 'websocket' = 'udp';
   /**
@@ -129,6 +143,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
   #remoteAddress: SocketAddress;
+  #resumptionTicket: Uint8Array | undefined;
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
   #end: SettledInfo | undefined;
@@ -144,6 +159,9 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.peerNodeId = info.peerNodeId;
     this.isInitiator = info.isInitiator;
     this.#remoteAddress = info.remoteAddress;
+    this.resumed = info.resumed;
+    this.earlyDataStatus = info.earlyDataStatus;
+    this.earlyData = info.earlyData;
     this.settled = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -181,6 +199,15 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Where the peer is now. */
   get remoteAddress(): SocketAddress {
     return this.#remoteAddress;
+  }
+
+  /**
+   * Where it was opened: what `connect(..., { resume })` returns by, once, while the peer remembers.
+   * It is a secret: whoever has it, and the shared seed, can pass for this node to the peer. Undefined
+   * until it has come (with `early`, after `connect()`), and when the peer gives none.
+   */
+  get resumptionTicket(): Uint8Array | undefined {
+    return this.#resumptionTicket;
   }
 
   /** Streams that the peer opens, to be read and written. */
@@ -349,6 +376,12 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const waiter = this.#pings.get(token);
     this.#pings.delete(token);
     waiter?.resolve(rttMicros / 1_000);
+  }
+
+  /** @internal */
+  onTicket(ticket: Uint8Array): void {
+    this.#resumptionTicket = ticket;
+    this.emit('resumptionTicket', ticket);
   }
 
   /** @internal */

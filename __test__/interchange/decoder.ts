@@ -55,6 +55,11 @@ class Decoder {
   #streams: Streams | undefined;
   readonly frames: Record<Role, Record<string, number>> = { initiator: {}, responder: {} };
   readonly largest: Record<Role, number> = { initiator: 0, responder: 0 };
+  /** Spare path ids that each side has given, by sequence number. */
+  readonly #spares: Record<Role, Map<string, string>> = {
+    initiator: new Map(),
+    responder: new Map(),
+  };
   readonly #pings = new Set<string>();
   readonly #closing: Record<Role, string | undefined> = {
     initiator: undefined,
@@ -145,7 +150,7 @@ class Decoder {
         demand(from === 'responder', '2.4', 'FINAL is the responder’s');
         const token = this.#handshake.resetToken('responder', this.#agreement().pathIds.responder);
         demand(fields.resetToken === hex(token), '0.2', 'the reset token of the responder');
-        demand(fields.status === 0 && fields.ticket === '', '2.7', 'accepted, without a ticket');
+        demand(fields.status === 0, '2.4', 'accepted');
         break;
       }
       case 'ACK':
@@ -158,6 +163,25 @@ class Decoder {
       case 'KEEP_ALIVE_ACK': {
         const asked = this.#pings.has(`${peerOf(from)} ${fields.kind} ${fields.nonce}`);
         demand(asked, '1.6', 'KEEP_ALIVE_ACK repeats a KEEP_ALIVE');
+        break;
+      }
+      case 'NEW_ID': {
+        const ids = this.#spares[from];
+        const sequence = fields.sequence as string;
+        const pathId = fields.pathId as string;
+        const known = ids.get(sequence);
+        const next = known ?? (BigInt(sequence) === BigInt(ids.size + 1) ? pathId : '');
+        demand(next === pathId, '6.4', `NEW_ID ${sequence} after ${ids.size} of them`);
+        const used = [...ids].some(([other, id]) => other !== sequence && id === pathId);
+        demand(!used && BigInt(`0x${pathId}`) !== 0n, '6.4', `the path id ${pathId}`);
+        const token = this.#handshake.resetToken(from, pathId);
+        demand(fields.resetToken === hex(token), '0.2', 'the reset token of a spare path id');
+        ids.set(sequence, pathId);
+        break;
+      }
+      case 'RETIRE_ID': {
+        const known = this.#spares[peerOf(from)].has(fields.sequence as string);
+        demand(known || fields.sequence === '0', '6.3', 'RETIRE_ID of an id that was given');
         break;
       }
       case 'SESSION_CLOSE': {

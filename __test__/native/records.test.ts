@@ -41,7 +41,7 @@ test('versions come out of one number in their order', () => {
 
 test('a peer is named by its id and its address', () => {
   const text = `${'n'.repeat(32)}ssssssss::1`;
-  expect(hear('connected', [3, 7788, 6, 0, text.length, 1], text)).toEqual([
+  expect(hear('connected', [3, 7788, 6, 0, text.length, 1, 0, 0, 0], text)).toEqual([
     'connected',
     3,
     {
@@ -51,8 +51,35 @@ test('a peer is named by its id and its address', () => {
       port: 7788,
       family: 'IPv6',
       initiator: true,
+      resumed: false,
+      earlyDataStatus: undefined,
+      earlyData: undefined,
     },
   ]);
+});
+
+test('early data stands behind the address, and what became of it in a number', () => {
+  const text = `${'n'.repeat(32)}ssssssss::1`;
+  const received = [3, 7788, 6, 0, text.length, 0, 1, 4, 5];
+  expect(hear('connected', received, `${text}early`)[2]).toMatchObject({
+    address: '::1',
+    resumed: true,
+    earlyDataStatus: undefined,
+    earlyData: utf8.encode('early'),
+  });
+  for (const [number, earlyDataStatus] of ['accepted', 'rejected', 'unknown'].entries()) {
+    const sent = [3, 7788, 6, 0, text.length, 1, 1, number + 1, 0];
+    expect(hear('connected', sent, text)[2]).toMatchObject({
+      earlyDataStatus,
+      earlyData: undefined,
+    });
+  }
+});
+
+test("a ticket is the receiver's to keep", () => {
+  const [, session, ticket] = hear('ticket', [3, 2, 4], '..abcd');
+  expect([session, ticket]).toEqual([3, utf8.encode('abcd')]);
+  expect((ticket as Uint8Array).buffer.byteLength).toBe(4);
 });
 
 test('a stream without a name has none', () => {

@@ -44,7 +44,7 @@ describe('tuning', () => {
     ['streamRecvBuffer', 2 ** 40],
     ['mtu', 1_199],
     ['mtu', 65_508],
-    ['congestion', 'bbr'],
+    ['congestion', 'vegas'],
     ['stealth', 'yes'],
     ['noDelay', false],
     ['keepAliveIntervall', 1_000],

@@ -1,4 +1,4 @@
-// Noise_XXpsk2_25519_{AESGCM,ChaChaPoly}_SHA256, after revision 34 of the Noise specification.
+// Noise_{XXpsk2,NNpsk0}_25519_{AESGCM,ChaChaPoly}_SHA256, after revision 34 of the Noise specification.
 
 import { type Algorithm, decrypt, encrypt, hmac, sha256, x25519, x25519Public } from './keys.ts';
 
@@ -6,12 +6,16 @@ const TAG_LENGTH = 16;
 const KEY_LENGTH = 32;
 const EMPTY = Buffer.alloc(0);
 
-/** The messages of XXpsk2 in their order: the initiator writes the first. */
-const MESSAGES = [
-  ['e'],
-  ['e', 'ee', 's', 'es', 'psk'],
-  ['s', 'se'],
-] as const satisfies readonly (readonly Token[])[];
+/** The messages of each pattern in their order: the initiator writes the first. */
+const PATTERNS: Record<Pattern, readonly (readonly Token[])[]> = {
+  XXpsk2: [['e'], ['e', 'ee', 's', 'es', 'psk'], ['s', 'se']],
+  NNpsk0: [
+    ['psk', 'e'],
+    ['e', 'ee'],
+  ],
+};
+
+type Pattern = 'XXpsk2' | 'NNpsk0';
 
 type Token = 'e' | 's' | 'ee' | 'es' | 'se' | 'psk';
 
@@ -106,7 +110,8 @@ class SymmetricState {
 
 /** What one side brings to a handshake. */
 export interface PartyKeys {
-  staticPrivate: Buffer;
+  /** Patterns without static keys need none. */
+  staticPrivate?: Buffer;
   ephemeralPrivate: Buffer;
   psk: Buffer;
 }
@@ -117,6 +122,7 @@ export class Party {
   readonly #keys: PartyKeys;
   readonly #state: SymmetricState;
   readonly #remote: { e?: Buffer; s?: Buffer } = {};
+  readonly #messages: readonly (readonly Token[])[];
   #next = 0;
 
   constructor(
@@ -124,11 +130,13 @@ export class Party {
     cipher: 'AESGCM' | 'ChaChaPoly',
     prologue: Buffer,
     keys: PartyKeys,
+    pattern: Pattern = 'XXpsk2',
   ) {
+    this.#messages = PATTERNS[pattern];
     this.#isInitiator = role === 'initiator';
     this.#keys = keys;
     const algorithm = cipher === 'AESGCM' ? 'AES' : 'ChaCha';
-    this.#state = new SymmetricState(algorithm, `Noise_XXpsk2_25519_${cipher}_SHA256`);
+    this.#state = new SymmetricState(algorithm, `Noise_${pattern}_25519_${cipher}_SHA256`);
     this.#state.mixHash(prologue);
   }
 
@@ -150,7 +158,7 @@ export class Party {
         out.push(key);
         this.#mixEphemeral(key);
       } else if (token === 's') {
-        out.push(this.#state.seal(x25519Public(this.#keys.staticPrivate)));
+        out.push(this.#state.seal(x25519Public(this.#keys.staticPrivate!)));
       } else {
         this.#mixSecret(token);
       }
@@ -192,7 +200,7 @@ export class Party {
         this.#mixEphemeral(key);
       } else if (token === 's') {
         const key = this.#state.open(take(KEY_LENGTH + this.#state.overhead));
-        if (!key.equals(x25519Public(this.#keys.staticPrivate))) throw new Error('another s');
+        if (!key.equals(x25519Public(this.#keys.staticPrivate!))) throw new Error('another s');
       } else {
         this.#mixSecret(token);
       }
@@ -201,12 +209,12 @@ export class Party {
   }
 
   split(): [Buffer, Buffer] {
-    if (this.#next !== MESSAGES.length) throw new Error('the handshake has not ended');
+    if (this.#next !== this.#messages.length) throw new Error('the handshake has not ended');
     return this.#state.split();
   }
 
   #takeMessage(): readonly Token[] {
-    const message = MESSAGES[this.#next++];
+    const message = this.#messages[this.#next++];
     if (message === undefined) throw new Error('the handshake has ended');
     return message;
   }
@@ -227,6 +235,6 @@ export class Party {
     const [own, theirs] = this.#isInitiator ? [initiators, responders] : [responders, initiators];
     const ownKey = own === 'e' ? this.#keys.ephemeralPrivate : this.#keys.staticPrivate;
     const theirKey = theirs === 'e' ? this.#remote.e : this.#remote.s;
-    this.#state.mixKey(x25519(ownKey, theirKey!));
+    this.#state.mixKey(x25519(ownKey!, theirKey!));
   }
 }

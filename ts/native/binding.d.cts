@@ -20,7 +20,7 @@ export declare class NativeEndpoint {
   /** Accepts no more peers. */
   stopListening(): void
   /** Connects, and returns the number of the session to be. */
-  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean): number
+  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null): number
   /** Lets a peer in. */
   accept(session: number): void
   /** Turns a peer away. */
@@ -118,6 +118,8 @@ export interface ListenLimits {
   maxRatePerSource?: number
   maxSessionsPerPeer?: number
   maxRatePerPeer?: number
+  ticketLifetimeMs?: number
+  earlyData?: boolean
 }
 
 /** One endpoint in numbers. */

@@ -48,7 +48,7 @@ export interface EngineOptions {
   /** 0 switches the check off. */
   timestampWindowMs: number;
   mtu?: number;
-  congestion: 'cubic' | 'newreno';
+  congestion: 'cubic' | 'bbr' | 'newreno';
   socketSendBuffer: number;
   socketRecvBuffer: number;
   /** Writes are never held back, so this changes nothing in the engine. */
@@ -77,8 +77,19 @@ export interface EngineHandlers {
   incoming(session: number, info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' }): void;
   connected(
     session: number,
-    info: PeerInfo & { peerNodeId: Uint8Array; sessionId: Uint8Array; initiator: boolean },
+    info: PeerInfo & {
+      peerNodeId: Uint8Array;
+      sessionId: Uint8Array;
+      initiator: boolean;
+      resumed: boolean;
+      /** The side that sent some: what became of it. */
+      earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
+      /** The side that got some: this. */
+      earlyData: Uint8Array | undefined;
+    },
   ): void;
+  /** The bytes are the handler's to keep. */
+  ticket(session: number, ticket: Uint8Array): void;
   connectFailed(session: number, fault: Fault): void;
   streamOpened(
     session: number,
@@ -219,6 +230,8 @@ export class Engine {
     peerNodeId?: Uint8Array;
     timeoutMs: number;
     early?: boolean;
+    resume?: Uint8Array;
+    earlyData?: Uint8Array;
   }): number {
     const session = this.#native.connect(
       o.address,
@@ -226,6 +239,8 @@ export class Engine {
       o.peerNodeId,
       o.timeoutMs,
       o.early ?? false,
+      o.resume,
+      o.earlyData,
     );
     if (!this.#closed) this.#sessions.add(session);
     this.#root();

@@ -29,6 +29,7 @@ export const KINDS = [
   'endpointClosed',
   'message',
   'messagesWritable',
+  'ticket',
   'gap',
 ] as const;
 
@@ -43,6 +44,11 @@ export const DRAINED = 0;
 export const TABLE_FULL = 1;
 /** The slab is full: poll again with another. */
 export const SLAB_FULL = 2;
+
+/** What became of early data, as the side that sent it knows it. */
+const EARLY_DATA = [undefined, 'accepted', 'rejected', 'unknown', undefined] as const;
+/** This side is the one that got it. */
+const EARLY_DATA_RECEIVED = 4;
 
 const utf8 = new TextDecoder();
 
@@ -62,6 +68,11 @@ export function dispatch(
   const flag = (index: number): boolean => rows[at + index] !== 0;
   const bytes = (index: number): Uint8Array =>
     slab.subarray(number(index), number(index) + number(index + 1));
+  /** `length` bytes that stand behind those that `index` names. */
+  const behind = (index: number, length: number): Uint8Array => {
+    const start = number(index) + number(index + 1);
+    return slab.slice(start, start + length);
+  };
   const subject = number(1);
   switch (KINDS[number(0)]) {
     case 'incoming': {
@@ -84,9 +95,15 @@ export function dispatch(
         port: number(2),
         family: family(number(3)),
         initiator: flag(6),
+        resumed: flag(7),
+        earlyDataStatus: EARLY_DATA[number(8)],
+        earlyData: number(8) === EARLY_DATA_RECEIVED ? behind(4, number(9)) : undefined,
       });
       return;
     }
+    case 'ticket':
+      handlers.ticket(subject, bytes(2).slice());
+      return;
     case 'connectFailed':
       handlers.connectFailed(subject, readFault(rows, at + 2));
       return;

@@ -20,6 +20,7 @@ mod provider;
 mod replay;
 mod schedule;
 mod seed;
+mod ticket;
 #[cfg(test)]
 mod vectors;
 
@@ -30,12 +31,14 @@ pub use kdf::derive;
 pub use mask::{HeaderKey, MASK_LEN, SAMPLE_LEN};
 pub use network_keys::{CookieKey, MAC_LEN, NetworkKeys};
 pub use noise::{
-    Initiator, MESSAGE1_LEN, MESSAGE2_OVERHEAD, MESSAGE3_OVERHEAD, NoiseError, Responder, Suite,
+    Initiator, MESSAGE1_LEN, MESSAGE2_OVERHEAD, MESSAGE3_OVERHEAD, NoiseError, RESUME_OVERHEAD,
+    Responder, ResumeInitiator, ResumeResponder, Suite,
 };
 pub use provider::PROVIDER;
 pub use replay::{Replay, ReplayWindow};
 pub use schedule::TrafficSecrets;
 pub use seed::{NodeSeed, SeedError, SharedSeed};
+pub use ticket::{TICKET_OVERHEAD, TicketKey};
 
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
 #[must_use]

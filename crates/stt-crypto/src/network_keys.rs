@@ -18,6 +18,7 @@ pub struct NetworkKeys {
     mac1: HmacKey,
     mac2: HmacKey,
     err: HmacKey,
+    fingerprint: [u8; 8],
 }
 
 impl NetworkKeys {
@@ -26,7 +27,16 @@ impl NetworkKeys {
     pub fn new(seed: &SharedSeed) -> Self {
         let psk = derive(seed.bytes(), "psk");
         let key = |label| HmacKey::new(&derive(&psk[..], label)[..]);
-        Self { mac1: key("mac1"), mac2: key("mac2"), err: key("err"), psk }
+        let mut fingerprint = [0; 8];
+        fingerprint.copy_from_slice(&derive(&psk[..], "network")[..8]);
+        Self { mac1: key("mac1"), mac2: key("mac2"), err: key("err"), fingerprint, psk }
+    }
+
+    /// Eight bytes that tell this network's seed from others among those a node holds; they say nothing of the seed, and never stand
+    /// on the wire.
+    #[must_use]
+    pub fn fingerprint(&self) -> &[u8; 8] {
+        &self.fingerprint
     }
 
     /// The pre-shared key that Noise mixes in.

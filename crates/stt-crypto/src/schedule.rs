@@ -6,6 +6,7 @@
 //! IV             = HKDF-Expand(traffic secret, "iv")        12 bytes
 //! header key     = HKDF-Expand(first traffic secret, "header")  32 bytes, for all phases
 //! next secret    = HKDF-Expand(traffic secret, "next")
+//! ticket secret  = HKDF-Expand(HKDF-Extract(salt = handshake hash, both split keys), "resume")
 //! ```
 
 use core::fmt;
@@ -54,15 +55,20 @@ pub struct TrafficSecrets {
     handshake_hash: [u8; 32],
     pub(crate) initiator_to_responder: TrafficSecret,
     pub(crate) responder_to_initiator: TrafficSecret,
+    resumption: Zeroizing<[u8; 32]>,
 }
 
 impl TrafficSecrets {
     /// Derives the traffic secrets from the split keys, which are forgotten here.
     pub(crate) fn new(handshake_hash: [u8; 32], mut split: ([u8; 32], [u8; 32])) -> Self {
+        let mut both = Zeroizing::new([0; 64]);
+        both[..32].copy_from_slice(&split.0);
+        both[32..].copy_from_slice(&split.1);
         let secrets = Self {
             handshake_hash,
             initiator_to_responder: TrafficSecret::first(&handshake_hash, &split.0),
             responder_to_initiator: TrafficSecret::first(&handshake_hash, &split.1),
+            resumption: Prk::extract(&handshake_hash, &both[..]).expand(b"resume"),
         };
         split.0.zeroize();
         split.1.zeroize();
@@ -74,6 +80,13 @@ impl TrafficSecrets {
     #[must_use]
     pub fn handshake_hash(&self) -> &[u8; 32] {
         &self.handshake_hash
+    }
+
+    /// The secret of the ticket that FINAL of this session may carry (`PROTOCOL.md` section 2.7). No traffic key gives it away, and
+    /// it gives none away.
+    #[must_use]
+    pub fn resumption_secret(&self) -> &[u8; 32] {
+        &self.resumption
     }
 
     /// `secret_0` of the initiator's packets, then of the responder's: all that it takes to read the

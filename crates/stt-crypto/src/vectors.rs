@@ -11,6 +11,7 @@ use crate::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
 
 mod handshake;
 mod packets;
+mod resumption;
 mod seeds;
 
 /// Compares `computed` with the file of that name.

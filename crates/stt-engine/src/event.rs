@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use stt_proto::{CloseReason, Direction, Fault, FrameType, NodeId, StreamId};
+use stt_proto::{
+    CloseReason, Direction, EarlyData, Fault, FrameType, NodeId, ResumptionTicket, StreamId,
+};
 
 use crate::credit::{SendCredit, SessionCredit};
 use crate::{SessionNumber, StreamNumber};
@@ -35,9 +37,15 @@ pub enum Event {
         remote: SocketAddr,
         /// Whether this side connected.
         initiator: bool,
+        /// Whether a ticket brought it about.
+        resumed: bool,
+        /// What became of early data.
+        early_data: EarlyData,
         /// What the session's streams may have outstanding together.
         credit: SharedCredit,
     },
+    /// The peer gave out a ticket to return by: a secret.
+    Ticket(SessionNumber, Box<ResumptionTicket>),
     /// A connect came to nothing; its number is dead.
     ConnectFailed {
         /// The connect.

@@ -8,7 +8,9 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
 use stt_engine::{CloseOptions, Engine, Sent, SessionNumber, StreamNumber, Written};
-use stt_proto::{CloseReason, ConnectOptions, Direction, FrameType, StreamOptions};
+use stt_proto::{
+    CloseReason, ConnectOptions, Direction, FrameType, ResumptionTicket, StreamOptions,
+};
 
 use crate::convert::{misuse, node_id, socket_address, start_failure};
 use crate::environment;
@@ -95,6 +97,7 @@ impl NativeEndpoint {
     }
 
     /// Connects, and returns the number of the session to be.
+    #[allow(clippy::too_many_arguments, reason = "each is one option of the TypeScript API")]
     #[napi(catch_unwind)]
     pub fn connect(
         &self,
@@ -103,10 +106,24 @@ impl NativeEndpoint {
         peer_node_id: Option<&[u8]>,
         timeout_ms: f64,
         early: bool,
+        resume: Option<&[u8]>,
+        early_data: Option<&[u8]>,
     ) -> Result<u32> {
         let remote = socket_address(&address, port)?;
         let peer = peer_node_id.map(node_id).transpose()?;
-        let options = ConnectOptions { peer, timeout: millis(timeout_ms), early, session: None };
+        let resume = resume
+            .map(|bytes| {
+                ResumptionTicket::from_bytes(bytes).ok_or_else(|| misuse("no ticket".to_owned()))
+            })
+            .transpose()?;
+        let options = ConnectOptions {
+            peer,
+            timeout: millis(timeout_ms),
+            early,
+            session: None,
+            resume,
+            early_data: early_data.unwrap_or_default().to_vec().into(),
+        };
         Ok(self.engine.connect(remote, options).0)
     }
 

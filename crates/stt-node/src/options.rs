@@ -51,6 +51,8 @@ pub struct ListenLimits {
     pub max_rate_per_source: Option<u32>,
     pub max_sessions_per_peer: Option<u32>,
     pub max_rate_per_peer: Option<u32>,
+    pub ticket_lifetime_ms: Option<f64>,
+    pub early_data: Option<bool>,
 }
 
 impl From<ListenLimits> for ListenConfig {
@@ -64,6 +66,10 @@ impl From<ListenLimits> for ListenConfig {
             per_source: cap(limits.max_sessions_per_source, limits.max_rate_per_source),
             per_peer: cap(limits.max_sessions_per_peer, limits.max_rate_per_peer),
             authorize: limits.authorize,
+            ticket_lifetime: limits
+                .ticket_lifetime_ms
+                .map_or(Self::default().ticket_lifetime, millis),
+            early_data: limits.early_data.unwrap_or_default(),
             ..Self::default()
         }
     }
@@ -144,6 +150,7 @@ impl NativeOptions {
             datagram_recv_drop: message_drop(&self.datagram_recv_drop),
             mtu: self.mtu.map_or(defaults.mtu, |mtu| mtu as usize),
             congestion: match self.congestion.as_str() {
+                "bbr" => CongestionControl::Bbr,
                 "newreno" => CongestionControl::NewReno,
                 _ => CongestionControl::Cubic,
             },

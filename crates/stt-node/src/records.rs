@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use napi_derive::napi;
 use stt_engine::{EngineEnd, Event, Resource, Taken};
-use stt_proto::{Direction, Fault};
+use stt_proto::{Direction, EarlyData, Fault};
 
 use crate::convert::fault_numbers;
 
@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "none",
     "incoming",
     "connected",
@@ -42,6 +42,7 @@ const KINDS: [&str; 25] = [
     "endpointClosed",
     "message",
     "messagesWritable",
+    "ticket",
     "gap",
 ];
 
@@ -68,7 +69,8 @@ const RESOURCE_WARNING: f64 = 20.0;
 const ENDPOINT_CLOSED: f64 = 21.0;
 const MESSAGE: f64 = 22.0;
 const MESSAGES_WRITABLE: f64 = 23.0;
-const GAP: f64 = 24.0;
+const TICKET: f64 = 24.0;
+const GAP: f64 = 25.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -200,8 +202,25 @@ impl<'a> Records<'a> {
                     text.1,
                 ])
             }
-            Event::Connected { session, peer, session_id, remote, initiator, .. } => {
-                let text = self.bytes(&[&peer.0, session_id, ip(remote).as_bytes()])?;
+            Event::Connected {
+                session,
+                peer,
+                session_id,
+                remote,
+                initiator,
+                resumed,
+                early_data,
+                ..
+            } => {
+                let (fate, early): (f64, &[u8]) = match early_data {
+                    EarlyData::None => (0.0, &[]),
+                    EarlyData::Accepted => (1.0, &[]),
+                    EarlyData::Rejected => (2.0, &[]),
+                    EarlyData::Unknown => (3.0, &[]),
+                    EarlyData::Received(bytes) => (4.0, bytes),
+                };
+                // Early data stands behind the address.
+                let text = self.bytes(&[&peer.0, session_id, ip(remote).as_bytes(), early])?;
                 let initiator = f64::from(u8::from(*initiator));
                 let row = [
                     CONNECTED,
@@ -209,10 +228,17 @@ impl<'a> Records<'a> {
                     port(remote),
                     family(remote),
                     text.0,
-                    text.1,
+                    text.1 - early.len() as f64,
                     initiator,
+                    f64::from(u8::from(*resumed)),
+                    fate,
+                    early.len() as f64,
                 ];
                 self.row(&row)
+            }
+            Event::Ticket(session, ticket) => {
+                let bytes = self.bytes(&[&ticket.to_bytes()])?;
+                self.row(&[TICKET, session.0.into(), bytes.0, bytes.1])
             }
             Event::ConnectFailed { session, fault } => {
                 self.fault_row(CONNECT_FAILED, session.0.into(), fault)

@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use stt_crypto::NodeId;
 
 use crate::messages::MessageDrop;
+use crate::ticket::ResumptionTicket;
 
 /// Which congestion controller a session's paths use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -13,6 +15,8 @@ pub enum CongestionControl {
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
     #[default]
     Cubic,
+    /// BBR, after its version 3 (draft-ietf-ccwg-bbr): for paths that lose packets at random.
+    Bbr,
     /// NewReno (RFC 9002 section 7).
     NewReno,
 }
@@ -144,6 +148,14 @@ pub struct ListenConfig {
     pub max_half_open: usize,
     /// Half-open handshakes from which on HELLO is answered by RETRY. Default 256.
     pub retry_threshold: usize,
+    /// Half-open handshakes that one source may have: an IPv4 address, or an IPv6 /64. Default 512.
+    pub max_half_open_per_source: usize,
+    /// Half-open handshakes of one source from which on its HELLOs are answered by RETRY. Default 64.
+    pub retry_threshold_per_source: usize,
+    /// How long a ticket may be used to return; zero gives none out. Default one hour.
+    pub ticket_lifetime: Duration,
+    /// Take the early data of peers that return. Default off.
+    pub early_data: bool,
 }
 
 impl Default for ListenConfig {
@@ -155,6 +167,10 @@ impl Default for ListenConfig {
             authorize: false,
             max_half_open: 1024,
             retry_threshold: 256,
+            max_half_open_per_source: 512,
+            retry_threshold_per_source: 64,
+            ticket_lifetime: Duration::from_secs(3600),
+            early_data: false,
         }
     }
 }
@@ -171,10 +187,23 @@ pub struct ConnectOptions {
     pub early: bool,
     /// Overrides the endpoint's session configuration.
     pub session: Option<SessionConfig>,
+    /// Return by this ticket, in one round trip. One that is of no use here (of another node or
+    /// seed than this endpoint's, or of another peer than the pinned one), or that the peer no longer
+    /// knows, leads to an ordinary handshake within the same connect.
+    pub resume: Option<ResumptionTicket>,
+    /// Bytes to travel with the RESUME, at most [`ResumptionTicket::early_capacity`].
+    pub early_data: Bytes,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { peer: None, timeout: Duration::from_secs(10), early: false, session: None }
+        Self {
+            peer: None,
+            timeout: Duration::from_secs(10),
+            early: false,
+            session: None,
+            resume: None,
+            early_data: Bytes::new(),
+        }
     }
 }

@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use stt_crypto::NodeId;
 use stt_wire::{CloseReason, ErrorCode};
 
 use crate::fault::Fault;
 use crate::path::PathAddress;
 use crate::streams::{Direction, StreamId};
+use crate::ticket::ResumptionTicket;
 
 /// Names a session or a connect in progress. A handle of one that is gone never names another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -31,6 +33,23 @@ pub enum Side {
     Local,
     /// The peer.
     Remote,
+}
+
+/// What became of the early data of a resumption (PROTOCOL.md section 2.7).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum EarlyData {
+    /// There was none.
+    #[default]
+    None,
+    /// Initiator: the peer has it.
+    Accepted,
+    /// Initiator: the peer did not take it and never will; it counts as not sent.
+    Rejected,
+    /// Initiator: nobody answered the RESUME, so the peer may have it or not.
+    Unknown,
+    /// Responder: this is it. Confidential, and from the peer that is named, but without forward
+    /// secrecy towards this endpoint's own memory.
+    Received(Bytes),
 }
 
 /// What happened, in order. See [`crate::Endpoint::poll_event`].
@@ -59,6 +78,17 @@ pub enum Event {
         remote: PathAddress,
         /// Whether this side connected.
         initiator: bool,
+        /// Whether a ticket brought it about.
+        resumed: bool,
+        /// What became of early data.
+        early_data: EarlyData,
+    },
+    /// Initiator: the peer gave out a ticket to return by, which serves once.
+    Ticket {
+        /// The session.
+        session: SessionHandle,
+        /// The ticket: a secret.
+        ticket: Box<ResumptionTicket>,
     },
     /// A connect failed; the handle is dead.
     ConnectFailed {

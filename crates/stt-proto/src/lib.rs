@@ -25,14 +25,11 @@ mod event;
 mod fault;
 mod messages;
 mod path;
-#[allow(
-    dead_code,
-    reason = "the faces of controllers, contents and paths are as wide as the protocol, of which not all is built"
-)]
 mod recovery;
 mod session;
 mod stats;
 mod streams;
+mod ticket;
 mod time;
 pub mod trace;
 
@@ -43,7 +40,7 @@ pub use crate::config::{
     Cap, CongestionControl, ConnectOptions, EndpointConfig, ListenConfig, SessionConfig,
 };
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
-pub use crate::event::{Event, SessionHandle, Side};
+pub use crate::event::{EarlyData, Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail};
 pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
 pub use crate::path::{Ecn, PathAddress, PathError, SendError, Transmit};
@@ -52,4 +49,5 @@ pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{
     Direction, OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError,
 };
+pub use crate::ticket::ResumptionTicket;
 pub use crate::time::{Instant, Now};

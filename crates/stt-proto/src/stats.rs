@@ -75,6 +75,8 @@ pub struct SessionStats {
     pub congestion_events: u64,
     /// Probe timeouts.
     pub probe_timeouts: u64,
+    /// Times that this side changed the key it seals with (PROTOCOL.md section 4).
+    pub key_updates: u64,
     /// Gauge: UDP payload size in use.
     pub mtu: u64,
     /// Frames dropped.
@@ -113,6 +115,10 @@ pub struct EndpointStats {
     pub hello_shed: u64,
     /// Proofs that did not hold.
     pub proof_failed: u64,
+    /// Sessions that tickets brought about here.
+    pub sessions_resumed: u64,
+    /// Tickets that were unknown, used or too old.
+    pub tickets_refused: u64,
     /// RETRYs sent.
     pub retries_sent: u64,
     /// Decoys sent.

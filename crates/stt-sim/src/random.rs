@@ -43,6 +43,14 @@ impl Random {
         Duration::from_nanos(self.below(longest.as_nanos() as u64 + 1))
     }
 
+    /// A duration of the exponential distribution with this mean: how long a state lasts that may
+    /// end at any moment. Never zero.
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
+        // In (0, 1], so that the logarithm is finite.
+        let uniform = ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        mean.mul_f64(-uniform.ln()).max(Duration::from_nanos(1))
+    }
+
     /// 32 bytes for a key or a generator.
     pub fn bytes(&mut self) -> [u8; 32] {
         let mut out = [0; 32];

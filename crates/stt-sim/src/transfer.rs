@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use stt_proto::{
-    CloseReason, ConnectOptions, Direction, Event, ReadOutcome, SessionHandle, StreamId,
+    CloseReason, ConnectOptions, Direction, ErrorCode, Event, ReadOutcome, SessionHandle, StreamId,
     StreamOptions,
 };
 
@@ -249,6 +249,12 @@ impl Transfer {
             }
             Event::StreamReadable { session, stream } => self.read(world, *session, *stream)?,
             Event::SessionClosed { reason: CloseReason::Graceful, .. } => self.closed[1] = true,
+            // The client, which had heard nothing of this session, has begun its connect anew.
+            Event::SessionClosed { session, error: Some(error), .. }
+                if !self.connected && error.code == ErrorCode::SessionNotFound =>
+            {
+                self.server_session.take_if(|ended| ended == session);
+            }
             Event::SessionClosed { .. } | Event::StreamReset { .. } => {
                 return Err(format!("server: {event:?}"));
             }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stt_proto::{Event, SessionConfig};
-use stt_sim::scenario::pair;
+use stt_sim::pair;
 use stt_sim::{Link, Transfer};
 
 fn link(loss: f64) -> Link {

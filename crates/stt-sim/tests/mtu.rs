@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{DELAY, Pair};
 use stt_proto::{EndpointConfig, ListenConfig, SendError, SessionConfig, SessionHandle};
-use stt_sim::scenario::pair;
+use stt_sim::pair;
 use stt_sim::{Link, NodeId, Transfer};
 
 fn over(link: Link) -> Pair {

@@ -6,19 +6,7 @@ mod common;
 use std::time::Duration;
 
 use stt_proto::SessionConfig;
-use stt_sim::scenario::{SCENARIOS, pair};
-use stt_sim::{Link, Random, Transfer};
-
-#[test]
-fn every_scenario_holds() {
-    for scenario in SCENARIOS {
-        for seed in 1..=4 {
-            if let Err(failure) = scenario.run(seed) {
-                panic!("{} with seed {seed}: {failure}", scenario.name);
-            }
-        }
-    }
-}
+use stt_sim::{Link, Random, Transfer, pair};
 
 /// The path of issue A: 5 % loss, 5 % duplication, reordering, 50 ms.
 fn rough() -> Link {

@@ -19,6 +19,7 @@ pub mod packet;
 pub mod packet_number;
 pub mod params;
 pub mod reader;
+pub mod resumption;
 pub mod varint;
 pub mod writer;
 

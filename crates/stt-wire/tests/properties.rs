@@ -12,12 +12,10 @@ use stt_wire::{
         self, Data, EcnCounts, Final, KeepAlive, KeepAliveKind, MaxStreams, NewId, Reliability,
         SessionClose, StreamClose, StreamKind, StreamOpen, ack::write_ack,
     },
-    handshake::{
-        AuthProof, ChallengeSealed, ErrorPacket, Hello, ProofSealed, Resume, ResumeReplySealed,
-        Retry,
-    },
+    handshake::{AuthProof, ChallengeSealed, ErrorPacket, Hello, ProofSealed, Retry},
     packet::{parse_outer, seal_checksums},
     reader::Reader,
+    resumption::{Resume, ResumeReplySealed, ResumeSealed, write_resume},
 };
 
 fn packet(
@@ -158,7 +156,7 @@ proptest! {
         }
         let _ = frame::parse(frame_type, Flags::from_bits(flags), stream_id, &bytes);
         let _ = (Hello::parse(&bytes), AuthProof::parse(&bytes), Retry::parse(&bytes), Resume::parse(&bytes));
-        let _ = (ChallengeSealed::read(&bytes), ProofSealed::read(&bytes), ResumeReplySealed::read(&bytes));
+        let _ = (ChallengeSealed::read(&bytes), ProofSealed::read(&bytes), ResumeReplySealed::read(&bytes), ResumeSealed::read(&bytes));
         let _ = ErrorPacket::parse(&bytes);
     }
 
@@ -270,8 +268,13 @@ proptest! {
         prop_assert_eq!(ProofSealed::read(&written), Ok(proof));
         let retry = Retry { cookie: token, mac: token };
         prop_assert_eq!(Retry::parse(&body(|out| retry.write(out))), Ok(retry));
-        let reply = ResumeReplySealed { path_id: PathId(path_id), aead, params };
-        prop_assert_eq!(ResumeReplySealed::read(&body(|out| reply.write(out))), Ok(reply));
+        let reply = ResumeReplySealed { path_id: PathId(path_id), aead, early_accepted: code % 2 == 0, params };
+        let written = body(|out| reply.write(out));
+        prop_assert_eq!(written.len(), ResumeReplySealed::LEN);
+        prop_assert_eq!(ResumeReplySealed::read(&written), Ok(reply));
+        let sealed = ResumeSealed { params, reset_token: token, early: &versions };
+        let written = body(|out| sealed.write(out));
+        prop_assert_eq!(ResumeSealed::read(&written), Ok(sealed));
         for error in [
             ErrorPacket::Refusal { code, subcode, timestamp_ms: time, mac: token },
             ErrorPacket::Versions { versions: &versions },
@@ -280,6 +283,35 @@ proptest! {
             let written = body(|out| error.write(out));
             prop_assert_eq!(ErrorPacket::parse(&written), Ok(error));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_resume_is_read_as_it_was_written(
+        path_id: [u8; 8], time: u64, suite: u16, aeads: u16, ticket in prop::collection::vec(any::<u8>(), 0..=512),
+        early in prop::collection::vec(any::<u8>(), 0..900), mac1: [u8; 16], cookie: [u8; 16], damage in 0_usize..1172,
+    ) {
+        let noise = vec![7; Resume::MIN_NOISE_LEN + early.len()];
+        let mut payload = [0; 1172];
+        let written = write_resume(&mut payload, suite, aeads, time, PathId(path_id), &ticket, &noise);
+        prop_assert_eq!(written.is_ok(), early.len() <= Resume::early_capacity(ticket.len()));
+        if let Ok(layout) = written {
+            payload[layout.mac1..layout.cookie].copy_from_slice(&mac1);
+            payload[layout.cookie..layout.cookie + 16].copy_from_slice(&cookie);
+            let resume = Resume::parse(&payload).unwrap();
+            prop_assert_eq!((resume.suite(), resume.aeads(), resume.timestamp_ms()), (suite, aeads, time));
+            prop_assert_eq!((resume.path_id(), resume.ephemeral()), (PathId(path_id), [7; 32]));
+            prop_assert_eq!((resume.ticket, resume.noise), (&ticket[..], &noise[..]));
+            prop_assert_eq!((resume.mac1, resume.mac1_input), (mac1, &payload[..layout.mac1]));
+            prop_assert_eq!(resume.cookie(), (cookie != [0; 16]).then_some(cookie));
+            let padding = layout.cookie + 16;
+            if damage >= padding {
+                payload[damage] ^= 1;
+                prop_assert!(Resume::parse(&payload).is_err());
+            }
+        }
+        prop_assert!(Resume::parse(&payload[..1171]).is_err());
     }
 }
 

@@ -4,10 +4,8 @@
 
 use stt_wire::{
     Reader, TransportParams, VarInt, Writer,
-    handshake::{
-        AuthProof, ChallengeSealed, ErrorPacket, Hello, ProofSealed, Resume, ResumeReplySealed,
-        Retry,
-    },
+    handshake::{AuthProof, ChallengeSealed, ErrorPacket, Hello, ProofSealed, Retry},
+    resumption::{Resume, ResumeReplySealed, ResumeSealed},
 };
 
 const SELECTORS: u8 = 10;
@@ -43,6 +41,8 @@ pub fn run(data: &[u8]) {
         4 => {
             if let Ok(resume) = Resume::parse(payload) {
                 let _ = format!("{resume:?}");
+                let _ = (resume.suite(), resume.aeads(), resume.timestamp_ms(), resume.path_id());
+                let _ = (resume.ephemeral(), resume.cookie());
             }
         }
         5 => {
@@ -58,6 +58,10 @@ pub fn run(data: &[u8]) {
         7 => {
             if let Ok(sealed) = ResumeReplySealed::read(payload) {
                 assert!(written(|out| sealed.write(out).is_ok()).is_some());
+            }
+            if let Ok(sealed) = ResumeSealed::read(payload) {
+                let again = written(|out| sealed.write(out).is_ok()).unwrap_or_default();
+                assert_eq!(ResumeSealed::read(&again).map(|again| again.early), Ok(sealed.early));
             }
         }
         8 => {

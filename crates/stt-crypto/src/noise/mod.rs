@@ -13,11 +13,13 @@ use crate::schedule::TrafficSecrets;
 mod initiator;
 mod resolver;
 mod responder;
+mod resumption;
 #[cfg(test)]
 mod tests;
 
 pub use initiator::Initiator;
 pub use responder::Responder;
+pub use resumption::{RESUME_OVERHEAD, ResumeInitiator, ResumeResponder};
 
 /// Bytes of Noise message 1: an ephemeral key and the tag of an empty payload.
 pub const MESSAGE1_LEN: usize = 48;
@@ -60,6 +62,15 @@ impl Suite {
         match self {
             Self::AesGcm => "Noise_XXpsk2_25519_AESGCM_SHA256",
             Self::ChaChaPoly => "Noise_XXpsk2_25519_ChaChaPoly_SHA256",
+        }
+    }
+
+    /// The full name of the short handshake of a resumption with the same cipher.
+    #[must_use]
+    pub const fn resumption_name(self) -> &'static str {
+        match self {
+            Self::AesGcm => "Noise_NNpsk0_25519_AESGCM_SHA256",
+            Self::ChaChaPoly => "Noise_NNpsk0_25519_ChaChaPoly_SHA256",
         }
     }
 }
@@ -155,7 +166,7 @@ fn remote_static(state: &HandshakeState) -> Option<[u8; 32]> {
     state.get_remote_static().and_then(|key| key.try_into().ok())
 }
 
-/// Ends a handshake whose three messages have passed.
+/// Ends a handshake whose messages have all passed.
 fn finish(mut state: HandshakeState) -> Result<TrafficSecrets, NoiseError> {
     if !state.is_handshake_finished() {
         return Err(NoiseError::OutOfOrder);

@@ -5,7 +5,7 @@ use crate::schedule::TrafficSecret;
 use crate::{Initiator, Responder, Suite};
 
 /// Both phases' keys of one direction.
-fn direction(secret: &TrafficSecret) -> Value {
+pub(super) fn direction(secret: &TrafficSecret) -> Value {
     let next = secret.next();
     json!({
         "aead_key": hex(&secret.aead_key()[..]),

@@ -173,6 +173,8 @@ fn connect_fault(error: ConnectError) -> Fault {
     match error {
         ConnectError::TooManySessions { limit } => Fault::new(ErrorCode::TooManySessions)
             .with_detail(FaultDetail::Limit { limit: limit as u64, local: true }),
+        ConnectError::EarlyDataTooLong { limit, .. } => Fault::new(ErrorCode::BufferOverflow)
+            .with_detail(FaultDetail::Limit { limit: limit as u64, local: true }),
     }
 }
 

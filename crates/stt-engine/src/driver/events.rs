@@ -34,13 +34,33 @@ impl Driver {
                 let (session, _) = self.number(session);
                 self.push(Event::Incoming { session, peer, remote: address(&remote) });
             }
-            Core::Connected { session: handle, peer, session_id, remote, initiator } => {
+            Core::Connected {
+                session: handle,
+                peer,
+                session_id,
+                remote,
+                initiator,
+                resumed,
+                early_data,
+            } => {
                 let (session, credit) = self.number(handle);
                 credit.outbox.set_max_size(self.core.max_message_size(handle));
                 let (remote, credit) = (address(&remote), SharedCredit(credit));
-                let event =
-                    Event::Connected { session, peer, session_id, remote, initiator, credit };
-                self.push(event);
+                self.push(Event::Connected {
+                    session,
+                    peer,
+                    session_id,
+                    remote,
+                    initiator,
+                    resumed,
+                    early_data,
+                    credit,
+                });
+            }
+            Core::Ticket { session, ticket } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::Ticket(session, ticket));
+                }
             }
             Core::ConnectFailed { session, error } => {
                 if let Some(session) = self.sessions.number(session) {

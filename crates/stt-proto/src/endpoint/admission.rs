@@ -13,23 +13,10 @@ use crate::path::PathAddress;
 use crate::time::Instant;
 
 use super::limiter::Limiter;
+use super::sources::Source;
 
 /// Idle entries that are kept before they are looked through.
 const KEPT: usize = 64;
-
-/// Where sessions come from: an IPv4 address, an IPv6 /64, or one connection of another carrier.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Source([u8; 9]);
-
-impl Source {
-    /// Ports are left out: one host has 65 536 of them. A host has a whole /64 of IPv6, too.
-    fn of(path: &PathAddress) -> Self {
-        let bytes = path.remote_bytes();
-        let mut source = [0; 9];
-        source.copy_from_slice(&bytes[..9]);
-        Self(source)
-    }
-}
 
 /// The shares of all peers and sources.
 #[derive(Default)]

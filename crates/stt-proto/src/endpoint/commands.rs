@@ -14,6 +14,7 @@ use crate::path::PathAddress;
 use crate::session::{MoveError, Session, Words};
 use crate::stats::SessionStats;
 use crate::streams::{OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError};
+use crate::ticket::ResumptionTicket;
 use crate::time::Now;
 
 use super::{Endpoint, Entry};
@@ -25,6 +26,14 @@ pub enum ConnectError {
     #[error("too many sessions: the limit of this endpoint is {limit}")]
     TooManySessions {
         /// The limit.
+        limit: usize,
+    },
+    /// More early data than fits into one RESUME with this ticket.
+    #[error("{len} bytes of early data, but only {limit} fit beside the ticket")]
+    EarlyDataTooLong {
+        /// What was given.
+        len: usize,
+        /// What fits.
         limit: usize,
     },
 }
@@ -53,7 +62,8 @@ impl Endpoint {
     /// Begins a connect. It ends with `Event::Connected` or `Event::ConnectFailed`.
     ///
     /// # Errors
-    /// [`ConnectError::TooManySessions`] when as many sessions live as the configuration allows.
+    /// [`ConnectError::TooManySessions`] when as many sessions live as the configuration allows,
+    /// [`ConnectError::EarlyDataTooLong`] when early data does not fit beside the ticket.
     pub fn connect(
         &mut self,
         now: Now,
@@ -62,6 +72,11 @@ impl Endpoint {
     ) -> Result<SessionHandle, ConnectError> {
         if self.live >= self.config.max_sessions {
             return Err(ConnectError::TooManySessions { limit: self.config.max_sessions });
+        }
+        let limit = options.resume.as_ref().map_or(usize::MAX, ResumptionTicket::early_capacity);
+        if options.early_data.len() > limit {
+            let len = options.early_data.len();
+            return Err(ConnectError::EarlyDataTooLong { len, limit });
         }
         Ok(self.start_connecting(now, path, options))
     }

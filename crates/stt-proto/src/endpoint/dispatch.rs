@@ -190,6 +190,12 @@ impl Endpoint {
         let id = header.path_id;
         match (header.frame_type, self.routes.get(&id).copied()) {
             (FrameType::HELLO, _) if id == PathId::ZERO => self.on_hello(now, path, head, payload),
+            (FrameType::RESUME, _) if id == PathId::ZERO => {
+                self.on_resume(now, path, head, payload);
+            }
+            (FrameType::RESUME_REPLY, Some(Route::Slot(slot))) => {
+                self.on_resume_reply(now, slot, id, payload);
+            }
             (FrameType::AUTH_PROOF, Some(Route::HalfOpen(index))) => {
                 self.on_proof(now, path, index, head, payload);
                 return true;

@@ -10,6 +10,8 @@ use stt_wire::PathId;
 use crate::path::Ecn;
 use crate::time::Instant;
 
+use super::sources::Source;
+
 /// Sealed datagrams kept for a handshake whose proof has not come yet.
 const MAX_HELD: usize = 8;
 /// Longest datagram worth keeping: what fits a path that nobody has probed.
@@ -30,6 +32,7 @@ pub(super) struct HalfOpen {
     pub(super) local_id: PathId,
     pub(super) challenge: Box<[u8]>,
     pub(super) created: Instant,
+    source: Source,
     /// How often the CHALLENGE went out.
     pub(super) copies: u32,
     held: Vec<(Option<Ecn>, Box<[u8]>)>,
@@ -47,6 +50,7 @@ impl HalfOpen {
         local_id: PathId,
         challenge: Box<[u8]>,
         created: Instant,
+        source: Source,
     ) -> Self {
         Self {
             network,
@@ -58,6 +62,7 @@ impl HalfOpen {
             local_id,
             challenge,
             created,
+            source,
             copies: 1,
             held: Vec::new(),
         }
@@ -75,6 +80,8 @@ pub(super) struct HalfOpenTable {
     entries: Slab<HalfOpen>,
     /// By ephemeral key. Strangers choose these, so the map's cost must not depend on the choice.
     by_ephemeral: BTreeMap<[u8; 32], u32>,
+    /// How many each source has; sources without any are not in it.
+    by_source: BTreeMap<Source, usize>,
     /// In order of creation, which is the order of expiry. May name entries that are gone.
     by_age: VecDeque<(Instant, u32, PathId)>,
     held_bytes: usize,
@@ -83,6 +90,11 @@ pub(super) struct HalfOpenTable {
 impl HalfOpenTable {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many of them a source has.
+    pub(super) fn of_source(&self, source: &Source) -> usize {
+        self.by_source.get(source).copied().unwrap_or_default()
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut HalfOpen> {
@@ -97,6 +109,7 @@ impl HalfOpenTable {
 
     pub(super) fn insert(&mut self, entry: HalfOpen) -> u32 {
         let (ephemeral, created, id) = (entry.ephemeral, entry.created, entry.local_id);
+        *self.by_source.entry(entry.source).or_default() += 1;
         let index = self.entries.insert(entry) as u32;
         self.by_ephemeral.insert(ephemeral, index);
         self.by_age.push_back((created, index, id));
@@ -106,6 +119,12 @@ impl HalfOpenTable {
     pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
         let entry = self.entries.try_remove(index as usize)?;
         self.by_ephemeral.remove(&entry.ephemeral);
+        if let Some(count) = self.by_source.get_mut(&entry.source) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_source.remove(&entry.source);
+            }
+        }
         self.held_bytes -= entry.held.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         // Proofs come long before expiry, so names of the dead would pile up behind a live one.
         if self.by_age.len() > 2 * self.entries.len() + 16 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core::time::Duration;
 
 use rand_core::Rng;
-use stt_crypto::{Aead, Initiator, NodeId, Suite};
+use stt_crypto::{Aead, Initiator, NodeId, ResumeInitiator, Suite};
 use stt_wire::handshake::{
     AUTH_PROOF_LEN, CHALLENGE_LEN, CHALLENGE_SEALED_LEN, ChallengeSealed, ErrorPacket,
     HELLO_PAYLOAD_LEN, Hello, NOISE_3_LEN, PROOF_SEALED_LEN, ProofSealed, Retry, write_hello,
@@ -19,10 +19,11 @@ use stt_wire::{
 };
 
 use crate::config::{ConnectOptions, SessionConfig};
-use crate::event::{Event, SessionHandle};
+use crate::event::{EarlyData, Event, SessionHandle};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::{PathAddress, Transmit};
-use crate::session::{Keys, Session, Start, State};
+use crate::session::{Beginning, Keys, Session, Start, State, unfinished};
+use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
 use crate::trace::TracedSecret;
 
@@ -34,44 +35,68 @@ pub(super) const PROLOGUE: &[u8; 5] = b"STT/1";
 /// without the doubling that its unknown variance adds.
 pub(super) const INITIAL_INTERVAL: Duration = Duration::from_millis(333);
 /// Longest such pause.
-const MAX_INTERVAL: Duration = Duration::from_secs(3);
+pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(3);
 /// How long unauthenticated hints wait for something better, beside three round trips.
 const HINT_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one HELLO, or one AUTH_PROOF, is repeated. A responder forgets a half-open handshake
 /// after ten seconds and takes later copies of its HELLO for replays, so a connect with more time
 /// begins anew before that.
 const RENEWAL: Duration = Duration::from_secs(8);
+/// How long a RESUME that nobody answers is all that a connect tries.
+const RESUME_PATIENCE: Duration = Duration::from_secs(3);
 /// RETRYs that one attempt follows; the responder's secret rotates once a minute at most.
 const MAX_RETRIES: u8 = 8;
 
 /// A connect until its CHALLENGE verifies.
 pub(super) struct Connecting {
-    path: PathAddress,
-    peer: Option<NodeId>,
-    early: bool,
-    config: Arc<SessionConfig>,
-    started: Instant,
-    deadline: Instant,
+    pub(super) path: PathAddress,
+    pub(super) peer: Option<NodeId>,
+    pub(super) early: bool,
+    pub(super) config: Arc<SessionConfig>,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
     /// One for each shared seed tried so far. All of them stay good: a forged CHALLENGE to the
     /// first must not lose its real one.
-    attempts: Vec<Attempt>,
+    pub(super) attempts: Vec<Attempt>,
     /// What a message that proves nothing claimed, and until when to wait for better.
     hint: Option<(Instant, Fault)>,
+    /// When an unanswered RESUME is given up for HELLO.
+    pub(super) fall_back_at: Option<Instant>,
+    /// What has become of the early data so far.
+    pub(super) early_data: EarlyData,
 }
 
-struct Attempt {
-    network: usize,
-    path_id: PathId,
-    noise: Initiator,
-    hello: Box<[u8]>,
-    ephemeral: [u8; 32],
+/// A HELLO or a RESUME, and what its answer is read with.
+pub(super) struct Attempt {
+    pub(super) network: usize,
+    pub(super) path_id: PathId,
+    pub(super) noise: Opening,
+    pub(super) packet: Box<[u8]>,
+    /// Where the cookie stands in it.
+    pub(super) cookie_at: usize,
+    pub(super) ephemeral: [u8; 32],
     created: Instant,
-    send_at: Instant,
+    pub(super) send_at: Instant,
     interval: Duration,
-    /// When HELLO went out last, and how often it did.
+    /// When the packet went out last, and how often it did.
     sent: Option<Instant>,
-    copies: u32,
+    pub(super) copies: u32,
     retries: u8,
+}
+
+/// What follows from a verified CHALLENGE.
+struct Proven {
+    keys: Keys,
+    session_id: [u8; 8],
+    /// AUTH_PROOF.
+    packet: Box<[u8]>,
+    ticket: ResumptionTicket,
+}
+
+/// Which way an attempt goes.
+pub(super) enum Opening {
+    Hello(Box<Initiator>),
+    Resume(Box<ResumeInitiator>, NodeId),
 }
 
 impl Connecting {
@@ -97,12 +122,12 @@ impl Connecting {
         let ahead = self.attempts.iter().map(|attempt| attempt.send_at).filter(|at| *at > now);
         let resend = ahead.min();
         let hint = self.hint.map(|(at, _)| at);
-        [resend, hint].into_iter().flatten().fold(self.deadline, Instant::min)
+        [resend, hint, self.fall_back_at].into_iter().flatten().fold(self.deadline, Instant::min)
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.send_at <= now)?;
-        buf.get_mut(..HELLO_LEN)?.copy_from_slice(&attempt.hello);
+        buf.get_mut(..HELLO_LEN)?.copy_from_slice(&attempt.packet);
         attempt.sent = Some(now);
         attempt.copies += 1;
         attempt.send_at = now + attempt.interval;
@@ -115,7 +140,7 @@ impl Connecting {
         self.attempts.iter().any(|attempt| attempt.send_at <= now)
     }
 
-    fn attempt_mut(&mut self, id: PathId) -> Option<&mut Attempt> {
+    pub(super) fn attempt_mut(&mut self, id: PathId) -> Option<&mut Attempt> {
         self.attempts.iter_mut().find(|attempt| attempt.path_id == id)
     }
 
@@ -129,7 +154,32 @@ impl Connecting {
 }
 
 impl Attempt {
-    fn rtt(&self, now: Instant) -> Duration {
+    pub(super) fn new(
+        now: Instant,
+        network: usize,
+        path_id: PathId,
+        noise: Opening,
+        packet: Box<[u8]>,
+        cookie_at: usize,
+        ephemeral: [u8; 32],
+    ) -> Self {
+        Self {
+            network,
+            path_id,
+            noise,
+            packet,
+            cookie_at,
+            ephemeral,
+            created: now,
+            send_at: now,
+            interval: INITIAL_INTERVAL,
+            sent: None,
+            copies: 0,
+            retries: 0,
+        }
+    }
+
+    pub(super) fn rtt(&self, now: Instant) -> Duration {
         self.sent.map_or(INITIAL_INTERVAL, |sent| now.saturating_duration_since(sent))
     }
 }
@@ -146,7 +196,15 @@ impl Endpoint {
             Some(config) => Arc::new(config),
             None => Arc::clone(&self.session_defaults),
         };
-        let attempts: Vec<Attempt> = self.attempt(now, 0).into_iter().collect();
+        let ticket = options.resume.as_ref();
+        let ticket = ticket.filter(|ticket| options.peer.is_none_or(|peer| peer == ticket.peer()));
+        let resumption = ticket
+            .and_then(|ticket| self.resume_attempt(now, &config, ticket, &options.early_data));
+        let resumes = resumption.is_some();
+        let attempts: Vec<Attempt> = match resumption {
+            Some(attempt) => vec![attempt],
+            None => self.attempt(now, 0).into_iter().collect(),
+        };
         let connecting = Connecting {
             path,
             peer: options.peer,
@@ -156,6 +214,12 @@ impl Endpoint {
             deadline: now.mono + options.timeout,
             attempts,
             hint: None,
+            fall_back_at: resumes.then(|| now.mono + RESUME_PATIENCE.min(options.timeout / 2)),
+            early_data: match (options.early_data.is_empty(), resumes) {
+                (true, _) => EarlyData::None,
+                (false, false) => EarlyData::Rejected,
+                (false, true) => EarlyData::Unknown,
+            },
         };
         let ids: Vec<PathId> = connecting.path_ids().collect();
         let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
@@ -173,7 +237,7 @@ impl Endpoint {
     }
 
     /// A HELLO under the shared seed number `network`, with a fresh ephemeral key and path id.
-    fn attempt(&mut self, now: Now, network: usize) -> Option<Attempt> {
+    pub(super) fn attempt(&mut self, now: Now, network: usize) -> Option<Attempt> {
         let path_id = self.fresh_path_id();
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
@@ -201,19 +265,9 @@ impl Endpoint {
         let mut ephemeral = [0; 32];
         ephemeral.copy_from_slice(&payload[Hello::EPHEMERAL]);
         seal_checksums(&mut hello);
-        Some(Attempt {
-            network,
-            path_id,
-            noise,
-            hello,
-            ephemeral,
-            created: now.mono,
-            send_at: now.mono,
-            interval: INITIAL_INTERVAL,
-            sent: None,
-            copies: 0,
-            retries: 0,
-        })
+        let cookie_at = HEADER_LEN + Hello::COOKIE.start;
+        let noise = Opening::Hello(Box::new(noise));
+        Some(Attempt::new(now.mono, network, path_id, noise, hello, cookie_at, ephemeral))
     }
 
     /// Brings timer and queue in line with a connect.
@@ -241,6 +295,9 @@ impl Endpoint {
             self.fail_connecting(slot, fault);
             return;
         }
+        if connecting.fall_back_at.is_some_and(|at| at <= now.mono) {
+            self.stop_resuming(now, slot);
+        }
         self.renew_attempts(now, slot);
         self.settle_connecting(now, slot);
     }
@@ -250,7 +307,9 @@ impl Endpoint {
         loop {
             let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
             let old = connecting.attempts.iter().enumerate().find(|(_, attempt)| {
-                attempt.send_at <= now.mono && attempt.created + RENEWAL <= now.mono
+                matches!(attempt.noise, Opening::Hello(_))
+                    && attempt.send_at <= now.mono
+                    && attempt.created + RENEWAL <= now.mono
             });
             let Some((index, network)) = old.map(|(index, old)| (index, old.network)) else {
                 return;
@@ -270,6 +329,7 @@ impl Endpoint {
         let Some((started, deadline)) = session.stale_connect(now.mono) else { return };
         let (path, config) = (*session.remote(), Arc::clone(session.config()));
         let (local_id, peer) = (session.local_id(), session.peer());
+        let early_data = session.early_fate();
         let remote = (session.peer_id(), path.remote_bytes());
         self.routes.remove(&local_id);
         if self.remotes.get(&remote) == Some(&slot) {
@@ -285,6 +345,8 @@ impl Endpoint {
             deadline,
             attempts: self.attempt(now, 0).into_iter().collect(),
             hint: None,
+            fall_back_at: None,
+            early_data,
         };
         for id in connecting.path_ids() {
             self.routes.insert(id, Route::Slot(slot));
@@ -314,9 +376,10 @@ impl Endpoint {
         let from_peer = connecting.path.same_remote(&path);
         let Some(attempt) = connecting.attempt_mut(id) else { return };
         let rtt = attempt.rtt(now.mono);
+        let Opening::Hello(noise) = &mut attempt.noise else { return };
         let mut sealed = [0; CHALLENGE_SEALED_LEN];
-        let opened = payload.len() == CHALLENGE_LEN
-            && attempt.noise.read_message2(payload, &mut sealed).is_ok();
+        let opened =
+            payload.len() == CHALLENGE_LEN && noise.read_message2(payload, &mut sealed).is_ok();
         if opened {
             self.on_verified_challenge(now, slot, id, &sealed);
         } else if from_peer {
@@ -354,7 +417,8 @@ impl Endpoint {
         let Some(attempt) = connecting.attempts.iter().find(|attempt| attempt.path_id == id) else {
             return;
         };
-        let peer = attempt.noise.remote_static().map(|key| NodeId::of(&key));
+        let Opening::Hello(noise) = &attempt.noise else { return };
+        let peer = noise.remote_static().map(|key| NodeId::of(&key));
         let challenge = ChallengeSealed::read(sealed).ok();
         let aead = challenge.and_then(|challenge| Aead::from_bit(challenge.aead));
         let (Some(peer), Some(challenge), Some(aead)) = (peer, challenge, aead) else {
@@ -369,6 +433,7 @@ impl Endpoint {
         let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
         let (path, early, started) = (connecting.path, connecting.early, connecting.started);
         let (config, deadline) = (Arc::clone(&connecting.config), connecting.deadline);
+        let early_data = core::mem::take(&mut connecting.early_data);
         let mut proving = None;
         for attempt in core::mem::take(&mut connecting.attempts) {
             if attempt.path_id == id {
@@ -380,8 +445,8 @@ impl Endpoint {
         let Some(attempt) = proving else { return };
         // Karn: an answer after several copies says nothing of the round-trip time.
         let rtt = (attempt.copies == 1).then(|| attempt.rtt(now.mono));
-        let Some((keys, session_id, proof)) =
-            self.prove(&config, attempt, id, challenge.path_id, aead)
+        let Some(Proven { keys, session_id, packet, ticket }) =
+            self.prove(&config, attempt, &peer, id, challenge.path_id, aead)
         else {
             self.routes.remove(&id);
             self.fail_connecting(slot, Fault::new(ErrorCode::HandshakeFailure));
@@ -401,10 +466,11 @@ impl Endpoint {
             peer_reset_token: None,
             max_udp_payload: self.config.max_udp_payload,
             rtt,
+            beginning: Beginning::initiator(false, early_data, ticket),
         };
         let state = State::AwaitFinal { early, since: started, deadline };
         let mut session = Session::new(now.mono, start, state);
-        session.send_proof(now.mono, proof, INITIAL_INTERVAL, now.mono + RENEWAL);
+        session.send_proof(now.mono, packet, INITIAL_INTERVAL, now.mono + RENEWAL);
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {
@@ -418,13 +484,15 @@ impl Endpoint {
     fn prove(
         &mut self,
         config: &SessionConfig,
-        mut attempt: Attempt,
+        attempt: Attempt,
+        peer: &NodeId,
         local_id: PathId,
         peer_id: PathId,
         aead: Aead,
-    ) -> Option<(Keys, [u8; 8], Box<[u8]>)> {
+    ) -> Option<Proven> {
         let keys = self.networks.get(attempt.network)?;
-        let hash = attempt.noise.handshake_hash()?;
+        let Opening::Hello(mut noise_state) = attempt.noise else { return None };
+        let hash = noise_state.handshake_hash()?;
         let mut sealed = [0; PROOF_SEALED_LEN];
         let proof = ProofSealed {
             initiator_path_id: local_id,
@@ -437,18 +505,21 @@ impl Endpoint {
         let (head, body) = packet.split_first_chunk_mut::<HEADER_LEN>()?;
         Header::clear(FrameType::AUTH_PROOF, peer_id, AUTH_PROOF_LEN as u16).write(head);
         let (noise, tail) = body.split_at_mut(NOISE_3_LEN);
-        attempt.noise.write_message3(&sealed, noise).ok()?;
-        let mac = keys.mac2(&[&hash, &head[..AAD_LEN], noise]);
+        noise_state.write_message3(&sealed, noise).ok()?;
+        let (mac, network) = (keys.mac2(&[&hash, &head[..AAD_LEN], noise]), *keys.fingerprint());
         tail.first_chunk_mut::<16>()?.copy_from_slice(&mac);
         seal_checksums(&mut packet);
         if let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) {
-            let (public, private) = (&attempt.ephemeral, attempt.noise.ephemeral_private());
+            let (public, private) = (&attempt.ephemeral, noise_state.ephemeral_private());
             tracer.secret(&TracedSecret::Ephemeral { public, private });
         }
-        let secrets = attempt.noise.finish().ok()?;
+        let secrets = noise_state.finish().ok()?;
         self.trace_secrets(&secrets, aead, [peer_id, local_id]);
         let session_id = *secrets.handshake_hash().first_chunk()?;
-        Some((Keys::new(secrets.keys(true, aead), config.key_update_packets), session_id, packet))
+        let own = self.identity.node_id();
+        let ticket = unfinished(network, own, *peer, secrets.resumption_secret());
+        let keys = Keys::new(secrets.keys(true, aead), config.key_update_packets);
+        Some(Proven { keys, session_id, packet, ticket })
     }
 
     /// A RETRY: the HELLO goes out again at once, with the cookie.
@@ -464,10 +535,12 @@ impl Endpoint {
             return;
         }
         attempt.retries += 1;
-        let at = HEADER_LEN + Hello::COOKIE.start;
-        attempt.hello[at..at + retry.cookie.len()].copy_from_slice(&retry.cookie);
-        seal_checksums(&mut attempt.hello);
+        let at = attempt.cookie_at;
+        attempt.packet[at..at + retry.cookie.len()].copy_from_slice(&retry.cookie);
+        seal_checksums(&mut attempt.packet);
         attempt.send_at = now.mono;
+        // The way there and back works: what is lost from here on is lost for the first time.
+        attempt.interval = INITIAL_INTERVAL;
         attempt.copies = 0;
         self.settle_connecting(now, slot);
     }
@@ -499,6 +572,12 @@ impl Endpoint {
                     return;
                 }
                 let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::ConnectionRefused);
+                if matches!(attempt.noise, Opening::Resume(..))
+                    && code == ErrorCode::SessionNotFound
+                {
+                    self.on_ticket_refused(now, slot, id);
+                    return;
+                }
                 let mut fault = Fault::new(code).with_subcode(subcode);
                 if code == ErrorCode::HandshakeFailure
                     && subcode == HandshakeSubcode::TimestampExpired as u8

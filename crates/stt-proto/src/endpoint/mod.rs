@@ -12,10 +12,14 @@ mod limiter;
 mod moving_tests;
 mod refusal;
 mod responder;
+mod resume_initiator;
+mod resume_responder;
 mod seen;
 mod slots;
+mod sources;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,11 +51,13 @@ use self::limiter::Limiter;
 use self::refusal::Stateless;
 use self::seen::Seen;
 use self::slots::Slots;
+use self::sources::SourceLimiter;
+use self::tickets::Tickets;
 use self::timers::TimerHeap;
 
 pub use self::commands::{Close, ConnectError};
 
-/// Timer key of the half-open table; slots come after it.
+/// Timer key of the half-open table and of tickets' keys; slots come after it.
 const HALF_OPEN_TIMER: u32 = 0;
 
 /// Timer key of a slot.
@@ -110,6 +116,11 @@ pub struct Endpoint {
     listen: Option<ListenConfig>,
     half_open: HalfOpenTable,
     seen: Seen,
+    tickets: Tickets,
+    /// Sessions that a RESUME made, by its ephemeral key, until their peers have been heard.
+    resuming: BTreeMap<[u8; 32], SessionHandle>,
+    /// How many of them bring on a look for those that have been heard.
+    resuming_limit: usize,
     cookies: Cookies,
     decoys: DecoyPool,
     limits: Limits,
@@ -133,10 +144,15 @@ struct Limits {
     resets: Limiter,
     handshake_events: Limiter,
     frame_events: Limiter,
+    /// The same for each source, and RETRY, which only holders of the seed draw.
+    source_decoys: SourceLimiter,
+    source_refusals: SourceLimiter,
+    source_resets: SourceLimiter,
+    source_retries: SourceLimiter,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    fn new(rng: &mut ChaCha12Rng) -> Self {
         let every = Duration::from_millis;
         Self {
             decoys: Limiter::new(every(2), 100),
@@ -144,6 +160,10 @@ impl Default for Limits {
             resets: Limiter::new(every(2), 100),
             handshake_events: Limiter::new(every(100), 16),
             frame_events: Limiter::new(every(1000), 4),
+            source_decoys: SourceLimiter::new(rng, every(20), 16),
+            source_refusals: SourceLimiter::new(rng, every(10), 32),
+            source_resets: SourceLimiter::new(rng, every(10), 32),
+            source_retries: SourceLimiter::new(rng, every(1), 256),
         }
     }
 }
@@ -164,6 +184,7 @@ impl Endpoint {
         let seen = Seen::new(&mut rng, config.timestamp_window);
         let cookies = Cookies::new(&mut rng);
         let decoys = DecoyPool::new(&mut rng);
+        let limits = Limits::new(&mut rng);
         Self {
             session_defaults: Arc::new(config.session.clone()),
             config,
@@ -186,9 +207,12 @@ impl Endpoint {
             listen: None,
             half_open: HalfOpenTable::default(),
             seen,
+            tickets: Tickets::default(),
+            resuming: BTreeMap::new(),
+            resuming_limit: 16,
             cookies,
             decoys,
-            limits: Limits::default(),
+            limits,
             stats: EndpointStats::default(),
             untold: FrameErrorCounts::default(),
             last_transmit: None,

@@ -15,6 +15,7 @@ use crate::path::{PathAddress, Transmit};
 use crate::time::Now;
 
 use super::Endpoint;
+use super::responder::Greeting;
 
 /// Answers that may wait to be sent.
 const MAX_WAITING: usize = 256;
@@ -74,38 +75,44 @@ impl Stateless {
 }
 
 impl Endpoint {
-    /// Asks for the HELLO again, with a cookie.
+    /// Asks for the HELLO or RESUME again, with a cookie.
     pub(super) fn send_retry(
         &mut self,
+        now: Now,
         path: PathAddress,
-        hello: &Hello<'_>,
-        network: usize,
+        greeting: &Greeting,
         cookie: [u8; 16],
     ) {
-        let Some(keys) = self.networks.get(network) else { return };
-        let ephemeral = hello.ephemeral();
-        let mac = keys.err_mac(&[&ephemeral, &[FrameType::RETRY.0], &cookie]);
+        if !self.limits.source_retries.take(now.mono, &path) {
+            return;
+        }
+        let Some(keys) = self.networks.get(greeting.network) else { return };
+        let mac = keys.err_mac(&[&greeting.ephemeral, &[FrameType::RETRY.0], &cookie]);
         let retry = Retry { cookie, mac };
-        let id = hello.path_id();
+        let id = greeting.path_id;
         if self.stateless.push(path, FrameType::RETRY, id, |out| retry.write(out)) {
             self.stats.retries_sent += 1;
         }
     }
 
-    /// Tells a holder of the seed why its HELLO is refused.
+    fn may_refuse(&mut self, now: Now, path: &PathAddress) -> bool {
+        let limits = &mut self.limits;
+        limits.source_refusals.take(now.mono, path) && limits.refusals.take(now.mono)
+    }
+
+    /// Tells a holder of the seed why its HELLO or RESUME is refused.
     pub(super) fn send_refusal(
         &mut self,
         now: Now,
         path: PathAddress,
-        hello: &Hello<'_>,
-        network: usize,
+        greeting: &Greeting,
         code: ErrorCode,
         subcode: u8,
     ) {
-        if !self.limits.refusals.take(now.mono) {
+        if !self.may_refuse(now, &path) {
             return;
         }
-        let Some(keys) = self.networks.get(network) else { return };
+        let Some(keys) = self.networks.get(greeting.network) else { return };
         let mut refusal = ErrorPacket::Refusal {
             code: code.as_u16(),
             subcode,
@@ -116,13 +123,12 @@ impl Endpoint {
         if refusal.write(&mut Writer::new(&mut body)).is_err() {
             return;
         }
-        let ephemeral = hello.ephemeral();
         let body = &body[..ErrorPacket::REFUSAL_MAC_AT];
-        let parts: [&[u8]; 3] = [&ephemeral, &[FrameType::ERROR.0], body];
+        let parts: [&[u8]; 3] = [&greeting.ephemeral, &[FrameType::ERROR.0], body];
         if let ErrorPacket::Refusal { mac, .. } = &mut refusal {
             *mac = keys.err_mac(&parts);
         }
-        let id = hello.path_id();
+        let id = greeting.path_id;
         self.stateless.push(path, FrameType::ERROR, id, |out| refusal.write(out));
     }
 
@@ -134,7 +140,9 @@ impl Endpoint {
         head: &[u8],
         hello: &Hello<'_>,
     ) {
-        if !self.limits.decoys.take(now.mono) {
+        // A source that has had its share takes nothing of the others'.
+        let limits = &mut self.limits;
+        if !limits.source_decoys.take(now.mono, &path) || !limits.decoys.take(now.mono) {
             return;
         }
         let payload = hello.payload();
@@ -151,7 +159,7 @@ impl Endpoint {
 
     /// Lists the versions spoken here, in answer to a large clear datagram of another version.
     pub(super) fn send_versions(&mut self, now: Now, path: PathAddress, initiator_id: PathId) {
-        if self.config.stealth || self.listen.is_none() || !self.limits.refusals.take(now.mono) {
+        if self.config.stealth || self.listen.is_none() || !self.may_refuse(now, &path) {
             return;
         }
         let versions = ErrorPacket::Versions { versions: &[VERSION] };
@@ -161,7 +169,11 @@ impl Endpoint {
     /// Says that the session of a sealed packet is not known here.
     pub(super) fn send_reset(&mut self, now: Now, path: PathAddress, id: PathId, datagram: usize) {
         self.stats.unknown_path += 1;
-        if datagram < MIN_ACK_ELICITING_LEN || !self.limits.resets.take(now.mono) {
+        let limits = &mut self.limits;
+        if datagram < MIN_ACK_ELICITING_LEN
+            || !limits.source_resets.take(now.mono, &path)
+            || !limits.resets.take(now.mono)
+        {
             return;
         }
         let reset = ErrorPacket::Reset { token: self.identity.reset_token(&id.0) };

@@ -9,25 +9,38 @@ use stt_wire::handshake::{
 };
 use stt_wire::packet::seal_checksums;
 use stt_wire::{
-    AAD_LEN, CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HandshakeSubcode, Header,
+    AAD_LEN, CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HandshakeSubcode, Header, PathId,
     TransportParams, Writer,
 };
 
 use crate::config::SessionConfig;
-use crate::event::Event;
+use crate::event::EarlyData;
 use crate::fault::{Fault, FaultDetail};
 use crate::path::PathAddress;
-use crate::session::{Keys, MAX_ACK_DELAY, Session, Start, State};
+use crate::session::{Beginning, Keys, MAX_ACK_DELAY, Session, Start, State};
 use crate::streams::LocalLimits;
 use crate::time::Now;
 
 use super::half_open::HalfOpen;
 use super::initiator::PROLOGUE;
 use super::seen::Sighting;
-use super::{Endpoint, Entry, HALF_OPEN_TIMER, Route};
+use super::sources::Source;
+use super::{Endpoint, HALF_OPEN_TIMER, Route};
 
 /// Refused sessions that may wait for their FINAL to be acknowledged.
 const MAX_REFUSED: usize = 256;
+
+/// What a HELLO or RESUME whose mac1 holds says of itself, and what answers to it are made from.
+pub(super) struct Greeting {
+    /// Index of the shared seed that mac1 holds under.
+    pub(super) network: usize,
+    pub(super) path_id: PathId,
+    pub(super) timestamp_ms: u64,
+    pub(super) ephemeral: [u8; 32],
+    /// Stands for the whole packet but its cookie.
+    pub(super) mac1: [u8; 16],
+    pub(super) cookie: Option<[u8; 16]>,
+}
 
 impl Endpoint {
     /// A HELLO. `head` is its header, `payload` what follows without the checksum.
@@ -44,16 +57,17 @@ impl Endpoint {
             self.on_strange_hello(now, path, head, &hello);
             return;
         };
-        let Some(listen) = &self.listen else {
-            if !self.config.stealth {
-                let code = ErrorCode::ConnectionRefused;
-                self.send_refusal(now, path, &hello, network, code, 0);
-            }
-            return;
+        let greeting = Greeting {
+            network,
+            path_id: hello.path_id(),
+            timestamp_ms: hello.timestamp_ms(),
+            ephemeral: hello.ephemeral(),
+            mac1,
+            cookie: hello.cookie(),
         };
-        let (max_half_open, retry_threshold) = (listen.max_half_open, listen.retry_threshold);
-        let ephemeral = hello.ephemeral();
-        if let Some(entry) = self.half_open.by_ephemeral(&ephemeral) {
+        if self.listen.is_some()
+            && let Some(entry) = self.half_open.by_ephemeral(&greeting.ephemeral)
+        {
             if stt_crypto::ct_eq(&entry.mac1, &mac1) {
                 entry.copies += 1;
                 self.stateless.push_packet(path, &entry.challenge);
@@ -62,34 +76,54 @@ impl Endpoint {
             }
             return;
         }
-        if !self.is_timely(now, path, &hello, network) {
+        if !self.is_welcome(now, path, &greeting) {
             return;
         }
-        if self.half_open.len() >= retry_threshold {
-            let id = hello.path_id();
-            let proven = hello.cookie().is_some_and(|cookie| {
-                self.cookies.verify(now.mono, &mut self.rng, &path, &ephemeral, id, &cookie)
-            });
-            if !proven {
-                let cookie = self.cookies.issue(now.mono, &mut self.rng, &path, &ephemeral, id);
-                self.send_retry(path, &hello, network, cookie);
-                return;
-            }
-        }
-        match self.seen.look(&ephemeral, &path) {
-            Sighting::Fresh => {}
-            Sighting::SameSource => return,
-            Sighting::Elsewhere => {
-                self.on_nonce_reuse(now, path);
-                return;
-            }
-        }
-        if self.half_open.len() >= max_half_open {
+        let limits = self.listen.as_ref();
+        let limits = limits.map(|listen| (listen.max_half_open, listen.max_half_open_per_source));
+        let (max, of_source) = limits.unwrap_or_default();
+        if self.half_open.len() >= max || self.half_open.of_source(&Source::of(&path)) >= of_source
+        {
             self.stats.hello_shed += 1;
             return;
         }
-        self.seen.remember(now.mono, &ephemeral, &path);
-        self.challenge(now, path, &hello, network);
+        self.seen.remember(now.mono, &greeting.ephemeral, &path);
+        self.challenge(now, path, &hello, &greeting);
+    }
+
+    /// What is judged alike in HELLO and RESUME once mac1 holds: whether anybody listens, the clock,
+    /// the load, and whether the ephemeral key was served before. What is due is answered here.
+    pub(super) fn is_welcome(&mut self, now: Now, path: PathAddress, greeting: &Greeting) -> bool {
+        let Some(listen) = &self.listen else {
+            if !self.config.stealth {
+                self.send_refusal(now, path, greeting, ErrorCode::ConnectionRefused, 0);
+            }
+            return false;
+        };
+        let (threshold, of_source) = (listen.retry_threshold, listen.retry_threshold_per_source);
+        if !self.is_timely(now, path, greeting) {
+            return false;
+        }
+        let table = &self.half_open;
+        if table.len() >= threshold || table.of_source(&Source::of(&path)) >= of_source {
+            let (e, id) = (&greeting.ephemeral, greeting.path_id);
+            let proven = greeting.cookie.is_some_and(|cookie| {
+                self.cookies.verify(now.mono, &mut self.rng, &path, e, id, &cookie)
+            });
+            if !proven {
+                let cookie = self.cookies.issue(now.mono, &mut self.rng, &path, e, id);
+                self.send_retry(now, path, greeting, cookie);
+                return false;
+            }
+        }
+        match self.seen.look(&greeting.ephemeral, &path) {
+            Sighting::Fresh => true,
+            Sighting::SameSource => false,
+            Sighting::Elsewhere => {
+                self.on_nonce_reuse(now, path);
+                false
+            }
+        }
     }
 
     /// A HELLO whose sender shows no knowledge of a shared seed.
@@ -105,7 +139,7 @@ impl Endpoint {
         self.handshake_error(now, path, fault);
     }
 
-    fn on_nonce_reuse(&mut self, now: Now, path: PathAddress) {
+    pub(super) fn on_nonce_reuse(&mut self, now: Now, path: PathAddress) {
         self.stats.hello_replayed += 1;
         let fault = Fault::new(ErrorCode::HandshakeFailure)
             .with_subcode(HandshakeSubcode::NonceReuse as u8);
@@ -113,15 +147,9 @@ impl Endpoint {
     }
 
     /// Whether a HELLO's clock is near enough to ours; its sender is told when it is not.
-    fn is_timely(
-        &mut self,
-        now: Now,
-        path: PathAddress,
-        hello: &Hello<'_>,
-        network: usize,
-    ) -> bool {
+    fn is_timely(&mut self, now: Now, path: PathAddress, greeting: &Greeting) -> bool {
         let window = self.config.timestamp_window;
-        let theirs = hello.timestamp_ms();
+        let theirs = greeting.timestamp_ms;
         if window.is_zero() || u128::from(theirs.abs_diff(now.unix_ms)) <= window.as_millis() {
             return true;
         }
@@ -134,18 +162,19 @@ impl Endpoint {
         self.handshake_error(now, path, fault);
         if !self.config.stealth {
             let code = ErrorCode::HandshakeFailure;
-            self.send_refusal(now, path, hello, network, code, subcode);
+            self.send_refusal(now, path, greeting, code, subcode);
         }
         false
     }
 
     /// Answers a good HELLO and remembers the handshake.
-    fn challenge(&mut self, now: Now, path: PathAddress, hello: &Hello<'_>, network: usize) {
+    fn challenge(&mut self, now: Now, path: PathAddress, hello: &Hello<'_>, greeting: &Greeting) {
+        let network = greeting.network;
         let (Some(suite), Some(aead)) =
             (Suite::from_id(hello.suite()), Aead::choose(hello.aeads()))
         else {
             // The seed's holder offers nothing that we have.
-            self.send_refusal(now, path, hello, network, ErrorCode::HandshakeFailure, 0);
+            self.send_refusal(now, path, greeting, ErrorCode::HandshakeFailure, 0);
             return;
         };
         let local_id = self.fresh_path_id();
@@ -189,6 +218,7 @@ impl Endpoint {
             local_id,
             packet,
             now.mono,
+            Source::of(&path),
         );
         let index = self.half_open.insert(entry);
         self.routes.insert(local_id, Route::HalfOpen(index));
@@ -252,6 +282,10 @@ impl Endpoint {
         // Karn: a proof after several CHALLENGEs says nothing of the round-trip time.
         let rtt = (entry.copies == 1).then(|| now.mono.saturating_duration_since(entry.created));
         let deadline = now.mono + config.handshake_timeout;
+        let ticket = match refusal {
+            Some(_) => None,
+            None => self.issue_ticket(now, entry.network, &peer, secrets.resumption_secret()),
+        };
         let start = Start {
             initiator: false,
             integrity_limit: config.integrity_limit.min(entry.aead.integrity_limit()),
@@ -266,24 +300,10 @@ impl Endpoint {
             peer_reset_token: Some(proof.reset_token),
             max_udp_payload: self.config.max_udp_payload,
             rtt,
+            beginning: Beginning::responder(EarlyData::None, ticket, None),
         };
         let session = Session::new(now.mono, start, State::AwaitAuthorize { deadline });
-        let slot = self.slots.insert(Entry::Session(Box::new(session))).index;
-        self.routes.insert(entry.local_id, Route::Slot(slot));
-        self.remotes.entry((entry.initiator_id, path.remote_bytes())).or_insert(slot);
-        self.live += 1;
-        self.accepted += 1;
-        if refusal.is_none() {
-            self.admission.open(slot, &path, peer);
-        }
-        let authorize = self.listen.as_ref().is_some_and(|listen| listen.authorize);
-        self.with_session(now, slot, |session, cx| match refusal {
-            Some((code, subcode)) => session.refuse(cx, code, subcode),
-            None if authorize => {
-                cx.events.push_back(Event::Incoming { session: cx.handle, peer, remote: path })
-            }
-            None => session.accept(cx),
-        });
+        self.admit(now, session, refusal);
         for (ecn, mut datagram) in held {
             self.handle_held(now, path, ecn, &mut datagram);
         }
@@ -305,23 +325,34 @@ impl Endpoint {
             let subcode = HandshakeSubcode::ProofVerificationFailed as u8;
             return Some((ErrorCode::HandshakeFailure, subcode));
         }
+        self.limit_for(now, path, peer).map(|code| (code, 0))
+    }
+
+    /// Why this node may not have a session now, if it may not.
+    pub(super) fn limit_for(
+        &mut self,
+        now: Now,
+        path: &PathAddress,
+        peer: &NodeId,
+    ) -> Option<ErrorCode> {
         if self.revoked.contains(peer) {
-            return Some((ErrorCode::AuthenticationFailed, 0));
+            return Some(ErrorCode::AuthenticationFailed);
         }
-        let Some(listen) = &self.listen else { return Some((ErrorCode::ConnectionRefused, 0)) };
+        let Some(listen) = &self.listen else { return Some(ErrorCode::ConnectionRefused) };
         let (per_source, per_peer) = (listen.per_source, listen.per_peer);
         let full = self.accepted >= listen.max_sessions
             || self.live >= self.config.max_sessions
             || !self.admission.admits(now.mono, path, peer, per_source, per_peer);
-        full.then_some((ErrorCode::TooManySessions, 0))
+        full.then_some(ErrorCode::TooManySessions)
     }
 
     fn refused_sessions(&self) -> usize {
         self.slots.len().saturating_sub(self.live)
     }
 
-    /// Lets go of half-open handshakes that took too long.
+    /// Lets go of half-open handshakes that took too long, and of keys of tickets.
     pub(super) fn expire_half_open(&mut self, now: Now) {
+        self.tickets.expire(now.mono);
         let timeout = self.session_defaults.handshake_timeout;
         while let Some((created, index)) = self.half_open.oldest() {
             if created + timeout > now.mono {
@@ -334,10 +365,11 @@ impl Endpoint {
         self.arm_half_open();
     }
 
-    fn arm_half_open(&mut self) {
+    pub(super) fn arm_half_open(&mut self) {
         let timeout = self.session_defaults.handshake_timeout;
-        let deadline = self.half_open.oldest().map(|(created, _)| created + timeout);
-        self.timers.set(HALF_OPEN_TIMER, deadline);
+        let handshake = self.half_open.oldest().map(|(created, _)| created + timeout);
+        let deadlines = [handshake, self.tickets.next_timeout()];
+        self.timers.set(HALF_OPEN_TIMER, deadlines.into_iter().flatten().min());
     }
 
     /// What this side tells the peer of its limits.

@@ -1,9 +1,14 @@
 //! Two endpoints face to face: hostile packets, rotation of keys, limits on what strangers cost.
 
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
+use stt_wire::handshake::Hello;
 use stt_wire::packet::seal_checksums;
-use stt_wire::{CloseReason, ErrorCode, FrameType};
+use stt_wire::resumption::Resume;
+use stt_wire::{AAD_LEN, CRC32_LEN, CloseReason, ErrorCode, FrameType, HEADER_LEN};
 
 use super::{Endpoint, Entry};
 use crate::config::{ConnectOptions, EndpointConfig, ListenConfig, SessionConfig};
@@ -11,6 +16,7 @@ use crate::event::{Event, SessionHandle};
 use crate::path::PathAddress;
 use crate::session::Session;
 use crate::streams::{ReadOutcome, StreamOptions};
+use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
 
 const SHARED: [u8; 32] = *b"\x8e\x11\x02\xc7\x5a\x93\xf4\x60\xb7\x2d\xe9\x14\x4f\xa8\x33\xdc\x01\x6b\x95\x7e\xf0\xc2\x48\x1a\xd6\x39\x87\xb4\x22\x5f\xeb\x70";
@@ -55,7 +61,7 @@ impl Duo {
             panic!("{:?}", duo.events)
         };
         duo.sessions[1] = *session;
-        assert!(matches!(duo.events[0][..], [Event::Connected { .. }]));
+        assert!(matches!(duo.events[0][..], [Event::Connected { .. }, Event::Ticket { .. }]));
         duo.events = [Vec::new(), Vec::new()];
         duo
     }
@@ -318,6 +324,207 @@ fn clear_packets_do_not_touch_a_session() {
     assert_eq!(duo.verdict(), None);
     assert_eq!(duo.ends[1].stats().sessions, 1);
     assert_eq!(duo.ends[1].stats().half_open, 0);
+}
+
+/// The first datagram of a connect that resumes, from a node like the client.
+fn resume(seed: u64, ticket: &ResumptionTicket, now: Now) -> Vec<u8> {
+    let mut client = endpoint(3, SessionConfig::default());
+    client.rng = rand_core::SeedableRng::seed_from_u64(seed);
+    let options = ConnectOptions {
+        resume: Some(ticket.clone()),
+        early_data: Bytes::from_static(b"early"),
+        ..ConnectOptions::default()
+    };
+    client.connect(now, address(1), options).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let transmit = client.poll_transmit(now, 1, &mut buffer).unwrap();
+    buffer.truncate(transmit.len);
+    buffer
+}
+
+/// Changes a RESUME as another holder of the seed can: mac1 is right again.
+fn tamper(datagram: &mut [u8], change: impl FnOnce(&mut [u8], usize)) {
+    let keys = NetworkKeys::new(&SharedSeed::new(&SHARED).unwrap());
+    let end = datagram.len() - CRC32_LEN;
+    let (head, payload) = datagram[..end].split_at_mut(HEADER_LEN);
+    let parsed = Resume::parse(payload).unwrap();
+    let (covered, ticket_len) = (parsed.mac1_input.len(), parsed.ticket.len());
+    change(&mut payload[..covered], ticket_len);
+    let mac = keys.mac1(&[&head[..AAD_LEN], &payload[..covered]]);
+    payload[covered..covered + 16].copy_from_slice(&mac);
+    seal_checksums(datagram);
+}
+
+/// What every table that a RESUME could grow holds.
+fn tables(end: &Endpoint) -> [usize; 6] {
+    let [slots, routes, remotes] = [end.slots.len(), end.routes.len(), end.remotes.len()];
+    [slots, routes, remotes, end.resuming.len(), end.half_open.len(), end.live]
+}
+
+#[test]
+fn a_flood_of_resumes_grows_nothing_and_spends_nobodys_ticket() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let listen = ListenConfig { early_data: true, ..ListenConfig::default() };
+    duo.ends[1].set_listening(Some(listen));
+    // `new` has taken the events, so another session brings the ticket.
+    let now = duo.now();
+    duo.ends[0].connect(now, address(1), ConnectOptions::default()).unwrap();
+    duo.settle();
+    let ticket = duo.events[0].iter().find_map(|event| match event {
+        Event::Ticket { ticket, .. } => Some((**ticket).clone()),
+        _ => None,
+    });
+    let ticket = ticket.unwrap();
+    let now = duo.now();
+    let before = tables(&duo.ends[1]);
+    let mut buffer = vec![0; 65_536];
+    let mut answers = 0;
+    for number in 0..300 {
+        let mut datagram = resume(number, &ticket, now);
+        match number % 3 {
+            // A stranger: no valid mac1.
+            0 => datagram[HEADER_LEN + 30] ^= 1,
+            // A holder of the seed, with a ticket that was never given out.
+            1 => tamper(&mut datagram, |payload, _| payload[30] ^= 1),
+            // A holder of the seed who saw the ticket on the wire, and knows no secret.
+            _ => tamper(&mut datagram, |payload, ticket_len| payload[24 + ticket_len + 40] ^= 1),
+        }
+        seal_checksums(&mut datagram);
+        duo.ends[1].handle_datagram(now, address(7), None, &mut datagram);
+        while let Some(transmit) = duo.ends[1].poll_transmit(now, 1, &mut buffer) {
+            answers += 1;
+            assert_eq!(buffer[1], FrameType::ERROR.0);
+            assert!(transmit.len < 100);
+        }
+    }
+    assert_eq!(tables(&duo.ends[1]), before);
+    let stats = duo.ends[1].stats();
+    assert_eq!((stats.tickets_refused, stats.proof_failed), (100, 100));
+    assert_eq!((stats.sessions_resumed, stats.hello_unknown_seed), (0, 100));
+    assert_eq!(answers, 32, "the rate of one source");
+    // Its owner can still use it, once, whatever is replayed: the tables grow by one session.
+    let genuine = resume(1000, &ticket, now);
+    for source in [0, 7, 8, 0, 7] {
+        duo.ends[1].handle_datagram(now, address(source), None, &mut genuine.clone());
+    }
+    for seed in 0..50 {
+        duo.ends[1].handle_datagram(now, address(0), None, &mut resume(seed, &ticket, now));
+    }
+    let grown: Vec<usize> =
+        tables(&duo.ends[1]).iter().zip(before).map(|(after, before)| after - before).collect();
+    // Its path id and two spare ones.
+    assert_eq!(grown, [1, 3, 1, 1, 0, 1]);
+    assert_eq!(duo.ends[1].stats().sessions_resumed, 1);
+    // And none of it stays once nobody answers.
+    for _ in 0..100 {
+        duo.nanos += 1_000_000_000;
+        let now = duo.now();
+        duo.ends[1].handle_timeout(now);
+        while duo.ends[1].poll_transmit(now, 1, &mut buffer).is_some() {}
+        while let Some(event) = duo.ends[1].poll_event() {
+            if let Event::SessionClosed { session, .. } = event {
+                duo.ends[1].release(session);
+            }
+        }
+    }
+    assert_eq!(tables(&duo.ends[1])[..3], [0, 0, 0]);
+}
+
+#[test]
+fn a_session_keeps_nothing_of_its_beginning() {
+    let mut duo = Duo::new(SessionConfig::default());
+    duo.pass(100);
+    duo.settle();
+    for end in [0, 1] {
+        assert!(duo.session(end).has_begun(), "end {end}");
+    }
+}
+
+/// The HELLO of another node each time, under the shared seed or, for a stranger, with a bad mac1.
+fn hello(number: u64, now: Now, stranger: bool) -> Vec<u8> {
+    let mut client = endpoint(7, SessionConfig::default());
+    client.rng = rand_core::SeedableRng::seed_from_u64(number);
+    client.connect(now, address(1), ConnectOptions::default()).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let transmit = client.poll_transmit(now, 1, &mut buffer).unwrap();
+    buffer.truncate(transmit.len);
+    buffer[HEADER_LEN + Hello::MAC1.start] ^= u8::from(stranger);
+    seal_checksums(&mut buffer);
+    buffer
+}
+
+/// The types of what an endpoint sends now, and how much of it.
+fn answers(end: &mut Endpoint, now: Now) -> BTreeMap<u8, usize> {
+    let mut buffer = vec![0; 65_536];
+    let mut kinds = BTreeMap::new();
+    while end.poll_transmit(now, 1, &mut buffer).is_some() {
+        *kinds.entry(buffer[1]).or_default() += 1;
+    }
+    kinds
+}
+
+#[test]
+fn one_network_cannot_take_every_half_open_handshake() {
+    let mut server = endpoint(5, SessionConfig::default());
+    server.set_listening(Some(ListenConfig {
+        max_half_open: 100,
+        retry_threshold: 100,
+        max_half_open_per_source: 20,
+        retry_threshold_per_source: 30,
+        ..ListenConfig::default()
+    }));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    let from = |host: u64| {
+        let ip = Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(host));
+        PathAddress::udp((ip, 7788).into())
+    };
+    for number in 0..50 {
+        server.handle_datagram(now, from(number), None, &mut hello(number, now, false));
+    }
+    assert_eq!((server.stats().half_open, server.stats().hello_shed), (20, 30));
+    server.handle_datagram(now, address(0), None, &mut hello(99, now, false));
+    assert_eq!(server.stats().half_open, 21, "others still find room");
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 21)]));
+    // All of it ends by itself, the count of sources with it.
+    let later = Now { mono: Instant::from_nanos(20_000_000_000), ..now };
+    server.handle_timeout(later);
+    assert_eq!(server.stats().half_open, 0);
+    server.handle_datagram(later, from(0), None, &mut hello(100, later, false));
+    assert_eq!(server.stats().half_open, 1);
+}
+
+#[test]
+fn a_busy_source_must_show_a_cookie_while_others_need_none() {
+    let mut server = endpoint(5, SessionConfig::default());
+    let listen = ListenConfig { retry_threshold_per_source: 3, ..ListenConfig::default() };
+    server.set_listening(Some(listen));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    for number in 0..5 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, false));
+    }
+    server.handle_datagram(now, address(7), None, &mut hello(5, now, false));
+    let expected = BTreeMap::from([(FrameType::CHALLENGE.0, 4), (FrameType::RETRY.0, 2)]);
+    assert_eq!(answers(&mut server, now), expected);
+    // However often it asks: RETRYs of one source have a rate, too.
+    for number in 6..600 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, false));
+        answers(&mut server, now);
+    }
+    assert_eq!(server.stats().retries_sent, 256);
+}
+
+#[test]
+fn one_stranger_cannot_use_up_the_decoys_of_all() {
+    let mut server = endpoint(5, SessionConfig::default());
+    server.set_listening(Some(ListenConfig::default()));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    for number in 0..200 {
+        server.handle_datagram(now, address(0), None, &mut hello(number, now, true));
+    }
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 16)]));
+    server.handle_datagram(now, address(7), None, &mut hello(200, now, true));
+    assert_eq!(answers(&mut server, now), BTreeMap::from([(FrameType::CHALLENGE.0, 1)]));
+    assert_eq!(server.stats().half_open, 0);
 }
 
 #[test]

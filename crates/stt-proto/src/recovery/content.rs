@@ -134,6 +134,11 @@ impl ContentLog {
         self.entries.len()
     }
 
+    /// Contents that fit without an allocation.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Gives memory back, down to room for `entries`.
     pub(crate) fn shrink_to(&mut self, entries: usize) {
         self.entries.shrink_to(entries);

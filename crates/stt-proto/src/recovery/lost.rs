@@ -134,11 +134,6 @@ impl LostPackets {
             }
             self.drop_oldest();
         }
-        // Losses are rare events: their memory need not outlive them.
-        if self.ring.capacity() > 0 {
-            self.ring.shrink_to(0);
-            self.log.shrink_to(0);
-        }
     }
 
     fn drop_oldest(&mut self) {

@@ -11,6 +11,7 @@
 
 pub(crate) mod congestion;
 pub(crate) mod content;
+mod delivery;
 mod ecn;
 mod large;
 mod loss;
@@ -32,6 +33,7 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use congestion::{Acked, Congestion, Controller};
+use delivery::{DeliveryRate, LostFlight};
 use ecn::{EcnValidator, EcnVerdict};
 use large::LargePackets;
 use loss::{LossRun, Thresholds};
@@ -53,8 +55,14 @@ use crate::time::Instant;
 /// is lost).
 const PROBES: u8 = 2;
 
-/// Doublings of the probe timeout at most; the idle timeout ends a session long before.
+/// Doublings of the probe timeout at most.
 const MAX_BACKOFF: u32 = 12;
+
+/// Where the backed-off probe timeout stops growing, unless one probe timeout is longer
+/// (`PROTOCOL.md` 5). Keep-alives go out as often. Without a bound, what a few bursts have doubled
+/// many times holds a session's data back for minutes on a path that carries the peer's
+/// keep-alives: they keep the session from ending, and draw nothing that would reset the backoff.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lost packets are remembered for so many probe timeouts.
 const LOST_MEMORY: u32 = 3;
@@ -178,7 +186,8 @@ struct Episode {
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
     sent: SentPackets,
-    lost: LostPackets,
+    /// Only while there were losses of late.
+    lost: Option<Box<LostPackets>>,
     rtt: RttEstimator,
     thresholds: Thresholds,
     run: LossRun,
@@ -187,6 +196,8 @@ pub(crate) struct Recovery {
     pacer: Pacer,
     usage: WindowUsage,
     ecn: EcnValidator,
+    /// Only for controllers that want its samples.
+    delivery: Option<Box<DeliveryRate>>,
     large: LargePackets,
     max_ack_delay: Duration,
     mtu: u16,
@@ -211,11 +222,12 @@ impl Recovery {
     pub(crate) fn new(config: &RecoveryConfig, controller: Box<dyn Controller>) -> Self {
         Self {
             sent: SentPackets::default(),
-            lost: LostPackets::default(),
+            lost: None,
             rtt: RttEstimator::new(config.initial_rtt),
             thresholds: Thresholds::new(),
             run: LossRun::default(),
             episode: Episode::default(),
+            delivery: controller.wants_rate_samples().then(Box::default),
             controller,
             pacer: Pacer::new(),
             usage: WindowUsage::default(),
@@ -253,6 +265,7 @@ impl Recovery {
         info: PacketInfo,
         contents: &[Content],
     ) {
+        let was_idle = self.bytes_in_flight == 0;
         if info.mtu_probe {
             // Outside the window, and without a probe timeout: it carries nothing that anybody waits
             // for, and its own timer asks again (RFC 8899 5.1.1).
@@ -267,6 +280,11 @@ impl Recovery {
         }
         if !info.ack_eliciting && self.sent.len() >= MAX_SILENT_TRACKED {
             return;
+        }
+        if let Some(delivery) = &mut self.delivery {
+            let place = self.sent.next_place();
+            let begins = was_idle && self.bytes_in_flight > 0;
+            delivery.on_sent(now, place, self.bytes_in_flight, begins);
         }
         self.sent.push(now, number, info, contents);
     }
@@ -302,7 +320,7 @@ impl Recovery {
         }
         let mut summary = AckSummary::default();
         let newly = self.acknowledge(now, ranges, &mut summary, sink);
-        self.lost.expire(now, self.rtt.pto(self.max_ack_delay) * LOST_MEMORY);
+        self.expire_lost(now);
         let Some(largest) = newly.largest else { return Ok(summary) };
         summary.largest_newly_acked = Some(largest.number);
         let reaches_largest = largest.number == ack.largest;
@@ -330,6 +348,9 @@ impl Recovery {
             self.pto_count = 0;
             self.free_packets = self.free_packets.min(u8::from(summary.congestion));
         }
+        let oldest = self.sent.oldest().map_or(self.sent.next_place(), |(_, place)| place);
+        let min_rtt = self.rtt.min();
+        let sample = self.delivery.as_mut().and_then(|d| d.sample(min_rtt, oldest));
         if newly.bytes > 0 {
             let app_limited =
                 !self.usage.used(self.controller.window(), self.controller.in_slow_start());
@@ -341,6 +362,8 @@ impl Recovery {
                 app_limited,
                 round_started,
                 rtt_sampled: summary.rtt_sample.is_some(),
+                in_flight: self.bytes_in_flight,
+                sample,
                 rtt: &self.rtt,
             });
         }
@@ -362,7 +385,7 @@ impl Recovery {
         let mut newly = NewlyAcked::default();
         let recovery_start = self.controller.recovery_start();
         let oldest_sent = self.sent.oldest().map(|(p, _)| p.number);
-        let oldest = match (oldest_sent, self.lost.first_number()) {
+        let oldest = match (oldest_sent, self.lost.as_ref().and_then(|lost| lost.first_number())) {
             (Some(a), Some(b)) => a.min(b),
             (Some(a), None) | (None, Some(a)) => a,
             (None, None) => return newly,
@@ -390,9 +413,13 @@ impl Recovery {
                     }
                     self.bytes_in_flight -= packet.in_flight();
                     self.eliciting_in_flight -= 1;
+                    if let Some(delivery) = &mut self.delivery {
+                        delivery.on_acked(now, place, packet.sent, packet.in_flight());
+                    }
                 }
             }
-            for index in self.lost.indices(&range).rev() {
+            let lost = self.lost.as_ref().map_or(0..0, |lost| lost.indices(&range));
+            for index in lost.rev() {
                 summary.spurious_losses += u32::from(self.acknowledge_lost(now, index, sink));
             }
         }
@@ -406,8 +433,9 @@ impl Recovery {
         index: usize,
         sink: &mut impl FnMut(Fate, Content),
     ) -> bool {
-        let Some(packet) = self.lost.acknowledge(index) else { return false };
-        self.lost.contents(&packet).for_each(|c| sink(Fate::Acked, *c));
+        let Some(lost) = &mut self.lost else { return false };
+        let Some(packet) = lost.acknowledge(index) else { return false };
+        lost.contents(&packet).for_each(|c| sink(Fate::Acked, *c));
         let distance = self.largest_acked.map_or(0, |l| l.saturating_sub(packet.place));
         self.thresholds.on_spurious_loss(now, packet.cause, distance, &self.rtt);
         self.run.on_spurious_loss(packet.sent);
@@ -420,9 +448,25 @@ impl Recovery {
         true
     }
 
+    /// Forgets the losses of long ago, and with the last of them their memory.
+    fn expire_lost(&mut self, now: Instant) {
+        let Some(lost) = &mut self.lost else { return };
+        lost.expire(now, self.rtt.pto(self.max_ack_delay) * LOST_MEMORY);
+        if lost.first_number().is_none() {
+            self.lost = None;
+        }
+    }
+
     /// An ECN mark: the same episode that a loss would open, but never taken back.
     fn on_mark(&mut self, now: Instant, sent: Instant) -> bool {
-        let event = Congestion { now, sent, lost_bytes: 0, persistent: false, ecn: true };
+        let event = Congestion {
+            now,
+            sent,
+            lost_bytes: 0,
+            flight: LostFlight::default(),
+            persistent: false,
+            ecn: true,
+        };
         let new = self.controller.on_congestion(&event);
         if new {
             self.begin_episode();
@@ -457,10 +501,16 @@ impl Recovery {
                 self.large.on_lost(place);
             }
             if packet.counts() {
+                let bytes = packet.in_flight();
+                let flight = self
+                    .delivery
+                    .as_mut()
+                    .map_or(LostFlight::default(), |d| d.on_lost(place, bytes));
                 let event = Congestion {
                     now,
                     sent: packet.sent,
-                    lost_bytes: packet.in_flight(),
+                    lost_bytes: bytes,
+                    flight,
                     persistent: false,
                     ecn: false,
                 };
@@ -500,7 +550,8 @@ impl Recovery {
             self.bytes_in_flight -= packet.in_flight();
             self.eliciting_in_flight -= 1;
             let contents = self.sent.contents(&packet);
-            self.lost.push(now, &packet, place, cause, episode, contents);
+            let lost = self.lost.get_or_insert_default();
+            lost.push(now, &packet, place, cause, episode, contents);
         }
         if packet.ecn && cause != LossCause::Abandoned {
             self.ecn.on_lost();
@@ -515,9 +566,14 @@ impl Recovery {
     /// or else at the probe timeout (RFC 9002 6.2.1). Always set while anything is in flight.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.loss_time().or_else(|| {
-            (self.eliciting_in_flight > 0)
-                .then(|| self.pto_base + self.pto() * (1 << self.pto_count.min(MAX_BACKOFF)))
+            (self.eliciting_in_flight > 0).then(|| self.pto_base + self.probe_interval())
         })
+    }
+
+    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`].
+    fn probe_interval(&self) -> Duration {
+        let pto = self.pto();
+        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL).max(pto)
     }
 
     fn loss_time(&self) -> Option<Instant> {
@@ -579,6 +635,14 @@ impl Recovery {
                 self.usage.on_blocked();
                 Allowance { bytes: free, next: Some(next) }
             }
+        }
+    }
+
+    /// The application has nothing more to send although window and pacer would let it: what is
+    /// delivered from here on tells of its pace, not of the path's.
+    pub(crate) fn on_app_limited(&mut self) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_app_limited(self.bytes_in_flight);
         }
     }
 

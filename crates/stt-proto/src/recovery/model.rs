@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::congestion::{Cubic, NewReno};
+use super::congestion::{Bbr, Cubic, NewReno};
 use super::tests::{content, info};
 use super::*;
 
@@ -170,10 +170,13 @@ proptest! {
     #[test]
     fn every_content_meets_its_fate_once(
         steps in prop::collection::vec(step(), 1..120),
-        reno in any::<bool>(),
+        kind in 0..3,
     ) {
-        let controller: Box<dyn Controller> =
-            if reno { Box::new(NewReno::new(1_200)) } else { Box::new(Cubic::new(1_200)) };
+        let controller: Box<dyn Controller> = match kind {
+                0 => Box::new(NewReno::new(1_200)),
+                1 => Box::new(Bbr::new(1_200)),
+                _ => Box::new(Cubic::new(1_200)),
+            };
         let mut world = World::new(controller);
         for step in &steps {
             world.apply(step);

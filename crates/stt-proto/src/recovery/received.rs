@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// Ranges kept at most. Beyond that the oldest go: what they hold will be sent again.
 const MAX_RANGES: usize = 128;
 
+/// Room for so many ranges is kept while fewer are in use.
+const FEW_RANGES: usize = 16;
+
 /// An ACK at least every second ack-eliciting packet (RFC 9000 13.2.2), until more is known.
 const MIN_ACK_EVERY: u32 = 2;
 
@@ -65,6 +68,9 @@ impl Ranges {
 
     /// Removes all numbers up to `last`, but never the largest of all.
     fn remove_through(&mut self, last: u64) {
+        if self.0.capacity() > FEW_RANGES && self.0.len() <= FEW_RANGES / 4 {
+            self.0.shrink_to(FEW_RANGES / 2);
+        }
         while let Some(first) = self.0.front().cloned() {
             let newest = self.0.len() == 1;
             if last < *first.start() || (newest && first.start() == first.end()) {
@@ -100,6 +106,8 @@ pub(crate) struct ReceivedPackets {
     ranges: Ranges,
     largest_arrived: Instant,
     largest_eliciting: Option<u64>,
+    /// A packet that elicits nothing left a gap that no ACK has told yet.
+    gap: bool,
     due: Due,
     max_ack_delay: Duration,
     /// Ack-eliciting packets since the last ACK.
@@ -117,6 +125,7 @@ impl ReceivedPackets {
             ranges: Ranges::default(),
             largest_arrived: Instant::default(),
             largest_eliciting: None,
+            gap: false,
             due: Due::Nothing,
             max_ack_delay,
             unacknowledged: 0,
@@ -142,6 +151,7 @@ impl ReceivedPackets {
         if previous.is_none_or(|p| number > p) {
             self.largest_arrived = now;
         }
+        self.gap |= previous.is_some_and(|p| number > p.saturating_add(1));
         if !ack_eliciting {
             return;
         }
@@ -149,9 +159,8 @@ impl ReceivedPackets {
         self.unacknowledged += 1;
         // RFC 9000 13.2.1: out of order, the first after a gap, or marked.
         let late = self.largest_eliciting.is_some_and(|largest| number < largest);
-        let gap = previous.is_some_and(|p| number > p.saturating_add(1));
         self.largest_eliciting = self.largest_eliciting.max(Some(number));
-        if late || gap || ce || self.unacknowledged >= self.ack_every {
+        if late || self.gap || ce || self.unacknowledged >= self.ack_every {
             self.due = Due::Now;
         } else if self.due == Due::Nothing {
             self.due = Due::Until(now + self.delay(rtt));
@@ -204,6 +213,7 @@ impl ReceivedPackets {
             }
         }
         self.due = Due::Nothing;
+        self.gap = false;
         self.unacknowledged = 0;
     }
 
@@ -295,6 +305,27 @@ mod tests {
         r.on_received(at(3), 3, true, true, RTT);
         assert!(r.ack_due(at(3)), "marked");
         assert_eq!(listed(&r), [0..=3]);
+    }
+
+    #[test]
+    fn a_gap_before_a_packet_that_elicits_nothing_draws_an_ack_with_the_next_that_does() {
+        let mut r = ReceivedPackets::new(DELAY);
+        r.on_received(at(0), 0, true, false, RTT);
+        r.on_ack_sent(at(0));
+        r.on_received(at(1), 2, false, false, RTT);
+        assert!(!r.ack_pending(), "nothing demands an ACK yet");
+        r.on_received(at(2), 3, true, false, RTT);
+        assert!(r.ack_due(at(2)), "1 is missing below the largest that elicits (RFC 9000 13.2.1)");
+    }
+
+    #[test]
+    fn the_memory_of_many_gaps_goes_back() {
+        let mut r = ReceivedPackets::new(DELAY);
+        (0..100).for_each(|n| r.on_received(at(n), n * 2, true, false, RTT));
+        r.on_ack_acked(180);
+        r.on_ack_acked(197);
+        r.on_ack_acked(198);
+        assert!(r.ranges.0.capacity() <= FEW_RANGES, "{}", r.ranges.0.capacity());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::content::{Content, ContentLog, Run};
 use crate::time::Instant;
 
 /// Below this many packets memory is never given back.
-const SMALL: usize = 32;
+const SMALL: usize = 4;
 
 /// A packet that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,9 +195,9 @@ impl SentPackets {
     /// the ring runs empty would allocate for every burst of a chatty session.
     fn give_memory_back(&mut self) {
         let keep = (self.peak * 2).max(SMALL);
-        if self.ring.capacity() > keep * 2 {
+        if self.ring.capacity() > keep || self.log.capacity() > keep * 2 {
             self.ring.shrink_to(keep);
-            self.log.shrink_to(keep * 2);
+            self.log.shrink_to(keep);
         }
         self.peak = 0;
     }

@@ -27,14 +27,27 @@ pub(crate) struct Words {
 /// How far an ending has come.
 pub(crate) enum Ending {
     /// Written data is still on its way; SESSION_CLOSE follows when it has arrived, or at the
-    /// deadline.
-    Draining { words: Words, deadline: Instant },
+    /// deadline. Once the last of it is out, an answer is `asked` for, which brings its ACK at once.
+    Draining { words: Words, deadline: Instant, asked: bool },
     /// SESSION_CLOSE is out and unanswered.
     Closing { words: Words, pending: bool, at: Instant, until: Instant },
-    /// Over for the application; a late packet of the peer is answered by SESSION_CLOSE again.
-    Lingering { words: Words, pending: bool, until: Instant },
+    /// Over for the application; what the peer sends late is answered by SESSION_CLOSE again, as
+    /// `answers` says.
+    Lingering { words: Words, pending: bool, until: Instant, answers: Answers },
     /// Over. What had arrived may still be read.
     Over,
+}
+
+/// What a session that has ended still answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answers {
+    /// Every SESSION_CLOSE: the peer ended the session, or both did.
+    Closes,
+    /// Everything that elicits an ACK: the peer may not know yet that the session is over. Its
+    /// SESSION_CLOSE says that it does.
+    Everything,
+    /// Nothing: the peer knows. Two ends that answer each other would never stop.
+    Nothing,
 }
 
 impl Ending {
@@ -83,7 +96,7 @@ impl Session {
             // Nobody uses it yet: the peer is told, the application knows.
             State::AwaitFinal { early: false, .. } => {
                 self.proof = None;
-                self.linger(now, words, true);
+                self.say_once(now, words);
                 return;
             }
             State::AwaitAuthorize { .. } => {
@@ -97,14 +110,29 @@ impl Session {
             self.say_close(now, words);
             return;
         }
-        self.state = State::Ending(Ending::Draining { words, deadline: now + drain });
+        self.state = State::Ending(Ending::Draining { words, deadline: now + drain, asked: false });
         cx.events.push_back(Event::Draining { session: cx.handle });
         self.advance_drain(now);
+        self.ask_for_last_ack();
+    }
+
+    /// While draining, once all that was written is out: a KEEP_ALIVE, whose answer leaves at once and
+    /// takes along the ACK that the peer would hold back for more packets.
+    pub(super) fn ask_for_last_ack(&mut self) {
+        let all_out = !self.streams.wants_data();
+        if let State::Ending(Ending::Draining { asked, .. }) = &mut self.state
+            && all_out
+            && !core::mem::replace(asked, true)
+        {
+            self.keep_alive_due = true;
+        }
     }
 
     /// Goes from draining to SESSION_CLOSE when there is nothing left to wait for.
     pub(super) fn advance_drain(&mut self, now: Instant) {
-        let State::Ending(Ending::Draining { words, deadline }) = &mut self.state else { return };
+        let State::Ending(Ending::Draining { words, deadline, .. }) = &mut self.state else {
+            return;
+        };
         if now >= *deadline || (self.streams.is_drained() && self.messages.is_drained()) {
             let words = Words {
                 reason: words.reason,
@@ -116,13 +144,36 @@ impl Session {
     }
 
     fn say_close(&mut self, now: Instant, words: Words) {
-        let until = now + LINGER * self.pto();
-        self.state = State::Ending(Ending::Closing { words, pending: true, at: now, until });
+        // The first copy leaves now, the next after a probe timeout without an answer.
+        let interval = self.pto();
+        let (at, until) = (now + interval, now + LINGER * interval);
+        self.state = State::Ending(Ending::Closing { words, pending: true, at, until });
     }
 
+    /// The peer has closed, or has answered.
     fn linger(&mut self, now: Instant, words: Words, pending: bool) {
         let until = now + LINGER * self.pto();
-        self.state = State::Ending(Ending::Lingering { words, pending, until });
+        let answers = Answers::Closes;
+        self.state = State::Ending(Ending::Lingering { words, pending, until, answers });
+    }
+
+    /// SESSION_CLOSE goes out once; the peer is told again when it shows that it does not know.
+    fn say_and_linger(&mut self, now: Instant, words: Words, span: Duration) {
+        let (pending, until, answers) = (true, now + span, Answers::Everything);
+        self.state = State::Ending(Ending::Lingering { words, pending, until, answers });
+    }
+
+    fn say_once(&mut self, now: Instant, words: Words) {
+        self.say_and_linger(now, words, LINGER * self.pto());
+    }
+
+    /// A packet that elicits an ACK came.
+    pub(super) fn on_late_packet(&mut self) {
+        if let State::Ending(Ending::Lingering { pending, answers: Answers::Everything, .. }) =
+            &mut self.state
+        {
+            *pending = true;
+        }
     }
 
     /// The peer's SESSION_CLOSE.
@@ -134,7 +185,11 @@ impl Session {
                 self.tell(cx, Side::Local, &words, None);
                 self.linger(now, words, false);
             }
-            State::Ending(Ending::Lingering { pending, .. }) => *pending = true,
+            State::Ending(Ending::Lingering { pending, answers, .. }) => match answers {
+                Answers::Closes => *pending = true,
+                Answers::Everything => *answers = Answers::Nothing,
+                Answers::Nothing => {}
+            },
             State::Ending(Ending::Over) => {}
             State::Refused { .. } => self.state = State::Ending(Ending::Over),
             _ => {
@@ -163,7 +218,7 @@ impl Session {
         let words = Words { reason, code: status, message: String::new() };
         self.tell(cx, Side::Remote, &words, Some(error));
         // SESSION_CLOSE carries the ACK of FINAL, which is all that the responder waits for.
-        self.linger(cx.now.mono, words, true);
+        self.say_once(cx.now.mono, words);
     }
 
     /// The peer broke the protocol, or a limit of ours was reached: ends the session and says so.
@@ -174,7 +229,7 @@ impl Session {
         let words =
             Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
         self.tell(cx, Side::Local, &words, Some(error));
-        self.linger(cx.now.mono, words, true);
+        self.say_once(cx.now.mono, words);
     }
 
     /// The peer lost its right to be here.
@@ -188,7 +243,7 @@ impl Session {
                     message: String::new(),
                 };
                 self.tell(cx, Side::Local, &words, Some(error));
-                self.linger(cx.now.mono, words, true);
+                self.say_once(cx.now.mono, words);
             }
             _ => {}
         }
@@ -215,7 +270,7 @@ impl Session {
         };
         self.tell(cx, Side::Local, &words, Some(error));
         // Should only one direction be dead, this spares the peer the same wait.
-        self.linger(cx.now.mono, words, true);
+        self.say_once(cx.now.mono, words);
     }
 
     /// The handshake took too long.
@@ -229,7 +284,7 @@ impl Session {
         };
         self.proof = None;
         self.tell(cx, Side::Local, &words, Some(error));
-        self.linger(cx.now.mono, words, true);
+        self.say_once(cx.now.mono, words);
     }
 
     /// The network says that the peer cannot be there, before it was heard. True when that ended
@@ -284,7 +339,10 @@ impl Session {
             State::Ending(Ending::Closing { words, until, .. }) if *until <= now => {
                 let words = words.clone();
                 self.tell(cx, Side::Local, &words, None);
-                self.state = State::Ending(Ending::Over);
+                // Where every copy was lost the peer still believes in the session, for as long as
+                // it bears silence: whatever it sends until then is answered.
+                let span = self.config.keep_alive_timeout.max(LINGER * interval);
+                self.say_and_linger(now, words, span);
             }
             State::Ending(Ending::Closing { pending, at, .. }) if *at <= now => {
                 *pending = true;

@@ -31,8 +31,9 @@ struct Sealing {
 
 struct Opening {
     current: OpenKey,
-    /// Made ahead of its use, so that a forged phase bit costs no key derivation.
-    next: OpenKey,
+    /// Made when the first packet of the other phase comes, and kept: forged phase bits cost one
+    /// derivation in all, and a session that never rotates holds no key that it does not use.
+    next: Option<OpenKey>,
     previous: Option<(OpenKey, Instant)>,
     phase: bool,
     /// Smallest packet number opened in this phase.
@@ -44,13 +45,7 @@ impl Keys {
     pub(crate) fn new((seal, open): (SealKeys, OpenKeys), limit: u64) -> Self {
         Self {
             seal: Sealing { key: seal.key, phase: false, first: 0, since: None, limit },
-            open: Opening {
-                next: open.key.next(),
-                current: open.key,
-                previous: None,
-                phase: false,
-                first: 0,
-            },
+            open: Opening { next: None, current: open.key, previous: None, phase: false, first: 0 },
             header_seal: seal.header,
             header_open: open.header,
         }
@@ -104,10 +99,18 @@ impl Keys {
             let len = previous.open_in_place(pn, aad, buf)?;
             return Ok(len);
         }
-        let len = open.next.open_in_place(pn, aad, buf)?;
-        let after = open.next.next();
-        let current = core::mem::replace(&mut open.next, after);
-        let previous = core::mem::replace(&mut open.current, current);
+        let next = match open.next.take() {
+            Some(next) => next,
+            None => open.current.next(),
+        };
+        let len = match next.open_in_place(pn, aad, buf) {
+            Ok(len) => len,
+            Err(failed) => {
+                open.next = Some(next);
+                return Err(failed);
+            }
+        };
+        let previous = core::mem::replace(&mut open.current, next);
         open.previous = Some((previous, now + keep));
         open.phase = phase;
         open.first = pn;

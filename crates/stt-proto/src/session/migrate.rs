@@ -334,7 +334,7 @@ impl Session {
     }
 
     /// The path, or the peer's id, is about to change: resets are looked up by both.
-    fn leave_route(&mut self) {
+    pub(super) fn leave_route(&mut self) {
         let route = (self.remote_id.id, self.path.address.remote_bytes());
         let left = &mut self.moving.get_or_insert_default().routes.get_or_insert_default().left;
         if !left.contains(&route) {

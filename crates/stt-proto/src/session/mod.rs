@@ -1,5 +1,6 @@
 //! One session: keys, packet numbers, streams, and the path they use.
 
+mod beginning;
 mod close;
 mod keys;
 mod liveness;
@@ -29,7 +30,7 @@ use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
 use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
-use crate::recovery::congestion::{Controller, Cubic, NewReno};
+use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
@@ -38,6 +39,7 @@ use crate::streams::{
 };
 use crate::time::{Instant, Now};
 
+pub(crate) use self::beginning::{Beginning, Unproven, received, unfinished};
 use self::close::Ending;
 pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
@@ -97,6 +99,7 @@ pub(crate) struct Start {
     pub(crate) max_udp_payload: usize,
     /// Time from the handshake's last message to its answer, when the answer was to that one.
     pub(crate) rtt: Option<Duration>,
+    pub(crate) beginning: Box<Beginning>,
 }
 
 /// How far a session has come.
@@ -164,7 +167,10 @@ pub(crate) struct Session {
     messages: Box<Messages>,
     liveness: Liveness,
     proof: Option<Box<Proof>>,
+    beginning: Option<Box<Beginning>>,
     verdict: Option<Verdict>,
+    /// FINAL has arrived.
+    verdict_acked: bool,
     verdict_pending: bool,
     /// Responder: an empty packet tells the initiator to stop repeating its proof.
     confirm: bool,
@@ -255,7 +261,9 @@ impl Session {
                 peer_timeout,
             ),
             proof: None,
+            beginning: Some(start.beginning),
             verdict: None,
+            verdict_acked: false,
             verdict_pending: false,
             confirm: false,
             echoes: Vec::new(),
@@ -284,6 +292,12 @@ impl Session {
         stale: Instant,
     ) {
         self.proof = Some(Box::new(Proof { packet, at: now, interval, stale }));
+    }
+
+    /// Initiator of a resumed session: the responder knows this side's address only once something
+    /// of ours opens there, so something goes out at once, and again until it is acknowledged.
+    pub(crate) fn confirm_resumption(&mut self) {
+        self.keep_alive_due = true;
     }
 
     /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
@@ -326,6 +340,8 @@ impl Session {
         self.state = State::Refused { until: cx.now.mono + self.config.handshake_timeout };
         self.verdict = Some(Verdict { status: code.as_u16(), subcode });
         self.verdict_pending = true;
+        self.drop_early();
+        self.forget_ticket();
     }
 
     /// Initiator with `early`: the application may use the session.
@@ -339,13 +355,16 @@ impl Session {
         self.announce(cx);
     }
 
-    fn announce(&self, cx: &mut Context<'_>) {
+    fn announce(&mut self, cx: &mut Context<'_>) {
+        let (resumed, early_data) = self.origin();
         cx.events.push_back(Event::Connected {
             session: cx.handle,
             peer: self.peer,
             session_id: self.session_id,
             remote: self.path.address,
             initiator: self.initiator,
+            resumed,
+            early_data,
         });
     }
 
@@ -574,6 +593,7 @@ fn controller(kind: CongestionControl) -> Box<dyn Controller> {
     let mtu = stt_wire::MIN_MTU as u16;
     match kind {
         CongestionControl::Cubic => Box::new(Cubic::new(mtu)),
+        CongestionControl::Bbr => Box::new(Bbr::new(mtu)),
         CongestionControl::NewReno => Box::new(NewReno::new(mtu)),
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use stt_wire::bundle::Bundle;
-use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
+use stt_wire::frame::{self, AckView, KeepAlive};
 use stt_wire::header::apply_mask;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, FrameType, HEADER_LEN, Header,
@@ -77,6 +77,7 @@ impl Session {
         }
         self.largest_opened = self.largest_opened.max(Some(number));
         self.proof = None;
+        self.prove_path(&path);
         self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet_len as u64;
@@ -114,6 +115,9 @@ impl Session {
         });
         self.malformed_in_a_row = 0;
         let eliciting = frame.is_ack_eliciting();
+        if eliciting {
+            self.on_late_packet();
+        }
         self.count_ecn(ecn);
         let rtt = self.recovery.rtt().measured();
         self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
@@ -245,6 +249,7 @@ impl Session {
         if !early {
             self.announce(cx);
         }
+        self.take_ticket(cx, verdict.ticket);
     }
 
     fn on_ack(&mut self, cx: &mut Context<'_>, ack: &AckView<'_>) -> Result<(), AckOfUnsent> {
@@ -303,6 +308,7 @@ impl Session {
         cx.fates.clear();
         // It may find more to be lost, so it comes after.
         self.on_mtu_change(cx, mtu);
+        self.advance_drain(cx.now.mono);
     }
 
     fn on_acked(&mut self, cx: &mut Context<'_>, content: Content) {
@@ -310,6 +316,8 @@ impl Session {
             Content::Ack { largest } => self.received.on_ack_acked(largest),
             Content::Final => {
                 self.verdict_pending = false;
+                self.verdict_acked = true;
+                self.forget_ticket();
                 if self.is_refused() {
                     self.state = State::Ending(Ending::Over);
                 }
@@ -318,6 +326,9 @@ impl Session {
                 if self.path.mtu.is_probe(token) {
                     let change = self.path.mtu.on_probe_acked(cx.now.mono);
                     self.on_mtu_change(cx, change);
+                } else {
+                    // The echo may be lost and is not repeated: the ACK answers the ping as well.
+                    self.answer_ping(cx, token);
                 }
             }
             Content::Close
@@ -362,10 +373,12 @@ impl Session {
         if self.on_path_answer(cx, nonce) {
             return;
         }
-        let Some((sent, ping)) = self.liveness.on_echo(nonce) else { return };
-        if let Some(token) = ping
-            && echo.kind == KeepAliveKind::Alive
-        {
+        self.answer_ping(cx, nonce);
+    }
+
+    /// The peer has the KEEP_ALIVE with these bytes, as its echo or its ACK says.
+    fn answer_ping(&mut self, cx: &mut Context<'_>, nonce: u64) {
+        if let Some((sent, Some(token))) = self.liveness.on_answer(nonce) {
             let rtt = cx.now.mono.saturating_duration_since(sent);
             cx.events.push_back(Event::Pong { session: cx.handle, token, rtt });
         }

@@ -28,6 +28,16 @@ impl Session {
         self.keys.phase()
     }
 
+    /// Whether there is something to remember of a move.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// Whether nothing of the handshake is kept any more.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.beginning.is_none()
+    }
+
     /// Whether an ACK waits to be sent.
     pub(crate) fn owes_ack(&self) -> bool {
         self.received.ack_pending()
@@ -36,6 +46,6 @@ impl Session {
 
 #[test]
 fn an_idle_session_is_small() {
-    // Room for the streams' own state; the keys of aws-lc live on the heap beside it.
-    assert!(size_of::<Session>() <= 3200, "{}", size_of::<Session>());
+    // What lies on the heap beside it is measured by examples/idle.rs.
+    assert!(size_of::<Session>() <= 2688, "{}", size_of::<Session>());
 }

@@ -55,6 +55,20 @@ impl Session {
         max_segments: usize,
         buf: &mut [u8],
     ) -> Option<Transmit> {
+        self.address_room()?;
+        // An unproven address pays for every datagram on its own.
+        let max_segments = if self.is_unproven() { 1 } else { max_segments };
+        let transmit = self.next_transmit(cx, max_segments, buf)?;
+        self.charge(transmit.len);
+        Some(transmit)
+    }
+
+    fn next_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        max_segments: usize,
+        buf: &mut [u8],
+    ) -> Option<Transmit> {
         let now = cx.now.mono;
         if let Some(transmit) = self.transmit_proof(now, buf) {
             return Some(transmit);
@@ -99,6 +113,9 @@ impl Session {
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
+        }
+        if self.address_room().is_none() {
+            return false;
         }
         match &self.state {
             State::Ending(Ending::Closing { pending, .. } | Ending::Lingering { pending, .. }) => {
@@ -166,7 +183,7 @@ impl Session {
         let now = cx.now.mono;
         let limit = buf.len().min(MAX_UDP_PAYLOAD);
         let allowance = self.recovery.allowance(now);
-        let mtu = self.datagram_size(allowance.bytes).min(limit);
+        let mtu = self.datagram_size(allowance.bytes).min(limit).min(self.address_room()?);
         let mut budget = allowance.bytes;
         self.rotate_key(now);
         let ecn = self.recovery.mark_ecn();
@@ -183,11 +200,15 @@ impl Session {
                 break;
             }
         }
+        if budget >= mtu as u64 && !self.wants_data() {
+            self.recovery.on_app_limited();
+        }
         self.paced_until = if budget < mtu as u64 { allowance.next } else { None };
         if segments == 0 {
             return None;
         }
         self.last_datagram = len.min(mtu) as u16;
+        self.ask_for_last_ack();
         self.liveness.on_sent(segments as u64);
         Some(Transmit {
             path: self.path.address,
@@ -337,7 +358,7 @@ impl Session {
                 status: verdict.status,
                 subcode: verdict.subcode,
                 reset_token: cx.identity.reset_token(&self.local_id.0),
-                ticket: &[],
+                ticket: self.ticket(),
             };
             if bundle.part(FrameType::FINAL, 0, |out| body.write(out)).is_ok() {
                 self.verdict_pending = false;
@@ -350,6 +371,10 @@ impl Session {
                 break;
             }
             cx.contents.push(Content::KeepAliveAck);
+        }
+        if self.echoes.is_empty() {
+            // Seconds pass before the next, and an idle session holds nothing that it does not use.
+            self.echoes = Vec::new();
         }
         while let Some(token) = self.pings.pop_front() {
             if !self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, Some(token)) {
@@ -412,7 +437,7 @@ impl Session {
     /// One padded KEEP_ALIVE of the size to try.
     fn transmit_mtu_probe(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
         let now = cx.now.mono;
-        let size = self.path.mtu.probe_due(now)?;
+        let size = self.path.mtu.probe_due(now).filter(|_| !self.is_unproven())?;
         // While nothing at all comes through, a probe would say nothing.
         if size > buf.len() || self.recovery.pto_count() > 0 {
             return None;
@@ -430,7 +455,7 @@ impl Session {
 
     /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
     fn transmit_confirmation(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<Transmit> {
-        let room = buf.get_mut(..MIN_MTU)?;
+        let room = buf.get_mut(..MIN_MTU.min(self.address_room()?))?;
         let mut bundle = BundleWriter::new(&mut room[HEADER_LEN..]);
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
@@ -451,7 +476,7 @@ impl Session {
             return None;
         }
         let words = words.clone();
-        let len = buf.len().min(MIN_MTU);
+        let len = buf.len().min(MIN_MTU).min(self.address_room()?);
         let room = buf.get_mut(..len)?;
         cx.contents.clear();
         let end = room.len() - TAG_LEN - CRC32_LEN;
@@ -553,6 +578,7 @@ impl Session {
     pub(super) fn rotate_key(&mut self, now: Instant) {
         let keep = 3 * self.recovery.pto();
         if self.keys.rotate_if_due(now, keep, self.next_pn, self.largest_acked) {
+            self.stats.key_updates += 1;
             self.trace_key_update(now, Side::Local);
         }
     }

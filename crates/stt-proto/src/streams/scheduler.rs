@@ -65,7 +65,8 @@ impl Level {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Scheduler {
-    levels: [Level; PRIORITIES],
+    /// Boxed: most sessions, most of the time, have nothing to send.
+    levels: Box<[Level; PRIORITIES]>,
     /// The level that has a turn out of order, and the bytes left of that turn.
     favoured: Option<(usize, u64)>,
 }

@@ -6,7 +6,10 @@
 use core::time::Duration;
 
 use super::hystart::{HyStart, Step};
-use super::{Acked, Congestion, Controller, carry, initial_window, minimum_window, window_for_mtu};
+use super::{
+    Acked, Congestion, Controller, after_pause, carry, initial_window, minimum_window,
+    window_for_mtu,
+};
 use crate::time::Instant;
 
 /// beta_cubic = 0.7 (RFC 9438 4.6), as a fraction.
@@ -56,7 +59,7 @@ pub(crate) struct Cubic {
     /// 9438 5.8).
     limited_since: Option<Instant>,
     /// The state before the current episode.
-    undo: Option<State>,
+    undo: Option<Box<State>>,
 }
 
 impl Cubic {
@@ -138,7 +141,13 @@ impl Cubic {
 }
 
 impl Controller for Cubic {
-    fn on_idle_end(&mut self, _now: Instant, since: Instant) {
+    fn on_idle_end(&mut self, now: Instant, since: Instant) {
+        let known = (self.state.window, self.state.threshold);
+        if let Some((window, threshold)) = after_pause(now, since, known, self.mtu) {
+            self.state.window = window;
+            self.state.threshold = threshold;
+            self.state.epoch = None;
+        }
         self.limited_since.get_or_insert(since);
     }
 
@@ -156,7 +165,7 @@ impl Controller for Cubic {
     fn on_congestion(&mut self, event: &Congestion) -> bool {
         let new = self.state.recovery_start.is_none_or(|start| event.sent > start);
         if new {
-            self.undo = (!event.ecn).then_some(self.state);
+            self.undo = (!event.ecn).then(|| Box::new(self.state));
             let State { window, w_max, .. } = self.state;
             let reduced = (window / BETA.1 * BETA.0).max(minimum_window(self.mtu));
             self.state = State {
@@ -190,7 +199,7 @@ impl Controller for Cubic {
 
     fn on_spurious_congestion(&mut self) {
         if let Some(state) = self.undo.take().filter(|s| s.window >= self.state.window) {
-            self.state = state;
+            self.state = *state;
         }
     }
 
@@ -247,6 +256,7 @@ fn cube_root(n: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::delivery::LostFlight;
     use super::super::super::rtt::RttEstimator;
     use super::*;
 
@@ -271,12 +281,21 @@ mod tests {
             app_limited: false,
             round_started: false,
             rtt_sampled: false,
+            in_flight: 0,
+            sample: None,
             rtt,
         }
     }
 
     fn loss(now: Instant) -> Congestion {
-        Congestion { now, sent: now, lost_bytes: 1_000, persistent: false, ecn: false }
+        Congestion {
+            now,
+            sent: now,
+            lost_bytes: 1_000,
+            flight: LostFlight::default(),
+            persistent: false,
+            ecn: false,
+        }
     }
 
     /// A controller that met its first congestion at `window` bytes, at 1 ms.

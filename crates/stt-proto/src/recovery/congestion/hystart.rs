@@ -96,6 +96,8 @@ mod tests {
             app_limited: false,
             round_started,
             rtt_sampled: true,
+            in_flight: 0,
+            sample: None,
             rtt: &rtt,
         };
         (0..10).map(|i| hystart.on_ack(&ack(i == 0))).collect()

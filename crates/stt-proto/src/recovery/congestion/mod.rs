@@ -1,14 +1,18 @@
 //! Congestion control: one trait, and the controllers behind it.
 
 use core::fmt::Debug;
+use core::time::Duration;
 
+use super::delivery::{LostFlight, RateSample};
 use super::rtt::RttEstimator;
 use crate::time::Instant;
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod new_reno;
 
+pub(crate) use bbr::Bbr;
 pub(crate) use cubic::Cubic;
 pub(crate) use new_reno::NewReno;
 
@@ -18,7 +22,6 @@ pub(crate) struct Acked<'a> {
     /// When the ACK came.
     pub(crate) now: Instant,
     /// Bytes newly acknowledged.
-    #[allow(dead_code, reason = "for controllers that model the delivery rate")]
     pub(crate) bytes: u64,
     /// Those of them that were sent after [`Controller::recovery_start`]; only they grow the window
     /// (RFC 9002 7.3.2).
@@ -30,6 +33,10 @@ pub(crate) struct Acked<'a> {
     pub(crate) round_started: bool,
     /// This ACK gave a round-trip sample.
     pub(crate) rtt_sampled: bool,
+    /// Bytes in flight now.
+    pub(crate) in_flight: u64,
+    /// How fast the path delivers, for controllers that ask ([`Controller::wants_rate_samples`]).
+    pub(crate) sample: Option<RateSample>,
     /// Round-trip time, this ACK's sample included.
     pub(crate) rtt: &'a RttEstimator,
 }
@@ -42,8 +49,9 @@ pub(crate) struct Congestion {
     /// When the latest packet lost, or marked, was sent.
     pub(crate) sent: Instant,
     /// Bytes lost; zero for a mark.
-    #[allow(dead_code, reason = "for controllers that model the loss rate")]
     pub(crate) lost_bytes: u64,
+    /// The flight that the packet lost was part of, for controllers that ask for rate samples.
+    pub(crate) flight: LostFlight,
     /// All that was sent over a long time was lost (RFC 9002 7.6).
     pub(crate) persistent: bool,
     /// The sign is an ECN mark.
@@ -83,6 +91,11 @@ pub(crate) trait Controller: Debug + Send {
     /// When the current recovery episode began.
     fn recovery_start(&self) -> Option<Instant>;
 
+    /// Whether ACKs are to bring [`Acked::sample`]; asked once, when the path begins.
+    fn wants_rate_samples(&self) -> bool {
+        false
+    }
+
     /// A pacing rate in bytes per second, from controllers that model one.
     fn pacing_rate(&self) -> Option<u64> {
         None
@@ -110,11 +123,32 @@ pub(crate) fn minimum_window(mtu: u16) -> u64 {
     2 * u64::from(mtu)
 }
 
-/// What both controllers do when the packet size changes: the window stays, within its bounds. An
+/// What all controllers do when the packet size changes: the window stays, within its bounds. An
 /// initial window not yet judged by the path follows the size (RFC 9002 7.2).
 fn window_for_mtu(window: u64, old: u16, new: u16) -> u64 {
     let window = if window == initial_window(old) { initial_window(new) } else { window };
     window.max(minimum_window(new))
+}
+
+/// How long an unused window counts as known (RFC 7661 section 4.1, the non-validated period).
+const UNUSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// The window and slow-start threshold after nothing was sent from `since` to `now`, if that is so
+/// long that the path may be another one (RFC 7661 section 4.4.3): half the window, to be regained
+/// quickly up to three quarters of it. Shorter pauses leave it, as pacing prevents the burst.
+fn after_pause(
+    now: Instant,
+    since: Instant,
+    (window, threshold): (u64, Option<u64>),
+    mtu: u16,
+) -> Option<(u64, Option<u64>)> {
+    if now.saturating_duration_since(since) < UNUSED_FOR || window <= initial_window(mtu) {
+        return None;
+    }
+    Some((
+        (window / 2).max(initial_window(mtu)),
+        threshold.map(|threshold| threshold.max(window / 4 * 3)),
+    ))
 }
 
 /// Bytes of growth earned by `numerator / window` that do not make a whole byte yet are carried in
@@ -136,6 +170,20 @@ mod tests {
         assert_eq!(initial_window(1_452), 14_520);
         assert_eq!(initial_window(9_000), 18_000);
         assert_eq!(initial_window(65_507), 131_014);
+    }
+
+    #[test]
+    fn a_window_unused_for_minutes_is_halved_and_soon_regained() {
+        let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
+        let known = (100_000, Some(80_000));
+        assert_eq!(after_pause(at(299), at(0), known, 1_200), None);
+        assert_eq!(after_pause(at(300), at(0), known, 1_200), Some((50_000, Some(80_000))));
+        assert_eq!(after_pause(at(300), at(0), (100_000, None), 1_200), Some((50_000, None)));
+        assert_eq!(
+            after_pause(at(300), at(0), (20_000, Some(1_000)), 1_200),
+            Some((12_000, Some(15_000)))
+        );
+        assert_eq!(after_pause(at(300), at(0), (12_000, None), 1_200), None);
     }
 
     #[test]

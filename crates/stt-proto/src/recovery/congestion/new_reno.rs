@@ -1,6 +1,9 @@
 //! NewReno as RFC 9002 section 7 and appendix B describe it: the reference to compare with.
 
-use super::{Acked, Congestion, Controller, carry, initial_window, minimum_window, window_for_mtu};
+use super::{
+    Acked, Congestion, Controller, after_pause, carry, initial_window, minimum_window,
+    window_for_mtu,
+};
 use crate::time::Instant;
 
 /// The NewReno controller.
@@ -30,7 +33,12 @@ impl NewReno {
 }
 
 impl Controller for NewReno {
-    fn on_idle_end(&mut self, _now: Instant, _since: Instant) {}
+    fn on_idle_end(&mut self, now: Instant, since: Instant) {
+        let known = (self.window, self.threshold);
+        if let Some((window, threshold)) = after_pause(now, since, known, self.mtu) {
+            (self.window, self.threshold) = (window, threshold);
+        }
+    }
 
     fn on_ack(&mut self, acked: &Acked<'_>) {
         if acked.app_limited {

@@ -29,11 +29,14 @@ pub(crate) struct PathIds {
 impl PathIds {
     /// The ids of the handshake alone.
     pub(crate) fn new(local: PathId) -> Self {
+        // No larger than what every session comes to hold.
+        let mut issued = Vec::with_capacity(SPARE_IDS + 1);
+        issued.push((0, local));
         Self {
-            local: vec![(0, local)],
+            local: issued,
             next_local: 1,
-            unsent: VecDeque::new(),
-            spares: VecDeque::new(),
+            unsent: VecDeque::with_capacity(SPARE_IDS),
+            spares: VecDeque::with_capacity(SPARE_IDS),
             next_peer: 1,
             retired: VecDeque::new(),
         }

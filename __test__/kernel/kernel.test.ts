@@ -1,0 +1,140 @@
+import type { ChildProcess } from 'node:child_process';
+import type { EndpointOptions } from '@seigr/stt';
+import { generateSeed } from '@seigr/stt';
+import { describe, expect, test } from 'vitest';
+import { message } from '../network/children.ts';
+import { ADDRESS, Network, obstacle } from './network.ts';
+
+const MIB = 1024 * 1024;
+const LIMIT = 60_000;
+
+const missing = obstacle();
+if (missing !== undefined && process.env.STT_REQUIRE_KERNEL === '1') {
+  test('the kernel gives network namespaces', () => expect(missing).toBeUndefined());
+}
+
+interface Done {
+  done: { ours: string; theirs: string; packetsLost: number; mtu: number; error?: string };
+}
+interface Ended {
+  ended: { reason: string; code?: number; at: number };
+}
+
+interface Running {
+  readonly sender: ChildProcess;
+  readonly receiver: ChildProcess;
+}
+
+/** A transfer from `a` to `b`, once it is under way. */
+async function start(
+  net: Network,
+  bytes: number,
+  options: Partial<EndpointOptions> = {},
+): Promise<Running> {
+  const both = { ...options, sharedSeed: Buffer.from(generateSeed()).toString('hex') };
+  const receiver = net.start('b', 'receiver');
+  receiver.send({ options: both });
+  const { nodeId, port } = await message<{ nodeId: string; port: number }>(receiver, 'port', LIMIT);
+  const sender = net.start('a', 'sender');
+  sender.send({ options: both, address: ADDRESS.b, port, nodeId, bytes });
+  await message(sender, 'connected', LIMIT);
+  return { sender, receiver };
+}
+
+/** Both sides' hashes at the end of a transfer are one. */
+async function arrives({ sender }: Running): Promise<Done['done']> {
+  const { done } = await message<Done>(sender, 'done', LIMIT);
+  expect(done.error).toBeUndefined();
+  expect(done.theirs).toBe(done.ours);
+  return done;
+}
+
+/** Resolves once the receiver has this many bytes. */
+async function received({ receiver }: Running, bytes: number): Promise<void> {
+  for (;;) {
+    const got = await message<{ received: number }>(receiver, 'received', LIMIT);
+    if (got.received >= bytes) return;
+  }
+}
+
+const title =
+  missing === undefined ? 'over the real kernel' : `over the real kernel (skipped: ${missing})`;
+
+describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
+  test('a transfer crosses a router', async () => {
+    const net = new Network();
+    await arrives(await start(net, 8 * MIB));
+  });
+
+  test.each([
+    { percent: 2, size: 8 },
+    { percent: 10, size: 2 },
+  ])('$percent % of all datagrams are lost, and $size MiB arrive', async ({ percent, size }) => {
+    const net = new Network();
+    net.forward(`meta l4proto udp numgen random mod 100 < ${percent} counter drop`);
+    const { packetsLost } = await arrives(await start(net, size * MIB));
+    expect(packetsLost).toBeGreaterThan(0);
+    const [, dropped] = /packets (\d+)/.exec(net.exec('r', 'nft', 'list', 'ruleset')) ?? [];
+    expect(Number(dropped)).toBeGreaterThan(10);
+  });
+
+  test('a link of 20 Mbit/s is used and not flooded', async () => {
+    const net = new Network();
+    net.limit('b', '20mbit');
+    const before = net.sentTo('b');
+    const began = performance.now();
+    await arrives(await start(net, 4 * MIB));
+    const seconds = (performance.now() - began) / 1000;
+    const sent = net.sentTo('b') - before;
+    expect((sent * 8) / seconds).toBeLessThan(21e6);
+    // What was sent twice is the queue's overflow, not a habit.
+    expect(sent).toBeLessThan(1.2 * 4 * MIB);
+  });
+
+  test('the MTU falls from 1500 to 1280 in the middle', async () => {
+    const net = new Network();
+    net.limit('b', '20mbit');
+    const running = await start(net, 6 * MIB);
+    await received(running, MIB);
+    net.mtu('b', 1280);
+    const { mtu } = await arrives(running);
+    expect(mtu).toBeLessThanOrEqual(1280 - 28);
+  });
+
+  test('the link is down for five seconds and comes back', async () => {
+    const net = new Network();
+    net.limit('b', '20mbit');
+    const running = await start(net, 6 * MIB);
+    await received(running, MIB);
+    net.link('b', 'down');
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    net.link('b', 'up');
+    await arrives(running);
+  });
+
+  test('behind a masquerading router', async () => {
+    const net = new Network();
+    net.masquerade();
+    await arrives(await start(net, 4 * MIB));
+  });
+
+  test('one direction dies: the deaf side ends in its time, and the other hears of it', async () => {
+    const net = new Network();
+    net.limit('b', '20mbit');
+    const options = { keepAliveInterval: 1_000, keepAliveTimeout: 4_000 };
+    const running = await start(net, 64 * MIB, options);
+    await received(running, MIB);
+    const [deaf, hearing] = [running.sender, running.receiver].map((child) =>
+      message<Ended>(child, 'ended', LIMIT),
+    ) as [Promise<Ended>, Promise<Ended>];
+    net.forward('iifname "to-b" meta l4proto udp drop');
+    const died = Date.now();
+    const { ended } = await deaf;
+    expect(ended).toMatchObject({ reason: 'timeout', code: 0x0202 });
+    expect(ended.at - died).toBeGreaterThan(3_000);
+    expect(ended.at - died).toBeLessThan(7_000);
+    const other = await hearing;
+    expect(other.ended.reason).toBe('timeout');
+    expect(other.ended.at - died).toBeLessThan(8_000);
+  });
+});

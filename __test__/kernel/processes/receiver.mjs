@@ -1,0 +1,27 @@
+// Listens; answers every stream with the SHA-256 of what it brought, and tells how its session ended.
+import { createHash } from 'node:crypto';
+import { SttEndpoint } from '@seigr/stt';
+
+process.once('message', async ({ options }) => {
+  const endpoint = await SttEndpoint.create({ ...options, host: '0.0.0.0' });
+  process.send({ nodeId: endpoint.nodeId, port: endpoint.address.port });
+  endpoint.on('sessionClosed', ({ reason, error }) => {
+    process.send({ ended: { reason, code: error?.code, at: Date.now() } });
+  });
+  endpoint.serve(
+    async (session) => {
+      for await (const stream of session.incomingBidirectionalStreams) {
+        const hash = createHash('sha256');
+        let received = 0;
+        for await (const chunk of stream) {
+          hash.update(chunk);
+          received += chunk.length;
+          process.send({ received });
+        }
+        await stream.write(new TextEncoder().encode(hash.digest('hex')));
+        await stream.end();
+      }
+    },
+    { onError: () => {} },
+  );
+});

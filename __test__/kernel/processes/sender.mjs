@@ -1,0 +1,33 @@
+// Connects, sends so many bytes that look random, and tells the SHA-256 of both sides, or how it failed.
+import { createCipheriv, createHash, randomBytes } from 'node:crypto';
+import { SttEndpoint } from '@seigr/stt';
+
+const PIECE = 64 * 1024;
+
+process.once('message', async ({ options, address, port, nodeId, bytes }) => {
+  const endpoint = await SttEndpoint.create({ ...options, host: '0.0.0.0' });
+  endpoint.on('sessionClosed', ({ reason, error }) => {
+    process.send({ ended: { reason, code: error?.code, at: Date.now() } });
+  });
+  const session = await endpoint.connect({ address, port }, { peerNodeId: nodeId });
+  process.send({ connected: true });
+  try {
+    const stream = await session.createBidirectionalStream({ purpose: 'kernel' });
+    const source = createCipheriv('aes-256-ctr', randomBytes(32), randomBytes(16));
+    const zeros = Buffer.alloc(PIECE);
+    const hash = createHash('sha256');
+    for (let sent = 0; sent < bytes; sent += PIECE) {
+      const piece = source.update(zeros.subarray(0, Math.min(PIECE, bytes - sent)));
+      hash.update(piece);
+      await stream.write(piece);
+    }
+    await stream.end();
+    const theirs = await stream.text();
+    const { packetsLost, mtu } = session.stats() ?? {};
+    await session.close();
+    await endpoint.close();
+    process.send({ done: { ours: hash.digest('hex'), theirs, packetsLost, mtu } });
+  } catch (error) {
+    process.send({ done: { error: String(error) } });
+  }
+});

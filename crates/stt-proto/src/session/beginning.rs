@@ -1,0 +1,228 @@
+//! What only a session's beginning needs, kept apart so that a settled session does not carry it:
+//! the ticket, early data, and the proof of the address that a resumed session still lacks
+//! (PROTOCOL.md section 2.7).
+
+use bytes::Bytes;
+use stt_wire::HELLO_LEN;
+use zeroize::Zeroizing;
+
+use crate::event::{EarlyData, Event};
+use crate::path::PathAddress;
+use crate::ticket::ResumptionTicket;
+
+use super::{Context, Session};
+
+/// Room below which an unproven address gets nothing more: what a FINAL alone takes.
+const MIN_ROOM: usize = 256;
+
+/// See the module. Dropped once FINAL is through and the peer's address is proven.
+pub(crate) struct Beginning {
+    /// Whether a ticket made this session.
+    pub(crate) resumed: bool,
+    /// What became of early data, on either side; told with `Event::Connected`.
+    pub(crate) early: EarlyData,
+    pub(crate) role: Role,
+}
+
+/// What each side keeps.
+pub(crate) enum Role {
+    /// Initiator: a ticket but for what FINAL brings.
+    Initiator { ticket: ResumptionTicket },
+    /// Responder: the ticket that FINAL carries, and, until something of a resumed session's peer
+    /// opens, what may be sent.
+    Responder { ticket: Box<[u8]>, unproven: Option<Unproven> },
+}
+
+/// A resumed session whose initiator has not been heard under its keys: its address may be forged.
+pub(crate) struct Unproven {
+    /// RESUME_REPLY, for copies of the RESUME that it answers.
+    pub(crate) reply: Box<[u8]>,
+    /// Stands for the whole RESUME but its cookie.
+    pub(crate) mac1: [u8; 16],
+    /// Bytes that came from the address and were not answered yet.
+    pub(crate) credit: usize,
+}
+
+impl Beginning {
+    /// What an initiator begins with.
+    pub(crate) fn initiator(
+        resumed: bool,
+        early: EarlyData,
+        ticket: ResumptionTicket,
+    ) -> Box<Self> {
+        Box::new(Self { resumed, early, role: Role::Initiator { ticket } })
+    }
+
+    /// What a responder begins with.
+    pub(crate) fn responder(
+        early: EarlyData,
+        ticket: Option<Box<[u8]>>,
+        unproven: Option<Unproven>,
+    ) -> Box<Self> {
+        let ticket = ticket.unwrap_or_default();
+        Box::new(Self {
+            resumed: unproven.is_some(),
+            early,
+            role: Role::Responder { ticket, unproven },
+        })
+    }
+}
+
+impl Session {
+    fn unproven(&self) -> Option<&Unproven> {
+        match &self.beginning.as_ref()?.role {
+            Role::Responder { unproven, .. } => unproven.as_ref(),
+            Role::Initiator { .. } => None,
+        }
+    }
+
+    fn unproven_mut(&mut self) -> Option<&mut Unproven> {
+        match &mut self.beginning.as_mut()?.role {
+            Role::Responder { unproven, .. } => unproven.as_mut(),
+            Role::Initiator { .. } => None,
+        }
+    }
+
+    /// Whether the peer's address is still to be proven.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.unproven().is_some()
+    }
+
+    /// Bytes that the largest datagram to this address may have: what an unproven one has not paid
+    /// for waits.
+    pub(super) fn address_room(&self) -> Option<usize> {
+        match self.unproven() {
+            None => Some(usize::MAX),
+            Some(unproven) => Some(unproven.credit).filter(|credit| *credit >= MIN_ROOM),
+        }
+    }
+
+    /// Takes what was sent from an unproven address' credit.
+    pub(super) fn charge(&mut self, len: usize) {
+        if let Some(unproven) = self.unproven_mut() {
+            unproven.credit = unproven.credit.saturating_sub(len);
+        }
+    }
+
+    /// A copy of the RESUME that made this session came: the answer to send again, if it is one. The
+    /// session's own address has paid for more then.
+    pub(crate) fn on_repeated_resume(
+        &mut self,
+        path: &PathAddress,
+        mac1: &[u8; 16],
+    ) -> Option<&[u8]> {
+        let pays = self.path.address.same_remote(path);
+        let unproven = self.unproven_mut()?;
+        if !stt_crypto::ct_eq(&unproven.mac1, mac1) {
+            return None;
+        }
+        if pays {
+            unproven.credit += HELLO_LEN - unproven.reply.len();
+        }
+        Some(&unproven.reply)
+    }
+
+    /// A packet that came from `path` has opened: the first one proves where a resumed session's
+    /// peer is, wherever its RESUME came from.
+    pub(super) fn prove_path(&mut self, path: &PathAddress) {
+        if !self.is_unproven() {
+            return;
+        }
+        if !self.path.address.same_remote(path) {
+            self.leave_route();
+        }
+        self.path.address = *path;
+        if let Some(Role::Responder { unproven, .. }) =
+            self.beginning.as_mut().map(|beginning| &mut beginning.role)
+        {
+            *unproven = None;
+        }
+        self.drop_beginning();
+    }
+
+    /// The ticket for FINAL; none once it is acknowledged.
+    pub(super) fn ticket(&self) -> &[u8] {
+        match self.beginning.as_ref().map(|beginning| &beginning.role) {
+            Some(Role::Responder { ticket, .. }) => ticket,
+            _ => &[],
+        }
+    }
+
+    /// FINAL is acknowledged, or the verdict needs no ticket.
+    pub(super) fn forget_ticket(&mut self) {
+        if let Some(Role::Responder { ticket, .. }) =
+            self.beginning.as_mut().map(|beginning| &mut beginning.role)
+        {
+            *ticket = Box::default();
+        }
+        self.drop_beginning();
+    }
+
+    /// Responder: lets go of what is of no more use.
+    fn drop_beginning(&mut self) {
+        let done = match &self.beginning {
+            Some(beginning) => match &beginning.role {
+                Role::Responder { unproven, .. } => {
+                    unproven.is_none() && !self.verdict_pending && self.verdict_acked
+                }
+                Role::Initiator { .. } => false,
+            },
+            None => false,
+        };
+        if done {
+            self.beginning = None;
+        }
+    }
+
+    /// Initiator: FINAL said yes, perhaps with a ticket.
+    pub(super) fn take_ticket(&mut self, cx: &mut Context<'_>, sealed: &[u8]) {
+        let Some(beginning) = self.beginning.take() else { return };
+        if let Role::Initiator { mut ticket } = beginning.role
+            && !sealed.is_empty()
+        {
+            ticket.ticket = sealed.into();
+            cx.events.push_back(Event::Ticket { session: cx.handle, ticket: Box::new(ticket) });
+        }
+    }
+
+    /// How this session began, for `Event::Connected`. Early data is handed over once.
+    pub(super) fn origin(&mut self) -> (bool, EarlyData) {
+        match &mut self.beginning {
+            Some(beginning) => {
+                let early = match &mut beginning.early {
+                    EarlyData::Received(bytes) => EarlyData::Received(core::mem::take(bytes)),
+                    fate => fate.clone(),
+                };
+                (beginning.resumed, early)
+            }
+            None => (false, EarlyData::None),
+        }
+    }
+
+    /// What a connect that starts anew must still tell of its early data.
+    pub(crate) fn early_fate(&self) -> EarlyData {
+        self.beginning.as_ref().map_or(EarlyData::None, |beginning| beginning.early.clone())
+    }
+
+    /// Responder: early data of a peer that is refused is never shown.
+    pub(super) fn drop_early(&mut self) {
+        if let Some(beginning) = &mut self.beginning {
+            beginning.early = EarlyData::None;
+        }
+    }
+}
+
+/// Early data as the responder received it.
+pub(crate) fn received(bytes: &[u8]) -> EarlyData {
+    EarlyData::Received(Bytes::copy_from_slice(bytes))
+}
+
+/// A ticket without what FINAL will bring.
+pub(crate) fn unfinished(
+    network: [u8; 8],
+    own: stt_crypto::NodeId,
+    peer: stt_crypto::NodeId,
+    secret: &[u8; 32],
+) -> ResumptionTicket {
+    ResumptionTicket { network, own, peer, secret: Zeroizing::new(*secret), ticket: Box::default() }
+}

@@ -1,0 +1,404 @@
+//! One session of a scenario, from its connect to its end.
+
+use core::time::Duration;
+
+use stt_proto::{
+    Close, CloseReason, ConnectOptions, Direction, Event, Instant, SessionHandle, StreamId,
+};
+
+use super::{
+    end::{End, Plan},
+    race::Race,
+};
+use crate::{
+    random::Random,
+    spec::FlowSpec,
+    world::{NodeId, World},
+};
+
+/// How long a graceful end may take.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Pause before a failed session is replaced.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of one message of a chat.
+const CHAT_BYTES: u64 = 1000;
+/// Index of the endless stream and the chat among a flow's streams.
+const STEADY: u64 = 0xF_FFFE;
+const CHAT: u64 = 0xF_FFFF;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Until this time.
+    Waiting(Instant),
+    Connecting,
+    Open,
+    Closing,
+    Done,
+}
+
+/// See the module.
+pub(crate) struct Flow {
+    spec: FlowSpec,
+    number: usize,
+    client: NodeId,
+    server: NodeId,
+    start: Instant,
+    phase: Phase,
+    pub(crate) attempts: u32,
+    sessions: [Option<SessionHandle>; 2],
+    session_id: Option<[u8; 8]>,
+    closed: [bool; 2],
+    ends: [End; 2],
+    send_buffer: u64,
+    connected_at: Option<Instant>,
+    completed_at: Option<Instant>,
+    /// Bytes that had arrived when the endless stream was ended, and the time that it took.
+    pub(crate) steady: Option<(u64, Duration)>,
+    chats: u64,
+    resume_at: Option<Instant>,
+    has_paused: bool,
+    race: Option<Race>,
+    random: Random,
+}
+
+impl Flow {
+    pub(super) fn new(
+        spec: FlowSpec,
+        number: usize,
+        copy: usize,
+        client: NodeId,
+        server: NodeId,
+        seed: u64,
+    ) -> Self {
+        let start = Duration::from_millis(spec.start_ms + copy as u64 * spec.every_ms);
+        let start = Instant::from_nanos(0) + start;
+        Self {
+            spec,
+            number,
+            client,
+            server,
+            start,
+            phase: Phase::Waiting(start),
+            attempts: 0,
+            sessions: [None; 2],
+            session_id: None,
+            closed: [false; 2],
+            ends: [End::default(), End::default()],
+            send_buffer: 512 * 1024,
+            connected_at: None,
+            completed_at: None,
+            steady: None,
+            chats: 0,
+            resume_at: None,
+            has_paused: false,
+            race: None,
+            random: Random::new(seed, &format!("flow {number}")),
+        }
+    }
+
+    pub(crate) fn set_send_buffer(&mut self, bytes: u64) {
+        self.send_buffer = bytes;
+    }
+
+    pub(super) const fn start(&self) -> Instant {
+        self.start
+    }
+
+    pub(super) const fn client(&self) -> NodeId {
+        self.client
+    }
+
+    pub(super) const fn session(&self, end: usize) -> Option<SessionHandle> {
+        self.sessions[end]
+    }
+
+    pub(super) const fn session_id(&self) -> Option<[u8; 8]> {
+        self.session_id
+    }
+
+    pub(super) const fn set_session_id(&mut self, id: [u8; 8]) {
+        self.session_id = Some(id);
+    }
+
+    pub(super) const fn set_server_session(&mut self, session: SessionHandle) {
+        self.sessions[1] = Some(session);
+    }
+
+    pub(super) fn on_server_lost(&mut self) {
+        if self.sessions[1].take().is_some() {
+            self.closed[1] = true;
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Time from the first connect to completion.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        Some(self.completed_at?.saturating_duration_since(self.start))
+    }
+
+    /// Bytes that were read and checked, both ways.
+    pub(crate) fn received(&self) -> u64 {
+        self.ends[0].received + self.ends[1].received
+    }
+
+    /// The same for what one end read; 0 is the client.
+    pub(crate) fn received_at(&self, end: usize) -> u64 {
+        self.ends[end].received
+    }
+
+    /// Where it stands, for people.
+    pub(crate) fn standing(&self) -> String {
+        format!(
+            "session {} {:?}; client: {}; server: {}",
+            self.number,
+            self.phase,
+            self.ends[0].missing(),
+            self.ends[1].missing()
+        )
+    }
+
+    fn node(&self, end: usize) -> NodeId {
+        if end == 0 { self.client } else { self.server }
+    }
+
+    fn key(&self, end: usize, index: u64) -> u64 {
+        ((self.number as u64 * 64 + u64::from(self.attempts)) * 2 + end as u64) << 20 | index
+    }
+
+    fn begin(&mut self, world: &mut World) -> Result<(), String> {
+        let direction = if self.spec.unidirectional {
+            Direction::Unidirectional
+        } else {
+            Direction::Bidirectional
+        };
+        let lists = [&self.spec.streams, &self.spec.back];
+        let mut plans = [0, 1].map(|end| {
+            let repeated = lists[end].repeat(self.spec.repeat.unwrap_or(1));
+            let plan = |(index, total): (usize, &u64)| Plan {
+                key: self.key(end, index as u64),
+                total: Some(*total),
+                allowed: *total,
+                direction,
+            };
+            repeated.iter().enumerate().map(plan).collect::<Vec<_>>()
+        });
+        for (wanted, index, allowed) in [
+            (self.spec.steady_ms.is_some(), STEADY, u64::MAX),
+            (self.spec.chat_every_ms.is_some(), CHAT, 0),
+        ] {
+            if wanted {
+                plans[0].push(Plan { key: self.key(0, index), total: None, allowed, direction });
+            }
+        }
+        let counts = [plans[1].len(), plans[0].len()];
+        let [forth, back] = plans;
+        self.ends = [
+            End::new(forth, counts[0], self.send_buffer),
+            End::new(back, counts[1], self.send_buffer),
+        ];
+        let mut options = ConnectOptions { early: self.spec.early, ..ConnectOptions::default() };
+        if let Some(limit) = self.spec.connect_timeout_ms {
+            options.timeout = Duration::from_millis(limit);
+        }
+        let (now, path) = (world.now_at(self.client), world.path_to(self.server));
+        let session = world
+            .endpoint_mut(self.client)
+            .connect(now, path, options)
+            .map_err(|error| format!("connect: {error:?}"))?;
+        self.sessions = [Some(session), None];
+        self.closed = [false; 2];
+        self.phase = Phase::Connecting;
+        Ok(())
+    }
+
+    /// Acts on the time and on what has become possible.
+    pub(super) fn advance(&mut self, world: &mut World) -> Result<(), String> {
+        let now = world.now();
+        if matches!(self.phase, Phase::Waiting(at) if at <= now) {
+            self.begin(world)?;
+        }
+        if self.phase == Phase::Open {
+            self.tick(world)?;
+            for end in 0..2 {
+                self.move_bytes(world, end)?;
+            }
+            let complete = self.race.is_none() && self.ends.iter().all(End::is_complete);
+            if complete && self.sessions[1].is_some() {
+                self.completed_at = Some(now);
+                self.phase = Phase::Closing;
+                if let Some(session) = self.sessions[0] {
+                    let now = world.now_at(self.client);
+                    world.endpoint_mut(self.client).close(now, session, Close::graceful(DRAIN));
+                }
+            }
+        } else if self.phase == Phase::Connecting && self.sessions[1].is_some() {
+            // A server that may use the session already.
+            self.move_bytes(world, 1)?;
+        }
+        if matches!(self.phase, Phase::Open | Phase::Closing) && self.closed == [true; 2] {
+            self.completed_at = self.completed_at.or(Some(now));
+            self.phase = Phase::Done;
+        }
+        Ok(())
+    }
+
+    fn move_bytes(&mut self, world: &mut World, end: usize) -> Result<(), String> {
+        let node = self.node(end);
+        let Some(session) = self.sessions[end].filter(|_| !self.closed[end]) else { return Ok(()) };
+        self.ends[end].write(world, node, session)?;
+        self.ends[end].read(world, node, session)?;
+        if end == 1
+            && !self.has_paused
+            && self.spec.pause_after.is_some_and(|bytes| self.ends[1].received >= bytes)
+        {
+            self.has_paused = true;
+            self.ends[1].paused = true;
+            self.resume_at = Some(world.now() + Duration::from_millis(self.spec.pause_ms));
+        }
+        Ok(())
+    }
+
+    /// What the application does by the clock.
+    fn tick(&mut self, world: &mut World) -> Result<(), String> {
+        let now = world.now();
+        if self.steady_ends().is_some_and(|at| at <= now) {
+            let took = Duration::from_millis(self.spec.steady_ms.unwrap_or(0));
+            self.steady = Some((self.ends[1].received, took));
+            self.ends[0].grow(self.key(0, STEADY), 0, true);
+        }
+        while self.next_chat().is_some_and(|at| at <= now) {
+            self.chats += 1;
+            let last = self.chats == self.spec.chat_times;
+            self.ends[0].grow(self.key(0, CHAT), CHAT_BYTES, false);
+            if last {
+                self.ends[0].grow(self.key(0, CHAT), self.chats * CHAT_BYTES, true);
+            }
+        }
+        if self.resume_at.is_some_and(|at| at <= now) {
+            self.resume_at = None;
+            self.ends[1].paused = false;
+        }
+        if let Some(race) = &mut self.race {
+            let nodes = [self.client, self.server];
+            race.advance(world, nodes, self.sessions, &self.ends);
+        }
+        Ok(())
+    }
+
+    fn steady_ends(&self) -> Option<Instant> {
+        let span = self.spec.steady_ms.filter(|_| self.steady.is_none())?;
+        Some(self.connected_at? + Duration::from_millis(span))
+    }
+
+    fn next_chat(&self) -> Option<Instant> {
+        let pause = self.spec.chat_every_ms.filter(|_| self.chats < self.spec.chat_times)?;
+        Some(self.connected_at? + Duration::from_millis(pause * self.chats))
+    }
+
+    /// When it wants to act by itself, after `now`.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let wakes = match self.phase {
+            Phase::Waiting(at) => [Some(at), None, None, None],
+            Phase::Open => [
+                self.steady_ends(),
+                self.next_chat(),
+                self.resume_at,
+                self.race.as_ref().and_then(Race::next_wake),
+            ],
+            _ => [None; 4],
+        };
+        wakes.into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        world: &mut World,
+        end: usize,
+        event: &Event,
+    ) -> Result<(), String> {
+        match event {
+            Event::Connected { .. } if end == 0 && self.phase == Phase::Connecting => {
+                self.on_connected(world);
+            }
+            Event::StreamOpened { stream, purpose, .. } => {
+                self.ends[end].on_opened(*stream, purpose)?;
+            }
+            Event::StreamReadable { stream, .. } => self.ends[end].on_readable(*stream),
+            Event::StreamReleased { stream, acked, .. } => {
+                self.ends[end].on_released(*stream, *acked);
+            }
+            Event::StreamFinished { stream, .. } => self.ends[end].on_finished(*stream)?,
+            Event::StreamsAvailable { .. } => self.ends[end].on_available(),
+            Event::StreamReset { stream, .. } | Event::StreamStopped { stream, .. } => {
+                self.on_aborted(end, *stream, event)?;
+            }
+            Event::ConnectFailed { .. } => self.on_failed(world, end, event)?,
+            Event::SessionClosed { session, reason, error, .. } => {
+                // What arrived before the end is read first.
+                self.move_rest(world, end, *session)?;
+                world.endpoint_mut(self.node(end)).release(*session);
+                let expected = matches!(self.phase, Phase::Closing) || self.race.is_some();
+                if expected && *reason == CloseReason::Graceful && error.is_none() {
+                    self.closed[end] = true;
+                } else {
+                    self.on_failed(world, end, event)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_connected(&mut self, world: &World) {
+        self.phase = Phase::Open;
+        self.connected_at = Some(world.now());
+        if self.spec.race {
+            self.race = Some(Race::new(world.now(), &mut self.random));
+            self.ends.iter_mut().for_each(|end| end.lenient = true);
+        }
+    }
+
+    fn move_rest(
+        &mut self,
+        world: &mut World,
+        end: usize,
+        session: SessionHandle,
+    ) -> Result<(), String> {
+        let node = self.node(end);
+        let lenient = core::mem::replace(&mut self.ends[end].lenient, true);
+        let read = self.ends[end].read(world, node, session);
+        self.ends[end].lenient = lenient;
+        read
+    }
+
+    fn on_aborted(&self, end: usize, stream: StreamId, event: &Event) -> Result<(), String> {
+        match &self.race {
+            Some(race) if race.has_aborted(stream) => Ok(()),
+            _ => Err(format!("end {end}: {event:?}")),
+        }
+    }
+
+    /// A session came to an end that was not asked for.
+    fn on_failed(&mut self, world: &World, end: usize, event: &Event) -> Result<(), String> {
+        if self.attempts >= self.spec.reconnects {
+            return Err(format!("end {end}: {event:?}"));
+        }
+        self.closed[end] = true;
+        // The server waits for its client; and a session that had done its work needs no other.
+        if end == 0 && self.phase != Phase::Closing {
+            self.attempts += 1;
+            self.sessions = [None; 2];
+            self.session_id = None;
+            self.steady = None;
+            self.chats = 0;
+            self.connected_at = None;
+            self.phase = Phase::Waiting(world.now() + RECONNECT_PAUSE);
+        } else if end == 0 {
+            self.closed = [true; 2];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,415 @@
+//! One run: a scenario on a profile from a seed.
+
+use core::time::Duration;
+
+use stt_proto::{EndpointConfig, Instant, ListenConfig};
+
+use crate::{
+    app::App,
+    link::{IPV4_OVERHEAD, Link},
+    random::Random,
+    spec::{Action, EventSpec, Profile, Scenario},
+    world::{Failure, NodeId, World},
+};
+
+/// What is left of a session after its end must be gone by then.
+const FORGOTTEN_WITHIN: Duration = Duration::from_secs(300);
+/// A link's delay is longer by up to this part of it, drawn from the seed.
+const DELAY_VARIATION: u32 = 100;
+/// The slot of every interface that clients and server have first.
+const FIRST: usize = 0;
+
+/// What a good run was like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Virtual time until the last flow had all its bytes acknowledged and read.
+    pub time: Duration,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Goodput as a share of the links' rate, in the direction where it is larger; `None` where
+    /// nothing was moved or there is no rate.
+    pub goodput: Option<f64>,
+    /// What a perfect sender would reach, given headers and tags.
+    pub ceiling: f64,
+    /// Sessions that had to be replaced.
+    pub reconnects: u32,
+    /// Value over all datagrams: equal for equal runs.
+    pub transcript: u64,
+}
+
+/// A run that is under way.
+struct Play<'a> {
+    scenario: &'a Scenario,
+    world: World,
+    app: App,
+    clients: Vec<NodeId>,
+    server: NodeId,
+    config: EndpointConfig,
+    shared: [u8; 32],
+    server_seed: [u8; 32],
+    /// What is to happen, with how often it has happened.
+    timeline: Vec<(Instant, EventSpec, u64)>,
+    /// What waits for bytes to arrive.
+    waiting: Vec<(u64, EventSpec)>,
+    wake_up: Option<Instant>,
+    cross: Vec<usize>,
+    /// Interfaces of each client.
+    interfaces: usize,
+    /// Bytes a second of the clients' first links, there and back.
+    rates: [Option<u64>; 2],
+}
+
+/// Runs a scenario once.
+///
+/// # Errors
+/// What failed, and when.
+pub fn play(scenario: &Scenario, profile: Profile, seed: u64) -> Result<Outcome, Failure> {
+    Play::new(scenario, profile, seed).run()
+}
+
+/// Runs a scenario once and keeps its datagrams: what came of it, and a file for Wireshark.
+pub fn play_captured(
+    scenario: &Scenario,
+    profile: Profile,
+    seed: u64,
+) -> (Result<Outcome, Failure>, Vec<u8>) {
+    let mut play = Play::new(scenario, profile, seed);
+    play.world.capture();
+    let outcome = play.run();
+    (outcome, play.world.take_capture().unwrap_or_default())
+}
+
+impl<'a> Play<'a> {
+    fn new(scenario: &'a Scenario, profile: Profile, seed: u64) -> Self {
+        let links = scenario.links(profile);
+        let rates = links.each_ref().map(|link| link.rate);
+        // No two seeds have quite the same clockwork.
+        let mut variation = Random::new(seed, "variation");
+        let [forth, back] = links.map(|link| {
+            let extra = variation.duration(link.delay / DELAY_VARIATION);
+            Link { delay: link.delay + extra, ..link }
+        });
+        let mut world = World::new(seed, Link::default());
+        if scenario.ipv6 {
+            world.use_ipv6();
+        }
+        let shared = Random::new(seed, "shared seed").bytes();
+        let server_seed = Random::new(seed, "server seed").bytes();
+        let sessions = scenario.flow.iter().map(|flow| flow.count.unwrap_or(1)).sum::<usize>();
+        let config = EndpointConfig {
+            session: scenario.session.config(),
+            max_sessions: (2 * sessions).max(1024),
+            ..EndpointConfig::default()
+        };
+        let clients: Vec<NodeId> = (0..scenario.clients.unwrap_or(1))
+            .map(|_| world.add_node(config.clone(), shared))
+            .collect();
+        let server = world.add_node_with(config.clone(), &[shared], server_seed);
+        world.watch_responder(server);
+        let server_end = (server, FIRST);
+        let ends: Vec<_> = clients.iter().map(|client| (*client, FIRST)).collect();
+        if scenario.shared {
+            let ways = |back: bool| {
+                let way = |end: &(NodeId, usize)| {
+                    if back { [server_end, *end] } else { [*end, server_end] }
+                };
+                ends.iter().map(way).collect::<Vec<_>>()
+            };
+            world.share_link(&ways(false), forth.clone());
+            world.share_link(&ways(true), back);
+        } else {
+            for end in &ends {
+                *world.link_mut(*end, server_end) = forth.clone();
+                *world.link_mut(server_end, *end) = back.clone();
+            }
+        }
+        let mut interfaces = 1;
+        if let Some(second) = &scenario.second {
+            interfaces = 2;
+            for client in &clients {
+                let end = (*client, world.add_interface(*client));
+                *world.link_mut(end, server_end) = second.over(profile.link());
+                *world.link_mut(server_end, end) = second.over(profile.link());
+            }
+        }
+        if let Some(timeout) = scenario.nat_timeout_ms {
+            for client in &clients {
+                world.set_nat(*client, Duration::from_millis(timeout));
+            }
+        }
+        let mut app = App::new(&scenario.flow, &clients, server, seed);
+        if let Some(bytes) = scenario.session.send_buffer {
+            app.flows.iter_mut().for_each(|flow| flow.set_send_buffer(bytes));
+        }
+        let cross = scenario
+            .cross
+            .iter()
+            .map(|kind| world.add_cross_flow((clients[0], FIRST), server_end, *kind))
+            .collect();
+        let waiting = scenario
+            .event
+            .iter()
+            .filter_map(|event| Some((event.at_bytes?, event.clone())))
+            .collect();
+        let timeline = scenario
+            .event
+            .iter()
+            .filter(|event| event.at_bytes.is_none())
+            .map(|event| (Instant::from_nanos(event.at_ms * 1_000_000), event.clone(), 0))
+            .collect();
+        let mut play = Self {
+            scenario,
+            world,
+            app,
+            clients,
+            server,
+            config,
+            shared,
+            server_seed,
+            timeline,
+            waiting,
+            wake_up: None,
+            cross,
+            interfaces,
+            rates,
+        };
+        play.listen();
+        play
+    }
+
+    fn listen(&mut self) {
+        let default = ListenConfig::default();
+        let spec = &self.scenario.listen;
+        let listen = ListenConfig {
+            max_sessions: self.config.max_sessions,
+            authorize: spec.authorize,
+            max_half_open: spec.max_half_open.unwrap_or(default.max_half_open),
+            retry_threshold: spec.retry_threshold.unwrap_or(default.retry_threshold),
+            ..default
+        };
+        self.world.endpoint_mut(self.server).set_listening(Some(listen));
+    }
+
+    fn run(&mut self) -> Result<Outcome, Failure> {
+        let limit = self.scenario.limit();
+        let end = self.world.now() + limit;
+        let mut world = core::mem::replace(&mut self.world, World::new(0, Link::default()));
+        let ran = world.run_until_with(Duration::MAX, |world| {
+            self.act(world);
+            self.app.advance(world)?;
+            if self.app.is_done() {
+                return Ok((Some(()), None));
+            }
+            if world.now() > end {
+                let standing = self.app.flows.iter().filter(|flow| flow.took().is_none());
+                let standing: Vec<String> = standing.take(3).map(|flow| flow.standing()).collect();
+                return Err(format!("not done within {limit:?}: {}", standing.join("; ")));
+            }
+            Ok((None, [self.app.next_wake(), self.next_action()].into_iter().flatten().min()))
+        });
+        self.world = world;
+        ran?;
+        let outcome = self.outcome();
+        self.expect(&outcome).map_err(|what| self.world.failure(what))?;
+        self.forget()?;
+        Ok(outcome)
+    }
+
+    /// Everything of every session must be gone some time after its end: memory, timers, datagrams.
+    fn forget(&mut self) -> Result<(), Failure> {
+        let all: Vec<NodeId> = (0..self.world.node_count()).collect();
+        let limit = Instant::from_nanos(self.world.now().as_nanos()) + FORGOTTEN_WITHIN;
+        let mut world = core::mem::replace(&mut self.world, World::new(0, Link::default()));
+        let result = world.run_until_with(FORGOTTEN_WITHIN, |world| {
+            self.app.advance(world)?;
+            let idle = all.iter().all(|node| {
+                let stats = world.endpoint_mut(*node).stats();
+                stats.sessions == 0 && stats.half_open == 0
+            });
+            let silent =
+                idle && all.iter().all(|n| world.endpoint_mut(*n).poll_timeout().is_none());
+            Ok((silent.then_some(()), Some(limit)))
+        });
+        self.world = world;
+        result.map_err(|failure| Failure {
+            what: format!("after the end something is left: {}", failure.what),
+            ..failure
+        })
+    }
+
+    fn outcome(&self) -> Outcome {
+        let flows = &self.app.flows;
+        let time = flows.iter().filter_map(|flow| flow.took()).max().unwrap_or_default();
+        let bytes: u64 = flows.iter().map(|flow| flow.received()).sum();
+        let steady: Vec<(u64, Duration)> = flows.iter().filter_map(|flow| flow.steady).collect();
+        let mut moved = [0, 1].map(|end| flows.iter().map(|flow| flow.received_at(end)).sum());
+        let mut span = time;
+        if let Some(longest) = steady.iter().map(|(_, span)| *span).max() {
+            moved = [0, steady.iter().map(|(bytes, _)| bytes).sum()];
+            span = longest;
+        }
+        // The direction that carried more of what it can.
+        let links = if self.scenario.shared { 1 } else { self.clients.len() };
+        let [back, forth] = [(moved[0], self.rates[1]), (moved[1], self.rates[0])].map(|(m, r)| {
+            let rate = r.filter(|_| m > 0 && !span.is_zero())?;
+            Some(m as f64 / span.as_secs_f64() / (rate * links as u64) as f64)
+        });
+        let goodput = [back, forth].into_iter().flatten().reduce(f64::max);
+        let udp = self.scenario.session.mtu.unwrap_or(1452);
+        let headers = if self.scenario.ipv6 { 48 } else { 28 };
+        // Header, tag, checksum (PROTOCOL.md section 1.1), and a DATA frame's offset of 4 bytes.
+        let payload = udp - 24 - 16 - 4 - 4;
+        Outcome {
+            time,
+            bytes,
+            goodput,
+            ceiling: payload as f64 / (udp + headers) as f64,
+            reconnects: flows.iter().map(|flow| flow.attempts).sum(),
+            transcript: self.world.transcript(),
+        }
+    }
+
+    fn expect(&mut self, outcome: &Outcome) -> Result<(), String> {
+        let expect = &self.scenario.expect;
+        let reached = outcome.goodput.unwrap_or(0.0) / outcome.ceiling;
+        if let Some(least) = expect.goodput.filter(|least| reached < *least) {
+            return Err(format!(
+                "goodput is {:.2} % of what overhead leaves, less than {:.2} %",
+                reached * 100.0,
+                least * 100.0
+            ));
+        }
+        if let Some(share) = expect.fair_within {
+            let times = self.app.flows.iter().filter_map(|flow| flow.took());
+            let (least, most) = (times.clone().min(), times.max());
+            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+            if least.as_secs_f64() < most.as_secs_f64() * (1.0 - share) {
+                return Err(format!("unfair: the flows took {least:?} to {most:?}"));
+            }
+        }
+        if let Some(least) = expect.no_starving {
+            self.expect_no_starving(least)?;
+        }
+        if expect.reconnected && outcome.reconnects == 0 {
+            return Err("no session was replaced: nothing was tried".to_owned());
+        }
+        if expect.retried && self.world.endpoint_mut(self.server).stats().retries_sent == 0 {
+            return Err("no RETRY was sent: nothing was tried".to_owned());
+        }
+        if expect.marked && self.world.link_stats(self.clients[0], self.server).marked == 0 {
+            return Err("no datagram was marked: nothing was tried".to_owned());
+        }
+        Ok(())
+    }
+
+    fn expect_no_starving(&self, least: f64) -> Result<(), String> {
+        let span = self.world.elapsed();
+        let Some(rate) = self.rates[0] else { return Err("no rate to share".to_owned()) };
+        let parts = (self.app.flows.len() + self.cross.len()) as f64;
+        let equal = rate as f64 / parts;
+        for flow in &self.app.flows {
+            let (bytes, span) = flow.steady.unwrap_or((flow.received(), span));
+            let share = bytes as f64 / span.as_secs_f64() / equal;
+            if share < least {
+                return Err(format!("a session got {share:.3} of an equal share"));
+            }
+        }
+        for flow in &self.cross {
+            let stats = self.world.cross_stats(*flow);
+            let share = stats.delivered as f64 / span.as_secs_f64() / equal;
+            if share < least {
+                return Err(format!("a model got {share:.3} of an equal share"));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_action(&self) -> Option<Instant> {
+        let next = self.timeline.iter().map(|(at, _, _)| *at);
+        next.chain(self.wake_up).min()
+    }
+
+    /// Lets happen what the timeline says for this time.
+    fn act(&mut self, world: &mut World) {
+        let now = world.now();
+        if self.wake_up.is_some_and(|at| at <= now) {
+            self.wake_up = None;
+            world.set_asleep(self.clients[0], false);
+        }
+        if !self.waiting.is_empty() {
+            let bytes: u64 = self.app.flows.iter().map(|flow| flow.received()).sum();
+            let timeline = &mut self.timeline;
+            self.waiting.retain(|(least, event)| {
+                let due = bytes >= *least;
+                if due {
+                    timeline.push((now + Duration::from_millis(event.at_ms), event.clone(), 0));
+                }
+                !due
+            });
+        }
+        let mut index = 0;
+        while let Some((at, event, times)) = self.timeline.get_mut(index) {
+            if *at > now {
+                index += 1;
+                continue;
+            }
+            let (action, value) = (event.action, event.value);
+            *times += 1;
+            let over = event.times.is_some_and(|most| *times >= most);
+            match event.every_ms.filter(|_| !over) {
+                Some(pause) => *at += Duration::from_millis(pause.max(1)),
+                None => {
+                    self.timeline.remove(index);
+                }
+            }
+            self.perform(world, action, value);
+        }
+    }
+
+    fn perform(&mut self, world: &mut World, action: Action, value: u64) {
+        let links = |world: &mut World, which: [bool; 2], change: &dyn Fn(&mut Link)| {
+            for client in &self.clients {
+                for interface in 0..self.interfaces {
+                    let ends = [(*client, interface), (self.server, FIRST)];
+                    if which[0] {
+                        change(world.link_mut(ends[0], ends[1]));
+                    }
+                    if which[1] {
+                        change(world.link_mut(ends[1], ends[0]));
+                    }
+                }
+            }
+        };
+        match action {
+            Action::Dark => links(world, [true, true], &|link| link.dark = true),
+            Action::DarkForth => links(world, [true, false], &|link| link.dark = true),
+            Action::DarkBack => links(world, [false, true], &|link| link.dark = true),
+            Action::Light => links(world, [true, true], &|link| link.dark = false),
+            Action::Mtu => {
+                links(world, [true, true], &|link| link.mtu = value as usize - IPV4_OVERHEAD)
+            }
+            Action::RebindPort | Action::RebindAddr => {
+                for client in &self.clients {
+                    world.rebind_next(*client, action == Action::RebindAddr);
+                }
+            }
+            Action::Switch => {
+                for client in &self.clients {
+                    let next = (world.active_interface(*client) + 1) % self.interfaces;
+                    world.switch_interface(*client, next);
+                }
+            }
+            Action::Restart => {
+                world.restart(self.server, self.config.clone(), &[self.shared], self.server_seed);
+                core::mem::swap(&mut self.world, world);
+                self.listen();
+                core::mem::swap(&mut self.world, world);
+                self.app.on_restart();
+            }
+            Action::Sleep => {
+                world.set_asleep(self.clients[0], true);
+                self.wake_up = Some(world.now() + Duration::from_secs(value));
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Scenarios that nobody thought of, and the smallest that still fails.
+
+use toml::{Table, Value};
+
+use crate::{
+    random::Random,
+    spec::{Action, EventSpec, FlowSpec, LinkSpec, Scenario, SessionSpec},
+};
+
+/// Runs that shrinking may take.
+const SHRINK_RUNS: usize = 400;
+
+/// The scenario that a seed draws: everything at once, within what a session can bear.
+#[must_use]
+pub fn draw(seed: u64) -> Scenario {
+    let mut random = Random::new(seed, "random scenario");
+    let random = &mut random;
+    let link = link(random);
+    let back = if random.chance(0.3) { self::link(random) } else { LinkSpec::default() };
+    let window = 2048 << random.below(11);
+    let session = SessionSpec {
+        stream_recv_buffer: Some(window),
+        recv_buffer: Some(window << random.below(3)),
+        send_buffer: Some(4096 << random.below(9)),
+        key_update_packets: random.chance(0.3).then(|| 8 + random.below(200)),
+        max_concurrent_streams: random.chance(0.3).then(|| 1 + random.below(20) as u32),
+        ..SessionSpec::default()
+    };
+    let flow = (0..=random.below(3)).map(|_| flow(random)).collect();
+    let event = if random.chance(0.5) { events(random) } else { Vec::new() };
+    Scenario {
+        name: "random".to_owned(),
+        about: format!("drawn from seed {seed}"),
+        own_links: true,
+        limit_s: Some(3600),
+        ipv6: random.chance(0.2),
+        clients: Some(1 + random.below(3) as usize),
+        shared: random.chance(0.5),
+        link,
+        back,
+        session,
+        flow,
+        event,
+        ..Scenario::default()
+    }
+}
+
+/// A share with up to `most` percent.
+fn share(random: &mut Random, most: u64) -> Option<f64> {
+    random.chance(0.6).then(|| random.below(most * 10 + 1) as f64 / 1000.0)
+}
+
+fn link(random: &mut Random) -> LinkSpec {
+    let bursts = random.chance(0.3);
+    LinkSpec {
+        delay_ms: Some(random.below(2000) as f64 / 10.0),
+        jitter_ms: random.chance(0.5).then(|| random.below(300) as f64 / 10.0),
+        ordered: Some(random.chance(0.5)),
+        rate_mbit: Some((200 + random.below(80_000)) as f64 / 1000.0),
+        queue: Some(random.below(200) as usize + 10),
+        loss: share(random, 8),
+        burst_loss: bursts.then(|| random.below(80) as f64 / 1000.0),
+        burst_length: bursts.then(|| 1.0 + random.below(20) as f64),
+        duplicate: share(random, 20),
+        reorder: share(random, 20),
+        reorder_depth: Some(random.below(65)),
+        corrupt: share(random, 3),
+        mtu: Some(1280 + random.below(3000) as usize),
+        bleach: Some(random.chance(0.2)),
+        mark_above: random.chance(0.2).then(|| 5 + random.below(20) as usize),
+        ..LinkSpec::default()
+    }
+}
+
+fn flow(random: &mut Random) -> FlowSpec {
+    let mut sizes = |most: u64| {
+        let count = random.below(most);
+        (0..count).map(|_| random.below(60_000)).collect::<Vec<u64>>()
+    };
+    let (streams, back) = (sizes(8), sizes(4));
+    FlowSpec {
+        count: Some(1 + random.below(3) as usize),
+        start_ms: random.below(1000),
+        every_ms: random.below(200),
+        streams,
+        back,
+        unidirectional: random.chance(0.3),
+        early: random.chance(0.2),
+        race: random.chance(0.15),
+        connect_timeout_ms: Some(60_000),
+        ..FlowSpec::default()
+    }
+}
+
+/// The network goes dark now and then, for less than a session bears.
+fn events(random: &mut Random) -> Vec<EventSpec> {
+    let dark = [Action::Dark, Action::DarkForth, Action::DarkBack][random.below(3) as usize];
+    let (start, span) = (random.below(2000), 1 + random.below(3000));
+    let every_ms = Some(span + 3000 + random.below(5000));
+    let event = |action, at_ms| EventSpec {
+        action,
+        at_ms,
+        at_bytes: None,
+        every_ms,
+        times: Some(20),
+        value: 0,
+    };
+    vec![event(dark, start), event(Action::Light, start + span)]
+}
+
+/// The smallest scenario found for which `fails` still holds. Whole parts of the file are left out
+/// first, then numbers are halved, as long as anything helps.
+pub fn shrink(scenario: &Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
+    let mut best = scenario.clone();
+    let mut runs = 0;
+    'again: loop {
+        let Ok(table) = Table::try_from(&best) else { return best };
+        let table = Value::Table(table);
+        for candidate in candidates(&table) {
+            let Ok(text) = toml::to_string(&candidate) else { continue };
+            let Ok(smaller) = Scenario::parse(&best.name, &text) else { continue };
+            if smaller == best || smaller.flow.is_empty() {
+                continue;
+            }
+            runs += 1;
+            if runs > SHRINK_RUNS {
+                return best;
+            }
+            if fails(&smaller) {
+                best = smaller;
+                continue 'again;
+            }
+        }
+        return best;
+    }
+}
+
+/// Everything one step smaller than `value`, the largest steps first.
+fn candidates(value: &Value) -> Vec<Value> {
+    let mut out = Vec::new();
+    match value {
+        Value::Table(table) => {
+            for key in table.keys().filter(|key| *key != "about") {
+                let mut without = table.clone();
+                without.remove(key);
+                out.push(Value::Table(without));
+            }
+            for (key, inner) in table {
+                for smaller in candidates(inner) {
+                    let mut with = table.clone();
+                    with.insert(key.clone(), smaller);
+                    out.push(Value::Table(with));
+                }
+            }
+        }
+        Value::Array(items) => {
+            for index in 0..items.len() {
+                let mut without = items.clone();
+                without.remove(index);
+                out.push(Value::Array(without));
+            }
+            for (index, inner) in items.iter().enumerate() {
+                for smaller in candidates(inner) {
+                    let mut with = items.clone();
+                    with[index] = smaller;
+                    out.push(Value::Array(with));
+                }
+            }
+        }
+        Value::Integer(number) if *number > 1 => out.push(Value::Integer(number / 2)),
+        Value::Float(number) if *number > 0.01 => out.push(Value::Float(number / 2.0)),
+        _ => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_draws_the_same() {
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        for seed in 0..100 {
+            let scenario = draw(seed);
+            let again = Scenario::parse("random", &scenario.to_text());
+            assert_eq!(again.as_ref(), Ok(&scenario));
+        }
+    }
+
+    #[test]
+    fn shrinking_leaves_what_the_failure_needs() {
+        let fails = |scenario: &Scenario| {
+            scenario.link.loss.is_some_and(|loss| loss > 0.01)
+                && scenario.flow.iter().any(|flow| flow.streams.iter().any(|len| *len > 1000))
+        };
+        let seed = (0..).find(|seed| fails(&draw(*seed))).unwrap_or_default();
+        let small = shrink(&draw(seed), fails);
+        assert!(fails(&small));
+        assert_eq!((small.flow.len(), small.flow[0].streams.len()), (1, 1));
+        assert!(small.event.is_empty() && small.link.delay_ms.is_none(), "{}", small.to_text());
+        assert!(small.flow[0].streams[0] <= 2001);
+    }
+}
