@@ -258,6 +258,28 @@ fn a_ping_measures_the_round_trip_and_survives_loss() {
 }
 
 #[test]
+fn a_ping_whose_answer_is_lost_is_answered_by_the_acknowledgement() {
+    let mut pair = Pair::new();
+    let (ours, theirs) = pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    pair.world.run_for(Duration::from_secs(1));
+    pair.world.set_link(server, client, Link { dark: true, ..Link::with_delay(DELAY) });
+    let now = pair.world.now_at(client);
+    let token = pair.world.endpoint_mut(client).ping(now, ours).unwrap();
+    // The ping arrives, and its answer is sent and lost.
+    pair.world.run_for(DELAY + Duration::from_millis(1));
+    pair.set_dark(false);
+    // What the peer sends next carries the ACK, before any timer would send the ping again.
+    let now = pair.world.now_at(server);
+    pair.world.endpoint_mut(server).ping(now, theirs).unwrap();
+    let answer = wait(&mut pair.world, client, |event| match event {
+        Event::Pong { token, .. } => Some(*token),
+        _ => None,
+    });
+    assert_eq!(answer, token);
+}
+
+#[test]
 fn a_revoked_peer_is_put_out_and_kept_out() {
     let mut pair = Pair::new();
     pair.establish();

@@ -180,8 +180,8 @@ impl Liveness {
         Some(ping)
     }
 
-    /// An echo came; the answer is when its keep-alive was sent and for which ping.
-    pub(crate) fn on_echo(&mut self, nonce: u64) -> Option<(Instant, Option<u64>)> {
+    /// An echo or an ACK came; returned is when its keep-alive was sent and for which ping.
+    pub(crate) fn on_answer(&mut self, nonce: u64) -> Option<(Instant, Option<u64>)> {
         let entry = self
             .outstanding
             .iter_mut()
@@ -246,9 +246,9 @@ mod tests {
         for nonce in 100..110 {
             liveness.on_keep_alive_sent(at(nonce), nonce, None);
         }
-        assert_eq!(liveness.on_echo(7), Some((at(0), Some(1))));
-        assert_eq!(liveness.on_echo(7), None);
-        assert_eq!(liveness.on_echo(109), Some((at(109), None)));
-        assert_eq!(liveness.on_echo(100), None);
+        assert_eq!(liveness.on_answer(7), Some((at(0), Some(1))));
+        assert_eq!(liveness.on_answer(7), None);
+        assert_eq!(liveness.on_answer(109), Some((at(109), None)));
+        assert_eq!(liveness.on_answer(100), None);
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use stt_wire::bundle::Bundle;
-use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
+use stt_wire::frame::{self, AckView, KeepAlive};
 use stt_wire::header::apply_mask;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, FrameType, HEADER_LEN, Header,
@@ -325,6 +325,9 @@ impl Session {
                 if self.path.mtu.is_probe(token) {
                     let change = self.path.mtu.on_probe_acked(cx.now.mono);
                     self.on_mtu_change(cx, change);
+                } else {
+                    // The echo may be lost and is not repeated: the ACK answers the ping as well.
+                    self.answer_ping(cx, token);
                 }
             }
             Content::Close
@@ -369,10 +372,12 @@ impl Session {
         if self.on_path_answer(cx, nonce) {
             return;
         }
-        let Some((sent, ping)) = self.liveness.on_echo(nonce) else { return };
-        if let Some(token) = ping
-            && echo.kind == KeepAliveKind::Alive
-        {
+        self.answer_ping(cx, nonce);
+    }
+
+    /// The peer has the KEEP_ALIVE with these bytes, as its echo or its ACK says.
+    fn answer_ping(&mut self, cx: &mut Context<'_>, nonce: u64) {
+        if let Some((sent, Some(token))) = self.liveness.on_answer(nonce) {
             let rtt = cx.now.mono.saturating_duration_since(sent);
             cx.events.push_back(Event::Pong { session: cx.handle, token, rtt });
         }
