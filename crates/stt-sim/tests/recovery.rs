@@ -212,7 +212,8 @@ fn slow() -> Link {
 fn goodput(link: Link, congestion: CongestionControl, bytes: u64) -> u64 {
     let rate = link.rate.unwrap();
     let session = SessionConfig { congestion, ..SessionConfig::default() };
-    let (mut world, client, server) = stt_sim::scenario::pair(7, link, session);
+    let config = EndpointConfig { session, ..EndpointConfig::default() };
+    let Pair { mut world, client, server } = Pair::with(config, ListenConfig::default(), link);
     let mut transfer = stt_sim::Transfer::start(&mut world, client, server, &[bytes]).unwrap();
     let time = transfer.run(&mut world, Duration::from_secs(120)).unwrap();
     // Header, tag, checksum, and DATA's offset.
