@@ -271,9 +271,7 @@ export class Reader {
     this.#queue = others;
     this.#consume(first.bytes);
     if (this.#ended && others.length === 0) this.#over(undefined);
-    return first.gap === undefined
-      ? first.chunks
-      : Object.assign(first.chunks, { gap: first.gap });
+    return first.gap === undefined ? first.chunks : Object.assign(first.chunks, { gap: first.gap });
   }
 
   /** Chunks that a loop gave back stand before everything else. */
