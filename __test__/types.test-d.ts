@@ -9,6 +9,8 @@ import type {
   EndpointOptions,
   FrameHandler,
   SettledInfo,
+  StreamGap,
+  StreamOptions,
   SttDatagrams,
   SttErrorCode,
   SttErrorCodeName,
@@ -108,6 +110,14 @@ describe('endpoint, session, stream', () => {
     expectTypeOf<SttSendStream>().not.toHaveProperty('batches');
     expectTypeOf<SttReceiveStream>().not.toHaveProperty('write');
     expectTypeOf<SttStream>().toExtend<SttSendStream & SttReceiveStream>();
+  });
+
+  test('a batch tells of the gap before it', () => {
+    expectTypeOf<Batch['gap']>().toEqualTypeOf<StreamGap | undefined>();
+    expectTypeOf<Batch[number]>().toEqualTypeOf<Uint8Array>();
+    expectTypeOf<StreamGap>().toEqualTypeOf<{ readonly offset: number; readonly length: number }>();
+    expectTypeOf<SttReceiveStream['deadline']>().toEqualTypeOf<number | undefined>();
+    expectTypeOf<{ deadline: number }>().toExtend<StreamOptions>();
   });
 
   test('datagrams and frames are bytes', () => {

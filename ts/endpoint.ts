@@ -412,6 +412,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       opened: (number, id) => opening(number)?.onOpened(number, id),
       openFailed: (number, fault) => opening(number)?.onOpenFailed(number, fault),
       data: (number, chunk, fin) => stream(number)?.onData(chunk, fin),
+      gap: (number, offset, length) => stream(number)?.onGap(offset, length),
       message: (number, type, chunk) => session(number)?.onMessage(type, chunk),
       messagesWritable: (number) => session(number)?.onMessagesWritable(),
       writable: (number) => stream(number)?.onWritable(),

@@ -57,7 +57,7 @@ export type {
 export type { EndpointStats, SessionStats } from './stats.ts';
 export type { ByteSource } from './stream/bytes.ts';
 export type { StreamOptions } from './stream/open.ts';
-export type { Batch, CollectOptions, IterateOptions } from './stream/reader.ts';
+export type { Batch, CollectOptions, IterateOptions, StreamGap } from './stream/reader.ts';
 export {
   type MessageOptions,
   type StreamDirection,

@@ -185,9 +185,9 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#frames = new FrameHandlers((type, held) => host.engine.handleFrames(number, type, held));
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
-      create: (stream, direction, { purpose, id, priority }) => {
+      create: (stream, direction, { purpose, id, priority, deadline }) => {
         host.openings.set(stream, this);
-        return this.#addStream(stream, { direction, purpose, name: id, priority });
+        return this.#addStream(stream, { direction, purpose, name: id, priority, deadline });
       },
       drop: (stream, object) => {
         this.#streams.delete(object);
@@ -337,11 +337,18 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal */
   onStreamOpened(
     stream: number,
-    info: { id: number; unidirectional: boolean; purpose: string; name?: number; priority: number },
+    info: {
+      id: number;
+      unidirectional: boolean;
+      purpose: string;
+      name?: number;
+      priority: number;
+      deadline?: number;
+    },
   ): void {
-    const { purpose, name, priority } = info;
+    const { purpose, name, priority, deadline } = info;
     const direction = info.unidirectional ? 'receive' : 'bidirectional';
-    const object = this.#addStream(stream, { direction, purpose, name, priority });
+    const object = this.#addStream(stream, { direction, purpose, name, priority, deadline });
     object.onOpened(info.id);
     publish('stt.stream.opened', () => ({ session: this, stream: object }));
     (info.unidirectional ? this.#unidirectional : this.#bidirectional).push(object);

@@ -40,6 +40,10 @@ export interface SessionStats {
   readonly messagesDroppedSending: number;
   /** Dropped after they came: the application did not take them in time. */
   readonly messagesDroppedReceiving: number;
+  /** Bytes of deadline streams given up for their age before the peer acknowledged them. */
+  readonly bytesGivenUp: number;
+  /** Bytes of deadline streams that the peer gave up and that were never read here. */
+  readonly bytesSkipped: number;
 }
 
 /** An endpoint in numbers: sums since its start, but for those that say otherwise. */

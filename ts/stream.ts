@@ -10,7 +10,7 @@ import type { ByteSource } from './stream/bytes.ts';
 import { concatenate, toBytes } from './stream/bytes.ts';
 import { DEFAULT_MAX_MESSAGE, encodeLength, MessageSplitter } from './stream/framing.ts';
 import { IdleTimer } from './stream/idle.ts';
-import type { Batch, CollectOptions, IterateOptions } from './stream/reader.ts';
+import type { Batch, CollectOptions, IterateOptions, StreamGap } from './stream/reader.ts';
 import { Reader } from './stream/reader.ts';
 import type { HalfHost } from './stream/writer.ts';
 import { Writer } from './stream/writer.ts';
@@ -45,6 +45,7 @@ export interface StreamInfo {
   readonly purpose: string;
   readonly name: number | undefined;
   readonly priority: number;
+  readonly deadline: number | undefined;
 }
 
 /** How long `await using` waits for the last bytes of a stream before it gives up. */
@@ -66,6 +67,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly name: number | undefined;
   /** 0 (urgent) to 7 (background). */
   readonly priority: number;
+  /** Milliseconds after which bytes are given up, both ways; undefined where every byte arrives. */
+  readonly deadline: number | undefined;
   /**
    * Resolves when both halves have ended well; rejects as soon as either fails. Stopping to read is
    * no error. Never raises an unhandled rejection.
@@ -91,6 +94,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.purpose = info.purpose;
     this.name = info.name;
     this.priority = info.priority;
+    this.deadline = info.deadline;
     this.closed = handled(
       new Promise<void>((resolve, reject) => {
         this.#settleClosed = { resolve, reject };
@@ -193,7 +197,12 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     );
   }
 
-  /** What arrives, chunk by chunk, each the reader's to keep. Ends only where the peer ended. */
+  /**
+   * What arrives, chunk by chunk, each the reader's to keep. Ends only where the peer ended.
+   *
+   * @throws {StreamClosedError} at bytes that were given up for their age, unless `onGap` takes them; so do
+   *   `bytes()`, `text()`, `messages()` and `readable`.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array, undefined> {
     return this.values();
   }
@@ -203,7 +212,10 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     return this.#receiving().values(options);
   }
 
-  /** What arrives, as many chunks a step as there are: the fast path. */
+  /**
+   * What arrives, as many chunks a step as there are: the fast path. On a stream with a deadline a batch
+   * says which bytes before it were given up, see {@link Batch.gap}.
+   */
   batches(options?: IterateOptions): AsyncIterableIterator<Batch, undefined> {
     return this.#receiving().batches(options);
   }
@@ -229,6 +241,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
       this.batches(options),
       new MessageSplitter(maxSize, () => this.#context()),
       () => this.stop(),
+      (gap) => this.#receiving().refuse(gap),
     );
   }
 
@@ -266,6 +279,11 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   }
 
   /** @internal */
+  onGap(offset: number, length: number): void {
+    this.#reader?.onGap({ offset, length });
+  }
+
+  /** @internal */
   onWritable(): void {
     this.#writer?.onWritable();
   }
@@ -288,6 +306,11 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   /** @internal The core has forgotten the stream. */
   onStreamClosed(): void {
     this.#host.streamGone();
+  }
+
+  /** @internal A reader that cannot tell of a gap must not hide it. */
+  refuseGap(gap: StreamGap): never {
+    return this.#receiving().refuse(gap);
   }
 
   /** @internal Ends whatever has not ended, as the end of the session does. */
@@ -339,6 +362,7 @@ export type SttSendStream = Pick<
   | 'name'
   | 'purpose'
   | 'priority'
+  | 'deadline'
   | 'direction'
   | 'closed'
   | 'pendingBytes'
@@ -360,6 +384,7 @@ export type SttReceiveStream = Pick<
   | 'name'
   | 'purpose'
   | 'priority'
+  | 'deadline'
   | 'direction'
   | 'closed'
   | 'stop'
@@ -378,8 +403,10 @@ async function* splitMessages(
   batches: AsyncIterable<Batch>,
   splitter: MessageSplitter,
   stop: () => void,
+  refuse: (gap: StreamGap) => never,
 ): AsyncGenerator<Uint8Array, undefined> {
   for await (const batch of batches) {
+    if (batch.gap !== undefined) refuse(batch.gap);
     let messages: Uint8Array[];
     try {
       messages = splitter.push(batch);

@@ -169,7 +169,10 @@ describe('a path that damages packets', () => {
     const damaged = new Promise((resolve) => accepted.once('frameError', resolve));
     const warned = new Promise((resolve) => accepted.once('pathWarning', resolve));
     const published = new Promise((resolve) => {
-      const note = (message: unknown): void => resolve(message);
+      // Either side may warn first: acknowledgements are damaged, too.
+      const note = (message: unknown): void => {
+        if ((message as { session: unknown }).session === accepted) resolve(message);
+      };
       subscribe('stt.session.pathWarning', note);
       onTestFinished(() => void unsubscribe('stt.session.pathWarning', note));
     });

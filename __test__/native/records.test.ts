@@ -83,7 +83,7 @@ test("a ticket is the receiver's to keep", () => {
 });
 
 test('a stream without a name has none', () => {
-  const fields = [3, 11, 8, 1, 5, -1, 0, 7];
+  const fields = [3, 11, 8, 1, 5, -1, 0, 7, -1];
   expect(hear('streamOpened', fields, 'purpose')).toEqual([
     'streamOpened',
     3,
@@ -91,7 +91,8 @@ test('a stream without a name has none', () => {
     { id: 8, unidirectional: true, priority: 5, purpose: 'purpose' },
   ]);
   fields[5] = 0;
-  expect(hear('streamOpened', fields, 'purpose')[3]).toMatchObject({ name: 0 });
+  fields[8] = 250;
+  expect(hear('streamOpened', fields, 'purpose')[3]).toMatchObject({ name: 0, deadline: 250 });
 });
 
 test('a graceful end has no fault', () => {

@@ -102,6 +102,9 @@ describe('connect and stream options', () => {
       peerNodeId: undefined,
       timeout: 7,
       signal: undefined,
+      early: false,
+      resume: undefined,
+      earlyData: undefined,
     });
     for (const bad of [undefined, '', 'ANY', id.slice(2), new Uint8Array(31)]) {
       expect(() => checkConnectOptions({ peerNodeId: bad as never }, 7)).toThrowError(
@@ -124,7 +127,7 @@ describe('connect and stream options', () => {
     ['priority', 8],
     ['timeout', Number.NaN],
     ['signal', {}],
-    ['deadline', 5],
+    ['deadline', 0.5],
   ])('stream option %s: %j is refused', (option, value) => {
     expect(() => checkStreamOptions({ [option]: value })).toThrowError(refused(option));
   });

@@ -39,19 +39,20 @@ class StreamDuplex extends Duplex {
   override _read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    this.#batches.next().then(
-      (step) => {
+    this.#batches
+      .next()
+      .then((step) => {
         this.#reading = false;
         if (step.done === true) {
           this.#readEnded = true;
           this.push(null);
           return;
         }
+        if (step.value.gap !== undefined) this.#stream.refuseGap(step.value.gap);
         // A refusal only asks to pause: what is pushed is kept, and the batch is bounded.
         for (const chunk of step.value) this.push(chunk);
-      },
-      (error: Error) => this.destroy(error),
-    );
+      })
+      .catch((error: Error) => this.destroy(error));
   }
 
   override _write(

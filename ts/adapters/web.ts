@@ -1,11 +1,17 @@
 import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { ByteSource } from '../stream/bytes.ts';
-import type { SttReceiveStream, SttSendStream } from '../stream.ts';
+import type { StreamGap } from '../stream/reader.ts';
+import type { SttReceiveStream, SttSendStream, SttStream } from '../stream.ts';
 
 /** A code that an application aborted or cancelled with, where it gave a number that fits. */
 function codeOf(reason: unknown): number {
   const fits = typeof reason === 'number' && Number.isInteger(reason) && reason >= 0;
   return fits && reason <= 0xffff ? reason : 0;
+}
+
+/** Fails: a web stream has no way to tell of bytes that were given up. */
+function refuseGap(stream: SttReceiveStream, gap: StreamGap): never {
+  return (stream as SttStream).refuseGap(gap);
 }
 
 /** The receiving half as a web stream: cancelling it asks the peer to stop. */
@@ -16,6 +22,7 @@ export function toReadableStream(stream: SttReceiveStream): ReadableStream<Uint8
       async pull(controller) {
         const step = await batches.next();
         if (step.done === true) controller.close();
+        else if (step.value.gap !== undefined) refuseGap(stream, step.value.gap);
         else for (const chunk of step.value) controller.enqueue(chunk);
       },
       cancel(reason) {

@@ -28,7 +28,7 @@ export declare class NativeEndpoint {
   /** Ends a session, or gives up a connect. */
   closeSession(session: number, reason: number, code: number, message: string, drainMs: number): void
   /** Opens a stream, and returns its number. */
-  openStream(session: number, unidirectional: boolean, purpose: string, name: number | undefined | null, priority: number): number
+  openStream(session: number, unidirectional: boolean, purpose: string, name: number | undefined | null, priority: number, deadlineMs?: number | undefined | null): number
   /**
    * Copies `chunk[start..end]`, as much as the stream may have outstanding, and returns how much
    * that was; -1 when the stream can take no more, for ever.
@@ -217,6 +217,8 @@ export interface NativeSessionStats {
   messagesReceived: number
   messagesDroppedSending: number
   messagesDroppedReceiving: number
+  bytesGivenUp: number
+  bytesSkipped: number
 }
 
 /** The layout of the records that `poll` writes. */

@@ -94,12 +94,22 @@ export interface EngineHandlers {
   streamOpened(
     session: number,
     stream: number,
-    info: { id: number; unidirectional: boolean; purpose: string; name?: number; priority: number },
+    info: {
+      id: number;
+      unidirectional: boolean;
+      purpose: string;
+      name?: number;
+      priority: number;
+      /** Milliseconds. */
+      deadline?: number;
+    },
   ): void;
   opened(stream: number, id: number): void;
   openFailed(stream: number, fault: Fault): void;
   /** The chunk is the reader's to keep. */
   data(stream: number, chunk: Uint8Array, fin: boolean): void;
+  /** The peer gave up `length` bytes from `offset` on: what follows lies behind them. */
+  gap(stream: number, offset: number, length: number): void;
   /** A DATAGRAM or a custom frame; the chunk is the reader's to keep. */
   message(session: number, frameType: number, chunk: Uint8Array): void;
   messagesWritable(session: number): void;
@@ -250,9 +260,17 @@ export class Engine {
   /** The number of the stream, for `write` at once; answered by `opened` or `openFailed`. */
   openStream(
     session: number,
-    o: { unidirectional: boolean; purpose: string; name?: number; priority: number },
+    o: {
+      unidirectional: boolean;
+      purpose: string;
+      name?: number;
+      priority: number;
+      /** Milliseconds. */
+      deadline?: number;
+    },
   ): number {
-    return this.#native.openStream(session, o.unidirectional, o.purpose, o.name, o.priority);
+    const { unidirectional, purpose, name, priority, deadline } = o;
+    return this.#native.openStream(session, unidirectional, purpose, name, priority, deadline);
   }
 
   /**

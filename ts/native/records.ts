@@ -30,6 +30,7 @@ export const KINDS = [
   'message',
   'messagesWritable',
   'ticket',
+  'gap',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -108,12 +109,14 @@ export function dispatch(
       return;
     case 'streamOpened': {
       const name = number(6);
+      const deadline = number(9);
       handlers.streamOpened(subject, number(2), {
         id: number(3),
         unidirectional: flag(4),
         priority: number(5),
         purpose: utf8.decode(bytes(7)),
         ...(name >= 0 ? { name } : {}),
+        ...(deadline >= 0 ? { deadline } : {}),
       });
       return;
     }
@@ -122,6 +125,9 @@ export function dispatch(
       return;
     case 'openFailed':
       handlers.openFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'gap':
+      handlers.gap(subject, number(2), number(3));
       return;
     case 'messagesWritable':
       handlers.messagesWritable(subject);

@@ -6,6 +6,8 @@ import { SttOptionError } from '../errors/local.ts';
 import type { Engine, Fault } from '../native/engine.ts';
 import { checkNumber } from '../options.ts';
 import type { SttStream } from '../stream.ts';
+// biome-ignore lint/correctness/noUnusedImports: for a link in a comment
+import type { Batch } from './reader.ts';
 
 /** How a stream is opened. */
 export interface StreamOptions extends WaitOptions {
@@ -26,6 +28,12 @@ export interface StreamOptions extends WaitOptions {
    */
   readonly priority?: number;
   /**
+   * Milliseconds after which bytes are given up instead of being sent, or sent again: both ways, on both
+   * sides. The reader learns of every gap, see {@link Batch.gap}.
+   * @default none: every byte arrives, however late
+   */
+  readonly deadline?: number;
+  /**
    * At the peer's limit, waits for a stream to end instead of failing with 0x0302.
    * @default false
    */
@@ -37,6 +45,7 @@ export interface ResolvedStreamOptions {
   readonly purpose: string;
   readonly id: number | undefined;
   readonly priority: number;
+  readonly deadline: number | undefined;
   readonly waitUntilAvailable: boolean;
   readonly wait: WaitOptions;
 }
@@ -46,7 +55,9 @@ const ABANDONED = 0;
 const TOO_MANY_STREAMS = 0x0302;
 const DEFAULT_PRIORITY = 3;
 const MAX_PURPOSE = 255;
-const NAMES = ['purpose', 'id', 'priority', 'waitUntilAvailable', 'timeout', 'signal'];
+/** A day: older bytes are of no use to anybody who asks for a deadline. */
+const MAX_DEADLINE = 86_400_000;
+const NAMES = ['purpose', 'id', 'priority', 'deadline', 'waitUntilAvailable', 'timeout', 'signal'];
 
 /** Checks what a caller gave. */
 export function checkStreamOptions(options: StreamOptions): ResolvedStreamOptions {
@@ -57,13 +68,15 @@ export function checkStreamOptions(options: StreamOptions): ResolvedStreamOption
     if (!NAMES.includes(name))
       throw new SttOptionError(name, 'is no option of a stream in this version');
   }
-  const { purpose = '', id, priority = DEFAULT_PRIORITY, waitUntilAvailable = false } = options;
+  const { purpose = '', id, priority = DEFAULT_PRIORITY, deadline } = options;
+  const { waitUntilAvailable = false } = options;
   if (typeof purpose !== 'string' || Buffer.byteLength(purpose) > MAX_PURPOSE) {
     throw new SttOptionError('purpose', `must be a string of at most ${MAX_PURPOSE} bytes`);
   }
   if (id !== undefined) checkNumber('id', id, [0, 0xffff_ffff]);
   checkNumber('priority', priority, [0, 7]);
-  return { purpose, id, priority, waitUntilAvailable, wait: checkWait(options) };
+  if (deadline !== undefined) checkNumber('deadline', deadline, [1, MAX_DEADLINE]);
+  return { purpose, id, priority, deadline, waitUntilAvailable, wait: checkWait(options) };
 }
 
 type OpenDirection = 'bidirectional' | 'send';
@@ -151,12 +164,13 @@ export class StreamOpener {
   }
 
   #attempt(opening: Opening): void {
-    const { purpose, id, priority } = opening.options;
+    const { purpose, id, priority, deadline } = opening.options;
     const number = this.#engine.openStream(this.#session, {
       unidirectional: opening.direction === 'send',
       purpose,
       priority,
       ...(id === undefined ? {} : { name: id }),
+      ...(deadline === undefined ? {} : { deadline }),
     });
     const stream = this.#host.create(number, opening.direction, opening.options);
     opening.attempt = { number, stream };

@@ -12,6 +12,11 @@ export interface IterateOptions extends WaitOptions {
    * @default false
    */
   readonly preventCancel?: boolean;
+  /**
+   * Called at bytes that were given up for their age, in order: before what follows them is handed out.
+   * Without it, reading chunk by chunk fails there; batches tell of gaps themselves.
+   */
+  readonly onGap?: (gap: StreamGap) => void;
 }
 
 /** What `bytes()` and `text()` take. */
@@ -21,10 +26,30 @@ export interface CollectOptions extends WaitOptions {
    * @default 256 MiB
    */
   readonly limit?: number;
+  /** As in {@link IterateOptions.onGap}: the bytes are then joined without those that are missing. */
+  readonly onGap?: (gap: StreamGap) => void;
 }
 
-/** Several chunks at once, in order. */
-export type Batch = readonly Uint8Array[];
+/** Bytes of a stream with a deadline that were given up: they never come. */
+export interface StreamGap {
+  /** Of the first of them, counted from the beginning of the stream. */
+  readonly offset: number;
+  /** How many they are. */
+  readonly length: number;
+}
+
+/** Several chunks at once, in order, without a gap between them. */
+export interface Batch extends ReadonlyArray<Uint8Array> {
+  /** The bytes that are missing right before this batch, which may be empty then. */
+  readonly gap?: StreamGap;
+}
+
+/** Chunks that wait, behind a gap or none. */
+interface Waiting {
+  readonly gap: StreamGap | undefined;
+  chunks: Uint8Array[];
+  bytes: number;
+}
 
 /** @default of {@link CollectOptions.limit} */
 const DEFAULT_COLLECT_LIMIT = 256 * 1024 * 1024;
@@ -40,7 +65,8 @@ const NOTHING: IteratorReturnResult<undefined> = { done: true, value: undefined 
  */
 export class Reader {
   readonly #host: HalfHost;
-  #queue: Uint8Array[] = [];
+  /** What waits, cut where bytes are missing; all but the first begin with a gap. */
+  #queue: Waiting[] = [];
   #queuedBytes = 0;
   /** How many of the queued bytes a loop gave back: the core was told of them already. */
   #returnedBytes = 0;
@@ -61,9 +87,14 @@ export class Reader {
   batches(options?: IterateOptions): AsyncIterableIterator<Batch, undefined> {
     const wait = checkWait(options);
     const cancel = options?.preventCancel !== true;
+    const onGap = options?.onGap;
     let left = false;
     const iterator: AsyncIterableIterator<Batch, undefined> = {
-      next: () => (left ? Promise.resolve(NOTHING) : this.next(wait)),
+      next: () => {
+        if (left) return Promise.resolve(NOTHING);
+        const step = this.next(wait);
+        return onGap === undefined ? step : step.then((batch) => tell(batch, onGap));
+      },
       return: () => {
         left = true;
         if (cancel) this.stop(NO_CODE);
@@ -83,6 +114,9 @@ export class Reader {
         while (index >= batch.length) {
           const step = await batches.next();
           if (step.done === true) return step;
+          if (step.value.gap !== undefined && options?.onGap === undefined) {
+            this.refuse(step.value.gap);
+          }
           batch = step.value;
           index = 0;
         }
@@ -105,7 +139,7 @@ export class Reader {
   /** The next batch: at once and without waiting where something is queued. */
   next(wait: WaitOptions): Promise<IteratorResult<Batch, undefined>> {
     if (wait.signal?.aborted === true) return handled(Promise.reject(wait.signal.reason));
-    if (this.#queuedBytes > 0) return Promise.resolve({ done: false, value: this.#take() });
+    if (this.#queue.length > 0) return Promise.resolve({ done: false, value: this.#take() });
     if (this.#failure !== undefined) return handled(Promise.reject(this.#failure.error));
     if (this.#ended) return Promise.resolve(NOTHING);
     const waiter = new Waiter<IteratorResult<Batch, undefined>>(wait, 'Reading', (error) => {
@@ -128,6 +162,8 @@ export class Reader {
     while (true) {
       const step = await this.next(wait);
       if (step.done === true) return concatenate(chunks, length);
+      const { gap } = step.value;
+      if (gap !== undefined) (options?.onGap ?? ((missing) => this.refuse(missing)))(gap);
       for (const chunk of step.value) {
         length += chunk.length;
         chunks.push(chunk);
@@ -164,12 +200,27 @@ export class Reader {
       return;
     }
     this.#host.touch();
-    if (chunk.length > 0) {
-      this.#queue.push(chunk);
-      this.#queuedBytes += chunk.length;
-    }
+    if (chunk.length > 0) this.#append(chunk);
     if (fin) this.#ended = true;
     this.#serve();
+  }
+
+  /** The peer gave up these bytes; what comes next lies behind them. */
+  onGap(gap: StreamGap): void {
+    if (this.#failure !== undefined) return;
+    this.#host.touch();
+    this.#queue.push({ gap, chunks: [], bytes: 0 });
+    this.#serve();
+  }
+
+  /** For whoever cannot tell of a gap: ends reading, and fails. */
+  refuse({ offset, length }: StreamGap): never {
+    this.stop(NO_CODE);
+    throw new StreamClosedError(
+      `The peer gave up ${length} bytes of this stream from offset ${offset} on, which were older than its deadline. ` +
+        'Read it with batches(), or give onGap, to go on behind such gaps.',
+      { context: this.#host.context() },
+    );
   }
 
   /** The peer aborted sending: what was not read is gone. */
@@ -194,36 +245,63 @@ export class Reader {
 
   #serve(): void {
     while (this.#waiting.length > 0) {
-      if (this.#queuedBytes > 0)
+      if (this.#queue.length > 0)
         this.#waiting.shift()?.resolve({ done: false, value: this.#take() });
       else if (this.#ended) this.#waiting.shift()?.resolve(NOTHING);
       else return;
     }
-    if (this.#ended && this.#queuedBytes === 0) this.#over(undefined);
+    if (this.#ended && this.#queue.length === 0) this.#over(undefined);
   }
 
+  #append(chunk: Uint8Array): void {
+    const last = this.#queue.at(-1);
+    if (last === undefined) {
+      this.#queue.push({ gap: undefined, chunks: [chunk], bytes: chunk.length });
+    } else {
+      last.chunks.push(chunk);
+      last.bytes += chunk.length;
+    }
+    this.#queuedBytes += chunk.length;
+  }
+
+  /** The chunks up to the next gap; with none they are all there is. */
   #take(): Batch {
-    const batch = this.#queue;
-    this.#clear();
-    if (this.#ended) this.#over(undefined);
-    return batch;
+    const [first, ...others] = this.#queue;
+    if (first === undefined) return [];
+    this.#queue = others;
+    this.#consume(first.bytes);
+    if (this.#ended && others.length === 0) this.#over(undefined);
+    return first.gap === undefined ? first.chunks : Object.assign(first.chunks, { gap: first.gap });
   }
 
+  /** Chunks that a loop gave back stand before everything else. */
   #unread(chunks: Uint8Array[]): void {
     let length = 0;
     for (const chunk of chunks) length += chunk.length;
-    this.#queue.unshift(...chunks);
+    if (length === 0) return;
+    const [first] = this.#queue;
+    if (first === undefined || first.gap !== undefined) {
+      this.#queue.unshift({ gap: undefined, chunks, bytes: length });
+    } else {
+      first.chunks.unshift(...chunks);
+      first.bytes += length;
+    }
     this.#queuedBytes += length;
     this.#returnedBytes += length;
   }
 
   /** Empties the queue and tells the core that there is room. */
   #clear(): void {
-    const fresh = this.#queuedBytes - this.#returnedBytes;
     this.#queue = [];
-    this.#queuedBytes = 0;
-    this.#returnedBytes = 0;
-    if (fresh > 0) this.#host.engine.consumed(this.#host.stream, fresh);
+    this.#consume(this.#queuedBytes);
+  }
+
+  /** The first `bytes` of the queue are gone: the core hears of those that it has not heard of. */
+  #consume(bytes: number): void {
+    const returned = Math.min(bytes, this.#returnedBytes);
+    this.#queuedBytes -= bytes;
+    this.#returnedBytes -= returned;
+    if (bytes > returned) this.#host.engine.consumed(this.#host.stream, bytes - returned);
   }
 
   #over(error: unknown): void {
@@ -231,4 +309,13 @@ export class Reader {
     this.#done = true;
     this.#host.halfDone(error);
   }
+}
+
+/** Tells of the gap before a batch, if there is one. */
+function tell(
+  step: IteratorResult<Batch, undefined>,
+  onGap: (gap: StreamGap) => void,
+): IteratorResult<Batch, undefined> {
+  if (step.done !== true && step.value.gap !== undefined) onGap(step.value.gap);
+  return step;
 }

@@ -69,6 +69,8 @@ pub enum Event {
         name: Option<u32>,
         /// 0 (urgent) to 7 (background).
         priority: u8,
+        /// Bytes older than this may be given up, both ways.
+        deadline: Option<Duration>,
         /// What the stream may have outstanding; `None` when it cannot be written.
         credit: Option<Arc<SendCredit>>,
     },
@@ -94,6 +96,15 @@ pub enum Event {
         bytes: Bytes,
         /// Nothing follows: the peer ended its side.
         fin: bool,
+    },
+    /// The peer gave up bytes of a deadline stream: what follows lies behind them.
+    Gap {
+        /// The stream.
+        stream: StreamNumber,
+        /// Offset of the first of them.
+        offset: u64,
+        /// How many they are.
+        len: u64,
     },
     /// A message of the peer: a DATAGRAM, or a custom frame of a type that the application handles.
     Message {

@@ -165,10 +165,12 @@ impl NativeEndpoint {
         purpose: String,
         name: Option<u32>,
         priority: u8,
+        deadline_ms: Option<f64>,
     ) -> u32 {
         let direction =
             if unidirectional { Direction::Unidirectional } else { Direction::Bidirectional };
-        let options = StreamOptions { direction, purpose, name, priority };
+        let deadline = deadline_ms.map(millis);
+        let options = StreamOptions { direction, purpose, name, priority, deadline };
         self.engine.open_stream(SessionNumber(session), options).0
     }
 

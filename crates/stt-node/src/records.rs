@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "none",
     "incoming",
     "connected",
@@ -43,6 +43,7 @@ const KINDS: [&str; 25] = [
     "message",
     "messagesWritable",
     "ticket",
+    "gap",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -69,6 +70,7 @@ const ENDPOINT_CLOSED: f64 = 21.0;
 const MESSAGE: f64 = 22.0;
 const MESSAGES_WRITABLE: f64 = 23.0;
 const TICKET: f64 = 24.0;
+const GAP: f64 = 25.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -242,7 +244,15 @@ impl<'a> Records<'a> {
                 self.fault_row(CONNECT_FAILED, session.0.into(), fault)
             }
             Event::StreamOpened {
-                session, stream, id, direction, purpose, name, priority, ..
+                session,
+                stream,
+                id,
+                direction,
+                purpose,
+                name,
+                priority,
+                deadline,
+                ..
             } => {
                 let text = self.bytes(&[purpose.as_bytes()])?;
                 let row = [
@@ -256,6 +266,7 @@ impl<'a> Records<'a> {
                     name.map_or(-1.0, f64::from),
                     text.0,
                     text.1,
+                    deadline.map_or(-1.0, |age| age.as_millis() as f64),
                 ];
                 self.row(&row)
             }
@@ -264,6 +275,9 @@ impl<'a> Records<'a> {
             }
             Event::OpenFailed { stream, fault } => {
                 self.fault_row(OPEN_FAILED, stream.0.into(), fault)
+            }
+            Event::Gap { stream, offset, len } => {
+                self.row(&[GAP, stream.0.into(), *offset as f64, *len as f64])
             }
             Event::Message { session, frame_type, bytes } => {
                 let data = self.bytes(&[bytes])?;

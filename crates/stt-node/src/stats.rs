@@ -33,6 +33,8 @@ pub struct NativeSessionStats {
     pub messages_received: f64,
     pub messages_dropped_sending: f64,
     pub messages_dropped_receiving: f64,
+    pub bytes_given_up: f64,
+    pub bytes_skipped: f64,
 }
 
 /// One endpoint in numbers.
@@ -102,6 +104,8 @@ impl From<SessionStats> for NativeSessionStats {
             messages_received: stats.messages.received as f64,
             messages_dropped_sending: stats.messages.dropped_sending as f64,
             messages_dropped_receiving: stats.messages.dropped_receiving as f64,
+            bytes_given_up: stats.bytes_given_up as f64,
+            bytes_skipped: stats.bytes_skipped as f64,
         }
     }
 }

@@ -111,6 +111,8 @@ pub enum Event {
         name: Option<u32>,
         /// 0 (urgent) to 7 (background).
         priority: u8,
+        /// Bytes older than this may be given up, both ways; see [`crate::ReadOutcome::Skipped`].
+        deadline: Option<Duration>,
     },
     /// After a read that found none, there are messages; see [`crate::Endpoint::read_message`].
     MessagesReadable {

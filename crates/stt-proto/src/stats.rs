@@ -83,6 +83,10 @@ pub struct SessionStats {
     pub frame_errors: FrameErrorCounts,
     /// Messages: DATAGRAM and custom frames.
     pub messages: MessageCounts,
+    /// Bytes of deadline streams given up for their age before the peer acknowledged them.
+    pub bytes_given_up: u64,
+    /// Bytes of deadline streams that the peer gave up and that were never read here.
+    pub bytes_skipped: u64,
 }
 
 /// An endpoint in numbers.

@@ -68,7 +68,15 @@ impl Driver {
                     self.push(Event::ConnectFailed { session, fault: error });
                 }
             }
-            Core::StreamOpened { session, stream: id, direction, purpose, name, priority } => {
+            Core::StreamOpened {
+                session,
+                stream: id,
+                direction,
+                purpose,
+                name,
+                priority,
+                deadline,
+            } => {
                 let (number, shared) = self.number(session);
                 let stream = self.shared.stream_number();
                 let credit = (direction == Direction::Bidirectional)
@@ -82,6 +90,7 @@ impl Driver {
                     purpose,
                     name,
                     priority,
+                    deadline,
                     credit,
                 });
                 self.mark_readable(stream);

@@ -184,6 +184,11 @@ impl Driver {
                         self.out.push(Event::Data { stream: number, bytes, fin: false });
                     }
                 }
+                Ok(ReadOutcome::Skipped { offset, len }) => {
+                    if !stream.forgotten {
+                        self.out.push(Event::Gap { stream: number, offset, len });
+                    }
+                }
                 Ok(ReadOutcome::Blocked) => stream.readable = false,
                 Ok(ReadOutcome::Finished) => {
                     stream.ended = true;

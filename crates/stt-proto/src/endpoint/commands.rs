@@ -155,7 +155,7 @@ impl Endpoint {
         stream: StreamId,
         bytes: Bytes,
     ) -> Result<(), WriteError> {
-        self.on(now, session, |session, _| session.write(stream, bytes))
+        self.on(now, session, |session, cx| session.write(cx.now.mono, stream, bytes))
             .unwrap_or(Err(WriteError::SessionClosed))
     }
 

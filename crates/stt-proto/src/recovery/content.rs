@@ -36,6 +36,13 @@ pub(crate) enum Content {
         /// Stream id.
         stream: u32,
     },
+    /// STREAM_SKIP. A loss repeats it unless a later one has said more.
+    StreamSkip {
+        /// Stream id.
+        stream: u32,
+        /// The new start.
+        offset: u64,
+    },
     /// WINDOW of a stream. A loss sends the credit of that later moment, not the lost number.
     StreamWindow {
         /// Stream id.

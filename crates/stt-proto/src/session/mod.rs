@@ -438,11 +438,16 @@ impl Session {
         self.streams.open(options)
     }
 
-    pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), WriteError> {
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        bytes: Bytes,
+    ) -> Result<(), WriteError> {
         if !self.is_writable() {
             return Err(WriteError::SessionClosed);
         }
-        self.streams.write(id, bytes)
+        self.streams.write(now, id, bytes)
     }
 
     pub(crate) fn finish(&mut self, id: StreamId) -> Result<(), WriteError> {
@@ -507,7 +512,7 @@ impl Session {
     }
 
     pub(crate) fn stats(&self) -> SessionStats {
-        let rtt = self.recovery.rtt();
+        let (rtt, skips) = (self.recovery.rtt(), self.streams.skip_counts());
         SessionStats {
             rtt: rtt.smoothed(),
             rtt_var: rtt.variance(),
@@ -516,6 +521,8 @@ impl Session {
             bytes_in_flight: self.recovery.bytes_in_flight(),
             mtu: self.path.mtu.current() as u64,
             messages: self.messages.counts(),
+            bytes_given_up: skips.given_up,
+            bytes_skipped: skips.skipped,
             ..self.stats
         }
     }

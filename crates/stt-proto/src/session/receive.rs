@@ -218,7 +218,8 @@ impl Session {
                 self.streams.handle_close(stream, close.code, close.final_offset)
             }
             Frame::StreamStop { code } => self.streams.handle_stop(stream, code),
-            Frame::StreamSkip { .. } | Frame::Bundle(_) | Frame::Ack(_) => return,
+            Frame::StreamSkip { offset } => self.streams.handle_skip(stream, offset),
+            Frame::Bundle(_) | Frame::Ack(_) => return,
         };
         if let Err(PeerFault { code, limit }) = result {
             let detail =

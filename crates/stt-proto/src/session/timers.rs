@@ -26,6 +26,7 @@ impl Session {
         }
         self.tell_frame_errors(cx);
         self.keys.expire(now);
+        self.streams.expire(now);
         if self.paced_until.is_some_and(|at| at <= now) {
             self.paced_until = None;
         }
@@ -72,6 +73,7 @@ impl Session {
         consider(ahead(self.received.ack_deadline()));
         consider(ahead(self.paced_until));
         consider(self.tell_at);
+        consider(self.streams.next_expiry());
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
             consider(ahead(self.path.mtu.next_timeout()));

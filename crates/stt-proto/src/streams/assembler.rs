@@ -123,6 +123,27 @@ impl Assembler {
         (!bytes.is_empty()).then_some(bytes)
     }
 
+    /// Drops everything before `offset`, whether it has come or not: reading goes on there.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        while let Some(left) = offset.checked_sub(self.read).filter(|left| *left > 0) {
+            if self.take(usize::try_from(left).unwrap_or(usize::MAX)).is_none() {
+                break;
+            }
+        }
+        if offset <= self.contiguous {
+            return;
+        }
+        (self.read, self.contiguous) = (offset, offset);
+        while let Some(entry) = self.early.first_entry().filter(|entry| *entry.key() < offset) {
+            let (start, mut run) = entry.remove_entry();
+            let known = usize::try_from(offset - start).unwrap_or(usize::MAX);
+            if run.len() > known {
+                self.early.insert(offset, run.split_off(known));
+            }
+        }
+        self.join();
+    }
+
     /// Offset past the last byte read.
     pub(super) const fn read(&self) -> u64 {
         self.read

@@ -18,7 +18,7 @@ use crate::time::Instant;
 impl Streams {
     /// Opens a stream; its STREAM_OPEN goes out with the next packet.
     pub(crate) fn open(&mut self, options: StreamOptions) -> Result<StreamId, OpenError> {
-        let StreamOptions { direction, mut purpose, name, priority } = options;
+        let StreamOptions { direction, mut purpose, name, priority, deadline } = options;
         if self.has_ended {
             return Err(OpenError::SessionClosed);
         }
@@ -44,6 +44,9 @@ impl Streams {
         stream.priority = priority.min(MAX_PRIORITY);
         stream.opening = Some(Box::new(Opening { purpose, name }));
         stream.is_told = true;
+        if let Some(age) = deadline {
+            Self::set_deadline(&mut stream, age);
+        }
         self.table.insert(id.as_u32(), Box::new(stream));
         self.owe(id.as_u32(), Owed::OPEN);
         Ok(id)
@@ -51,13 +54,19 @@ impl Streams {
 
     /// Takes bytes to send. It never refuses for want of space: the driver bounds what is written by
     /// what [`StreamEvent::Released`] has told.
-    pub(crate) fn write(&mut self, id: StreamId, bytes: Bytes) -> Result<(), WriteError> {
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        bytes: Bytes,
+    ) -> Result<(), WriteError> {
         let send = self.sending(id)?;
         if !send.is_open() {
             return Err(WriteError::Closed);
         }
-        send.write(bytes);
+        send.write(now, bytes);
         self.schedule(id.as_u32());
+        self.arm_expiry(id.as_u32());
         Ok(())
     }
 
@@ -78,6 +87,7 @@ impl Streams {
             return Err(WriteError::Closed);
         }
         self.schedule(id.as_u32());
+        self.arm_expiry(id.as_u32());
         self.owe(id.as_u32(), Owed::CLOSE);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What streams have to tell.
 
+use core::time::Duration;
+
 use stt_wire::ErrorCode;
 
 use super::id::{Direction, StreamId};
@@ -8,22 +10,53 @@ use crate::event::{Event, SessionHandle};
 /// An event of one stream, before its session's handle is put on it.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum StreamEvent {
-    Opened { stream: StreamId, purpose: String, name: Option<u32>, priority: u8 },
-    Readable { stream: StreamId },
-    Released { stream: StreamId, acked: u64 },
-    Finished { stream: StreamId },
-    Reset { stream: StreamId, code: u64 },
-    Stopped { stream: StreamId, code: u64 },
-    Closed { stream: StreamId },
-    Available { direction: Direction },
+    Opened {
+        stream: StreamId,
+        purpose: String,
+        name: Option<u32>,
+        priority: u8,
+        deadline: Option<Duration>,
+    },
+    Readable {
+        stream: StreamId,
+    },
+    Released {
+        stream: StreamId,
+        acked: u64,
+    },
+    Finished {
+        stream: StreamId,
+    },
+    Reset {
+        stream: StreamId,
+        code: u64,
+    },
+    Stopped {
+        stream: StreamId,
+        code: u64,
+    },
+    Closed {
+        stream: StreamId,
+    },
+    Available {
+        direction: Direction,
+    },
 }
 
 impl StreamEvent {
     pub(crate) fn for_session(self, session: SessionHandle) -> Event {
         match self {
-            Self::Opened { stream, purpose, name, priority } => {
+            Self::Opened { stream, purpose, name, priority, deadline } => {
                 let direction = stream.direction();
-                Event::StreamOpened { session, stream, direction, purpose, name, priority }
+                Event::StreamOpened {
+                    session,
+                    stream,
+                    direction,
+                    purpose,
+                    name,
+                    priority,
+                    deadline,
+                }
             }
             Self::Readable { stream } => Event::StreamReadable { session, stream },
             Self::Released { stream, acked } => Event::StreamReleased { session, stream, acked },

@@ -31,6 +31,12 @@ impl SendCredit {
         self.limit.saturating_sub(self.used)
     }
 
+    /// Bytes used so far.
+    #[cfg(test)]
+    pub(super) const fn used(&self) -> u64 {
+        self.used
+    }
+
     /// Bytes were sent for the first time.
     pub(super) const fn take(&mut self, bytes: u64) {
         self.used += bytes;

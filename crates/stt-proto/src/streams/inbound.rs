@@ -4,8 +4,10 @@
 //! STREAM_OPEN has not come is kept within the stream's first credit, and the application hears of it
 //! when it has; what belongs to a stream or half that is over changes nothing.
 
+use core::time::Duration;
+
 use stt_wire::ErrorCode;
-use stt_wire::frame::{MaxStreams, StreamOpen};
+use stt_wire::frame::{MaxStreams, Reliability, StreamOpen};
 
 use super::event::{PeerFault, StreamEvent};
 use super::id::{Direction, StreamId};
@@ -16,7 +18,7 @@ use super::send::{SendHalf, Stopped};
 use super::stream::{Half, Owed, Stream};
 use super::{MIN_RUNS, Streams, WINDOW_PER_RUN};
 
-const INVALID: PeerFault = PeerFault::new(ErrorCode::InvalidFrame);
+pub(super) const INVALID: PeerFault = PeerFault::new(ErrorCode::InvalidFrame);
 
 impl From<Breach> for PeerFault {
     fn from(breach: Breach) -> Self {
@@ -30,7 +32,7 @@ impl From<Breach> for PeerFault {
 impl Streams {
     /// Finds the stream that a frame names, and begins it where the frame is its first. `None` where
     /// the stream is over.
-    fn admit(&mut self, raw: u32, half: Half) -> Result<Option<StreamId>, PeerFault> {
+    pub(super) fn admit(&mut self, raw: u32, half: Half) -> Result<Option<StreamId>, PeerFault> {
         let id = StreamId::from_u32(raw).ok_or(INVALID)?;
         let (direction, is_own) = (id.direction(), self.is_own(id));
         if !half.exists(direction, is_own) {
@@ -91,7 +93,7 @@ impl Streams {
     }
 
     /// Tells a reader that waits, if there is something to read.
-    fn tell_readable(&mut self, id: StreamId) {
+    pub(super) fn tell_readable(&mut self, id: StreamId) {
         let Some(stream) = self.table.get_mut(&id.as_u32()).filter(|stream| stream.is_told) else {
             return;
         };
@@ -115,6 +117,14 @@ impl Streams {
         }
         stream.is_established = true;
         stream.priority = open.priority;
+        match open.reliability {
+            Reliability::Deadline { milliseconds } => {
+                Self::set_deadline(stream, Duration::from_millis(milliseconds));
+            }
+            Reliability::Reliable if stream.is_skipped => return Err(INVALID),
+            Reliability::Reliable => {}
+        }
+        let deadline = stream.deadline;
         if let Some(send) = &mut stream.send {
             send.on_window(open.initial_credit);
         }
@@ -128,6 +138,7 @@ impl Streams {
             purpose: open.purpose.to_owned(),
             name: open.name,
             priority: open.priority,
+            deadline,
         });
         // What came before its STREAM_OPEN.
         let (reset, stop) = (stream.reset_code, stream.early_stop);
@@ -165,7 +176,9 @@ impl Streams {
     /// WINDOW: of the session where `raw` is 0, else of a stream.
     pub(crate) fn handle_window(&mut self, raw: u32, limit: u64) -> Result<(), PeerFault> {
         if raw == 0 {
-            self.send_credit.raise(limit);
+            if self.send_credit.raise(limit) {
+                self.resume_skips();
+            }
             return Ok(());
         }
         if self.admit(raw, Half::Send)?.is_none() {
@@ -174,6 +187,9 @@ impl Streams {
         let send = self.table.get_mut(&raw).and_then(|stream| stream.send.as_mut());
         if send.is_some_and(|send| send.on_window(limit)) {
             self.schedule(raw);
+            if self.skips.blocked.remove(&raw) {
+                self.owe(raw, Owed::SKIP);
+            }
         }
         Ok(())
     }
@@ -231,6 +247,7 @@ impl Streams {
                     stream.early_stop = Some(code);
                 }
                 self.schedule(raw);
+                self.arm_expiry(raw);
                 self.owe(raw, Owed::CLOSE);
             }
             Stopped::Delivered => {

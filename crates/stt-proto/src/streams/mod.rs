@@ -13,6 +13,7 @@
 
 mod assembler;
 mod commands;
+mod deadline;
 mod event;
 mod flow;
 mod id;
@@ -26,6 +27,7 @@ mod recv;
 mod scheduler;
 mod send;
 mod send_buffer;
+mod skips;
 mod stream;
 
 #[cfg(test)]
@@ -47,6 +49,7 @@ use self::names::Names;
 use self::recv::RecvHalf;
 use self::scheduler::{Lane, Scheduler};
 use self::send::SendHalf;
+use self::skips::{SkipCounts, Skips};
 use self::stream::{Owed, Stream};
 
 /// Bytes of receive window for which a session keeps one run of bytes out of order. No sender with
@@ -80,6 +83,8 @@ pub(crate) struct Streams {
     orphaned: u64,
     /// Runs out of order, over all streams.
     runs: u64,
+    /// Boxed, because few sessions have deadline streams.
+    skips: Box<Skips>,
     has_ended: bool,
 }
 
@@ -103,6 +108,7 @@ impl Streams {
             recv_credit: RecvCredit::new(limits.session_window, limits.max_session_window),
             orphaned: 0,
             runs: 0,
+            skips: Box::default(),
             has_ended: false,
         }
     }
@@ -127,6 +133,11 @@ impl Streams {
             *acked = send.released();
         }
         Some(event)
+    }
+
+    /// Bytes that were given up for their age.
+    pub(crate) fn skip_counts(&self) -> SkipCounts {
+        self.skips.counts
     }
 
     /// Bytes written that the peer has not acknowledged. Streams that were reset do not count.
@@ -164,6 +175,7 @@ impl Streams {
             }
             true
         });
+        self.skips.forget();
         self.scheduler = Scheduler::default();
         self.control = VecDeque::new();
         self.owes_session_window = false;
@@ -235,6 +247,10 @@ impl Streams {
             return;
         }
         let Some(stream) = self.table.remove(&raw) else { return };
+        if let Some(at) = stream.expiry {
+            self.skips.expiries.remove(&(at, raw));
+        }
+        self.skips.blocked.remove(&raw);
         if stream.is_in_control {
             self.control.retain(|other| *other != raw);
         }

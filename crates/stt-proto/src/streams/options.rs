@@ -1,5 +1,7 @@
 //! What streams are asked for, and how they refuse.
 
+use core::time::Duration;
+
 use thiserror::Error;
 
 use super::id::Direction;
@@ -21,6 +23,9 @@ pub struct StreamOptions {
     pub name: Option<u32>,
     /// 0 (urgent) to 7 (background); what is above 7 counts as 7. Default 3.
     pub priority: u8,
+    /// Bytes older than this are given up, both ways: at least 1 ms, and up to a thirty-second part
+    /// late. `None` repeats every byte until it arrives.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for StreamOptions {
@@ -30,6 +35,7 @@ impl Default for StreamOptions {
             purpose: String::new(),
             name: None,
             priority: 3,
+            deadline: None,
         }
     }
 }

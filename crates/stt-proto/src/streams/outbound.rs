@@ -6,6 +6,7 @@ use stt_wire::{BundleWriter, FrameType, VarInt};
 
 use super::Streams;
 use super::event::StreamEvent;
+use super::flow::SendCredit;
 use super::id::Direction;
 use super::scheduler::{Lane, Turn};
 use super::stream::{Owed, Stream};
@@ -42,10 +43,13 @@ impl Streams {
         let _ = self.write_session_control(out, contents);
         while let Some(raw) = self.control.front().copied() {
             if let Some(stream) = self.table.get_mut(&raw) {
-                if write_stream_control(stream, out, contents).is_err() {
+                if write_stream_control(stream, &mut self.send_credit, out, contents).is_err() {
                     return;
                 }
                 stream.is_in_control = false;
+                if stream.send.as_ref().is_some_and(|send| send.is_skip_blocked()) {
+                    self.skips.blocked.insert(raw);
+                }
             }
             self.control.pop_front();
             self.schedule(raw);
@@ -129,6 +133,13 @@ impl Streams {
             Content::Data { stream, start, len, fin } => {
                 self.on_data_acked(stream, start, len, fin);
             }
+            Content::StreamSkip { stream: raw, offset } => {
+                let send = self.table.get_mut(&raw).and_then(|stream| stream.send.as_mut());
+                if let Some(send) = send {
+                    send.on_skip_acked(offset);
+                    self.settle_sending(raw, false);
+                }
+            }
             Content::StreamOpen { stream: raw } => {
                 if let Some(stream) = self.table.get_mut(&raw) {
                     stream.opening = None;
@@ -155,6 +166,13 @@ impl Streams {
         let Some(stream) = self.table.get_mut(&raw) else { return };
         let Some(send) = &mut stream.send else { return };
         let released = send.on_acked(start..start + u64::from(len), fin);
+        self.settle_sending(raw, released);
+    }
+
+    /// Something of a sending half was acknowledged; `released` tells whether its prefix grew.
+    fn settle_sending(&mut self, raw: u32, released: bool) {
+        let Some(stream) = self.table.get_mut(&raw) else { return };
+        let Some(send) = &stream.send else { return };
         let is_finished = send.is_finished();
         let id = stream.id;
         // The last one is never merged into one that waits: the half is gone when that is polled.
@@ -168,8 +186,9 @@ impl Streams {
                 self.events.push_back(StreamEvent::Finished { stream: id });
             }
         }
-        // What had been declared lost need not be sent again.
+        // What had been declared lost need not be sent again, and what has arrived grows no older.
         self.schedule(raw);
+        self.arm_expiry(raw);
         self.forget_if_over(raw);
     }
 
@@ -186,6 +205,12 @@ impl Streams {
                 if let Some(send) = send {
                     send.on_lost(start..start + u64::from(len), fin);
                     self.schedule(raw);
+                }
+            }
+            Content::StreamSkip { stream: raw, offset } => {
+                let send = self.table.get_mut(&raw).and_then(|stream| stream.send.as_mut());
+                if send.is_some_and(|send| send.on_skip_lost(offset)) {
+                    self.owe(raw, Owed::SKIP);
                 }
             }
             Content::StreamOpen { stream } => {
@@ -220,6 +245,7 @@ impl Streams {
 /// Writes what a stream owes: STREAM_OPEN first, so that nothing of the stream comes before it.
 fn write_stream_control(
     stream: &mut Stream,
+    session_credit: &mut SendCredit,
     out: &mut BundleWriter<'_>,
     contents: &mut Vec<Content>,
 ) -> Result<(), NoRoom> {
@@ -231,7 +257,11 @@ fn write_stream_control(
             purpose: &opening.purpose,
             name: opening.name,
             priority: stream.priority,
-            reliability: Reliability::Reliable,
+            reliability: stream.deadline.map_or(Reliability::Reliable, |age| {
+                Reliability::Deadline {
+                    milliseconds: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+                }
+            }),
             initial_credit: stream.recv.as_ref().map_or(0, |recv| recv.credit.limit()),
         };
         out.part(FrameType::STREAM_OPEN, raw, |body| open.write(body))?;
@@ -246,6 +276,16 @@ fn write_stream_control(
         out.part(FrameType::STREAM_CLOSE, raw, |body| close.write(body))?;
         stream.owed.remove(Owed::CLOSE);
         contents.push(Content::StreamClose { stream: raw });
+    }
+    if stream.owed.contains(Owed::SKIP)
+        && let Some(send) = &mut stream.send
+        && let Some((offset, fresh)) = send.next_skip(session_credit.available())
+    {
+        out.part(FrameType::STREAM_SKIP, raw, |body| body.varint(offset))?;
+        send.on_skip_sent(offset, fresh);
+        session_credit.take(fresh);
+        stream.owed.remove(Owed::SKIP);
+        contents.push(Content::StreamSkip { stream: raw, offset });
     }
     if stream.owed.contains(Owed::STOP)
         && let Some(code) = stream.recv.as_ref().and_then(|recv| recv.stop_code())

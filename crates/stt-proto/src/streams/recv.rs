@@ -1,5 +1,7 @@
 //! The receiving half of a stream: credit, final size, and what can be read.
 
+use core::ops::Range;
+
 use bytes::Bytes;
 
 use super::assembler::Assembler;
@@ -21,6 +23,13 @@ pub enum ReadOutcome {
     Chunk(Bytes),
     /// Nothing for now; [`crate::Event::StreamReadable`] follows.
     Blocked,
+    /// The peer gave up these bytes for their age: reading goes on behind them.
+    Skipped {
+        /// Offset of the first of them: all before it has been read, or was skipped before.
+        offset: u64,
+        /// How many they are.
+        len: u64,
+    },
     /// The peer finished the stream here, and all of it has been read.
     Finished,
     /// The peer reset the stream with this code; what was not read is gone.
@@ -45,6 +54,8 @@ pub(super) struct RecvHalf {
     final_size: Option<u64>,
     /// The application wants no more: what comes is counted and dropped.
     stop: Option<u64>,
+    /// Bytes before the next that can be read, given up by the peer: the reader has not been told.
+    gap: Option<Range<u64>>,
     /// The reader found nothing and is to be told when there is something.
     pub(super) is_awaited: bool,
 }
@@ -56,6 +67,7 @@ impl RecvHalf {
             credit,
             final_size: None,
             stop: None,
+            gap: None,
             is_awaited: true,
         }
     }
@@ -104,11 +116,16 @@ impl RecvHalf {
     /// Whether a read would find something: bytes, or the end.
     pub(super) fn is_readable(&self) -> bool {
         self.stop.is_none()
-            && (self.assembler.contiguous() > self.assembler.read() || self.is_complete())
+            && (self.gap.is_some()
+                || self.assembler.contiguous() > self.assembler.read()
+                || self.is_complete())
     }
 
     /// Takes out the next bytes, at most `max`.
     pub(super) fn read(&mut self, max: usize) -> ReadOutcome {
+        if let Some(Range { start, end }) = self.gap.take() {
+            return ReadOutcome::Skipped { offset: start, len: end - start };
+        }
         if let Some(bytes) = self.assembler.take(max) {
             return ReadOutcome::Chunk(bytes);
         }
@@ -117,6 +134,21 @@ impl RecvHalf {
         }
         self.is_awaited = true;
         ReadOutcome::Blocked
+    }
+
+    /// The peer has given up everything before `offset`, which was counted. Returns how many bytes the
+    /// reader will never see for it; they count as consumed.
+    pub(super) fn skip(&mut self, offset: u64) -> u64 {
+        let read = self.assembler.read();
+        if self.stop.is_some() || offset <= read {
+            return 0;
+        }
+        self.assembler.skip_to(offset);
+        // Nothing is read between two gaps, or the first would have been told.
+        let start = self.gap.as_ref().map_or(read, |gap| gap.start);
+        self.gap = Some(start..offset);
+        self.credit.consume(offset - read);
+        offset - read
     }
 
     /// The application consumed bytes that it had read. Returns how many of them it had not said so
@@ -149,6 +181,7 @@ impl RecvHalf {
     /// The application wants no more.
     pub(super) fn stop(&mut self, code: u64) {
         self.assembler = Assembler::default();
+        self.gap = None;
         self.stop = Some(code);
     }
 

@@ -1,12 +1,15 @@
 //! The sending half of a stream: what to send next, how it ends.
 
 use core::ops::Range;
+use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::deadline::Deadline;
 use super::flow::SendCredit;
 use super::scheduler::Lane;
 use super::send_buffer::SendBuffer;
+use crate::time::Instant;
 
 /// How far something that must arrive once has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,11 +57,24 @@ pub(super) struct SendHalf {
     buffer: SendBuffer,
     credit: SendCredit,
     end: End,
+    /// The ages of what is held, on a deadline stream.
+    deadline: Option<Box<Deadline>>,
+    /// Everything before this was given up for its age; 0 = nothing.
+    floor: u64,
+    /// The offset of the last STREAM_SKIP, and how far it has come.
+    skip: Option<(u64, Delivery)>,
 }
 
 impl SendHalf {
     pub(super) fn new(credit: u64) -> Self {
-        Self { buffer: SendBuffer::default(), credit: SendCredit::new(credit), end: End::Open }
+        Self {
+            buffer: SendBuffer::default(),
+            credit: SendCredit::new(credit),
+            end: End::Open,
+            deadline: None,
+            floor: 0,
+            skip: None,
+        }
     }
 
     /// Whether more may be written.
@@ -70,8 +86,94 @@ impl SendHalf {
         matches!(self.end, End::Reset { .. })
     }
 
-    pub(super) fn write(&mut self, bytes: Bytes) {
+    pub(super) fn write(&mut self, now: Instant, bytes: Bytes) {
         self.buffer.write(bytes);
+        if let Some(deadline) = &mut self.deadline {
+            deadline.on_written(now, self.buffer.end());
+        }
+    }
+
+    /// Bytes written from now on are given up at this age.
+    pub(super) fn set_deadline(&mut self, age: Duration) {
+        self.deadline = Some(Box::new(Deadline::new(age)));
+    }
+
+    /// When the oldest bytes that the peer may lack are too old.
+    pub(super) fn next_expiry(&mut self) -> Option<Instant> {
+        if self.is_reset() {
+            return None;
+        }
+        self.deadline.as_mut()?.next(self.buffer.base())
+    }
+
+    /// Gives up what is too old. Returns how many bytes that are of which no acknowledgement has come.
+    pub(super) fn expire(&mut self, now: Instant) -> u64 {
+        if self.is_reset() {
+            return 0;
+        }
+        let expired = self.deadline.as_mut().and_then(|deadline| deadline.expire(now));
+        let Some(floor) = expired.filter(|floor| *floor > self.buffer.base()) else { return 0 };
+        let before = self.buffer.unacked();
+        self.buffer.skip_to(floor);
+        self.floor = floor;
+        before - self.buffer.unacked()
+    }
+
+    /// Given-up bytes were never sent, and the peer does not know of them yet.
+    fn has_hole(&self) -> bool {
+        self.buffer.unsent() < self.floor
+    }
+
+    /// The offset that a STREAM_SKIP should tell now, and how many of the bytes before it were never
+    /// sent: these use credit. `None` where the peer knows, or credit forbids.
+    pub(super) fn next_skip(&self, session_credit: u64) -> Option<(u64, u64)> {
+        if self.is_reset() {
+            return None;
+        }
+        let hole = self.floor.saturating_sub(self.buffer.unsent());
+        let fresh = hole.min(self.credit.available()).min(session_credit);
+        let offset = self.floor.min(self.buffer.unsent() + fresh);
+        let is_news = match self.skip {
+            Some((told, Delivery::Due)) => offset >= told,
+            Some((told, _)) => offset > told,
+            None => offset > 0,
+        };
+        is_news.then_some((offset, fresh))
+    }
+
+    /// The STREAM_SKIP of [`SendHalf::next_skip`] is on its way.
+    pub(super) fn on_skip_sent(&mut self, offset: u64, fresh: u64) {
+        self.buffer.pass(offset);
+        self.credit.take(fresh);
+        self.skip = Some((offset, Delivery::Sent));
+    }
+
+    /// The peer knows of everything given up before `offset`.
+    pub(super) fn on_skip_acked(&mut self, offset: u64) {
+        if let Some((told, delivery)) = &mut self.skip
+            && offset >= *told
+        {
+            *delivery = Delivery::Acked;
+        }
+    }
+
+    /// A STREAM_SKIP was lost. Returns whether it says something that no later one does.
+    pub(super) fn on_skip_lost(&mut self, offset: u64) -> bool {
+        let is_last = self.skip == Some((offset, Delivery::Sent));
+        if is_last {
+            self.skip = Some((offset, Delivery::Due));
+        }
+        is_last && !self.is_reset()
+    }
+
+    /// Whether a part of what was given up waits for credit to be told.
+    pub(super) fn is_skip_blocked(&self) -> bool {
+        !self.is_reset() && self.has_hole()
+    }
+
+    /// Whether the peer knows of all that was given up.
+    fn is_skip_settled(&self) -> bool {
+        self.floor == 0 || self.skip == Some((self.floor, Delivery::Acked))
     }
 
     /// Ends the half after the last byte written.
@@ -93,7 +195,7 @@ impl SendHalf {
 
     /// The peer does not want the rest.
     pub(super) fn on_stop(&mut self, code: u64) -> Stopped {
-        if matches!(self.end, End::Fin(_)) && self.buffer.is_acked() {
+        if matches!(self.end, End::Fin(_)) && self.buffer.is_acked() && self.is_skip_settled() {
             return Stopped::Delivered;
         }
         if self.reset(code) { Stopped::Reset } else { Stopped::Already }
@@ -111,7 +213,7 @@ impl SendHalf {
         }
         let fresh = self.buffer.end() > self.buffer.unsent();
         match lane {
-            Lane::Fresh => fresh && self.credit.available() > 0,
+            Lane::Fresh => fresh && !self.has_hole() && self.credit.available() > 0,
             Lane::Repeat => {
                 self.buffer.lost().is_some() || (self.end == End::Fin(Delivery::Due) && !fresh)
             }
@@ -126,7 +228,7 @@ impl SendHalf {
     /// Fills `out` with what is to be sent next, lost bytes first, and marks it as sent.
     /// `session_credit` bounds the bytes that were never sent before.
     pub(super) fn fill(&mut self, out: &mut [u8], session_credit: u64) -> Option<Stretch> {
-        if self.is_reset() {
+        if self.is_reset() || self.has_hole() {
             return None;
         }
         let room = out.len() as u64;
@@ -202,7 +304,7 @@ impl SendHalf {
 
     /// Whether every byte and FIN are acknowledged.
     pub(super) fn is_finished(&self) -> bool {
-        self.end == End::Fin(Delivery::Acked) && self.buffer.is_acked()
+        self.end == End::Fin(Delivery::Acked) && self.buffer.is_acked() && self.is_skip_settled()
     }
 
     /// Whether nothing of this half matters any more.
@@ -212,7 +314,7 @@ impl SendHalf {
 
     /// Whether the peer has all that it was to be given so far.
     pub(super) fn is_drained(&self) -> bool {
-        self.is_done() || (self.is_open() && self.buffer.is_acked())
+        self.is_done() || (self.is_open() && self.buffer.is_acked() && self.is_skip_settled())
     }
 
     /// Bytes written that the peer has not acknowledged; none after a reset.
@@ -227,7 +329,7 @@ mod tests {
 
     fn half(credit: u64, bytes: usize) -> SendHalf {
         let mut half = SendHalf::new(credit);
-        half.write(vec![7; bytes].into());
+        half.write(Instant::default(), vec![7; bytes].into());
         half
     }
 

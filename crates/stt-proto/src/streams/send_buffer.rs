@@ -134,6 +134,18 @@ impl SendBuffer {
         base > before
     }
 
+    /// Gives up everything before `offset`, whether it was sent or not. Bytes never sent are not
+    /// counted as such until [`SendBuffer::pass`].
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.lost.remove(&(0..offset));
+        self.on_acked(self.base..offset);
+    }
+
+    /// Counts given-up bytes up to `offset` as sent: the peer is told of them.
+    pub(super) fn pass(&mut self, offset: u64) {
+        self.unsent = self.unsent.max(offset);
+    }
+
     fn release(&mut self, base: u64) {
         self.base = base;
         while let Some(front) = self.segments.front_mut().filter(|front| front.start < base) {

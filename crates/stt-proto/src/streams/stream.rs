@@ -1,8 +1,11 @@
 //! One stream: its halves, and what it owes the peer and the application.
 
+use core::time::Duration;
+
 use super::id::{Direction, StreamId};
 use super::recv::RecvHalf;
 use super::send::SendHalf;
+use crate::time::Instant;
 
 /// Control frames that a stream owes the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,6 +17,7 @@ impl Owed {
     pub(super) const CLOSE: Self = Self(1 << 1);
     pub(super) const STOP: Self = Self(1 << 2);
     pub(super) const WINDOW: Self = Self(1 << 3);
+    pub(super) const SKIP: Self = Self(1 << 4);
 
     pub(super) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -63,6 +67,12 @@ pub(super) struct Stream {
     pub(super) reset_code: Option<u64>,
     /// The peer stopped this side's half before its STREAM_OPEN came.
     pub(super) early_stop: Option<u64>,
+    /// Bytes older than this may be given up.
+    pub(super) deadline: Option<Duration>,
+    /// The moment under which it stands among those whose bytes grow too old.
+    pub(super) expiry: Option<Instant>,
+    /// The peer has skipped, which only a deadline stream may.
+    pub(super) is_skipped: bool,
 }
 
 impl Stream {
@@ -84,6 +94,9 @@ impl Stream {
             is_finish_told: false,
             reset_code: None,
             early_stop: None,
+            deadline: None,
+            expiry: None,
+            is_skipped: false,
         }
     }
 

@@ -6,13 +6,19 @@ use super::*;
 fn bytes_go_both_ways_and_the_stream_is_forgotten() {
     let (mut a, mut b) = pair(4, 10_000);
     let id = a.open(StreamOptions { purpose: "greeting".into(), ..bidirectional() }).unwrap();
-    a.write(id, text("hello")).unwrap();
+    a.write(NOW, id, text("hello")).unwrap();
     a.finish(id).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(
         events(&mut b),
         [
-            StreamEvent::Opened { stream: id, purpose: "greeting".into(), name: None, priority: 3 },
+            StreamEvent::Opened {
+                stream: id,
+                purpose: "greeting".into(),
+                name: None,
+                priority: 3,
+                deadline: None
+            },
             StreamEvent::Readable { stream: id },
         ]
     );
@@ -21,7 +27,7 @@ fn bytes_go_both_ways_and_the_stream_is_forgotten() {
         [StreamEvent::Released { stream: id, acked: 5 }, StreamEvent::Finished { stream: id }]
     );
     assert_eq!(read_all(&mut b, id), (b"hello".to_vec(), Ok(ReadOutcome::Finished)));
-    b.write(id, text("world")).unwrap();
+    b.write(NOW, id, text("world")).unwrap();
     b.finish(id).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(read_all(&mut a, id), (b"world".to_vec(), Ok(ReadOutcome::Finished)));
@@ -29,7 +35,7 @@ fn bytes_go_both_ways_and_the_stream_is_forgotten() {
         assert_eq!(events(side).last(), Some(&StreamEvent::Closed { stream: id }));
         assert!(side.table.is_empty() && side.is_drained() && !side.has_unread());
         assert_eq!(side.read(id, 1), Err(ReadError::UnknownStream));
-        assert_eq!(side.write(id, text("x")), Err(WriteError::UnknownStream));
+        assert_eq!(side.write(NOW, id, text("x")), Err(WriteError::UnknownStream));
     }
 }
 
@@ -37,11 +43,11 @@ fn bytes_go_both_ways_and_the_stream_is_forgotten() {
 fn a_unidirectional_stream_has_one_half_on_each_side() {
     let (mut a, mut b) = pair(4, 10_000);
     let id = a.open(unidirectional()).unwrap();
-    a.write(id, text("one way")).unwrap();
+    a.write(NOW, id, text("one way")).unwrap();
     a.finish(id).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(a.read(id, 10), Err(ReadError::UnknownStream));
-    assert_eq!(b.write(id, text("x")), Err(WriteError::UnknownStream));
+    assert_eq!(b.write(NOW, id, text("x")), Err(WriteError::UnknownStream));
     assert_eq!(read_all(&mut b, id), (b"one way".to_vec(), Ok(ReadOutcome::Finished)));
     assert!(a.table.is_empty() && b.table.is_empty());
 }
@@ -52,12 +58,12 @@ fn a_reader_is_told_once_until_it_finds_nothing() {
     let id = a.open(bidirectional()).unwrap();
     let readable = StreamEvent::Readable { stream: id };
     for _ in 0..3 {
-        a.write(id, text("piece")).unwrap();
+        a.write(NOW, id, text("piece")).unwrap();
         settle(&mut a, &mut b);
     }
     assert_eq!(events(&mut b).iter().filter(|event| **event == readable).count(), 1);
     assert_eq!(b.read(id, 100), Ok(ReadOutcome::Chunk(text("piecepiecepiece"))));
-    a.write(id, text("more")).unwrap();
+    a.write(NOW, id, text("more")).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(events(&mut b), []);
     assert_eq!(b.read(id, 100), Ok(ReadOutcome::Chunk(text("more"))));
@@ -72,7 +78,7 @@ fn a_reader_is_told_once_until_it_finds_nothing() {
 fn releases_of_one_stream_are_told_together() {
     let (mut a, mut b) = pair(4, 100_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, vec![0; 50_000].into()).unwrap();
+    a.write(NOW, id, vec![0; 50_000].into()).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(events(&mut a), [StreamEvent::Released { stream: id, acked: 50_000 }]);
 }
@@ -83,7 +89,7 @@ fn a_stream_waits_for_its_own_credit_and_all_for_the_session_s() {
     let (mut a, mut b) = joined(limits, limits);
     let ids: Vec<_> = (0..4).map(|_| a.open(bidirectional()).unwrap()).collect();
     for id in &ids {
-        a.write(*id, vec![7; 1_500].into()).unwrap();
+        a.write(NOW, *id, vec![7; 1_500].into()).unwrap();
     }
     settle(&mut a, &mut b);
     assert_eq!(b.recv_credit.received(), 2_500);
@@ -103,7 +109,7 @@ fn a_fin_passes_where_no_byte_may() {
     let limits = limits(8, 1_000, 1_000);
     let (mut a, mut b) = joined(limits, limits);
     let (full, empty) = (a.open(bidirectional()).unwrap(), a.open(bidirectional()).unwrap());
-    a.write(full, vec![7; 1_000].into()).unwrap();
+    a.write(NOW, full, vec![7; 1_000].into()).unwrap();
     settle(&mut a, &mut b);
     a.finish(empty).unwrap();
     a.finish(full).unwrap();
@@ -116,12 +122,12 @@ fn a_fin_passes_where_no_byte_may() {
 fn a_reset_discards_and_gives_the_credit_back() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, vec![1; 5_000].into()).unwrap();
+    a.write(NOW, id, vec![1; 5_000].into()).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(b.read(id, 300).map(|_| ()), Ok(()));
     a.reset(id, 42).unwrap();
     assert_eq!(a.reset(id, 43), Err(WriteError::Closed));
-    assert_eq!(a.write(id, text("x")), Err(WriteError::Closed));
+    assert_eq!(a.write(NOW, id, text("x")), Err(WriteError::Closed));
     settle(&mut a, &mut b);
     assert!(events(&mut b).contains(&StreamEvent::Reset { stream: id, code: 42 }));
     assert_eq!(b.read(id, 300), Ok(ReadOutcome::Reset(42)));
@@ -137,7 +143,7 @@ fn a_reset_discards_and_gives_the_credit_back() {
 fn a_reset_after_every_byte_arrived_is_still_a_reset() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, text("half a file")).unwrap();
+    a.write(NOW, id, text("half a file")).unwrap();
     settle(&mut a, &mut b);
     a.reset(id, 1).unwrap();
     settle(&mut a, &mut b);
@@ -148,7 +154,7 @@ fn a_reset_after_every_byte_arrived_is_still_a_reset() {
 fn a_reset_after_the_fin_arrived_changes_nothing() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, text("a whole file")).unwrap();
+    a.write(NOW, id, text("a whole file")).unwrap();
     a.finish(id).unwrap();
     let packet = transmit(&mut a, 1_200).unwrap();
     deliver(&mut b, &packet).unwrap();
@@ -162,8 +168,8 @@ fn a_reset_after_the_fin_arrived_changes_nothing() {
 fn a_reset_while_others_wait_holds_nobody_up() {
     let (mut a, mut b) = pair(4, 100_000);
     let (first, second) = (a.open(bidirectional()).unwrap(), a.open(bidirectional()).unwrap());
-    a.write(first, vec![1; 50_000].into()).unwrap();
-    a.write(second, vec![2; 50_000].into()).unwrap();
+    a.write(NOW, first, vec![1; 50_000].into()).unwrap();
+    a.write(NOW, second, vec![2; 50_000].into()).unwrap();
     let packet = transmit(&mut a, 1_200).unwrap();
     deliver(&mut b, &packet).unwrap();
     lost(&mut a, &packet);
@@ -177,7 +183,7 @@ fn a_reset_while_others_wait_holds_nobody_up() {
 fn a_stop_is_answered_by_a_reset_and_frees_the_credit() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, vec![1; 5_000].into()).unwrap();
+    a.write(NOW, id, vec![1; 5_000].into()).unwrap();
     settle(&mut a, &mut b);
     events(&mut b);
     b.stop(id, 9).unwrap();
@@ -188,7 +194,7 @@ fn a_stop_is_answered_by_a_reset_and_frees_the_credit() {
     assert_eq!(events(&mut b), [], "the application asked for it");
     assert_eq!((a.undelivered(), b.recv_credit.consumed()), (0, 1_000));
     // The other half lives on.
-    b.write(id, text("still here")).unwrap();
+    b.write(NOW, id, text("still here")).unwrap();
     b.finish(id).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(read_all(&mut a, id), (b"still here".to_vec(), Ok(ReadOutcome::Finished)));
@@ -199,7 +205,7 @@ fn a_stop_is_answered_by_a_reset_and_frees_the_credit() {
 fn a_stop_after_the_fin_came_needs_no_answer() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(unidirectional()).unwrap();
-    a.write(id, text("unwanted")).unwrap();
+    a.write(NOW, id, text("unwanted")).unwrap();
     a.finish(id).unwrap();
     settle(&mut a, &mut b);
     b.stop(id, 9).unwrap();
@@ -213,7 +219,7 @@ fn a_stop_after_the_fin_came_needs_no_answer() {
 fn a_stop_after_the_last_byte_was_acknowledged_is_a_success() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(unidirectional()).unwrap();
-    a.write(id, text("all of it")).unwrap();
+    a.write(NOW, id, text("all of it")).unwrap();
     settle(&mut a, &mut b);
     a.finish(id).unwrap();
     let fin = transmit(&mut a, 1_200).unwrap();
@@ -268,7 +274,7 @@ fn names_that_both_open_at_once_fail_on_both_sides() {
     let (mut a, mut b) = pair(4, 1_000);
     let (ours, theirs) = (a.open(named(7)).unwrap(), b.open(named(7)).unwrap());
     assert_eq!(a.open(named(7)), Err(OpenError::NameConflict));
-    a.write(ours, text("for nobody")).unwrap();
+    a.write(NOW, ours, text("for nobody")).unwrap();
     settle(&mut a, &mut b);
     for (side, own) in [(&mut a, ours), (&mut b, theirs)] {
         let told = events(side);
@@ -307,7 +313,7 @@ fn what_comes_before_its_open_is_held_until_then() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(bidirectional()).unwrap();
     let open = transmit(&mut a, 1_200).unwrap();
-    a.write(id, text("early")).unwrap();
+    a.write(NOW, id, text("early")).unwrap();
     let data = transmit(&mut a, 1_200).unwrap();
     deliver(&mut b, &data).unwrap();
     assert_eq!((events(&mut b), b.has_unread()), (vec![], false));
@@ -351,7 +357,7 @@ fn a_stream_that_ended_before_its_open_came_is_told_from_the_start() {
 fn late_frames_of_a_forgotten_stream_change_nothing() {
     let (mut a, mut b) = pair(1, 1_000);
     let id = a.open(unidirectional()).unwrap();
-    a.write(id, text("once")).unwrap();
+    a.write(NOW, id, text("once")).unwrap();
     a.finish(id).unwrap();
     let packet = transmit(&mut a, 1_200).unwrap();
     deliver(&mut b, &packet).unwrap();
@@ -369,11 +375,11 @@ fn late_frames_of_a_forgotten_stream_change_nothing() {
 fn what_arrived_before_the_end_of_the_session_stays_readable() {
     let (mut a, mut b) = pair(4, 1_000);
     let (cut, whole) = (a.open(bidirectional()).unwrap(), a.open(bidirectional()).unwrap());
-    a.write(cut, text("kept")).unwrap();
-    a.write(whole, text("all")).unwrap();
+    a.write(NOW, cut, text("kept")).unwrap();
+    a.write(NOW, whole, text("all")).unwrap();
     a.finish(whole).unwrap();
     settle(&mut a, &mut b);
-    a.write(cut, text("lost")).unwrap();
+    a.write(NOW, cut, text("lost")).unwrap();
     assert_eq!(a.undelivered(), 4);
     b.on_session_end();
     a.on_session_end();
@@ -382,7 +388,7 @@ fn what_arrived_before_the_end_of_the_session_stays_readable() {
     assert_eq!(read_all(&mut b, whole), (b"all".to_vec(), Ok(ReadOutcome::Finished)));
     assert!(!b.has_unread() && !b.wants_control() && !b.wants_data());
     assert_eq!(b.read(cut, 1), Err(ReadError::SessionClosed));
-    assert_eq!(b.write(cut, text("x")), Err(WriteError::SessionClosed));
+    assert_eq!(b.write(NOW, cut, text("x")), Err(WriteError::SessionClosed));
     assert_eq!(b.open(bidirectional()), Err(OpenError::SessionClosed));
 }
 
@@ -392,7 +398,7 @@ fn draining_waits_for_bytes_ends_and_resets() {
     let (one, two) = (a.open(bidirectional()).unwrap(), a.open(bidirectional()).unwrap());
     settle(&mut a, &mut b);
     assert!(a.is_drained());
-    a.write(one, text("x")).unwrap();
+    a.write(NOW, one, text("x")).unwrap();
     assert!(!a.is_drained());
     settle(&mut a, &mut b);
     assert!(a.is_drained());
@@ -408,10 +414,10 @@ fn draining_waits_for_bytes_ends_and_resets() {
 fn an_urgent_stream_overtakes_a_bulk_one() {
     let (mut a, _) = pair(4, 1 << 20);
     let bulk = a.open(StreamOptions { priority: 7, ..bidirectional() }).unwrap();
-    a.write(bulk, vec![0; 100_000].into()).unwrap();
+    a.write(NOW, bulk, vec![0; 100_000].into()).unwrap();
     transmit(&mut a, 1_200).unwrap();
     let urgent = a.open(StreamOptions { priority: 0, ..bidirectional() }).unwrap();
-    a.write(urgent, text("now")).unwrap();
+    a.write(NOW, urgent, text("now")).unwrap();
     let packet = transmit(&mut a, 1_200).unwrap();
     let first = packet.contents.iter().find_map(|content| match content {
         Content::Data { stream, .. } => Some(*stream),
@@ -425,14 +431,14 @@ fn an_urgent_stream_overtakes_a_bulk_one() {
 fn a_spurious_loss_leaves_nothing_to_send() {
     let (mut a, mut b) = pair(4, 10_000);
     let id = a.open(bidirectional()).unwrap();
-    a.write(id, text("sent once")).unwrap();
+    a.write(NOW, id, text("sent once")).unwrap();
     let packet = transmit(&mut a, 1_200).unwrap();
     deliver(&mut b, &packet).unwrap();
     lost(&mut a, &packet);
     acked(&mut a, &packet);
     while transmit(&mut a, 1_200).is_some() {}
     assert!(!a.wants_data() && !a.wants_control());
-    a.write(id, text(" and again")).unwrap();
+    a.write(NOW, id, text(" and again")).unwrap();
     settle(&mut a, &mut b);
     assert_eq!(read_all(&mut b, id).0, b"sent once and again");
 }
@@ -443,7 +449,7 @@ fn windows_grow_with_a_fast_reader_up_to_their_bounds() {
     assert!(bounds.stream_window < bounds.max_stream_window);
     let (mut a, mut b) = joined(bounds, bounds);
     let id = a.open(unidirectional()).unwrap();
-    a.write(id, vec![0; 32 << 20].into()).unwrap();
+    a.write(NOW, id, vec![0; 32 << 20].into()).unwrap();
     let mut peak = 0;
     loop {
         carry(&mut a, &mut b);
@@ -464,7 +470,7 @@ fn many_short_streams_leave_nothing_behind() {
     let mut opened = 0;
     while opened < 20_000 {
         while let Ok(id) = a.open(unidirectional()) {
-            a.write(id, text("a short message of 32 bytes or so")).unwrap();
+            a.write(NOW, id, text("a short message of 32 bytes or so")).unwrap();
             a.finish(id).unwrap();
             opened += 1;
         }

@@ -123,7 +123,7 @@ fn a_name_that_the_peer_uses_twice_keeps_its_first_stream() {
     b.handle_open(theirs(2).as_u32(), &open).unwrap();
     let told = events(&mut b);
     assert!(matches!(told[..], [StreamEvent::Opened { stream, .. }] if stream == theirs(1)));
-    b.write(theirs(1), text("fine")).unwrap();
+    b.write(NOW, theirs(1), text("fine")).unwrap();
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn limits_of_the_peer_beyond_all_numbers() {
             a.handle_max_streams(&MaxStreams { kind, limit }).unwrap();
         }
     }
-    a.write(id, vec![0; 100_000].into()).unwrap();
+    a.write(NOW, id, vec![0; 100_000].into()).unwrap();
     while transmit(&mut a, 1_200).is_some() {}
     assert_eq!(a.undelivered(), 100_000);
 }

@@ -1,6 +1,7 @@
 //! Two sides of a session joined without packets, keys or time: only what streams say to each other.
 
 mod behaviour;
+mod deadlines;
 mod hostile;
 mod random;
 
@@ -12,6 +13,9 @@ use stt_wire::{Bundle, BundleWriter, Frame};
 use super::*;
 use crate::recovery::content::Content;
 use crate::time::Instant;
+
+/// For tests in which time does not matter.
+const NOW: Instant = Instant::from_nanos(0);
 
 /// One packet on its way: its bytes, and what its sender remembers of it.
 #[derive(Clone, Debug)]
@@ -84,6 +88,7 @@ fn deliver(streams: &mut Streams, packet: &Packet) -> Result<(), PeerFault> {
                 streams.handle_close(raw, close.code, close.final_offset)?;
             }
             Frame::StreamStop { code } => streams.handle_stop(raw, code)?,
+            Frame::StreamSkip { offset } => streams.handle_skip(raw, offset)?,
             other => panic!("{other:?}"),
         }
     }

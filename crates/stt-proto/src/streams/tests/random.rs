@@ -90,7 +90,7 @@ impl Run {
 
     fn send(&mut self, side: usize, id: StreamId, len: usize) {
         for piece in content(id, side, len).chunks(self.plan.piece) {
-            self.sides[side].write(id, Bytes::copy_from_slice(piece)).unwrap();
+            self.sides[side].write(NOW, id, Bytes::copy_from_slice(piece)).unwrap();
         }
         self.sides[side].finish(id).unwrap();
     }
@@ -149,7 +149,7 @@ impl Run {
                 }
                 ReadOutcome::Finished => seen.ended = true,
                 ReadOutcome::Blocked => {}
-                ReadOutcome::Reset(code) => panic!("reset with {code}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -269,7 +269,7 @@ proptest! {
                     let opened = streams.open(StreamOptions { direction, ..bidirectional() });
                     known[side].extend(opened.ok());
                 }
-                (1, Some(id)) => drop(streams.write(id, vec![chance; 900].into())),
+                (1, Some(id)) => drop(streams.write(NOW, id, vec![chance; 900].into())),
                 (2, Some(id)) => drop(streams.finish(id)),
                 (3, Some(id)) => drop(streams.reset(id, u64::from(chance))),
                 (4, Some(id)) => drop(streams.stop(id, u64::from(chance))),
