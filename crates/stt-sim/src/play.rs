@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stt_proto::{EndpointConfig, Instant, ListenConfig};
+use stt_proto::{Endpoint, EndpointConfig, Instant, ListenConfig};
 
 use crate::{
     app::App,
@@ -14,6 +14,8 @@ use crate::{
 
 /// What is left of a session after its end must be gone by then.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(300);
+/// By then the last ticket has expired and its key is gone: the key lives for two lifetimes at most.
+const SILENT_WITHIN: Duration = Duration::from_secs(3 * 3600);
 /// A link's delay is longer by up to this part of it, drawn from the seed.
 const DELAY_VARIATION: u32 = 100;
 /// The slot of every interface that clients and server have first.
@@ -216,19 +218,29 @@ impl<'a> Play<'a> {
     }
 
     /// Everything of every session must be gone some time after its end: memory, timers, datagrams.
+    /// The keys of tickets live longer, but no longer than the last ticket.
     fn forget(&mut self) -> Result<(), Failure> {
+        self.world.end_cross_flows();
+        self.until_all(FORGOTTEN_WITHIN, |endpoint| {
+            let stats = endpoint.stats();
+            stats.sessions == 0 && stats.half_open == 0
+        })?;
+        self.until_all(SILENT_WITHIN, |endpoint| endpoint.poll_timeout().is_none())
+    }
+
+    /// Runs on until `gone` says of every endpoint that nothing is left.
+    fn until_all(
+        &mut self,
+        within: Duration,
+        gone: impl Fn(&mut Endpoint) -> bool,
+    ) -> Result<(), Failure> {
         let all: Vec<NodeId> = (0..self.world.node_count()).collect();
-        let limit = Instant::from_nanos(self.world.now().as_nanos()) + FORGOTTEN_WITHIN;
+        let limit = Instant::from_nanos(self.world.now().as_nanos()) + within;
         let mut world = core::mem::replace(&mut self.world, World::new(0, Link::default()));
-        let result = world.run_until_with(FORGOTTEN_WITHIN, |world| {
+        let result = world.run_until_with(within, |world| {
             self.app.advance(world)?;
-            let idle = all.iter().all(|node| {
-                let stats = world.endpoint_mut(*node).stats();
-                stats.sessions == 0 && stats.half_open == 0
-            });
-            let silent =
-                idle && all.iter().all(|n| world.endpoint_mut(*n).poll_timeout().is_none());
-            Ok((silent.then_some(()), Some(limit)))
+            let gone = all.iter().all(|node| gone(world.endpoint_mut(*node)));
+            Ok((gone.then_some(()), Some(limit)))
         });
         self.world = world;
         result.map_err(|failure| Failure {

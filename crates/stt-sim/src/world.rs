@@ -310,6 +310,11 @@ impl World {
         self.cross.len() - 1
     }
 
+    /// Ends every model of another flow; what it has on the way is dropped. Their numbers are void.
+    pub fn end_cross_flows(&mut self) {
+        self.cross.clear();
+    }
+
     /// What a model has done so far.
     #[must_use]
     pub fn cross_stats(&self, flow: usize) -> CrossStats {
@@ -609,10 +614,16 @@ impl World {
                 self.deliver_datagram(arrival.at, from, to, ecn, bytes);
             }
             Cargo::Cross { flow, number } => {
-                let at = arrival.at + self.cross[flow].1.on_arrival();
-                self.push(at, Cargo::CrossAck { flow, number });
+                if let Some((_, model)) = self.cross.get_mut(flow) {
+                    let at = arrival.at + model.on_arrival();
+                    self.push(at, Cargo::CrossAck { flow, number });
+                }
             }
-            Cargo::CrossAck { flow, number } => self.cross[flow].1.on_ack(arrival.at, number),
+            Cargo::CrossAck { flow, number } => {
+                if let Some((_, model)) = self.cross.get_mut(flow) {
+                    model.on_ack(arrival.at, number);
+                }
+            }
         }
     }
 
@@ -700,7 +711,7 @@ impl World {
                 Ok((None, wake)) => wake,
                 Err(what) => return Err(self.failure(what)),
             };
-            if self.now > end {
+            if self.now >= end {
                 return Err(self.failure(format!("not done within {limit:?}")));
             }
             if !self.step_to(wake) {
