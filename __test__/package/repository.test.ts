@@ -61,6 +61,24 @@ describe('targets', () => {
   });
 });
 
+describe('the oldest Rust', () => {
+  const stated = (file: string, pattern: RegExp) =>
+    pattern.exec(readFileSync(inRoot(file), 'utf8'))?.[1];
+  const oldest = stated('Cargo.toml', /^rust-version = "(\d+\.\d+)"$/m);
+
+  test('is the one that CI checks with', () => {
+    const job = stated('.github/workflows/ci.yml', /^ {2}msrv:\n((?: {4}.*\n|\n)+)/m);
+    expect(/RUSTUP_TOOLCHAIN: (\S+)/.exec(job ?? '')?.[1]).toBe(`${oldest}.0`);
+  });
+
+  test.each([
+    ['fuzz/Cargo.toml', /^rust-version = "(.+)"$/m],
+    ['CONTRIBUTING.md', /Rust (\S+) or newer/],
+  ])('is what %s says', (file, pattern) => {
+    expect(stated(file, pattern)).toBe(oldest);
+  });
+});
+
 describe('package-lock.json', () => {
   const text = readFileSync(inRoot('package-lock.json'), 'utf8');
   const { packages } = JSON.parse(text) as {

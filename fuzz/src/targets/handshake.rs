@@ -27,13 +27,13 @@ pub fn run(data: &[u8]) {
         }
         2 => {
             if let Ok(retry) = Retry::parse(payload) {
-                let again = written(|out| retry.write(out).is_ok());
+                let again = written(payload, |out| retry.write(out).is_ok());
                 assert_eq!(again.as_deref(), Some(payload), "RETRY changes when written again");
             }
         }
         3 => {
             if let Ok(error) = ErrorPacket::parse(payload) {
-                let again = written(|out| error.write(out).is_ok());
+                let again = written(payload, |out| error.write(out).is_ok());
                 let again = again.as_deref().map(ErrorPacket::parse);
                 assert!(matches!(again, Some(Ok(_))), "an ERROR that we write is not one");
             }
@@ -47,26 +47,26 @@ pub fn run(data: &[u8]) {
         }
         5 => {
             if let Ok(sealed) = ChallengeSealed::read(payload) {
-                assert!(written(|out| sealed.write(out).is_ok()).is_some());
+                assert!(written(payload, |out| sealed.write(out).is_ok()).is_some());
             }
         }
         6 => {
             if let Ok(sealed) = ProofSealed::read(payload) {
-                assert!(written(|out| sealed.write(out).is_ok()).is_some());
+                assert!(written(payload, |out| sealed.write(out).is_ok()).is_some());
             }
         }
         7 => {
             if let Ok(sealed) = ResumeReplySealed::read(payload) {
-                assert!(written(|out| sealed.write(out).is_ok()).is_some());
+                assert!(written(payload, |out| sealed.write(out).is_ok()).is_some());
             }
             if let Ok(sealed) = ResumeSealed::read(payload) {
-                let again = written(|out| sealed.write(out).is_ok()).unwrap_or_default();
+                let again = written(payload, |out| sealed.write(out).is_ok()).unwrap_or_default();
                 assert_eq!(ResumeSealed::read(&again).map(|again| again.early), Ok(sealed.early));
             }
         }
         8 => {
             if let Ok(params) = TransportParams::read(&mut Reader::new(payload)) {
-                let again = written(|out| params.write(out).is_ok()).unwrap_or_default();
+                let again = written(payload, |out| params.write(out).is_ok()).unwrap_or_default();
                 let read = TransportParams::read(&mut Reader::new(&again));
                 assert_eq!(read.ok(), Some(params), "parameters change when written and read");
             }
@@ -98,8 +98,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn written(write: impl FnOnce(&mut Writer<'_>) -> bool) -> Option<Vec<u8>> {
-    let mut buffer = vec![0; 2048];
+fn written(payload: &[u8], write: impl FnOnce(&mut Writer<'_>) -> bool) -> Option<Vec<u8>> {
+    // What was read may be written in a longer form, and an input is as long as it likes.
+    let mut buffer = vec![0; payload.len() + 2048];
     let mut out = Writer::new(&mut buffer);
     let fits = write(&mut out);
     let len = out.len();

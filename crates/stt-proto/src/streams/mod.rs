@@ -57,6 +57,8 @@ use self::stream::{Owed, Stream};
 const WINDOW_PER_RUN: u64 = 256;
 /// Runs out of order that a session always keeps.
 const MIN_RUNS: u64 = 4096;
+/// Room for so many events is kept while there are none, but streams.
+const FEW_EVENTS: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -123,7 +125,12 @@ impl Streams {
 
     /// What happened since, in order.
     pub(crate) fn poll_event(&mut self) -> Option<StreamEvent> {
-        let mut event = self.events.pop_front()?;
+        let Some(mut event) = self.events.pop_front() else {
+            if self.table.is_empty() || self.events.capacity() > FEW_EVENTS {
+                self.events = VecDeque::new();
+            }
+            return None;
+        };
         if let StreamEvent::Released { stream, acked } = &mut event
             && let Some(entry) = self.table.get_mut(&stream.as_u32())
             && let Some(send) = &entry.send
@@ -247,6 +254,12 @@ impl Streams {
             return;
         }
         let Some(stream) = self.table.remove(&raw) else { return };
+        if self.table.is_empty() {
+            // Nobody waits for anything: what an idle session holds is to be little.
+            self.table = BTreeMap::new();
+            self.scheduler = Scheduler::default();
+            self.control = VecDeque::new();
+        }
         if let Some(at) = stream.expiry {
             self.skips.expiries.remove(&(at, raw));
         }

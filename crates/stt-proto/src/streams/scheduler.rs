@@ -65,8 +65,8 @@ impl Level {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Scheduler {
-    /// Boxed: most sessions, most of the time, have nothing to send.
-    levels: Box<[Level; PRIORITIES]>,
+    /// Made for the first stream that waits: most sessions, most of the time, have nothing to send.
+    levels: Option<Box<[Level; PRIORITIES]>>,
     /// The level that has a turn out of order, and the bytes left of that turn.
     favoured: Option<(usize, u64)>,
 }
@@ -74,7 +74,8 @@ pub(super) struct Scheduler {
 impl Scheduler {
     /// Adds a stream that does not wait in this lane yet.
     pub(super) fn push(&mut self, stream: u32, priority: u8, lane: Lane) {
-        let level = &mut self.levels[usize::from(priority).min(PRIORITIES - 1)];
+        let levels = self.levels.get_or_insert_default();
+        let level = &mut levels[usize::from(priority).min(PRIORITIES - 1)];
         if level.lane(true).is_none() {
             level.overtaken = 0;
         }
@@ -83,8 +84,9 @@ impl Scheduler {
 
     /// Whose turn it is; `credit` tells whether the session has credit for fresh bytes.
     pub(super) fn turn(&self, credit: bool) -> Option<Turn> {
+        let levels = self.levels.as_ref()?;
         let at = |priority: usize| {
-            let (lane, stream) = self.levels[priority].lane(credit)?;
+            let (lane, stream) = levels[priority].lane(credit)?;
             Some(Turn { stream, lane, priority })
         };
         self.favoured
@@ -94,7 +96,8 @@ impl Scheduler {
 
     /// Takes a stream out of a lane, wherever it stands there.
     pub(super) fn remove(&mut self, stream: u32, priority: u8, lane: Lane) {
-        let level = &mut self.levels[usize::from(priority).min(PRIORITIES - 1)];
+        let Some(levels) = &mut self.levels else { return };
+        let level = &mut levels[usize::from(priority).min(PRIORITIES - 1)];
         let queue = level.queue(lane);
         let Some(index) = queue.streams.iter().position(|other| *other == stream) else { return };
         queue.streams.remove(index);
@@ -106,7 +109,8 @@ impl Scheduler {
     /// The stream of `turn` has sent a frame of `bytes`; `more` tells whether it stays in its lane.
     pub(super) fn sent(&mut self, turn: Turn, bytes: u64, credit: bool, more: bool) {
         let cost = bytes + FRAME_COST;
-        let queue = self.levels[turn.priority].queue(turn.lane);
+        let Some(levels) = &mut self.levels else { return };
+        let queue = levels[turn.priority].queue(turn.lane);
         queue.used += cost;
         if !more {
             queue.streams.pop_front();
@@ -121,9 +125,9 @@ impl Scheduler {
             }
             return;
         }
-        self.levels[turn.priority].overtaken = 0;
+        levels[turn.priority].overtaken = 0;
         for priority in turn.priority + 1..PRIORITIES {
-            let level = &mut self.levels[priority];
+            let level = &mut levels[priority];
             if level.lane(credit).is_none() {
                 continue;
             }
