@@ -1,5 +1,7 @@
 //! One run: a scenario on a profile from a seed.
 
+mod expect;
+
 use core::time::Duration;
 
 use stt_proto::{Endpoint, EndpointConfig, Instant, ListenConfig};
@@ -55,8 +57,9 @@ struct Play<'a> {
     waiting: Vec<(u64, EventSpec)>,
     wake_up: Option<Instant>,
     cross: Vec<usize>,
-    /// Interfaces of each client.
+    /// Interfaces of each client, and the one that sessions were moved to last.
     interfaces: usize,
+    interface: usize,
     /// Bytes a second of the clients' first links, there and back.
     rates: [Option<u64>; 2],
 }
@@ -173,6 +176,7 @@ impl<'a> Play<'a> {
             wake_up: None,
             cross,
             interfaces,
+            interface: FIRST,
             rates,
         };
         play.listen();
@@ -185,6 +189,7 @@ impl<'a> Play<'a> {
         let listen = ListenConfig {
             max_sessions: self.config.max_sessions,
             authorize: spec.authorize,
+            early_data: spec.early_data,
             max_half_open: spec.max_half_open.unwrap_or(default.max_half_open),
             retry_threshold: spec.retry_threshold.unwrap_or(default.retry_threshold),
             ..default
@@ -197,7 +202,7 @@ impl<'a> Play<'a> {
         let end = self.world.now() + limit;
         let mut world = core::mem::replace(&mut self.world, World::new(0, Link::default()));
         let ran = world.run_until_with(Duration::MAX, |world| {
-            self.act(world);
+            self.act(world)?;
             self.app.advance(world)?;
             if self.app.is_done() {
                 return Ok((Some(()), None));
@@ -281,68 +286,13 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn expect(&mut self, outcome: &Outcome) -> Result<(), String> {
-        let expect = &self.scenario.expect;
-        let reached = outcome.goodput.unwrap_or(0.0) / outcome.ceiling;
-        if let Some(least) = expect.goodput.filter(|least| reached < *least) {
-            return Err(format!(
-                "goodput is {:.2} % of what overhead leaves, less than {:.2} %",
-                reached * 100.0,
-                least * 100.0
-            ));
-        }
-        if let Some(share) = expect.fair_within {
-            let times = self.app.flows.iter().filter_map(|flow| flow.took());
-            let (least, most) = (times.clone().min(), times.max());
-            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
-            if least.as_secs_f64() < most.as_secs_f64() * (1.0 - share) {
-                return Err(format!("unfair: the flows took {least:?} to {most:?}"));
-            }
-        }
-        if let Some(least) = expect.no_starving {
-            self.expect_no_starving(least)?;
-        }
-        if expect.reconnected && outcome.reconnects == 0 {
-            return Err("no session was replaced: nothing was tried".to_owned());
-        }
-        if expect.retried && self.world.endpoint_mut(self.server).stats().retries_sent == 0 {
-            return Err("no RETRY was sent: nothing was tried".to_owned());
-        }
-        if expect.marked && self.world.link_stats(self.clients[0], self.server).marked == 0 {
-            return Err("no datagram was marked: nothing was tried".to_owned());
-        }
-        Ok(())
-    }
-
-    fn expect_no_starving(&self, least: f64) -> Result<(), String> {
-        let span = self.world.elapsed();
-        let Some(rate) = self.rates[0] else { return Err("no rate to share".to_owned()) };
-        let parts = (self.app.flows.len() + self.cross.len()) as f64;
-        let equal = rate as f64 / parts;
-        for flow in &self.app.flows {
-            let (bytes, span) = flow.steady.unwrap_or((flow.received(), span));
-            let share = bytes as f64 / span.as_secs_f64() / equal;
-            if share < least {
-                return Err(format!("a session got {share:.3} of an equal share"));
-            }
-        }
-        for flow in &self.cross {
-            let stats = self.world.cross_stats(*flow);
-            let share = stats.delivered as f64 / span.as_secs_f64() / equal;
-            if share < least {
-                return Err(format!("a model got {share:.3} of an equal share"));
-            }
-        }
-        Ok(())
-    }
-
     fn next_action(&self) -> Option<Instant> {
         let next = self.timeline.iter().map(|(at, _, _)| *at);
         next.chain(self.wake_up).min()
     }
 
     /// Lets happen what the timeline says for this time.
-    fn act(&mut self, world: &mut World) {
+    fn act(&mut self, world: &mut World) -> Result<(), String> {
         let now = world.now();
         if self.wake_up.is_some_and(|at| at <= now) {
             self.wake_up = None;
@@ -374,11 +324,12 @@ impl<'a> Play<'a> {
                     self.timeline.remove(index);
                 }
             }
-            self.perform(world, action, value);
+            self.perform(world, action, value)?;
         }
+        Ok(())
     }
 
-    fn perform(&mut self, world: &mut World, action: Action, value: u64) {
+    fn perform(&mut self, world: &mut World, action: Action, value: u64) -> Result<(), String> {
         let links = |world: &mut World, which: [bool; 2], change: &dyn Fn(&mut Link)| {
             for client in &self.clients {
                 for interface in 0..self.interfaces {
@@ -411,6 +362,22 @@ impl<'a> Play<'a> {
                     world.switch_interface(*client, next);
                 }
             }
+            Action::Move => {
+                links(world, [true, true], &|link| link.dark = false);
+                self.interface = (self.interface + 1) % self.interfaces;
+                for flow in &mut self.app.flows {
+                    flow.move_to(world, self.interface)?;
+                }
+            }
+            Action::Leave => {
+                for client in &self.clients {
+                    for left in (0..self.interfaces).filter(|at| *at != self.interface) {
+                        let ends = [(*client, left), (self.server, FIRST)];
+                        world.link_mut(ends[0], ends[1]).dark = true;
+                        world.link_mut(ends[1], ends[0]).dark = true;
+                    }
+                }
+            }
             Action::Restart => {
                 world.restart(self.server, self.config.clone(), &[self.shared], self.server_seed);
                 core::mem::swap(&mut self.world, world);
@@ -423,5 +390,6 @@ impl<'a> Play<'a> {
                 self.wake_up = Some(world.now() + Duration::from_secs(value));
             }
         }
+        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Scenarios as data: what a file of `scenarios/` may say. `scenarios/README.md` explains it to
 //! people.
 
+mod flow;
+
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::{
     cross::CrossKind,
     link::{Burst, EcnPolicy, FULL_PACKET, IPV4_OVERHEAD, Link},
 };
+
+pub use self::flow::{Action, EventSpec, Expect, FlowSpec};
 
 /// One scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -225,6 +229,8 @@ pub enum Controller {
     Cubic,
     /// NewReno.
     NewReno,
+    /// BBR.
+    Bbr,
 }
 
 impl From<Controller> for CongestionControl {
@@ -232,6 +238,7 @@ impl From<Controller> for CongestionControl {
         match controller {
             Controller::Cubic => Self::Cubic,
             Controller::NewReno => Self::NewReno,
+            Controller::Bbr => Self::Bbr,
         }
     }
 }
@@ -265,134 +272,9 @@ pub struct ListenSpec {
     /// The application is asked about each peer.
     #[serde(skip_serializing_if = "is_default")]
     pub authorize: bool,
-}
-
-/// Sessions of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FlowSpec {
-    /// How many; 1 unless said. They take turns over the clients.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<usize>,
-    /// When the first begins.
+    /// Early data is taken.
     #[serde(skip_serializing_if = "is_default")]
-    pub start_ms: u64,
-    /// Time between the starts of two.
-    #[serde(skip_serializing_if = "is_default")]
-    pub every_ms: u64,
-    /// Bytes of each stream from client to server.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub streams: Vec<u64>,
-    /// Bytes of each stream from server to client.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub back: Vec<u64>,
-    /// Each of these lists so many times.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repeat: Option<usize>,
-    /// The streams go one way.
-    #[serde(skip_serializing_if = "is_default")]
-    pub unidirectional: bool,
-    /// One more stream to the server, written without end for so long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steady_ms: Option<u64>,
-    /// One more stream to the server: 1000 bytes each time that so much time has passed ...
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub chat_every_ms: Option<u64>,
-    /// ... so many times.
-    #[serde(skip_serializing_if = "is_default")]
-    pub chat_times: u64,
-    /// The server's reader stops when it has so many bytes ...
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pause_after: Option<u64>,
-    /// ... for so long.
-    #[serde(skip_serializing_if = "is_default")]
-    pub pause_ms: u64,
-    /// Time limit of the connect; the default unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connect_timeout_ms: Option<u64>,
-    /// Use the session before FINAL.
-    #[serde(skip_serializing_if = "is_default")]
-    pub early: bool,
-    /// A session that fails is replaced by a new one that begins from the start, so often.
-    #[serde(skip_serializing_if = "is_default")]
-    pub reconnects: u32,
-    /// Both sides close, reset, stop and finish in an order and at times drawn from the seed.
-    #[serde(skip_serializing_if = "is_default")]
-    pub race: bool,
-}
-
-/// Something that happens at a time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventSpec {
-    /// What.
-    #[serde(rename = "do")]
-    pub action: Action,
-    /// When; counted from the start of the run, or from when `at_bytes` had arrived.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub at_ms: u64,
-    /// Not before so many bytes were read, over all sessions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_bytes: Option<u64>,
-    /// Again after so long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every_ms: Option<u64>,
-    /// So many times in all; without end unless said, where it is repeated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub times: Option<u64>,
-    /// How long, or how large, where the action wants to know.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub value: u64,
-}
-
-/// What may happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Nothing passes, either way.
-    Dark,
-    /// Nothing passes from client to server.
-    DarkForth,
-    /// Nothing passes from server to client.
-    DarkBack,
-    /// All passes again.
-    Light,
-    /// Links carry IP packets of `value` bytes.
-    Mtu,
-    /// Each client's NAT chooses another port.
-    RebindPort,
-    /// Each client's NAT chooses another address.
-    RebindAddr,
-    /// Clients send by the next of their interfaces.
-    Switch,
-    /// The server's process is replaced by a fresh one with the same identity.
-    Restart,
-    /// The first client is suspended for `value` seconds.
-    Sleep,
-}
-
-/// What has to hold at the end of a run besides completion.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Expect {
-    /// Goodput of all flows as a share of what overhead leaves of the link, at least.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub goodput: Option<f64>,
-    /// Times that the flows took differ by this share of the longest at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fair_within: Option<f64>,
-    /// The sessions and each model get this share of an equal share at least.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub no_starving: Option<f64>,
-    /// The network has marked datagrams CE, and fewer than this share was dropped for it.
-    #[serde(skip_serializing_if = "is_default")]
-    pub marked: bool,
-    /// At least one session had to be replaced.
-    #[serde(skip_serializing_if = "is_default")]
-    pub reconnected: bool,
-    /// A RETRY was sent.
-    #[serde(skip_serializing_if = "is_default")]
-    pub retried: bool,
+    pub early_data: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

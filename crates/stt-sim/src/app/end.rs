@@ -1,5 +1,6 @@
 //! One end of a session: what it writes, and what it reads and checks.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -23,7 +24,7 @@ fn word(key: u64, index: u64) -> [u8; 8] {
 }
 
 /// `len` bytes of the pattern from `offset` on.
-fn pattern(key: u64, offset: u64, len: usize) -> Bytes {
+pub(super) fn pattern(key: u64, offset: u64, len: usize) -> Bytes {
     let skip = (offset % 8) as usize;
     let mut out = BytesMut::with_capacity(skip + len + 8);
     let mut index = offset / 8;
@@ -43,6 +44,8 @@ pub(super) struct Plan {
     /// Bytes that may be written so far.
     pub(super) allowed: u64,
     pub(super) direction: Direction,
+    /// What its bytes are good for.
+    pub(super) deadline: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,8 @@ struct Writer {
 struct Reader {
     key: u64,
     received: u64,
+    /// Its writer gives up what is too old.
+    may_skip: bool,
     finished: bool,
 }
 
@@ -75,6 +80,9 @@ pub(super) struct End {
     finished: usize,
     expected: usize,
     pub(super) received: u64,
+    /// Bytes of streams with a deadline that came, and that were given up.
+    pub(super) timely: u64,
+    pub(super) skipped: u64,
     /// Bytes that a writer keeps unacknowledged.
     send_buffer: u64,
     pub(super) paused: bool,
@@ -188,6 +196,7 @@ impl End {
             let options = StreamOptions {
                 direction: plan.direction,
                 purpose: plan.key.to_string(),
+                deadline: plan.deadline,
                 ..StreamOptions::default()
             };
             match world.endpoint_mut(node).open_stream(now, session, options) {
@@ -228,9 +237,14 @@ impl End {
     }
 
     /// The peer opened a stream.
-    pub(super) fn on_opened(&mut self, id: StreamId, purpose: &str) -> Result<(), String> {
+    pub(super) fn on_opened(
+        &mut self,
+        id: StreamId,
+        purpose: &str,
+        may_skip: bool,
+    ) -> Result<(), String> {
         let key = purpose.parse().map_err(|_| format!("a stream for {purpose:?}"))?;
-        let reader = Reader { key, received: 0, finished: false };
+        let reader = Reader { key, received: 0, may_skip, finished: false };
         if self.readers.insert(id, reader).is_some() {
             return Err(format!("{id:?} opened twice"));
         }
@@ -296,7 +310,15 @@ impl End {
                     }
                     reader.received += chunk.len() as u64;
                     self.received += chunk.len() as u64;
+                    self.timely += if reader.may_skip { chunk.len() as u64 } else { 0 };
                     endpoint.consumed(now, session, id, chunk.len() as u64);
+                }
+                Ok(ReadOutcome::Skipped { offset, len }) if reader.may_skip => {
+                    if offset != reader.received || len == 0 {
+                        return Err(format!("{len} skipped at {offset}, not {}", reader.received));
+                    }
+                    reader.received += len;
+                    self.skipped += len;
                 }
                 Ok(ReadOutcome::Finished) => {
                     reader.finished = true;

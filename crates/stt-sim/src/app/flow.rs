@@ -2,11 +2,15 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use stt_proto::{
-    Close, CloseReason, ConnectOptions, Direction, Event, Instant, SessionHandle, StreamId,
+    Close, CloseReason, ConnectOptions, Direction, Event, Instant, PathAddress, SessionHandle,
+    StreamId,
 };
 
 use super::{
+    datagrams::Datagrams,
+    early::Early,
     end::{End, Plan},
     race::Race,
 };
@@ -22,9 +26,13 @@ const DRAIN: Duration = Duration::from_secs(60);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of one message of a chat.
 const CHAT_BYTES: u64 = 1000;
+/// Pause before a client comes back.
+const RETURN_PAUSE: Duration = Duration::from_millis(500);
 /// Index of the endless stream and the chat among a flow's streams.
 const STEADY: u64 = 0xF_FFFE;
 const CHAT: u64 = 0xF_FFFF;
+/// Stands for the early data there.
+const EARLY: u64 = 0xF_FFFD;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -59,6 +67,12 @@ pub(crate) struct Flow {
     has_paused: bool,
     race: Option<Race>,
     random: Random,
+    /// What brings the client back, and how often it has come.
+    pub(crate) early: Early,
+    returned: u32,
+    pub(crate) datagrams: Datagrams,
+    /// Moves that it was told of.
+    pub(crate) moved: u64,
 }
 
 impl Flow {
@@ -73,6 +87,10 @@ impl Flow {
         let start = Duration::from_millis(spec.start_ms + copy as u64 * spec.every_ms);
         let start = Instant::from_nanos(0) + start;
         Self {
+            datagrams: Datagrams::new(&spec, number as u64),
+            early: Early::default(),
+            returned: 0,
+            moved: 0,
             spec,
             number,
             client,
@@ -120,8 +138,10 @@ impl Flow {
         self.session_id = Some(id);
     }
 
-    pub(super) const fn set_server_session(&mut self, session: SessionHandle) {
+    /// The server's end, and the early data that it was given.
+    pub(super) fn set_server_session(&mut self, session: SessionHandle, early: Option<Bytes>) {
         self.sessions[1] = Some(session);
+        self.early.on_received(early);
     }
 
     pub(super) fn on_server_lost(&mut self) {
@@ -165,7 +185,8 @@ impl Flow {
     }
 
     fn key(&self, end: usize, index: u64) -> u64 {
-        ((self.number as u64 * 64 + u64::from(self.attempts)) * 2 + end as u64) << 20 | index
+        let attempt = u64::from(self.attempts + self.returned);
+        ((self.number as u64 * 64 + attempt) * 2 + end as u64) << 20 | index
     }
 
     fn begin(&mut self, world: &mut World) -> Result<(), String> {
@@ -182,15 +203,18 @@ impl Flow {
                 total: Some(*total),
                 allowed: *total,
                 direction,
+                deadline: None,
             };
             repeated.iter().enumerate().map(plan).collect::<Vec<_>>()
         });
-        for (wanted, index, allowed) in [
-            (self.spec.steady_ms.is_some(), STEADY, u64::MAX),
-            (self.spec.chat_every_ms.is_some(), CHAT, 0),
+        let deadline = self.spec.chat_deadline_ms.map(Duration::from_millis);
+        for (wanted, index, allowed, deadline) in [
+            (self.spec.steady_ms.is_some(), STEADY, u64::MAX, None),
+            (self.spec.chat_every_ms.is_some(), CHAT, 0, deadline),
         ] {
             if wanted {
-                plans[0].push(Plan { key: self.key(0, index), total: None, allowed, direction });
+                let key = self.key(0, index);
+                plans[0].push(Plan { key, total: None, allowed, direction, deadline });
             }
         }
         let counts = [plans[1].len(), plans[0].len()];
@@ -202,6 +226,10 @@ impl Flow {
         let mut options = ConnectOptions { early: self.spec.early, ..ConnectOptions::default() };
         if let Some(limit) = self.spec.connect_timeout_ms {
             options.timeout = Duration::from_millis(limit);
+        }
+        if self.returned > 0 {
+            let key = self.key(0, EARLY);
+            self.early.prepare(&mut options, key, self.spec.early_data as usize);
         }
         let (now, path) = (world.now_at(self.client), world.path_to(self.server));
         let session = world
@@ -225,8 +253,12 @@ impl Flow {
             for end in 0..2 {
                 self.move_bytes(world, end)?;
             }
-            let complete = self.race.is_none() && self.ends.iter().all(End::is_complete);
-            if complete && self.sessions[1].is_some() {
+            let complete = self.race.is_none()
+                && self.ends.iter().all(End::is_complete)
+                && self.datagrams.is_complete(now);
+            if let (true, [Some(_), Some(_)]) = (complete, self.sessions) {
+                self.early.check()?;
+                self.datagrams.check(world, [self.client, self.server], self.sessions)?;
                 self.completed_at = Some(now);
                 self.phase = Phase::Closing;
                 if let Some(session) = self.sessions[0] {
@@ -241,6 +273,11 @@ impl Flow {
         if matches!(self.phase, Phase::Open | Phase::Closing) && self.closed == [true; 2] {
             self.completed_at = self.completed_at.or(Some(now));
             self.phase = Phase::Done;
+            if self.returned < self.spec.returns {
+                self.returned += 1;
+                self.completed_at = None;
+                self.start_over(now + RETURN_PAUSE);
+            }
         }
         Ok(())
     }
@@ -281,8 +318,9 @@ impl Flow {
             self.resume_at = None;
             self.ends[1].paused = false;
         }
+        let nodes = [self.client, self.server];
+        self.datagrams.advance(world, nodes, self.sessions)?;
         if let Some(race) = &mut self.race {
-            let nodes = [self.client, self.server];
             race.advance(world, nodes, self.sessions, &self.ends);
         }
         Ok(())
@@ -301,14 +339,15 @@ impl Flow {
     /// When it wants to act by itself, after `now`.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let wakes = match self.phase {
-            Phase::Waiting(at) => [Some(at), None, None, None],
+            Phase::Waiting(at) => [Some(at), None, None, None, None],
             Phase::Open => [
                 self.steady_ends(),
                 self.next_chat(),
                 self.resume_at,
                 self.race.as_ref().and_then(Race::next_wake),
+                self.datagrams.next_wake(),
             ],
-            _ => [None; 4],
+            _ => [None; 5],
         };
         wakes.into_iter().flatten().filter(|at| *at > now).min()
     }
@@ -320,11 +359,18 @@ impl Flow {
         event: &Event,
     ) -> Result<(), String> {
         match event {
-            Event::Connected { .. } if end == 0 && self.phase == Phase::Connecting => {
+            Event::Connected { early_data, .. } if end == 0 && self.phase == Phase::Connecting => {
+                self.early.on_answer(early_data);
                 self.on_connected(world);
             }
-            Event::StreamOpened { stream, purpose, .. } => {
-                self.ends[end].on_opened(*stream, purpose)?;
+            Event::Ticket { ticket, .. } if end == 0 => self.early.ticket = Some(ticket.clone()),
+            Event::PathChange { .. } if end == 0 => self.moved += 1,
+            Event::MoveFailed { .. } => return Err(format!("end {end}: {event:?}")),
+            Event::MessagesReadable { session } => {
+                self.datagrams.read(world, self.node(end), end, *session)?;
+            }
+            Event::StreamOpened { stream, purpose, deadline, .. } => {
+                self.ends[end].on_opened(*stream, purpose, deadline.is_some())?;
             }
             Event::StreamReadable { stream, .. } => self.ends[end].on_readable(*stream),
             Event::StreamReleased { stream, acked, .. } => {
@@ -381,6 +427,33 @@ impl Flow {
         }
     }
 
+    /// Lets another session do all of it again, from this time on.
+    fn start_over(&mut self, at: Instant) {
+        self.sessions = [None; 2];
+        self.session_id = None;
+        self.steady = None;
+        self.chats = 0;
+        self.connected_at = None;
+        self.datagrams = Datagrams::new(&self.spec, self.number as u64);
+        self.phase = Phase::Waiting(at);
+    }
+
+    /// Moves the session to another of its client's interfaces, if it is open.
+    pub(crate) fn move_to(&mut self, world: &mut World, interface: usize) -> Result<(), String> {
+        let (Phase::Open, Some(session)) = (self.phase, self.sessions[0]) else { return Ok(()) };
+        let local = Some(world.interface_address(self.client, interface).ip());
+        let path = PathAddress::Udp { remote: world.address(self.server), local };
+        let now = world.now_at(self.client);
+        let moved = world.endpoint_mut(self.client).move_session(now, session, path);
+        moved.map_err(|error| format!("session {}: move: {error:?}", self.number))
+    }
+
+    /// Bytes of streams with a deadline, and those of them that were given up.
+    pub(crate) fn skipped(&self) -> [u64; 2] {
+        let [timely, skipped] = [self.ends[1].timely, self.ends[1].skipped];
+        [timely + skipped, skipped]
+    }
+
     /// A session came to an end that was not asked for.
     fn on_failed(&mut self, world: &World, end: usize, event: &Event) -> Result<(), String> {
         if self.attempts >= self.spec.reconnects {
@@ -390,12 +463,7 @@ impl Flow {
         // The server waits for its client; and a session that had done its work needs no other.
         if end == 0 && self.phase != Phase::Closing {
             self.attempts += 1;
-            self.sessions = [None; 2];
-            self.session_id = None;
-            self.steady = None;
-            self.chats = 0;
-            self.connected_at = None;
-            self.phase = Phase::Waiting(world.now() + RECONNECT_PAUSE);
+            self.start_over(world.now() + RECONNECT_PAUSE);
         } else if end == 0 {
             self.closed = [true; 2];
         }

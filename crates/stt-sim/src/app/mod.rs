@@ -1,13 +1,16 @@
 //! The applications of a scenario: sessions that connect, move streams of a known pattern whose every
 //! byte is checked on arrival, and end.
 
+mod datagrams;
+mod early;
 mod end;
 mod flow;
 mod race;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stt_proto::{Event, Instant, SessionHandle};
+use bytes::Bytes;
+use stt_proto::{EarlyData, Event, Instant, SessionHandle};
 
 use crate::{
     spec::FlowSpec,
@@ -23,7 +26,9 @@ pub(crate) struct App {
     /// Whose a session is: its flow and its end, 0 for the client.
     owners: BTreeMap<(NodeId, u64), (usize, usize)>,
     /// Sessions of the server whose client has not told their name yet, and what happened in them.
-    unclaimed: BTreeMap<[u8; 8], SessionHandle>,
+    unclaimed: BTreeMap<[u8; 8], (SessionHandle, Option<Bytes>)>,
+    /// Early data that the server was given: never twice.
+    early: BTreeSet<Bytes>,
     held: BTreeMap<u64, Vec<Event>>,
     wakes: BTreeSet<(Instant, usize)>,
     dirty: BTreeSet<usize>,
@@ -47,6 +52,7 @@ impl App {
             server,
             owners: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
+            early: BTreeSet::new(),
             held: BTreeMap::new(),
             wakes,
             dirty: BTreeSet::new(),
@@ -121,16 +127,25 @@ impl App {
             // Nobody's any more: a session that was replaced, or whose connect was given up.
             Event::SessionClosed { .. } => {
                 self.held.remove(&session.as_u64());
-                self.unclaimed.retain(|_, other| *other != session);
+                self.unclaimed.retain(|_, (other, _)| *other != session);
                 world.endpoint_mut(node).release(session);
             }
-            Event::Connected { session_id, .. } if node == self.server => {
+            Event::Connected { session_id, early_data, .. } if node == self.server => {
+                let early = match early_data {
+                    EarlyData::Received(bytes) => Some(bytes.clone()),
+                    _ => None,
+                };
+                if let Some(bytes) = early.as_ref().filter(|bytes| !bytes.is_empty())
+                    && !self.early.insert(bytes.clone())
+                {
+                    return Err(format!("{} bytes of early data came twice", bytes.len()));
+                }
                 let known =
                     self.flows.iter().position(|flow| flow.session_id() == Some(*session_id));
                 match known {
-                    Some(number) => return self.adopt(world, number, session),
+                    Some(number) => return self.adopt(world, number, session, early),
                     None => {
-                        self.unclaimed.insert(*session_id, session);
+                        self.unclaimed.insert(*session_id, (session, early));
                     }
                 }
             }
@@ -147,7 +162,7 @@ impl App {
         let Event::Connected { session_id, .. } = event else { return Ok(()) };
         self.flows[number].set_session_id(*session_id);
         match self.unclaimed.remove(session_id) {
-            Some(session) => self.adopt(world, number, session),
+            Some((session, early)) => self.adopt(world, number, session, early),
             None => Ok(()),
         }
     }
@@ -157,9 +172,10 @@ impl App {
         world: &mut World,
         number: usize,
         session: SessionHandle,
+        early: Option<Bytes>,
     ) -> Result<(), String> {
         self.owners.insert((self.server, session.as_u64()), (number, 1));
-        self.flows[number].set_server_session(session);
+        self.flows[number].set_server_session(session, early);
         self.dirty.insert(number);
         for event in self.held.remove(&session.as_u64()).unwrap_or_default() {
             self.tell(world, number, 1, &event)?;
@@ -199,6 +215,10 @@ fn session_of(event: &Event) -> Option<SessionHandle> {
         | Event::StreamStopped { session, .. }
         | Event::StreamClosed { session, .. }
         | Event::StreamsAvailable { session, .. }
+        | Event::Ticket { session, .. }
+        | Event::MessagesReadable { session }
+        | Event::PathChange { session, .. }
+        | Event::MoveFailed { session, .. }
         | Event::SessionClosed { session, .. } => Some(*session),
         _ => None,
     }
