@@ -101,7 +101,7 @@ function baseline() {
 
 copy();
 const broken = check ? [] : baseline();
-broken.forEach((problem) => console.log(`PROBLEM  without a mutant: ${problem}`));
+for (const problem of broken) console.log(`PROBLEM  without a mutant: ${problem}`);
 let failed = broken.length;
 for (const name of mutants) {
   const problem = judge(name);

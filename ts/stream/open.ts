@@ -6,7 +6,6 @@ import { SttOptionError } from '../errors/local.ts';
 import type { Engine, Fault } from '../native/engine.ts';
 import { checkNumber } from '../options.ts';
 import type { SttStream } from '../stream.ts';
-// biome-ignore lint/correctness/noUnusedImports: for a link in a comment
 import type { Batch } from './reader.ts';
 
 /** How a stream is opened. */
