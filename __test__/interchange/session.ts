@@ -54,7 +54,8 @@ export async function record(bytes: number): Promise<Recorded> {
     }
     // A key may be updated three PTO after the session began, however fast the streams were (PROTOCOL.md section 4.4).
     for (let token = 1, waiting = true; waiting; token++) {
-      const { smoothedRtt, rttVariation } = client.engine.sessionStats(session)!;
+      // Until one is measured, RFC 9002 section 6.2.2 has these.
+      const { smoothedRtt = 333, rttVariation = 166 } = client.engine.sessionStats(session)!;
       const pto = smoothedRtt + 4 * rttVariation + 25;
       waiting = performance.now() - connected < 6 * pto;
       client.engine.ping(session, token);
