@@ -604,6 +604,17 @@ impl Recovery {
         RecoveryTimeout::Probe { count: PROBES }
     }
 
+    /// The peer was heard on this path, the last time before that at `before`. If that is the first
+    /// sign of life since several probe timeouts in a row, whatever silenced the path has ended:
+    /// probes go out at once, or soon, and do not sit out a backoff that grew in the dark
+    /// (`PROTOCOL.md` 5.2). Each such start needs a probe timeout and a packet of the peer, so that
+    /// a path that is dead in one direction only does not see many.
+    pub(crate) fn on_heard_again(&mut self, before: Instant) {
+        if self.pto_count >= 2 && before < self.pto_base {
+            self.pto_count = 0;
+        }
+    }
+
     /// What the oldest `packets` outstanding packets carried: the best content of a probe. They stay
     /// in flight, and will be reported once more when their fate is known.
     pub(crate) fn probe_contents(&self, packets: usize, sink: &mut impl FnMut(Content)) {
