@@ -195,6 +195,18 @@ fn a_panic_on_either_thread_is_the_end_and_is_told() {
     std::panic::set_hook(hook);
 }
 
+/// What a short turn cannot do itself it calls the engine's thread for: here, to end.
+#[test]
+fn a_short_turn_that_leaves_something_to_do_calls_the_engine() {
+    explore(RUNS, || {
+        let mut application = Application::start();
+        application.shared.commands.leave(std::iter::once(Command::Close(Duration::ZERO)));
+        assert_eq!(application.write(&[1]), 1);
+        let came = Came::default().wait_end(application);
+        assert_eq!((came.end, came.bytes), (Some(EngineEnd::Closed), vec![1]));
+    });
+}
+
 /// Counters are read while either thread turns.
 #[test]
 fn counters_never_run_backwards() {
