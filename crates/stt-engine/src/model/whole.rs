@@ -203,7 +203,9 @@ fn a_short_turn_that_leaves_something_to_do_calls_the_engine() {
         application.shared.commands.leave(std::iter::once(Command::Close(Duration::ZERO)));
         assert_eq!(application.write(&[1]), 1);
         let came = Came::default().wait_end(application);
-        assert_eq!((came.end, came.bytes), (Some(EngineEnd::Closed), vec![1]));
+        assert_eq!(came.end, Some(EngineEnd::Closed));
+        // An engine that was awake has ended before the write.
+        assert!([1].starts_with(&came.bytes), "{:?}", came.bytes);
     });
 }
 
