@@ -129,6 +129,15 @@ pub enum PathError {
     },
 }
 
+/// What changed with a new socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rebind {
+    /// The port alone: datagrams take the way that they took.
+    Port,
+    /// The address, and with it perhaps the network: nothing is known of the way.
+    Address,
+}
+
 /// Why a datagram could not be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SendError {
