@@ -31,6 +31,14 @@ impl PathAddress {
         }
     }
 
+    /// The local address, for UDP, when it is known.
+    pub const fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp { local, .. } => *local,
+            Self::Connection(_) => None,
+        }
+    }
+
     /// Whether both name the same far end, whatever the local address.
     pub(crate) fn same_remote(&self, other: &Self) -> bool {
         match (self, other) {

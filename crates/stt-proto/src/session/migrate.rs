@@ -99,9 +99,18 @@ impl Session {
 
     /// Whether a packet that came by another path shows that the peer has moved. One that came from
     /// where the peer is, to another address of this side, does so only under an id that the peer had
-    /// not used: this side may itself have moved since it was sent.
+    /// not used: this side may itself have moved since it was sent. So does one by the path that this
+    /// side left on purpose.
     pub(super) fn shows_a_move(&self, arrival: &Arrival) -> bool {
-        !self.path.address.same_remote(&arrival.path) || arrival.id_is_fresh
+        let may_be_late =
+            self.path.address.same_remote(&arrival.path) || self.has_left(&arrival.path);
+        !may_be_late || arrival.id_is_fresh
+    }
+
+    /// Whether this side left a path on purpose for the one in use.
+    fn has_left(&self, path: &PathAddress) -> bool {
+        let former = self.moving.as_ref().and_then(|moving| moving.former.as_ref());
+        former.is_some_and(|former| former.by_choice && former.address.same_path(path))
     }
 
     /// Whether an id of this side was given out after the one that the peer has used up to now.
@@ -142,12 +151,8 @@ impl Session {
         if !self.may_move() {
             return;
         }
-        let left = self.moving.as_ref().and_then(|moving| moving.former.as_ref());
-        if left.is_some_and(|former| {
-            former.address.same_path(&arrival.path)
-                && former.peer.sequence != self.remote_id.sequence
-        }) {
-            // Left on purpose: to be seen there under the id of the new path would join the two.
+        if self.has_left(&arrival.path) && !arrival.id_is_fresh {
+            // To be seen there under the id of the new path would join the two.
             return;
         }
         let patience = 2 * self.validation_span();
@@ -233,10 +238,11 @@ impl Session {
         let address = core::mem::replace(&mut self.path.address, path);
         if address.same_host(&path) {
             // A NAT gave it another port: the way is the same.
-            return Former { address, known: None, until: None, peer: self.remote_id };
+            let (peer, by_choice) = (self.remote_id, false);
+            return Former { address, known: None, until: None, peer, by_choice };
         }
         let known = Some(self.learn_anew(cx));
-        Former { address, known, until: None, peer: self.remote_id }
+        Former { address, known, until: None, peer: self.remote_id, by_choice: false }
     }
 
     /// Nothing is known of the path in use any more; what was comes back.
@@ -390,7 +396,7 @@ impl Session {
         let moving = self.moving.get_or_insert_default();
         // Whatever was unproven is left behind.
         moving.validation = None;
-        let skipped = moving.former.replace(Former { peer: before, ..old });
+        let skipped = moving.former.replace(Former { peer: before, by_choice: true, ..old });
         if let Some(former) = skipped.filter(|former| former.until.is_none())
             && former.peer.sequence != before.sequence
         {
@@ -525,17 +531,14 @@ impl Session {
 
     /// The system does not send from the local address in use: let it choose another, and let the peer
     /// see at once that this side is elsewhere.
-    pub(super) fn on_local_address_lost(&mut self, error: SendError) {
+    pub(super) fn on_local_address_lost(&mut self, cx: &mut Context<'_>, error: SendError) {
         let gone = matches!(error, SendError::Unreachable | SendError::Other(_));
-        if let PathAddress::Udp { local, .. } = &mut self.path.address
-            && gone
-            && local.take().is_some()
-        {
-            self.keep_alive_due = true;
+        if gone && self.path.address.local().is_some() {
+            self.on_rebind(cx, Rebind::Address);
         }
     }
 
-    /// The socket is another one. There is nothing to go back to, so the session goes on from there
+    /// The socket, or the address it sends from, is another one. There is nothing to go back to, so the session goes on from there
     /// at once, under an id that was not seen elsewhere if there is one, and the peer finds out.
     pub(crate) fn on_rebind(&mut self, cx: &mut Context<'_>, rebind: Rebind) {
         if let PathAddress::Udp { local, .. } = &mut self.path.address {

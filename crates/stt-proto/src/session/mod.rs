@@ -570,7 +570,7 @@ impl Session {
         let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
         if error != SendError::MessageTooLong || hopeless {
             self.liveness.on_send_error(error);
-            self.on_local_address_lost(error);
+            self.on_local_address_lost(cx, error);
             return;
         }
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));

@@ -2,12 +2,13 @@
 //! socket, at once.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{CLIENT, Roads, SERVER, address, leave};
 use crate::endpoint::Close;
 use crate::event::Event;
-use crate::path::{Rebind, SendError};
+use crate::path::{PathAddress, Rebind, SendError};
 use crate::session::{MoveError, MoveFailure};
 
 #[test]
@@ -28,6 +29,39 @@ fn a_later_move_replaces_the_one_that_is_tried() {
         .collect();
     assert_eq!(told, [first, second]);
     assert_eq!(roads.moves(SERVER), [address("10.1.0.2:1000")]);
+}
+
+/// What the peer sent before it heard of the move arrives after it, with the largest numbers so far.
+#[test]
+fn packets_that_were_on_their_way_do_not_undo_a_move() {
+    for local in [None, Some("10.1.0.1".parse().unwrap())] {
+        let mut roads = Roads::new();
+        let remote = address("10.2.0.2:7788");
+        let streams = [roads.write(CLIENT, 600_000), roads.write(SERVER, 600_000)];
+        roads.run(100);
+        let (now, session) = (roads.now(), roads.sessions[CLIENT]);
+        let path = PathAddress::Udp { remote, local };
+        roads.ends[CLIENT].move_session(now, session, path).unwrap();
+        roads.fetch(CLIENT, streams[SERVER], 500_000);
+        roads.fetch(SERVER, streams[CLIENT], 400_000);
+        assert_eq!(roads.moves(CLIENT), [remote], "from {local:?}");
+        assert_eq!(roads.remote(CLIENT), remote);
+        let ours = SocketAddr::new(local.unwrap_or(roads.home[CLIENT].ip()), 1000);
+        assert_eq!(roads.moves(SERVER), [ours]);
+        assert_eq!(roads.session(SERVER).remote().local(), Some(remote.ip()));
+    }
+}
+
+#[test]
+fn there_and_back_again_at_once() {
+    let mut roads = Roads::new();
+    for (round, ip) in ["10.1.0.1", "10.1.0.2", "10.1.0.1", "10.0.0.1"].into_iter().enumerate() {
+        leave(&mut roads, ip).unwrap();
+        roads.run(100);
+        let there = SocketAddr::new(ip.parse().unwrap(), 1000);
+        assert_eq!(roads.moves(SERVER).get(round), Some(&there));
+    }
+    assert_eq!(roads.failures(), []);
 }
 
 #[test]

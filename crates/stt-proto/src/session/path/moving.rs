@@ -84,6 +84,8 @@ pub(crate) struct Former {
     pub(crate) peer: PeerId,
     /// What was known of it, unless the path that followed took that over.
     pub(crate) known: Option<(MtuSearch, Recovery)>,
+    /// This side left it, and not the peer.
+    pub(crate) by_choice: bool,
     /// When it is forgotten; set once the path after it is proven.
     pub(crate) until: Option<Instant>,
 }
