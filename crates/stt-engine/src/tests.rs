@@ -331,7 +331,7 @@ fn a_connect_that_is_given_up_says_so() {
 
 #[test]
 fn each_move_is_answered_by_its_token() {
-    let (mut client, session, mut server, theirs) = pair();
+    let (mut client, session, server, theirs) = pair();
     // The same way by its full name: the peer is asked all the same.
     let local = MoveTarget::Local(Ipv4Addr::LOCALHOST.into());
     client.engine.move_session(session, 7, local);
