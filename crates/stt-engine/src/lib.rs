@@ -41,7 +41,7 @@ mod model;
 #[cfg(not(feature = "shuttle"))]
 mod tests;
 
-pub use command::CloseOptions;
+pub use command::{CloseOptions, MoveTarget};
 pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};
