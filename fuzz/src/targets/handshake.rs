@@ -16,7 +16,8 @@ pub fn run(data: &[u8]) {
     match selector % SELECTORS {
         0 => {
             if let Ok(hello) = Hello::parse(payload) {
-                let _ = (hello.suite(), hello.aeads(), hello.timestamp_ms(), hello.path_id());
+                let fields = hello.fields();
+                let _ = (fields.suite(), fields.aeads(), fields.timestamp_ms(), fields.path_id());
                 let _ = (hello.noise(), hello.ephemeral(), hello.mac1(), hello.cookie());
             }
         }
