@@ -135,6 +135,8 @@ export interface NativeEndpointStats {
   helloReplayed: number
   helloShed: number
   proofFailed: number
+  sessionsResumed: number
+  ticketsRefused: number
   retriesSent: number
   decoysSent: number
   resetsSent: number
@@ -144,11 +146,13 @@ export interface NativeEndpointStats {
   checksumErrors: number
   unknownFrames: number
   engineTurns: number
+  shortTurns: number
   engineSleeps: number
   receiveCalls: number
   sendCalls: number
   sendErrors: number
   sendBlocked: number
+  rebinds: number
   pathErrors: number
   ringFull: number
   doorbells: number
@@ -207,6 +211,7 @@ export interface NativeSessionStats {
   bytesInFlight: number
   congestionEvents: number
   probeTimeouts: number
+  keyUpdates: number
   mtu: number
   invalidFrames: number
   encryptionErrors: number
