@@ -68,6 +68,7 @@ class Decoder {
   datagram(datagram: Datagram): void {
     const { bytes } = datagram;
     const { header, payload } = decodePacket(bytes, NO_MASK);
+    // Of the exception, a sealed packet behind AUTH_PROOF, this library makes no use.
     demand(payload.length + OVERHEAD === bytes.length, '1.1', 'one packet in a datagram');
     if (header.sealed) this.#sealed(datagram, header.pathId, payload);
     else this.#clear(datagram, payload);
