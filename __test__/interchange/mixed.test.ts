@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Frame } from '../vectors/frames.ts';
+import type { Path } from './capture.ts';
 import { type Decoded, decode } from './decoder.ts';
 import { changePart, type Forged, refusal, replace, reseal, type Which } from './forge.ts';
 import { type Mixed, recordMixed } from './session.ts';
@@ -106,16 +107,36 @@ describe('the decoder refuses', () => {
     expect(message, `stream ${id}`).toContain('before the STREAM_SKIP');
   });
 
-  test('more than 1200 bytes on the way to a fresh address', () => {
-    const [, second] = recorded.moves;
-    let came = 0;
-    const { capture, at } = replace(recorded.capture, (datagram) => {
-      const { from, path, bytes } = datagram;
-      if (path.host === second?.host) came += from === 'initiator' ? bytes.length : 0;
-      if (came > 0 || from !== 'responder' || bytes.length <= 1_200) return undefined;
-      return { ...datagram, path: second as (typeof recorded.moves)[0] };
+  /** The capture with one of the responder's large datagrams on its way to another address. */
+  function diverted(count: number, path: Path): Forged {
+    let large = 0;
+    return replace(recorded.capture, (datagram) => {
+      if (datagram.from !== 'responder' || datagram.bytes.length <= 1_200) return undefined;
+      large += 1;
+      return large === count ? { ...datagram, path } : undefined;
     });
-    expect(refusal(capture, recorded)).toMatchObject({ datagram: at });
+  }
+
+  test('more bytes to an address than came from it before it is proven', () => {
+    // The first is a probe of the size, which may be that large.
+    const { capture, at } = diverted(1, recorded.moves[0] as Path);
+    const { section, datagram, message } = refusal(capture, recorded);
+    expect([section, datagram]).toEqual(['6.3', at]);
+    expect(message).toContain('to a path from which 0 came');
+  });
+
+  test('more than 1200 bytes on the way to a fresh address', () => {
+    const { capture, at } = diverted(20, recorded.moves[1] as Path);
+    expect(refusal(capture, recorded)).toMatchObject({ section: '5.3', datagram: at });
+  });
+
+  test('a responder that moves where its peer has not', () => {
+    const [path] = recorded.moves as [Path, Path];
+    const { capture, at } = replace(recorded.capture, (datagram) => {
+      const sealed = datagram.from === 'responder' && datagram.bytes[0] === 0x81;
+      return sealed ? { ...datagram, path } : undefined;
+    });
+    expect(refusal(capture, recorded)).toMatchObject({ section: '6.3', datagram: at });
   });
 
   test('a path id that nobody gave out', () => {
