@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultDetail};
 use crate::path::{Ecn, PathAddress, PathError, SendError};
 use crate::time::Now;
 
-use super::{Endpoint, Entry, Route};
+use super::{BLOCKS_TIMER, Endpoint, Entry, Route};
 
 /// Headers unmasked at once: the block ciphers of one AES batch.
 const BATCH: usize = 8;
@@ -61,6 +61,9 @@ impl Endpoint {
         self.open_group(now, path, ecn, bytes, &mut group);
         self.settle_touched(now);
         self.tell_frame_errors(now);
+        if let Some(end) = self.blocks.begin_period(now.mono) {
+            self.timers.set(BLOCKS_TIMER, Some(end));
+        }
     }
 
     /// A sealed datagram that came before the proof that it needed.

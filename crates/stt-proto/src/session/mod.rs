@@ -34,8 +34,8 @@ use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
-    LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions, Streams,
-    WriteError,
+    Blocks, LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions,
+    Streams, WriteError,
 };
 use crate::time::{Instant, Now};
 
@@ -75,6 +75,8 @@ pub(crate) struct Context<'a> {
     pub(crate) contents: &'a mut Vec<Content>,
     /// What became of contents; emptied and filled for each ACK.
     pub(crate) fates: &'a mut Vec<(Fate, Content)>,
+    /// Memory for what streams bring.
+    pub(crate) blocks: &'a mut Blocks,
 }
 
 impl Context<'_> {
