@@ -42,7 +42,8 @@ pub fn run(data: &[u8]) {
         4 => {
             if let Ok(resume) = Resume::parse(payload) {
                 let _ = format!("{resume:?}");
-                let _ = (resume.suite(), resume.aeads(), resume.timestamp_ms(), resume.path_id());
+                let fields = resume.fields;
+                let _ = (fields.suite(), fields.aeads(), fields.timestamp_ms(), fields.path_id());
                 let _ = (resume.ephemeral(), resume.cookie());
             }
         }
