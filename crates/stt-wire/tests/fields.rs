@@ -42,9 +42,9 @@ fn each_field_of_a_hello_stands_at_its_offset() {
     payload[68..84].copy_from_slice(&counted::<16>(0x90));
     payload[84..100].copy_from_slice(&counted::<16>(0xB0));
     let hello = Hello::parse(&payload).expect("well-formed");
-    assert_eq!((hello.suite(), hello.aeads()), (0x0201, 0x0403));
-    assert_eq!(hello.timestamp_ms(), 0x0c0b_0a09_0807_0605);
-    assert_eq!(hello.path_id(), PathId(counted(13)));
+    assert_eq!((hello.fields().suite(), hello.fields().aeads()), (0x0201, 0x0403));
+    assert_eq!(hello.fields().timestamp_ms(), 0x0c0b_0a09_0807_0605);
+    assert_eq!(hello.fields().path_id(), PathId(counted(13)));
     assert_eq!(hello.noise(), &noise);
     assert_eq!(hello.ephemeral(), counted::<32>(0x40));
     assert_eq!(hello.mac1(), counted::<16>(0x90));
@@ -102,6 +102,7 @@ fn a_resume_that_fills_its_packet_fits_and_one_byte_more_does_not() {
         let full = resume(ticket, 112 + early).expect("it fills the packet");
         let parsed = Resume::parse(&full).expect("well-formed");
         assert_eq!((parsed.ticket.len(), parsed.noise.len()), (ticket, 112 + early));
+        assert_eq!((parsed.fields.suite(), parsed.fields.timestamp_ms()), (1, 9));
         assert_eq!((parsed.mac1, parsed.cookie()), ([3; 16], Some([4; 16])));
         assert_eq!(parsed.mac1_input.len(), 20 + 2 + ticket + 2 + 112 + early);
         assert!(resume(ticket, 113 + early).is_none(), "one byte more");
