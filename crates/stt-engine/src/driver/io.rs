@@ -9,6 +9,7 @@ use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
 use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
 use super::{Driver, SOCKET};
+use crate::shared::Sleep;
 
 /// Receive calls a turn: with eight buffers of 64 KiB each this is up to 2 MiB.
 const RECEIVE_CALLS: usize = 4;
@@ -62,8 +63,22 @@ impl Io {
 
     /// Goes on with a socket for every address instead of that which was bound to `bound`.
     pub(super) fn replace_socket(&mut self, bound: SocketAddr) -> io::Result<()> {
-        super::rebind::replace(&self.registry, &mut self.socket, bound)?;
+        let replaced = super::rebind::replace(&self.registry, &mut self.socket, bound);
         (self.readable, self.failed) = (true, true);
+        replaced
+    }
+
+    /// Goes on with another socket; the one before is closed.
+    pub(super) fn take_socket(&mut self, mut fresh: UdpSocket) -> io::Result<()> {
+        self.registry.register(&mut fresh, SOCKET, Interest::READABLE)?;
+        // Closing it takes it out of the poller as well.
+        let _ = self.registry.deregister(&mut self.socket);
+        self.socket = fresh;
+        (self.readable, self.failed) = (true, true);
+        if self.blocked.is_some() {
+            // What waits for room in the old one goes out by the next turn that happens anyway.
+            let _ = self.want_writable(true);
+        }
         Ok(())
     }
 
@@ -99,7 +114,7 @@ impl Io {
 
 /// What the poller said of the socket.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     readable: bool,
     writable: bool,
     failed: bool,
@@ -115,9 +130,10 @@ impl Sleeper {
     pub(crate) fn new(poll: Poll) -> Self {
         Self { poll, events: Events::with_capacity(8) }
     }
+}
 
-    /// Sleeps until the socket or the waker has something, or `timeout` has passed.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
+impl Sleep<Ready> for Sleeper {
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
         let timeout = match timeout {
             Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
             other => other,

@@ -198,7 +198,7 @@ impl Session {
                 return;
             }
             Frame::NewId(new) => {
-                self.on_new_id(new);
+                self.on_new_id(cx.now.mono, new);
                 return;
             }
             Frame::RetireId { sequence } => {
