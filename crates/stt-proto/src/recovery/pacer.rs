@@ -18,7 +18,7 @@ const BURST: Duration = Duration::from_micros(500);
 const CATCH_UP: Duration = Duration::from_millis(2);
 
 /// What is worth waking up for, as time at the current rate.
-const QUANTUM: Duration = Duration::from_micros(500);
+const QUANTUM: Duration = Duration::from_micros(250);
 
 /// The bucket's least size in packets: RFC 9002 7.7 allows bursts of the initial window.
 const MIN_BURST_PACKETS: u64 = 10;
@@ -140,7 +140,7 @@ mod tests {
         let rate = Rate::per_second(10_000_000);
         let (bytes, wakes) = drain(rate, 1_000_000, 1_200, 1_000_000);
         assert!((9_990_000..10_050_000).contains(&bytes), "{bytes}");
-        assert!((1_900..2_200).contains(&wakes), "about two wake-ups a millisecond, not {wakes}");
+        assert!((4_000..4_300).contains(&wakes), "about four wake-ups a millisecond, not {wakes}");
     }
 
     #[test]
@@ -164,8 +164,8 @@ mod tests {
         pacer.on_sent(20_000);
         assert_eq!(pacer.available(us(5_000), rate, 1_000_000, 1_200), Ok(50_000));
         pacer.on_sent(50_000);
-        assert_eq!(pacer.available(us(5_000), rate, 1_000_000, 1_200), Err(us(5_500)));
-        assert_eq!(pacer.available(us(6_500), rate, 1_000_000, 1_200), Ok(150_000), "1 ms late");
+        assert_eq!(pacer.available(us(5_000), rate, 1_000_000, 1_200), Err(us(5_250)));
+        assert_eq!(pacer.available(us(6_250), rate, 1_000_000, 1_200), Ok(125_000), "1 ms late");
     }
 
     #[test]
