@@ -13,7 +13,8 @@ impl Streams {
     pub(crate) fn recount(&self) -> StreamsCount {
         let streams: Vec<StreamCount> = self.table.values().map(|stream| count(stream)).collect();
         let of = |own: bool, direction: Direction| {
-            let fits = |id: &super::StreamId| id.direction() == direction && self.is_own(*id) == own;
+            let fits =
+                |id: &super::StreamId| id.direction() == direction && self.is_own(*id) == own;
             streams.iter().filter(|stream| fits(&stream.id)).count()
         };
         let live = [true, false].map(|own| {

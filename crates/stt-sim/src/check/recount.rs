@@ -1,6 +1,6 @@
 //! What a session holds, counted anew: bytes in flight, credit, and memory.
 
-use stt_proto::inspect::{PathCount, RecvCount, Recount, StreamsCount};
+use stt_proto::inspect::{PathCount, Recount, RecvCount, StreamsCount};
 
 /// Packets that demand no ACK and are followed at most.
 const MAX_SILENT: usize = 256;
@@ -19,7 +19,9 @@ const WINDOW_PER_RUN: u64 = 256;
 
 /// How much work a count of this session was.
 pub(super) fn size(count: &Recount) -> usize {
-    count.path.records + count.former.map_or(0, |former| former.records) + count.streams.streams.len()
+    count.path.records
+        + count.former.map_or(0, |former| former.records)
+        + count.streams.streams.len()
 }
 
 /// Whether what a session keeps is what it stands for, and within its bounds.
@@ -49,7 +51,10 @@ fn check_path(path: &PathCount) -> Result<(), String> {
         }
     }
     if path.contents[0] != path.contents[1] {
-        return Err(format!("packets carry {} frames of {} kept", path.contents[1], path.contents[0]));
+        return Err(format!(
+            "packets carry {} frames of {} kept",
+            path.contents[1], path.contents[0]
+        ));
     }
     if path.is_unordered {
         return Err("the packets in flight are not in order".to_owned());
@@ -67,7 +72,10 @@ fn check_streams(streams: &StreamsCount) -> Result<(), String> {
     check_recv(recv).map_err(|what| format!("{what} over all streams: {recv:?}"))?;
     let runs = MIN_RUNS.max(recv.max_window / WINDOW_PER_RUN);
     if !streams.has_ended && (recv.runs != streams.runs || recv.runs > runs) {
-        return Err(format!("{} runs out of order, {} kept, {runs} allowed", recv.runs, streams.runs));
+        return Err(format!(
+            "{} runs out of order, {} kept, {runs} allowed",
+            recv.runs, streams.runs
+        ));
     }
     let mut open = streams.orphaned;
     for stream in &streams.streams {
@@ -126,7 +134,9 @@ pub(super) fn check_credit(sender: &StreamsCount, receiver: &StreamsCount) -> Re
         let Some(recv) = same.and_then(|other| other.recv) else { continue };
         if send.limit > recv.limit || recv.received > send.used {
             let id = stream.id;
-            return Err(format!("the credit of {id:?} differs: {send:?} here, {recv:?} at the peer"));
+            return Err(format!(
+                "the credit of {id:?} differs: {send:?} here, {recv:?} at the peer"
+            ));
         }
     }
     Ok(())
