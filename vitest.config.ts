@@ -37,6 +37,8 @@ export default defineConfig({
         test: {
           name: 'kernel',
           include: ['__test__/kernel/**/*.test.ts'],
+          // They share the machine's time, and some of them measure it.
+          fileParallelism: false,
         },
       },
       {

@@ -8,7 +8,10 @@ import type {
   DatagramDrop,
   EndpointOptions,
   FrameHandler,
+  MigrateOptions,
+  PeerAddress,
   SettledInfo,
+  SocketAddress,
   StreamGap,
   StreamOptions,
   SttDatagrams,
@@ -136,11 +139,19 @@ describe('endpoint, session, stream', () => {
     expectTypeOf<EndpointOptions['datagramRecvDrop']>().toEqualTypeOf<DatagramDrop | undefined>();
   });
 
+  test('a session moves to an address, an endpoint to a socket', () => {
+    expectTypeOf<SttSession['migrate']>().parameter(0).toEqualTypeOf<MigrateOptions>();
+    expectTypeOf<SttSession['migrate']>().returns.resolves.toBeVoid();
+    expectTypeOf<MigrateOptions['remoteAddress']>().toEqualTypeOf<PeerAddress | undefined>();
+    expectTypeOf<SttEndpoint['rebind']>().returns.resolves.toEqualTypeOf<SocketAddress>();
+  });
+
   test('events are typed by name', () => {
     const session = {} as SttSession;
     const endpoint = {} as SttEndpoint;
     const check = (): void => {
       session.on('pathChange', (address) => expectTypeOf(address.port).toBeNumber());
+      endpoint.on('addressChange', ({ address }) => expectTypeOf(address).toBeString());
       endpoint.once('handshakeError', ({ error }) => expectTypeOf(error).toEqualTypeOf<SttError>());
       // @ts-expect-error: there is no 'error' event
       session.on('error', () => {});

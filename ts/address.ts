@@ -78,6 +78,15 @@ export async function resolveHost(
   return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
 }
 
+/** Which version of IP a socket reaches that is bound there; 0 for both: one on the IPv6 wildcard. */
+export function reachableFamily({
+  address,
+  family,
+}: Pick<SocketAddress, 'address' | 'family'>): 0 | 4 | 6 {
+  if (family === 'IPv4') return 4;
+  return address === '::' ? 0 : 6;
+}
+
 function parseText(text: string, option: string): HostPort {
   const rest = text.startsWith('stt://') ? text.slice('stt://'.length).replace(/\/$/, '') : text;
   const match = /^(?:\[([^\]]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(rest);

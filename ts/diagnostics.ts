@@ -1,5 +1,6 @@
 import type { Channel } from 'node:diagnostics_channel';
 import { channel } from 'node:diagnostics_channel';
+import type { SocketAddress } from './address.ts';
 import type { SttEndpoint } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
 import type { SttSession } from './session.ts';
@@ -15,6 +16,10 @@ export interface DiagnosticsMessages {
     readonly resource: string;
     readonly wanted: number;
     readonly granted: number;
+  };
+  'stt.endpoint.addressChange': {
+    readonly endpoint: SttEndpoint;
+    readonly address: SocketAddress;
   };
   'stt.connect.failed': { readonly endpoint: SttEndpoint; readonly error: unknown };
   'stt.session.opened': { readonly session: SttSession };

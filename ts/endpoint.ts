@@ -1,5 +1,5 @@
 import type { PeerAddress, SocketAddress } from './address.ts';
-import { checkPort, formatAddress, parseAddress, resolveHost } from './address.ts';
+import { checkPort, formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
@@ -18,6 +18,8 @@ import type { EngineHandlers, Fault } from './native/engine.ts';
 import { Engine } from './native/engine.ts';
 import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import { checkNumber, resolveTuning } from './options.ts';
+import type { RebindOptions } from './rebinding.ts';
+import { checkRebind, Rebinding } from './rebinding.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import { SttSession } from './session.ts';
@@ -32,6 +34,8 @@ export interface SttEndpointEvents {
   handshakeError: HandshakeErrorEvent;
   /** The system gives less than was asked for, such as smaller socket buffers. */
   resourceWarning: ResourceWarningEvent;
+  /** The endpoint is bound elsewhere: after `rebind()`, or by itself when its address went away. */
+  addressChange: SocketAddress;
   /** A session has ended, whatever way. */
   sessionClosed: SessionClosedEvent;
 }
@@ -89,8 +93,6 @@ const REASON_ERROR = 2;
  * while it listens or has sessions.
  */
 export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDisposable {
-  /** Where it is bound. */
-  readonly address: SocketAddress;
   /** This node's id, 64 hex digits, for the peers' `peerNodeId`. */
   readonly nodeId: string;
   /** Resolves when the endpoint has ended; rejects when it ended by itself. Never unhandled. */
@@ -102,6 +104,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #streams = new Map<number, SttStream>();
   /** Streams of this side whose opening the core has not answered. */
   readonly #openings = new Map<number, SttSession>();
+  readonly #rebinding: Rebinding;
+  #address: SocketAddress;
   readonly #connecting = new Map<number, Connecting>();
   #listener: Listener | undefined;
   #resolving = 0;
@@ -157,10 +161,16 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     } catch (error) {
       throw startError(error);
     }
-    this.address = Object.freeze({ ...this.#engine.address });
+    this.#address = Object.freeze({ ...this.#engine.address });
+    this.#rebinding = new Rebinding(this.#engine, () => this.#updateRef());
     this.nodeId = toHex(this.#engine.nodeId);
     this.#updateRef();
     publish('stt.endpoint.created', () => ({ endpoint: this }));
+  }
+
+  /** Where it is bound now. */
+  get address(): SocketAddress {
+    return this.#address;
   }
 
   /**
@@ -217,6 +227,33 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const listener = this.listen(listen);
     void this.#serve(listener, handler, onError);
     return listener;
+  }
+
+  /**
+   * Goes on with a socket that is bound anew: to another port, or another address of this machine, as
+   * after a change of network. Every session goes on from there at once, and its peer finds out; the
+   * socket before is closed, so what is on its way to it is sent again. (An endpoint whose address went
+   * away does so by itself, on all addresses. `session.migrate()` tries a path before it breaks.)
+   * Peers that connect must learn of the new address from the application.
+   *
+   * @returns where the endpoint is bound now: `address`.
+   * @throws {SttOptionError} for a `host` from which a live session could not reach its peer.
+   * @throws {SttSystemError} with the system's code for a busy port (`EADDRINUSE`) and the like; the
+   *   endpoint keeps the socket that it has.
+   * @throws {SttStateError} when the endpoint has been closed.
+   */
+  rebind(options: RebindOptions = {}): Promise<SocketAddress> {
+    const checkOpen = (): void => {
+      if (this.#ended || this.#closing !== undefined) throw closedState('rebind');
+    };
+    try {
+      checkOpen();
+      const target = checkRebind(options, this.#address);
+      const peers = (): SocketAddress[] => this.sessions.map((session) => session.remoteAddress);
+      return handled(this.#rebinding.rebind(target, peers, checkOpen));
+    } catch (error) {
+      return rejected(error);
+    }
   }
 
   /** Ends that node's sessions with auth_failure, and refuses it from now on. */
@@ -360,7 +397,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     );
     this.#resolving += 1;
     this.#updateRef();
-    resolveHost(target, this.#reachableFamily()).then(
+    resolveHost(target, reachableFamily(this.#address)).then(
       (address) => waiter.resolve(address),
       (error: unknown) => waiter.reject(error),
     );
@@ -374,18 +411,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
-  /** A socket on the IPv6 wildcard reaches both versions of IP, any other only its own. */
-  #reachableFamily(): 0 | 4 | 6 {
-    if (this.address.family === 'IPv4') return 4;
-    return this.address.address === '::' ? 0 : 6;
-  }
-
   #updateRef(): void {
     const busy =
       this.#listener !== undefined ||
       this.#sessions.size > 0 ||
       this.#connecting.size > 0 ||
       this.#resolving > 0 ||
+      this.#rebinding.busy ||
       this.#closing !== undefined;
     if (busy && this.#wantsRef && !this.#ended) this.#engine.ref();
     else this.#engine.unref();
@@ -426,6 +458,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       draining: (number) => session(number)?.onDraining(),
       pathChange: (number, { address, port, family }) =>
         session(number)?.onPathChange({ address, port, family }),
+      moved: (number, token) => session(number)?.onMoved(token),
+      moveFailed: (number, token, fault) => session(number)?.onMoveFailed(token, fault),
+      rebound: (token, address) => this.#onRebound(token, address),
+      rebindFailed: (token, code, errno) => this.#rebinding.onFailed(token, code, errno),
       sessionClosed: (number, end) => session(number)?.onClosed({ message: '', ...end }),
       handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
       frameError: (number, code, count) => session(number)?.onFrameError(code, count),
@@ -450,6 +486,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         openings: this.#openings,
         maxPendingBytes: this.#tuning.maxPendingBytes,
         streamIdleTimeout: this.#tuning.streamIdleTimeout,
+        boundTo: () => this.#address,
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
@@ -485,6 +522,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
   }
 
+  #onRebound(token: number, { address, port, family }: SocketAddress): void {
+    const bound = Object.freeze({ address, port, family });
+    this.#address = bound;
+    this.#rebinding.onRebound(token, bound);
+    publish('stt.endpoint.addressChange', () => ({ endpoint: this, address: bound }));
+    this.emit('addressChange', bound);
+  }
+
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
     const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
@@ -509,6 +554,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       );
     }
     this.#connecting.clear();
+    this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
       session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });

@@ -35,7 +35,9 @@ export {
 export type { Emits } from './events.ts';
 export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
 export type { FrameHandler } from './messages/frames.ts';
+export type { MigrateOptions } from './moves.ts';
 export type { DatagramDrop, EndpointOptions, SttPreset, TuningOptions } from './options.ts';
+export type { RebindOptions } from './rebinding.ts';
 export {
   deriveSharedSeed,
   generateSeed,

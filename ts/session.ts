@@ -13,6 +13,8 @@ import type { FrameHandler } from './messages/frames.ts';
 import { checkFrameType, FrameHandlers } from './messages/frames.ts';
 import type { MessageHost } from './messages/sender.ts';
 import { MessageSender } from './messages/sender.ts';
+import type { MigrateOptions } from './moves.ts';
+import { Moves } from './moves.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import { IterableQueue } from './queue.ts';
 import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
@@ -27,7 +29,10 @@ import { SttStream } from './stream.ts';
 
 /** The events of a session. */
 export interface SttSessionEvents {
-  /** The peer's packets come from another address now. */
+  /**
+   * The session's packets take another way, which the peer has answered on: the address of the peer,
+   * which is the one before where this side moved by `migrate()`.
+   */
   pathChange: SocketAddress;
   /** The network damages packets. */
   pathWarning: PathWarningEvent;
@@ -57,6 +62,8 @@ export interface SessionHost {
   readonly openings: Map<number, SttSession>;
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
+  /** Where the endpoint is bound. */
+  boundTo(): SocketAddress;
   readonly datagramSendBuffer: number;
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
@@ -140,6 +147,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly #opener: StreamOpener;
   readonly #sender: MessageSender;
   readonly #frames: FrameHandlers;
+  readonly #moves: Moves;
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
   #remoteAddress: SocketAddress;
@@ -183,6 +191,14 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#sender = new MessageSender(messages);
     this.datagrams = new SttDatagrams(messages, this.#sender);
     this.#frames = new FrameHandlers((type, held) => host.engine.handleFrames(number, type, held));
+    this.#moves = new Moves({
+      engine: host.engine,
+      session: number,
+      boundTo: () => host.boundTo(),
+      peer: () => this.#remoteAddress,
+      place: () => this.#place(),
+      closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
+    });
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
       create: (stream, direction, { purpose, id, priority, deadline }) => {
@@ -283,6 +299,28 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       this.#host.engine.ping(this.#number, token);
     }
     return waiter.promise;
+  }
+
+  /**
+   * Moves the session to another path: from another address of this machine, to another address of the
+   * peer, or both. Make before break: the new path is tried under path ids that tell no watcher that the
+   * two belong together, the session goes on where it is meanwhile, and nothing is lost. Resolves when
+   * the peer has answered there and the session uses the path; `pathChange` comes at both sides.
+   *
+   * What rejects leaves the session on the path that it has. One move is tried at a time: a later call
+   * takes the place of an earlier one.
+   *
+   * @throws {SttOptionError} for an address that the endpoint's socket cannot send from.
+   * @throws {ConnectionTimeoutError} 0x0101 when the peer does not answer there within three probe
+   *   timeouts, a second at least.
+   * @throws {NetworkUnreachableError} 0x0104 when no route leads there, {UdpSendError} 0x0501 when the
+   *   system refuses to send, as from an address that this machine does not have.
+   * @throws {SttTimeoutError} 0x0601 after `timeout`; or when the peer gives no path id to move under.
+   * @throws {SttStateError} when a later call took its place.
+   * @throws {SessionClosedError} when the session has ended, or ends; or the signal's reason.
+   */
+  migrate(options: MigrateOptions): Promise<void> {
+    return this.#moves.migrate(options);
   }
 
   /** Counters and measurements; after the end, the last that were taken. */
@@ -413,6 +451,16 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
+  onMoved(token: number): void {
+    this.#moves.onMoved(token);
+  }
+
+  /** @internal */
+  onMoveFailed(token: number, fault: Fault): void {
+    this.#moves.onFailed(token, fault);
+  }
+
+  /** @internal */
   onFrameError(code: number, count: number): void {
     publish('stt.session.frameError', () => ({ session: this, code, count }));
     this.emit('frameError', { code, codeName: errorInfo(code)?.codeName ?? 'UNKNOWN', count });
@@ -427,6 +475,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const error = this.#closedError(info);
     this.#opener.fail(error);
     this.#sender.fail(error);
+    this.#moves.end(error);
     for (const waiter of this.#pings.values()) waiter.reject(error);
     this.#pings.clear();
     for (const stream of this.#streams) stream.fail(error);

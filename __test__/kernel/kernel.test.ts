@@ -1,60 +1,11 @@
-import type { ChildProcess } from 'node:child_process';
-import type { EndpointOptions } from '@seigr/stt';
-import { generateSeed } from '@seigr/stt';
 import { describe, expect, test } from 'vitest';
 import { message } from '../network/children.ts';
-import { ADDRESS, Network, obstacle } from './network.ts';
-
-const MIB = 1024 * 1024;
-const LIMIT = 60_000;
+import { Network, obstacle } from './network.ts';
+import { arrives, type Ended, LIMIT, MIB, received, start } from './transfer.ts';
 
 const missing = obstacle();
 if (missing !== undefined && process.env.STT_REQUIRE_KERNEL === '1') {
   test('the kernel gives network namespaces', () => expect(missing).toBeUndefined());
-}
-
-interface Done {
-  done: { ours: string; theirs: string; packetsLost: number; mtu: number; error?: string };
-}
-interface Ended {
-  ended: { reason: string; code?: number; at: number };
-}
-
-interface Running {
-  readonly sender: ChildProcess;
-  readonly receiver: ChildProcess;
-}
-
-/** A transfer from `a` to `b`, once it is under way. */
-async function start(
-  net: Network,
-  bytes: number,
-  options: Partial<EndpointOptions> = {},
-): Promise<Running> {
-  const both = { ...options, sharedSeed: Buffer.from(generateSeed()).toString('hex') };
-  const receiver = net.start('b', 'receiver');
-  receiver.send({ options: both });
-  const { nodeId, port } = await message<{ nodeId: string; port: number }>(receiver, 'port', LIMIT);
-  const sender = net.start('a', 'sender');
-  sender.send({ options: both, address: ADDRESS.b, port, nodeId, bytes });
-  await message(sender, 'connected', LIMIT);
-  return { sender, receiver };
-}
-
-/** Both sides' hashes at the end of a transfer are one. */
-async function arrives({ sender }: Running): Promise<Done['done']> {
-  const { done } = await message<Done>(sender, 'done', LIMIT);
-  expect(done.error).toBeUndefined();
-  expect(done.theirs).toBe(done.ours);
-  return done;
-}
-
-/** Resolves once the receiver has this many bytes. */
-async function received({ receiver }: Running, bytes: number): Promise<void> {
-  for (;;) {
-    const got = await message<{ received: number }>(receiver, 'received', LIMIT);
-    if (got.received >= bytes) return;
-  }
 }
 
 const title =
@@ -74,8 +25,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     net.forward(`meta l4proto udp numgen random mod 100 < ${percent} counter drop`);
     const { packetsLost } = await arrives(await start(net, size * MIB));
     expect(packetsLost).toBeGreaterThan(0);
-    const [, dropped] = /packets (\d+)/.exec(net.exec('r', 'nft', 'list', 'ruleset')) ?? [];
-    expect(Number(dropped)).toBeGreaterThan(10);
+    expect(net.counted()[0]).toBeGreaterThan(10);
   });
 
   test('a link of 20 Mbit/s is used and not flooded', async () => {

@@ -7,8 +7,18 @@ import { onTestFinished } from 'vitest';
 /** The ends of a network, and the router between them where there is one. */
 export type Node = 'a' | 'b' | 'r';
 
-/** Addresses of the two ends. */
-export const ADDRESS = { a: '10.77.1.1', b: '10.77.2.1' } as const;
+/** Addresses of the two ends: those they have, and others that a test may give them. */
+export const ADDRESS = {
+  a: '10.77.1.1',
+  b: '10.77.2.1',
+  /** Of `a`, by `secondWire()`. */
+  other: '10.77.3.1',
+  /** Of `b`, by `secondAddress()`. */
+  second: '10.77.2.2',
+} as const;
+
+/** The router's address on the side of `b`. */
+export const OUTSIDE = '10.77.2.254';
 
 let made = 0;
 
@@ -55,34 +65,46 @@ export class Network {
       run('ip', 'netns', 'add', netns);
       run('ip', '-n', netns, 'link', 'set', 'lo', 'up');
     }
-    for (const [end, address, router] of [
-      ['a', ADDRESS.a, '10.77.1.254'],
-      ['b', ADDRESS.b, '10.77.2.254'],
-    ] as const) {
-      const [here, there] = [this.#names[end], this.#names.r];
-      run(
-        'ip',
-        '-n',
-        here,
-        'link',
-        'add',
-        'wire',
-        'type',
-        'veth',
-        'peer',
-        'name',
-        `to-${end}`,
-        'netns',
-        there,
-      );
-      run('ip', '-n', here, 'addr', 'add', `${address}/24`, 'dev', 'wire');
-      run('ip', '-n', there, 'addr', 'add', `${router}/24`, 'dev', `to-${end}`);
-      // One datagram a time, as on a wire: or what one rule drops is a whole batch of them.
-      run('ip', '-n', here, 'link', 'set', 'wire', 'up', 'gso_max_segs', '1');
-      run('ip', '-n', there, 'link', 'set', `to-${end}`, 'up', 'gso_max_segs', '1');
-      run('ip', '-n', here, 'route', 'add', 'default', 'via', router);
-    }
+    this.#join('a', 'wire', ADDRESS.a, 'to-a', '10.77.1.254');
+    this.#join('b', 'wire', ADDRESS.b, 'to-b', OUTSIDE);
+    run('ip', '-n', this.#names.a, 'route', 'add', 'default', 'via', '10.77.1.254');
+    run('ip', '-n', this.#names.b, 'route', 'add', 'default', 'via', OUTSIDE);
     this.exec('r', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
+  }
+
+  #join(end: 'a' | 'b', wire: string, address: string, port: string, router: string): void {
+    const [here, there] = [this.#names[end], this.#names.r];
+    const pair = ['type', 'veth', 'peer', 'name', port, 'netns', there];
+    run('ip', '-n', here, 'link', 'add', wire, ...pair);
+    run('ip', '-n', here, 'addr', 'add', `${address}/24`, 'dev', wire);
+    run('ip', '-n', there, 'addr', 'add', `${router}/24`, 'dev', port);
+    // One datagram a time, as on a wire: or what one rule drops is a whole batch of them.
+    run('ip', '-n', here, 'link', 'set', wire, 'up', 'gso_max_segs', '1');
+    run('ip', '-n', there, 'link', 'set', port, 'up', 'gso_max_segs', '1');
+  }
+
+  /** A second wire from `a` to the router, for what is sent from `ADDRESS.other`. */
+  secondWire(): void {
+    this.#join('a', 'other', ADDRESS.other, 'to-other', '10.77.3.254');
+    const ip = (...words: string[]): string => run('ip', '-n', this.#names.a, ...words);
+    ip('route', 'add', 'default', 'via', '10.77.3.254', 'table', '3');
+    ip('rule', 'add', 'from', ADDRESS.other, 'table', '3');
+  }
+
+  /** Gives `b` another address. */
+  secondAddress(): void {
+    run('ip', '-n', this.#names.b, 'addr', 'add', `${ADDRESS.second}/24`, 'dev', 'wire');
+  }
+
+  /** Takes the address of `a` away, and with it all of its routes. */
+  loseAddress(): void {
+    run('ip', '-n', this.#names.a, 'addr', 'del', `${ADDRESS.a}/24`, 'dev', 'wire');
+  }
+
+  /** Gives `a`, which has none, an address and a route. */
+  gainAddress(address: string): void {
+    run('ip', '-n', this.#names.a, 'addr', 'add', `${address}/24`, 'dev', 'wire');
+    run('ip', '-n', this.#names.a, 'route', 'add', 'default', 'via', '10.77.1.254');
   }
 
   /** Runs a program in a namespace and returns what it wrote. */
@@ -100,12 +122,48 @@ export class Network {
     for (const rule of rules) nft(`add rule ip stt fate ${rule}`);
   }
 
-  /** The router hides `a` behind its own address. */
-  masquerade(): void {
+  /** The router hides `a` behind its own address, and ports from these. */
+  masquerade(ports = '1024-65535'): void {
     const nft = (words: string): string => this.exec('r', 'nft', words);
     nft('add table ip hide');
+    nft('delete table ip hide');
+    nft('add table ip hide');
     nft('add chain ip hide out { type nat hook postrouting priority 100; }');
-    nft('add rule ip hide out oifname "to-b" masquerade random');
+    nft(`add rule ip hide out oifname "to-b" meta l4proto udp masquerade to :${ports} random`);
+  }
+
+  /** The router's line outside drops for a moment, so that it forgets all ports; then come others. */
+  async newPorts(ports: string): Promise<void> {
+    this.link('b', 'down');
+    await this.#forgotten();
+    this.masquerade(ports);
+    this.link('b', 'up');
+  }
+
+  /** The router gets another address outside, and forgets whom it hid behind the one before. */
+  async newOutside(address: string): Promise<void> {
+    const addr = (verb: string, ip: string): string =>
+      run('ip', '-n', this.#names.r, 'addr', verb, `${ip}/24`, 'dev', 'to-b');
+    addr('del', OUTSIDE);
+    await this.#forgotten();
+    addr('add', address);
+  }
+
+  /** Resolves when the router follows no connection any more. */
+  async #forgotten(): Promise<void> {
+    const until = performance.now() + 10_000;
+    for (;;) {
+      const count = this.exec('r', 'cat', '/proc/sys/net/netfilter/nf_conntrack_count');
+      if (Number(count) === 0) return;
+      if (performance.now() > until) throw new Error(`the router still follows ${count}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** What each `counter` in the rules of {@link forward} has counted, in packets. */
+  counted(): number[] {
+    const rules = this.exec('r', 'nft', 'list', 'table', 'ip', 'stt');
+    return [...rules.matchAll(/counter packets (\d+)/g)].map(([, packets]) => Number(packets));
   }
 
   /** The rate of the router's link to a node, both of its directions sharing nothing. */

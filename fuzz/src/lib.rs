@@ -5,6 +5,8 @@
 //! that follow from a seed.
 
 pub mod driver;
+pub mod heap;
+pub mod hostile;
 pub mod mutate;
 pub mod peers;
 pub mod targets;

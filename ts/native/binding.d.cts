@@ -57,6 +57,18 @@ export declare class NativeEndpoint {
   handleFrames(session: number, frameType: number, held: boolean): void
   /** Asks the peer for a sign of life. */
   ping(session: number, token: number): void
+  /**
+   * Moves a session to another path: from another local address, to another address of the peer, or
+   * both. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
+   */
+  moveSession(session: number, token: number, local: string | undefined | null, remote: string | undefined | null, remotePort: number): void
+  /** Gives up a move. */
+  cancelMove(session: number, token: number): void
+  /**
+   * Binds another socket and goes on with it: answered by `rebound` or `rebindFailed` with the token,
+   * which is not 0. A failure to bind is a return value.
+   */
+  rebind(address: string, port: number, token: number): StartFailure | null
   /** Ends a peer's sessions and refuses it from now on. */
   revoke(peer: Uint8Array): void
   /**

@@ -122,6 +122,13 @@ export interface EngineHandlers {
   pong(session: number, token: number, rttMicros: number): void;
   draining(session: number): void;
   pathChange(session: number, info: PeerInfo): void;
+  /** The answers to `moveSession`; none when another took its place. */
+  moved(session: number, token: number): void;
+  moveFailed(session: number, token: number, fault: Fault): void;
+  /** The endpoint has another socket; a token of 0: nobody asked, its address went away. */
+  rebound(token: number, address: PeerInfo): void;
+  /** It keeps the one it has; `errno` negative as in Node. */
+  rebindFailed(token: number, code: string, errno: number): void;
   sessionClosed(
     session: number,
     info: {
@@ -163,7 +170,7 @@ const busy = new Set<Engine>();
 
 /** The hand-written face of the addon: one endpoint. */
 export class Engine {
-  /** Where it is bound. */
+  /** Where it was bound at first. */
   readonly address: PeerInfo;
   /** This node's id, 32 bytes. */
   readonly nodeId: Uint8Array;
@@ -355,6 +362,34 @@ export class Engine {
     this.#native.ping(session, token);
   }
 
+  /**
+   * Moves a session from a local IP address, to another address of the peer, or both: `moved` or
+   * `moveFailed` follows with the token.
+   */
+  moveSession(
+    session: number,
+    token: number,
+    local: string | undefined,
+    remote: { address: string; port: number } | undefined,
+  ): void {
+    this.#native.moveSession(session, token, local, remote?.address, remote?.port ?? 0);
+  }
+
+  /** Gives up a move that is still under way. */
+  cancelMove(session: number, token: number): void {
+    this.#native.cancelMove(session, token);
+  }
+
+  /**
+   * Binds another socket, an IP literal and a port, and goes on with it: `rebound` or `rebindFailed`
+   * follows with the token, which is not 0.
+   * @throws as {@link start}; nothing has changed then
+   */
+  rebind(host: string, port: number, token: number): void {
+    const failure = this.#native.rebind(host, port, token);
+    if (failure !== null) throw startError(failure, { host, port });
+  }
+
   /** Counters of a session; `undefined` once it is gone. */
   sessionStats(session: number): Record<string, number> | undefined {
     const stats = this.#native.sessionStats(session);
@@ -501,7 +536,7 @@ const ended = new FinalizationRegistry<NodeJS.Timeout>((hold) => clearInterval(h
 
 function nothing(): void {}
 
-function startError(failure: StartFailure, options: EngineOptions): Error {
+function startError(failure: StartFailure, options: Pick<EngineOptions, 'host' | 'port'>): Error {
   const { stage, errno, message } = failure;
   if (stage === 'seed' || stage === 'option') return new TypeError(message);
   const { host: address, port } = options;

@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import type { EngineHandlers, Fault, FaultDetail } from './engine.ts';
 
 /** Numbers in a row of the table; equal to Rust's (tested). */
@@ -31,6 +32,10 @@ export const KINDS = [
   'messagesWritable',
   'ticket',
   'gap',
+  'moved',
+  'moveFailed',
+  'rebound',
+  'rebindFailed',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -160,6 +165,22 @@ export function dispatch(
         address: utf8.decode(bytes(4)),
       });
       return;
+    case 'moved':
+      handlers.moved(subject, number(2));
+      return;
+    case 'moveFailed':
+      handlers.moveFailed(subject, number(2), readFault(rows, at + 3));
+      return;
+    case 'rebound':
+      handlers.rebound(number(1), {
+        port: number(2),
+        family: family(number(3)),
+        address: utf8.decode(bytes(4)),
+      });
+      return;
+    case 'rebindFailed':
+      handlers.rebindFailed(number(1), systemCode(number(2)), -number(2));
+      return;
     case 'draining':
       handlers.draining(subject);
       return;
@@ -197,6 +218,12 @@ export function dispatch(
       return;
     default:
   }
+}
+
+/** The system's name for one of its error numbers. */
+export function systemCode(errno: number): string {
+  if (process.platform === 'win32' || errno <= 0) return 'UNKNOWN';
+  return getSystemErrorName(-errno);
 }
 
 /** Why the engine ended by itself: a fault without a code of the table, which is a bug or a starved system. */

@@ -10,6 +10,8 @@ process.once('message', async ({ options }) => {
   });
   endpoint.serve(
     async (session) => {
+      process.send({ accepted: session.id });
+      session.on('pathChange', (pathChange) => process.send({ pathChange }));
       for await (const stream of session.incomingBidirectionalStreams) {
         const hash = createHash('sha256');
         let received = 0;

@@ -1,16 +1,31 @@
-// Connects, sends so many bytes that look random, and tells the SHA-256 of both sides, or how it failed.
+// Connects, sends so many bytes that look random, and tells the SHA-256 of both sides, or how it failed. Moves
+// when it is told to.
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { SttEndpoint } from '@seigr/stt';
 
 const PIECE = 64 * 1024;
 
 process.once('message', async ({ options, address, port, nodeId, bytes }) => {
-  const endpoint = await SttEndpoint.create({ ...options, host: '0.0.0.0' });
+  const endpoint = await SttEndpoint.create({ host: '0.0.0.0', ...options });
+  endpoint.on('addressChange', (addressChange) => process.send({ addressChange }));
   endpoint.on('sessionClosed', ({ reason, error }) => {
     process.send({ ended: { reason, code: error?.code, at: Date.now() } });
   });
   const session = await endpoint.connect({ address, port }, { peerNodeId: nodeId });
-  process.send({ connected: true });
+  process.on('message', (order) => {
+    if (order.migrate !== undefined) {
+      const tell = (code) => process.send({ migrated: { code } });
+      session.migrate(order.migrate).then(
+        () => tell(null),
+        (error) => tell(error.code ?? String(error)),
+      );
+    }
+    if (order.rebind !== undefined) {
+      const tell = (rebound) => process.send({ rebound });
+      endpoint.rebind(order.rebind).then(tell, (error) => tell(String(error)));
+    }
+  });
+  process.send({ connected: session.id });
   try {
     const stream = await session.createBidirectionalStream({ purpose: 'kernel' });
     const source = createCipheriv('aes-256-ctr', randomBytes(32), randomBytes(16));
@@ -23,10 +38,12 @@ process.once('message', async ({ options, address, port, nodeId, bytes }) => {
     }
     await stream.end();
     const theirs = await stream.text();
-    const { packetsLost, mtu } = session.stats() ?? {};
+    const { packetsLost, congestionEvents, mtu } = session.stats() ?? {};
     await session.close();
     await endpoint.close();
-    process.send({ done: { ours: hash.digest('hex'), theirs, packetsLost, mtu } });
+    process.send({
+      done: { ours: hash.digest('hex'), theirs, packetsLost, congestionEvents, mtu },
+    });
   } catch (error) {
     process.send({ done: { error: String(error) } });
   }

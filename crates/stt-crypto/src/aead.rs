@@ -210,6 +210,17 @@ pub struct SealKeys {
     pub header: HeaderKey,
 }
 
+impl SealKeys {
+    /// The first keys of a direction from its `secret_0`, as a key log has it (`PROTOCOL.md` section 4.1): for tools that speak in
+    /// a session whose secrets somebody gave them.
+    #[must_use]
+    pub fn from_secret(aead: Aead, secret: &[u8; 32]) -> Self {
+        let secret = TrafficSecret::from_bytes(secret);
+        let header = HeaderKey::new(aead, &secret.header_key());
+        Self { key: SealKey::new(aead, secret), header }
+    }
+}
+
 /// What one side needs to receive: the opening key of the current phase, and the header key, which never changes.
 #[derive(Debug)]
 pub struct OpenKeys {
@@ -217,4 +228,15 @@ pub struct OpenKeys {
     pub key: OpenKey,
     /// Unmasks headers.
     pub header: HeaderKey,
+}
+
+impl OpenKeys {
+    /// The first keys of a direction from its `secret_0`, as a key log has it (`PROTOCOL.md` section 4.1): for tools that read a
+    /// session whose secrets somebody gave them.
+    #[must_use]
+    pub fn from_secret(aead: Aead, secret: &[u8; 32]) -> Self {
+        let secret = TrafficSecret::from_bytes(secret);
+        let header = HeaderKey::new(aead, &secret.header_key());
+        Self { key: OpenKey::new(aead, secret), header }
+    }
 }

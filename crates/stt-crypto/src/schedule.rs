@@ -27,6 +27,11 @@ impl TrafficSecret {
         Self(Prk::extract(handshake_hash, split_key).expand(b"traffic"))
     }
 
+    /// One that was derived before.
+    pub(crate) fn from_bytes(secret: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*secret))
+    }
+
     pub(crate) fn aead_key(&self) -> Zeroizing<[u8; 32]> {
         self.expand(b"key")
     }

@@ -1,14 +1,17 @@
 //! What the application's thread asks of the engine's.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mio::Waker;
-use stt_proto::{CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, StreamOptions};
+use stt_proto::{
+    CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, PathAddress, StreamOptions,
+};
+use stt_udp::UdpSocket;
 
 use crate::credit::{SendCredit, SessionCredit};
 use crate::{SessionNumber, StreamNumber};
@@ -24,6 +27,34 @@ pub struct CloseOptions {
     pub message: String,
     /// How long written data may still be delivered before the session ends.
     pub drain: Duration,
+}
+
+/// Where a session is to go on from and to; what is not said stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveTarget {
+    /// From another address of this host. The endpoint must be bound to all of them.
+    Local(IpAddr),
+    /// To another address of the peer, from whichever local address the system picks.
+    Remote(SocketAddr),
+    /// Both.
+    Both {
+        /// The address of this host.
+        local: IpAddr,
+        /// The address of the peer.
+        remote: SocketAddr,
+    },
+}
+
+impl MoveTarget {
+    /// The path that this names for a session whose packets go by `now`; `None` when that path has no
+    /// addresses.
+    pub(crate) fn path_from(self, now: &PathAddress) -> Option<PathAddress> {
+        Some(match self {
+            Self::Local(local) => PathAddress::Udp { remote: now.remote()?, local: Some(local) },
+            Self::Remote(remote) => PathAddress::udp(remote),
+            Self::Both { local, remote } => PathAddress::Udp { remote, local: Some(local) },
+        })
+    }
 }
 
 pub(crate) enum Command {
@@ -53,6 +84,14 @@ pub(crate) enum Command {
     Messages(SessionNumber),
     HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
+    Move {
+        session: SessionNumber,
+        token: u64,
+        to: MoveTarget,
+    },
+    CancelMove(SessionNumber, u64),
+    /// Go on with this socket; the number is the application's for it.
+    Rebind(u64, Box<UdpSocket>),
     Revoke(NodeId),
     Close(Duration),
     /// What a bug in the driver looks like.

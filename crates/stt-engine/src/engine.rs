@@ -16,11 +16,11 @@ use stt_proto::{
     CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats,
     StreamOptions,
 };
-use stt_udp::UdpSocket;
+use stt_udp::{BufferSizes, UdpSocket};
 
 use crate::arena::Arena;
 use crate::clock::Clock;
-use crate::command::{CloseOptions, Command, CommandQueue, join};
+use crate::command::{CloseOptions, Command, CommandQueue, MoveTarget, join};
 use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{self, Driver, SOCKET, Sleeper, WAKER};
@@ -118,6 +118,7 @@ pub struct Engine {
     local: Mutex<Local>,
     thread: Mutex<Option<JoinHandle<()>>>,
     address: SocketAddr,
+    buffers: BufferSizes,
     node_id: NodeId,
     /// What holds for each session unless its connect says otherwise.
     config: SessionConfig,
@@ -152,7 +153,7 @@ impl Engine {
             polls: AtomicU64::new(0),
         });
         let session = config.endpoint.session.clone();
-        let node_id = config.identity.node_id();
+        let (node_id, buffers) = (config.identity.node_id(), config.buffers);
         let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -167,12 +168,13 @@ impl Engine {
             local: Mutex::default(),
             thread: Mutex::new(Some(thread)),
             address,
+            buffers,
             node_id,
             config: session,
         })
     }
 
-    /// Where the socket is bound.
+    /// Where the first socket was bound; [`Event::Rebound`] tells of later ones.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -332,6 +334,29 @@ impl Engine {
     /// Asks the peer for a sign of life, answered by [`Event::Pong`] with the same token.
     pub fn ping(&self, session: SessionNumber, token: u64) {
         self.push(Command::Ping(session, token));
+    }
+
+    /// Moves a session to another path, once the peer has answered on it: make before break. Answered
+    /// by [`Event::Moved`] or [`Event::MoveFailed`] with the token, unless a later call for the same
+    /// session takes its place, it is given up, or the session ends.
+    pub fn move_session(&self, session: SessionNumber, token: u64, to: MoveTarget) {
+        self.push(Command::Move { session, token, to });
+    }
+
+    /// Gives up the move of that token, if it is still under way.
+    pub fn cancel_move(&self, session: SessionNumber, token: u64) {
+        self.push(Command::CancelMove(session, token));
+    }
+
+    /// Binds another socket and goes on with it, every session included; the one before is closed.
+    /// Answered by [`Event::Rebound`] or [`Event::RebindFailed`] with the token.
+    ///
+    /// # Errors
+    /// The system's own, as for [`UdpSocket::bind`]: nothing has changed then.
+    pub fn rebind(&self, address: SocketAddr, token: u64) -> io::Result<()> {
+        let socket = UdpSocket::bind(address, self.buffers)?;
+        self.push(Command::Rebind(token, Box::new(socket)));
+        Ok(())
     }
 
     /// Ends a peer's sessions with `auth_failure` and refuses it from now on.

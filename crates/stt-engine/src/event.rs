@@ -145,6 +145,38 @@ pub enum Event {
         /// Where the peer is now.
         remote: SocketAddr,
     },
+    /// The move of that token has succeeded; if the path changed by it, a `PathChange` came before.
+    Moved {
+        /// The session.
+        session: SessionNumber,
+        /// What the move was begun with.
+        token: u64,
+    },
+    /// The move of that token came to nothing: the session is where it was.
+    MoveFailed {
+        /// The session.
+        session: SessionNumber,
+        /// What the move was begun with.
+        token: u64,
+        /// Why.
+        fault: Fault,
+    },
+    /// The engine has another socket, as it was asked, or because the address of the one before went
+    /// away.
+    Rebound {
+        /// What the rebind was asked for with; `None` when the engine did it by itself.
+        token: Option<u64>,
+        /// Where the socket is bound.
+        address: SocketAddr,
+    },
+    /// The engine could not take the socket that it was given, for this error number of the system; it
+    /// goes on with the one before.
+    RebindFailed {
+        /// What the rebind was asked for with.
+        token: u64,
+        /// The number; 0 when there is none.
+        errno: i32,
+    },
     /// A session is closing: what was written is still delivered.
     Draining(SessionNumber),
     /// A session is over; the numbers of its streams are dead. What had arrived stands before this

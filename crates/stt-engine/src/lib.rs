@@ -34,7 +34,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use command::CloseOptions;
+pub use command::{CloseOptions, MoveTarget};
 pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};

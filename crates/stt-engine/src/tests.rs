@@ -13,8 +13,8 @@ use stt_proto::{
 use crate::command::{CloseOptions, Command};
 use crate::log::LogConfig;
 use crate::{
-    BufferSizes, Engine, EngineConfig, EngineEnd, Event, READ_AHEAD, SessionNumber, StartError,
-    StreamNumber, Taken, Written,
+    BufferSizes, Engine, EngineConfig, EngineEnd, Event, MoveTarget, READ_AHEAD, SessionNumber,
+    StartError, StreamNumber, Taken, Written,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -327,6 +327,65 @@ fn a_connect_that_is_given_up_says_so() {
         _ => None,
     });
     assert_eq!(failed, connect);
+}
+
+#[test]
+fn each_move_is_answered_by_its_token() {
+    let (mut client, session, server, theirs) = pair();
+    // The same way by its full name: the peer is asked all the same.
+    let local = MoveTarget::Local(Ipv4Addr::LOCALHOST.into());
+    client.engine.move_session(session, 7, local);
+    let moved = client.wait(|event| match event {
+        Event::Moved { session, token } => Some((session, token)),
+        Event::MoveFailed { fault, .. } => panic!("{fault}"),
+        _ => None,
+    });
+    assert_eq!(moved, (session, 7));
+    // Neither the one that another takes the place of, nor the one that is given up, is answered.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let nowhere = MoveTarget::Remote(silent.local_addr().unwrap());
+    for token in [8, 9] {
+        client.engine.move_session(session, token, nowhere);
+    }
+    client.engine.cancel_move(session, 9);
+    server.engine.close_session(theirs, graceful());
+    client.wait(|event| match event {
+        Event::Moved { token, .. } | Event::MoveFailed { token, .. } => panic!("{token}"),
+        Event::SessionClosed { .. } => Some(()),
+        _ => None,
+    });
+    client.engine.move_session(session, 10, local);
+    let (token, code) = client.wait(|event| match event {
+        Event::MoveFailed { token, fault, .. } => Some((token, fault.code)),
+        _ => None,
+    });
+    assert_eq!((token, code), (10, ErrorCode::SessionClosed));
+}
+
+#[test]
+fn another_socket_takes_the_sessions_along() {
+    let (mut client, session, mut server, _) = pair();
+    let first = client.engine.address();
+    let busy = client.engine.rebind(server.engine.address(), 4).unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::AddrInUse);
+    client.engine.rebind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 5).unwrap();
+    let (token, there) = client.wait(|event| match event {
+        Event::Rebound { token, address } => Some((token, address)),
+        _ => None,
+    });
+    assert_eq!(token, Some(5));
+    assert_ne!(there, first);
+    let seen = server.wait(|event| match event {
+        Event::PathChange { remote, .. } => Some(remote),
+        _ => None,
+    });
+    assert_eq!(seen, there);
+    assert!(UdpSocket::bind(first).is_ok(), "the first socket is closed");
+    let stream = client.engine.open_stream(session, StreamOptions::default());
+    client.write_all(stream, &[7; 100_000]);
+    client.engine.finish(stream);
+    let theirs = server.wait_opened();
+    assert_eq!(server.read_all(theirs).len(), 100_000);
 }
 
 #[test]

@@ -11,10 +11,14 @@ use crate::options::StartFailure;
 
 /// An IP literal and a port.
 pub(crate) fn socket_address(address: &str, port: u32) -> Result<SocketAddr> {
-    let ip: IpAddr =
-        address.parse().map_err(|_| misuse(format!("{address:?} is no IP address")))?;
+    let ip = ip_address(address)?;
     let port = u16::try_from(port).map_err(|_| misuse(format!("{port} is no port")))?;
     Ok(SocketAddr::new(ip, port))
+}
+
+/// An IP literal.
+pub(crate) fn ip_address(address: &str) -> Result<IpAddr> {
+    address.parse().map_err(|_| misuse(format!("{address:?} is no IP address")))
 }
 
 /// 32 bytes that name a node.

@@ -7,12 +7,14 @@ use napi::bindgen_prelude::{Either, Float64ArraySlice, Function, Uint8Array, Uin
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
-use stt_engine::{CloseOptions, Engine, Sent, SessionNumber, StreamNumber, Written};
+use stt_engine::{
+    CloseOptions, Engine, MoveTarget, Sent, SessionNumber, StartError, StreamNumber, Written,
+};
 use stt_proto::{
     CloseReason, ConnectOptions, Direction, FrameType, ResumptionTicket, StreamOptions,
 };
 
-use crate::convert::{misuse, node_id, socket_address, start_failure};
+use crate::convert::{ip_address, misuse, node_id, socket_address, start_failure};
 use crate::environment;
 use crate::options::{ListenLimits, NativeOptions, StartFailure, millis};
 use crate::records::Records;
@@ -248,6 +250,44 @@ impl NativeEndpoint {
     #[napi(catch_unwind)]
     pub fn ping(&self, session: u32, token: u32) {
         self.engine.ping(SessionNumber(session), u64::from(token));
+    }
+
+    /// Moves a session to another path: from another local address, to another address of the peer, or
+    /// both. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
+    #[napi(catch_unwind)]
+    pub fn move_session(
+        &self,
+        session: u32,
+        token: u32,
+        local: Option<String>,
+        remote: Option<String>,
+        remote_port: u32,
+    ) -> Result<()> {
+        let local = local.as_deref().map(ip_address).transpose()?;
+        let remote = remote.map(|address| socket_address(&address, remote_port)).transpose()?;
+        let to = match (local, remote) {
+            (Some(local), Some(remote)) => MoveTarget::Both { local, remote },
+            (Some(local), None) => MoveTarget::Local(local),
+            (None, Some(remote)) => MoveTarget::Remote(remote),
+            (None, None) => return Err(misuse("a move without a target".to_owned())),
+        };
+        self.engine.move_session(SessionNumber(session), u64::from(token), to);
+        Ok(())
+    }
+
+    /// Gives up a move.
+    #[napi(catch_unwind)]
+    pub fn cancel_move(&self, session: u32, token: u32) {
+        self.engine.cancel_move(SessionNumber(session), u64::from(token));
+    }
+
+    /// Binds another socket and goes on with it: answered by `rebound` or `rebindFailed` with the token,
+    /// which is not 0. A failure to bind is a return value.
+    #[napi(catch_unwind)]
+    pub fn rebind(&self, address: String, port: u32, token: u32) -> Result<Option<StartFailure>> {
+        let address = socket_address(&address, port)?;
+        let bound = self.engine.rebind(address, u64::from(token));
+        Ok(bound.err().map(|error| start_failure(&StartError::Bind(error))))
     }
 
     /// Ends a peer's sessions and refuses it from now on.

@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 30] = [
     "none",
     "incoming",
     "connected",
@@ -44,6 +44,10 @@ const KINDS: [&str; 26] = [
     "messagesWritable",
     "ticket",
     "gap",
+    "moved",
+    "moveFailed",
+    "rebound",
+    "rebindFailed",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -71,6 +75,10 @@ const MESSAGE: f64 = 22.0;
 const MESSAGES_WRITABLE: f64 = 23.0;
 const TICKET: f64 = 24.0;
 const GAP: f64 = 25.0;
+const MOVED: f64 = 26.0;
+const MOVE_FAILED: f64 = 27.0;
+const REBOUND: f64 = 28.0;
+const REBIND_FAILED: f64 = 29.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -300,6 +308,30 @@ impl<'a> Records<'a> {
                 let row =
                     [PATH_CHANGE, session.0.into(), port(remote), family(remote), text.0, text.1];
                 self.row(&row)
+            }
+            Event::Moved { session, token } => self.row(&[MOVED, session.0.into(), *token as f64]),
+            Event::MoveFailed { session, token, fault } => {
+                let fault = fault_numbers(fault);
+                let row = [
+                    MOVE_FAILED,
+                    session.0.into(),
+                    *token as f64,
+                    fault[0],
+                    fault[1],
+                    fault[2],
+                    fault[3],
+                    fault[4],
+                ];
+                self.row(&row)
+            }
+            Event::Rebound { token, address } => {
+                let text = self.bytes(&[ip(address).as_bytes()])?;
+                // No token is 0: the binding counts from 1.
+                let token = token.unwrap_or(0) as f64;
+                self.row(&[REBOUND, token, port(address), family(address), text.0, text.1])
+            }
+            Event::RebindFailed { token, errno } => {
+                self.row(&[REBIND_FAILED, *token as f64, (*errno).into()])
             }
             Event::Draining(session) => self.row(&[DRAINING, session.0.into()]),
             Event::SessionClosed { session, reason, remote, fault, message, undelivered } => {

@@ -101,6 +101,9 @@ pub struct EndpointConfig {
     pub shard: u8,
     /// Largest UDP payload that this side's socket takes. Default 65 507.
     pub max_udp_payload: usize,
+    /// Bytes of memory that received streams filled which are kept for what comes next, by all sessions
+    /// together; what a second does not need is given back. Default 8 MiB.
+    pub receive_blocks: usize,
     /// What holds for each session unless its connect says otherwise.
     pub session: SessionConfig,
 }
@@ -113,6 +116,7 @@ impl Default for EndpointConfig {
             stealth: false,
             shard: 0,
             max_udp_payload: stt_wire::MAX_UDP_PAYLOAD,
+            receive_blocks: 8 << 20,
             session: SessionConfig::default(),
         }
     }

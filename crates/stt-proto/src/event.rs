@@ -8,6 +8,7 @@ use stt_wire::{CloseReason, ErrorCode};
 
 use crate::fault::Fault;
 use crate::path::PathAddress;
+use crate::session::MoveFailure;
 use crate::streams::{Direction, StreamId};
 use crate::ticket::ResumptionTicket;
 
@@ -197,13 +198,27 @@ pub enum Event {
         /// The new path.
         remote: PathAddress,
     },
-    /// A move that [`crate::Endpoint::move_session`] began came to nothing: the peer did not answer on
-    /// the path. The session stays where it is.
+    /// A move that [`crate::Endpoint::move_session`] began has succeeded: the peer answered on the path,
+    /// which is in use now.
+    Moved {
+        /// The session.
+        session: SessionHandle,
+        /// What `move_session` returned.
+        token: u64,
+        /// The path in use.
+        path: PathAddress,
+    },
+    /// A move that [`crate::Endpoint::move_session`] began came to nothing. The session stays where it
+    /// is.
     MoveFailed {
         /// The session.
         session: SessionHandle,
+        /// What `move_session` returned.
+        token: u64,
         /// The path that was tried.
         path: PathAddress,
+        /// Why.
+        reason: MoveFailure,
     },
     /// `close` was called with a drain: written data is still on its way.
     Draining {

@@ -31,6 +31,14 @@ impl PathAddress {
         }
     }
 
+    /// The local address, for UDP, when it is known.
+    pub const fn local(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp { local, .. } => *local,
+            Self::Connection(_) => None,
+        }
+    }
+
     /// Whether both name the same far end, whatever the local address.
     pub(crate) fn same_remote(&self, other: &Self) -> bool {
         match (self, other) {
@@ -127,6 +135,15 @@ pub enum PathError {
         /// Largest IP packet the link carries, in bytes; 0 when the message did not say.
         mtu: usize,
     },
+}
+
+/// What changed with a new socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rebind {
+    /// The port alone: datagrams take the way that they took.
+    Port,
+    /// The address, and with it perhaps the network: nothing is known of the way.
+    Address,
 }
 
 /// Why a datagram could not be sent.

@@ -127,6 +127,10 @@ pub struct EndpointStats {
     pub resets_sent: u64,
     /// Packets for a path id nobody here issued.
     pub unknown_path: u64,
+    /// Blocks of 64 KiB for received streams that were allocated, because none was free.
+    pub receive_blocks_made: u64,
+    /// Gauge: bytes of such blocks that are kept for use again, those still read in included.
+    pub receive_blocks_held: u64,
     /// Frames dropped outside any session.
     pub frame_errors: FrameErrorCounts,
 }

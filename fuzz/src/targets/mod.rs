@@ -3,6 +3,8 @@
 pub mod endpoint;
 pub mod frame;
 pub mod handshake;
+pub mod hostile;
+mod input;
 pub mod noise;
 pub mod outer;
 pub mod replay;
@@ -28,4 +30,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sealed", run: sealed::run, seeds: sealed::seeds },
     Target { name: "replay", run: replay::run, seeds: replay::seeds },
     Target { name: "endpoint", run: endpoint::run, seeds: endpoint::seeds },
+    Target { name: "hostile", run: hostile::run, seeds: hostile::seeds },
 ];

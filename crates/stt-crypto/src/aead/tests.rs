@@ -102,3 +102,19 @@ fn debug_shows_no_secret() {
         "SealKey { aead: Aes256Gcm, .. } OpenKey { aead: Aes256Gcm, .. }"
     );
 }
+
+#[test]
+fn the_secrets_of_a_key_log_are_enough_to_speak_and_to_read() {
+    let secrets = TrafficSecrets::new([1; 32], ([2; 32], [3; 32]));
+    for aead in Aead::ALL {
+        for (is_initiator, secret) in [true, false].into_iter().zip(secrets.first_secrets()) {
+            let (seal, open) =
+                (SealKeys::from_secret(aead, secret), OpenKeys::from_secret(aead, secret));
+            let (theirs, _) = secrets.keys(is_initiator, aead);
+            let mut packet = sealed(&theirs.key.next(), 5, b"header", b"payload");
+            assert_eq!(open.key.next().open_in_place(5, b"header", &mut packet), Ok(7));
+            assert_eq!(sealed(&seal.key, 6, b"h", b"text"), sealed(&theirs.key, 6, b"h", b"text"));
+            assert_eq!(open.header.mask(&[9; 16]), theirs.header.mask(&[9; 16]));
+        }
+    }
+}

@@ -93,6 +93,9 @@ impl Driver {
                     self.pings.insert((session, sent), token);
                 }
             }
+            Command::Move { session, token, to } => self.move_session(now, session, token, to),
+            Command::CancelMove(session, token) => self.cancel_move(now, session, token),
+            Command::Rebind(token, socket) => self.rebind(now, token, *socket),
             Command::Revoke(peer) => self.core.revoke(now, peer),
             Command::Close(drain) => self.close(now, drain),
             #[cfg(test)]

@@ -157,6 +157,10 @@ impl Driver {
                     self.push(Event::PathChange { session, remote: address(&remote) });
                 }
             }
+            Core::Moved { session, token, .. } => self.on_moved(session, token, None),
+            Core::MoveFailed { session, token, reason, .. } => {
+                self.on_moved(session, token, Some(reason));
+            }
             Core::Draining { session } => {
                 if let Some(session) = self.sessions.number(session) {
                     self.push(Event::Draining(session));
@@ -238,6 +242,7 @@ impl Driver {
         // Streams that were done but for bytes the application had yet to consume.
         self.streams.retain(|_, stream| stream.session != number);
         self.pings.retain(|(session, _), _| *session != number);
+        self.moves.retain(|(session, _), _| *session != number);
         self.sessions.remove(number);
     }
 }

@@ -62,8 +62,22 @@ impl Io {
 
     /// Goes on with a socket for every address instead of that which was bound to `bound`.
     pub(super) fn replace_socket(&mut self, bound: SocketAddr) -> io::Result<()> {
-        super::rebind::replace(&self.registry, &mut self.socket, bound)?;
+        let replaced = super::rebind::replace(&self.registry, &mut self.socket, bound);
         (self.readable, self.failed) = (true, true);
+        replaced
+    }
+
+    /// Goes on with another socket; the one before is closed.
+    pub(super) fn take_socket(&mut self, mut fresh: UdpSocket) -> io::Result<()> {
+        self.registry.register(&mut fresh, SOCKET, Interest::READABLE)?;
+        // Closing it takes it out of the poller as well.
+        let _ = self.registry.deregister(&mut self.socket);
+        self.socket = fresh;
+        (self.readable, self.failed) = (true, true);
+        if self.blocked.is_some() {
+            // What waits for room in the old one goes out by the next turn that happens anyway.
+            let _ = self.want_writable(true);
+        }
         Ok(())
     }
 

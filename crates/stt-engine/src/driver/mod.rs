@@ -9,6 +9,7 @@ mod commands;
 mod events;
 mod io;
 mod messages;
+mod moves;
 mod rebind;
 mod sessions;
 mod streams;
@@ -79,6 +80,8 @@ pub(crate) struct Driver {
     message_writers: Vec<SessionNumber>,
     /// Tokens of the application for pings under way.
     pings: FxHashMap<(SessionNumber, u64), u64>,
+    /// Tokens of the application for moves under way.
+    moves: FxHashMap<(SessionNumber, u64), u64>,
     /// Events of this turn, not yet published.
     out: Vec<Event>,
     out_bytes: usize,
@@ -136,6 +139,7 @@ impl Driver {
             message_readers: VecDeque::new(),
             message_writers: Vec::new(),
             pings: FxHashMap::default(),
+            moves: FxHashMap::default(),
             out,
             out_bytes: 0,
             commands: Vec::new(),

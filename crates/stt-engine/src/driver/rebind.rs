@@ -1,14 +1,16 @@
-//! A socket whose address went away: a laptop that left one network for another.
+//! Another socket: because the address of the one in use went away, as when a laptop leaves one network
+//! for another, or because the application asks for it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::{Interest, Registry};
-use stt_proto::{Instant, Now, SendError};
+use stt_proto::{Instant, Now, Rebind, SendError};
 use stt_udp::UdpSocket;
 
 use super::{Driver, SOCKET};
+use crate::event::Event;
 
 /// Pause between two looks at whether the socket's address is still this host's.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,8 +35,24 @@ impl Driver {
             return false;
         }
         self.stats.rebinds += 1;
-        self.core.handle_rebind(now);
+        self.push(Event::Rebound { token: None, address: self.io.socket().local_addr() });
+        self.core.handle_rebind(now, Rebind::Address);
         true
+    }
+
+    /// Goes on with a socket that the application had bound.
+    pub(super) fn rebind(&mut self, now: Now, token: u64, socket: UdpSocket) {
+        let (before, address) = (self.io.socket().local_addr(), socket.local_addr());
+        if let Err(error) = self.io.take_socket(socket) {
+            let errno = error.raw_os_error().unwrap_or(0);
+            self.push(Event::RebindFailed { token, errno });
+            return;
+        }
+        self.stats.rebinds += 1;
+        self.push(Event::Rebound { token: Some(token), address });
+        // Of two sockets that are bound to the same address, or to all, the port alone differs.
+        let same = before.ip() == address.ip();
+        self.core.handle_rebind(now, if same { Rebind::Port } else { Rebind::Address });
     }
 }
 

@@ -292,8 +292,10 @@ impl Endpoint {
 
     /// Moves a session to another path: another local address, another address of the peer, or both.
     /// The path is tried first, under path ids that were not used elsewhere, and the session goes on
-    /// where it is until the peer has answered. `Event::PathChange` follows, or `Event::MoveFailed`
-    /// after three probe timeouts. A later call replaces an earlier one that is still being tried.
+    /// where it is until the peer has answered. While the peer has given no such id, the move waits for
+    /// one. `Event::Moved` with the token returned here follows, after an `Event::PathChange`; or
+    /// `Event::MoveFailed` after three probe timeouts, of a second at least. A later call replaces an
+    /// earlier one that is still being tried.
     ///
     /// # Errors
     /// [`MoveError`] when the session cannot move; nothing has changed then.
@@ -302,9 +304,19 @@ impl Endpoint {
         now: Now,
         session: SessionHandle,
         path: PathAddress,
-    ) -> Result<(), MoveError> {
+    ) -> Result<u64, MoveError> {
         self.on(now, session, |session, cx| session.move_to(cx, path))
             .unwrap_or(Err(MoveError::SessionClosed))
+    }
+
+    /// Gives up a move, if it is still under way: `Event::MoveFailed` follows then.
+    pub fn cancel_move(&mut self, now: Now, session: SessionHandle, token: u64) {
+        self.on(now, session, |session, cx| session.cancel_move(cx, token));
+    }
+
+    /// Where a session's packets go; `None` when it is not known.
+    pub fn path_of(&self, session: SessionHandle) -> Option<PathAddress> {
+        self.remote_of(self.slot_of(session)?).copied()
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the

@@ -8,10 +8,10 @@ use stt_wire::{CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HELLO_LEN, Header, P
 
 use crate::event::Event;
 use crate::fault::{Fault, FaultDetail};
-use crate::path::{Ecn, PathAddress, PathError, SendError};
+use crate::path::{Ecn, PathAddress, PathError, Rebind, SendError};
 use crate::time::Now;
 
-use super::{Endpoint, Entry, Route};
+use super::{BLOCKS_TIMER, Endpoint, Entry, Route};
 
 /// Headers unmasked at once: the block ciphers of one AES batch.
 const BATCH: usize = 8;
@@ -61,6 +61,9 @@ impl Endpoint {
         self.open_group(now, path, ecn, bytes, &mut group);
         self.settle_touched(now);
         self.tell_frame_errors(now);
+        if let Some(end) = self.blocks.begin_period(now.mono) {
+            self.timers.set(BLOCKS_TIMER, Some(end));
+        }
     }
 
     /// A sealed datagram that came before the proof that it needed.
@@ -381,7 +384,10 @@ impl Endpoint {
 
     /// The socket refused a datagram that [`Endpoint::poll_transmit`] gave out for `path`.
     pub fn handle_send_error(&mut self, now: Now, path: PathAddress, error: SendError) {
-        let last = self.last_transmit.filter(|slot| self.remote_of(*slot) == Some(&path));
+        let last = self.last_transmit.filter(|slot| match self.slots.get(*slot) {
+            Some(Entry::Session(session)) => session.sends_to(&path),
+            _ => self.remote_of(*slot) == Some(&path),
+        });
         if error == SendError::MessageTooLong {
             self.too_large = last;
         }
@@ -405,7 +411,7 @@ impl Endpoint {
                         let aborted = send_fault(error)
                             .is_some_and(|fault| session.abort_handshake(cx, fault));
                         if !aborted {
-                            session.on_send_error(cx, error);
+                            session.on_send_error(cx, &path, error);
                         }
                     });
                 }
@@ -414,15 +420,16 @@ impl Endpoint {
         }
     }
 
-    /// The socket has another local address: every peer is to see at once where this side is.
-    pub fn handle_rebind(&mut self, now: Now) {
+    /// The socket is another one: every session goes on from there, and every peer is to see at once
+    /// where this side is.
+    pub fn handle_rebind(&mut self, now: Now, rebind: Rebind) {
         let slots: Vec<u32> = self.slots.indices().collect();
         for slot in slots {
-            self.with_session(now, slot, |session, _| session.on_rebind());
+            self.with_session(now, slot, |session, cx| session.on_rebind(cx, rebind));
         }
     }
 
-    fn remote_of(&self, slot: u32) -> Option<&PathAddress> {
+    pub(super) fn remote_of(&self, slot: u32) -> Option<&PathAddress> {
         match self.slots.get(slot)? {
             Entry::Connecting(connecting) => Some(connecting.remote()),
             Entry::Session(session) => Some(session.remote()),

@@ -42,6 +42,7 @@ use crate::path::{PathAddress, Transmit};
 use crate::recovery::{Content, Fate};
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
+use crate::streams::Blocks;
 use crate::time::{Instant, Now};
 use crate::trace::{TracedSecret, Tracer};
 
@@ -59,12 +60,16 @@ use self::timers::TimerHeap;
 
 pub use self::commands::{Close, ConnectError};
 
-/// Timer key of the half-open table and of tickets' keys; slots come after it.
+/// Timer key of the half-open table and of tickets' keys.
 const HALF_OPEN_TIMER: u32 = 0;
+/// Timer key of the memory for what streams bring.
+const BLOCKS_TIMER: u32 = 1;
+/// Timer keys of slots come after those.
+const FIRST_SLOT_TIMER: u32 = 2;
 
 /// Timer key of a slot.
 fn timer_key(slot: u32) -> u32 {
-    slot + 1
+    slot + FIRST_SLOT_TIMER
 }
 
 /// What a path id that this endpoint issued stands for.
@@ -136,6 +141,7 @@ pub struct Endpoint {
     /// Working memory of the sessions, see [`Context`].
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
+    blocks: Blocks,
     tracer: Option<Box<dyn Tracer>>,
 }
 
@@ -187,6 +193,7 @@ impl Endpoint {
         let cookies = Cookies::new(&mut rng);
         let decoys = DecoyPool::new(&mut rng);
         let limits = Limits::new(&mut rng);
+        let blocks = Blocks::new(config.receive_blocks);
         Self {
             session_defaults: Arc::new(config.session.clone()),
             config,
@@ -221,6 +228,7 @@ impl Endpoint {
             too_large: None,
             contents: Vec::new(),
             fates: Vec::new(),
+            blocks,
             tracer: None,
             rng,
         }
@@ -261,9 +269,17 @@ impl Endpoint {
             due.push(key);
         }
         for key in due.drain(..) {
-            let Some(slot) = key.checked_sub(1) else {
-                self.expire_half_open(now);
-                continue;
+            let slot = match key {
+                HALF_OPEN_TIMER => {
+                    self.expire_half_open(now);
+                    continue;
+                }
+                BLOCKS_TIMER => {
+                    let next = self.blocks.end_period(now.mono);
+                    self.timers.set(BLOCKS_TIMER, next);
+                    continue;
+                }
+                slot => slot - FIRST_SLOT_TIMER,
             };
             match self.slots.get_mut(slot) {
                 Some(Entry::Connecting(_)) => self.connecting_timeout(now, slot),
@@ -334,6 +350,8 @@ impl Endpoint {
         EndpointStats {
             sessions: self.live as u64,
             half_open: self.half_open.len() as u64,
+            receive_blocks_made: self.blocks.made(),
+            receive_blocks_held: self.blocks.held(),
             ..self.stats
         }
     }
@@ -368,6 +386,7 @@ impl Endpoint {
             identity: &self.identity,
             contents: &mut self.contents,
             fates: &mut self.fates,
+            blocks: &mut self.blocks,
         };
         let ended = session.has_ended();
         if let Some(tracer) = &mut self.tracer {

@@ -33,27 +33,33 @@ pub(crate) enum EcnVerdict {
     Congestion,
 }
 
-/// Validation of ECN on one path.
+/// Validation of ECN on one path. Counts are those of the packet number space (RFC 9000 19.3.2), so
+/// that they go on when the path changes, with or without this side knowing; what the path before
+/// had sent and seen is handed on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EcnValidator {
     state: State,
-    /// Packets sent with ECT(0).
+    /// Packets sent with ECT(0) in the session.
     sent: u64,
+    /// Those of them that tested this path.
+    tested: u64,
     lost: u64,
     seen: EcnCounts,
+    /// Another path is in use: what an ACK counts is not of this one.
+    left: bool,
 }
 
 impl EcnValidator {
     /// A path whose packets are to be marked, if `enabled` and as long as validation holds.
     pub(crate) fn new(enabled: bool) -> Self {
         let state = if enabled { State::Testing } else { State::Off };
-        Self { state, sent: 0, lost: 0, seen: EcnCounts::default() }
+        Self { state, sent: 0, tested: 0, lost: 0, seen: EcnCounts::default(), left: false }
     }
 
     /// Whether the next packet is to be marked ECT(0).
     pub(crate) fn mark(&self) -> bool {
         match self.state {
-            State::Testing => self.sent < TEST_PACKETS,
+            State::Testing => self.tested < TEST_PACKETS,
             State::Capable => true,
             State::Off => false,
         }
@@ -68,6 +74,13 @@ impl EcnValidator {
     /// A packet marked ECT(0) was sent.
     pub(crate) fn on_sent(&mut self) {
         self.sent += 1;
+        self.tested = self.tested.saturating_add(1);
+    }
+
+    /// Another path is in use from now on, and goes on from these counts.
+    pub(crate) fn hand_over_to(&mut self, other: &mut Self) {
+        (other.sent, other.seen, other.left) = (self.sent, self.seen, false);
+        self.left = true;
     }
 
     /// A packet marked ECT(0) was lost. A path that swallows all of them is not asked again (RFC
@@ -82,7 +95,7 @@ impl EcnValidator {
     /// An ACK raised the largest number acknowledged on this path, acknowledged `newly` packets that
     /// were marked ECT(0), and brought `counts` (RFC 9000 13.4.2.1).
     pub(crate) fn on_ack(&mut self, newly: u64, counts: Option<EcnCounts>) -> EcnVerdict {
-        if self.state == State::Off || (newly == 0 && counts.is_none()) {
+        if self.left || self.state == State::Off || (newly == 0 && counts.is_none()) {
             return EcnVerdict::Quiet;
         }
         let Some(counts) = counts else {
@@ -148,6 +161,32 @@ mod tests {
         ecn.on_ack(4, counts(4, 0));
         assert_eq!(ecn.on_ack(1, counts(2, 3)), EcnVerdict::Quiet, "a count went down");
         assert!(!ecn.mark());
+    }
+
+    #[test]
+    fn counts_go_on_where_the_next_path_begins() {
+        let mut old = tested();
+        old.on_ack(10, counts(10, 0));
+        let mut new = EcnValidator::new(true);
+        old.hand_over_to(&mut new);
+        assert!(new.mark(), "each path is tested for itself");
+        (0..10).for_each(|_| new.on_sent());
+        assert!(!new.mark());
+        // A late ACK of the path before counts packets of both.
+        assert_eq!(old.on_ack(1, counts(14, 1)), EcnVerdict::Quiet);
+        assert_eq!(new.on_ack(4, counts(14, 0)), EcnVerdict::Quiet);
+        assert!(new.capable() && old.capable());
+        assert_eq!(new.on_ack(2, counts(15, 1)), EcnVerdict::Congestion);
+        // And back again.
+        new.hand_over_to(&mut old);
+        old.on_sent();
+        assert_eq!(old.on_ack(1, counts(16, 1)), EcnVerdict::Quiet);
+        assert!(old.mark());
+        let mut bleaches = EcnValidator::new(true);
+        old.hand_over_to(&mut bleaches);
+        bleaches.on_sent();
+        assert_eq!(bleaches.on_ack(1, counts(16, 1)), EcnVerdict::Quiet);
+        assert!(!bleaches.mark(), "nothing was counted of what arrived");
     }
 
     #[test]

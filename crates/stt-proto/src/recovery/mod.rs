@@ -678,8 +678,9 @@ impl Recovery {
         }
     }
 
-    /// Another path is in use from now on: losses are noted there.
-    pub(crate) fn hand_losses_to(&mut self, other: &mut Self) {
+    /// Another path is in use from now on: losses are noted there, and ECN counts go on there.
+    pub(crate) fn hand_over_to(&mut self, other: &mut Self) {
+        self.ecn.hand_over_to(&mut other.ecn);
         other.losses = self.losses.take();
     }
 

@@ -11,11 +11,11 @@ use stt_wire::{
 };
 
 use crate::event::Event;
-use crate::path::{PathAddress, SendError, Transmit};
-use crate::recovery::INITIAL_RTT;
+use crate::path::{PathAddress, Rebind, SendError, Transmit};
+use crate::recovery::{INITIAL_RTT, Recovery};
 use crate::time::Instant;
 
-use super::path::{Candidate, Challenge, Former, Path, PeerId, Reply, Validation};
+use super::path::{Candidate, Challenge, Former, MtuSearch, PeerId, Reply, Validation};
 use super::transmit::Payload;
 use super::{Context, Session, controller};
 
@@ -43,9 +43,27 @@ pub enum MoveError {
     /// The session is not in use, or not any more.
     #[error("the session is not open")]
     SessionClosed,
-    /// The peer has not given a path id that was not used on another path. It may do so later.
-    #[error("the peer has given no unused path id")]
-    NoPathId,
+}
+
+/// Why a move came to nothing. The session is where it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MoveFailure {
+    /// The peer did not answer on the path.
+    NoAnswer {
+        /// For so long.
+        waited: Duration,
+    },
+    /// The peer gave no path id that was not used on another path.
+    NoPathId {
+        /// For so long.
+        waited: Duration,
+    },
+    /// The system does not send by the path.
+    Refused(SendError),
+    /// Another move took its place.
+    Replaced,
+    /// It was given up by [`crate::Endpoint::cancel_move`].
+    Cancelled,
 }
 
 /// What the endpoint's tables are to learn from a session.
@@ -73,11 +91,26 @@ impl Session {
         !self.path.address.same_path(path)
     }
 
+    /// Whether packets go by a path: the one in use, or one that is tried.
+    pub(crate) fn sends_to(&self, path: &PathAddress) -> bool {
+        let candidate = self.moving.as_ref().and_then(|moving| moving.candidate.as_ref());
+        self.path.address == *path || candidate.is_some_and(|tried| tried.address == *path)
+    }
+
     /// Whether a packet that came by another path shows that the peer has moved. One that came from
     /// where the peer is, to another address of this side, does so only under an id that the peer had
-    /// not used: this side may itself have moved since it was sent.
+    /// not used: this side may itself have moved since it was sent. So does one by the path that this
+    /// side left on purpose.
     pub(super) fn shows_a_move(&self, arrival: &Arrival) -> bool {
-        !self.path.address.same_remote(&arrival.path) || arrival.id_is_fresh
+        let may_be_late =
+            self.path.address.same_remote(&arrival.path) || self.has_left(&arrival.path);
+        !may_be_late || arrival.id_is_fresh
+    }
+
+    /// Whether this side left a path on purpose for the one in use.
+    fn has_left(&self, path: &PathAddress) -> bool {
+        let former = self.moving.as_ref().and_then(|moving| moving.former.as_ref());
+        former.is_some_and(|former| former.by_choice && former.address.same_path(path))
     }
 
     /// Whether an id of this side was given out after the one that the peer has used up to now.
@@ -118,12 +151,8 @@ impl Session {
         if !self.may_move() {
             return;
         }
-        let left = self.moving.as_ref().and_then(|moving| moving.former.as_ref());
-        if left.is_some_and(|former| {
-            former.address.same_path(&arrival.path)
-                && former.peer.sequence != self.remote_id.sequence
-        }) {
-            // Left on purpose: to be seen there under the id of the new path would join the two.
+        if self.has_left(&arrival.path) && !arrival.id_is_fresh {
+            // To be seen there under the id of the new path would join the two.
             return;
         }
         let patience = 2 * self.validation_span();
@@ -209,17 +238,23 @@ impl Session {
         let address = core::mem::replace(&mut self.path.address, path);
         if address.same_host(&path) {
             // A NAT gave it another port: the way is the same.
-            return Former { address, known: None, until: None, peer: self.remote_id };
+            let (peer, by_choice) = (self.remote_id, false);
+            return Former { address, known: None, until: None, peer, by_choice };
         }
+        let known = Some(self.learn_anew(cx));
+        Former { address, known, until: None, peer: self.remote_id, by_choice: false }
+    }
+
+    /// Nothing is known of the path in use any more; what was comes back.
+    fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
         self.requeue_in_flight(cx);
         let mut fresh = self.recovery.for_new_path(controller(self.config.congestion));
-        self.recovery.hand_losses_to(&mut fresh);
+        self.recovery.hand_over_to(&mut fresh);
         let recovery = core::mem::replace(&mut self.recovery, fresh);
-        let upper = self.path.mtu.upper();
-        let mtu = core::mem::replace(&mut self.path.mtu, Path::new(path, upper).mtu);
+        let search = MtuSearch::new(self.path.mtu.upper());
+        let mtu = core::mem::replace(&mut self.path.mtu, search);
         self.paced_until = None;
-        self.ecn_received = None;
-        Former { address, known: Some((mtu, recovery)), until: None, peer: self.remote_id }
+        (mtu, recovery)
     }
 
     /// The unproven path in use has failed, or the peer is back: the path before is the one.
@@ -239,11 +274,10 @@ impl Session {
         self.path.address = former.address;
         if let Some((mtu, mut recovery)) = former.known {
             self.requeue_in_flight(cx);
-            self.recovery.hand_losses_to(&mut recovery);
+            self.recovery.hand_over_to(&mut recovery);
             self.path.mtu = mtu;
             self.recovery = recovery;
             self.paced_until = None;
-            self.ecn_received = None;
         }
         self.keep_alive_due = true;
     }
@@ -284,7 +318,8 @@ impl Session {
         cx.events.push_back(Event::PathChange { session: cx.handle, remote: self.path.address });
     }
 
-    /// Tries another path, and moves there when the peer answers on it.
+    /// Tries another path, and moves there when the peer answers on it. Returned is what the events
+    /// know the move by.
     ///
     /// # Errors
     /// [`MoveError`]; nothing has changed then.
@@ -292,32 +327,76 @@ impl Session {
         &mut self,
         cx: &mut Context<'_>,
         path: PathAddress,
-    ) -> Result<(), MoveError> {
+    ) -> Result<u64, MoveError> {
         if !self.may_move() {
             return Err(MoveError::SessionClosed);
         }
+        let tried = self.moving.as_mut().and_then(|moving| moving.candidate.as_mut());
+        let id = tried.filter(|tried| tried.address == path).and_then(|tried| tried.id.take());
+        self.give_up_candidate(cx, MoveFailure::Replaced, |_| true);
+        let token = cx.nonce();
         if path == self.path.address {
-            return Ok(());
+            cx.events.push_back(Event::Moved { session: cx.handle, token, path });
+            return Ok(token);
         }
-        let id = self.ids.take_spare().ok_or(MoveError::NoPathId)?;
+        let id = id.or_else(|| self.ids.take_spare());
         let challenge = Challenge::new(cx.now.mono, self.validation_span());
-        let candidate = Candidate { address: path, id, challenge };
-        let moving = self.moving.get_or_insert_default();
-        if let Some(given_up) = moving.candidate.replace(candidate) {
-            self.ids.retire(given_up.id.sequence);
+        let candidate = Candidate { address: path, token, id, challenge };
+        self.moving.get_or_insert_default().candidate = Some(candidate);
+        Ok(token)
+    }
+
+    /// Tries no longer to move, if the move is still under way.
+    pub(crate) fn cancel_move(&mut self, cx: &mut Context<'_>, token: u64) {
+        self.give_up_candidate(cx, MoveFailure::Cancelled, |candidate| candidate.token == token);
+    }
+
+    /// The path that is tried is not, if it is the one meant; true when it was.
+    fn give_up_candidate(
+        &mut self,
+        cx: &mut Context<'_>,
+        reason: MoveFailure,
+        is_meant: impl FnOnce(&Candidate) -> bool,
+    ) -> bool {
+        let Some(moving) = &mut self.moving else { return false };
+        let Some(candidate) = moving.candidate.take_if(|candidate| is_meant(candidate)) else {
+            return false;
+        };
+        if let Some(id) = candidate.id {
+            self.ids.retire(id.sequence);
         }
-        Ok(())
+        let Candidate { address: path, token, .. } = candidate;
+        cx.events.push_back(Event::MoveFailed { session: cx.handle, token, path, reason });
+        true
+    }
+
+    /// The system did not send a packet of this session by `path`. True when that path is but tried, or
+    /// was left: the one in use has nothing to do with it.
+    pub(super) fn on_other_path_refused(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: &PathAddress,
+        error: SendError,
+    ) -> bool {
+        if self.path.address == *path {
+            return false;
+        }
+        // Buffers will be free again: the next challenge may pass.
+        let tried = error != SendError::NoBuffers
+            && self.give_up_candidate(cx, MoveFailure::Refused(error), |c| c.address == *path);
+        tried || self.is_elsewhere(path)
     }
 
     /// The path that this side tried answers: make before break.
     fn adopt(&mut self, cx: &mut Context<'_>, candidate: Candidate) {
+        let Some(id) = candidate.id else { return };
         let before = self.remote_id;
         let old = self.switch(cx, candidate.address);
-        self.use_peer_id(PeerId::from(candidate.id));
+        self.use_peer_id(PeerId::from(id));
         let moving = self.moving.get_or_insert_default();
         // Whatever was unproven is left behind.
         moving.validation = None;
-        let skipped = moving.former.replace(Former { peer: before, ..old });
+        let skipped = moving.former.replace(Former { peer: before, by_choice: true, ..old });
         if let Some(former) = skipped.filter(|former| former.until.is_none())
             && former.peer.sequence != before.sequence
         {
@@ -326,6 +405,8 @@ impl Session {
         // Says to the peer that this is the path from now on.
         self.keep_alive_due = true;
         self.on_proven(cx);
+        let Candidate { address: path, token, .. } = candidate;
+        cx.events.push_back(Event::Moved { session: cx.handle, token, path });
     }
 
     fn use_peer_id(&mut self, id: PeerId) {
@@ -354,13 +435,17 @@ impl Session {
         if moving.validation.as_ref().is_some_and(|v| v.challenge.deadline <= now) {
             self.revert(cx);
         }
-        let Some(moving) = &mut self.moving else { return };
-        let failed = moving.candidate.take_if(|candidate| candidate.challenge.deadline <= now);
-        if let Some(candidate) = failed {
-            self.ids.retire(candidate.id.sequence);
-            let path = candidate.address;
-            cx.events.push_back(Event::MoveFailed { session: cx.handle, path });
+        if let Some(candidate) = self.moving.as_ref().and_then(|moving| moving.candidate.as_ref())
+            && candidate.challenge.deadline <= now
+        {
+            let waited = now.saturating_duration_since(candidate.challenge.since);
+            let reason = match candidate.id {
+                Some(_) => MoveFailure::NoAnswer { waited },
+                None => MoveFailure::NoPathId { waited },
+            };
+            self.give_up_candidate(cx, reason, |_| true);
         }
+        let Some(moving) = &mut self.moving else { return };
         moving.former.take_if(|former| former.until.is_some_and(|until| until <= now));
         if moving.wide_until.take_if(|until| *until <= now).is_some() {
             self.replay.resize(ReplayWindow::DEFAULT_BITS);
@@ -394,10 +479,12 @@ impl Session {
             let (path, id) = (former.address, former.peer.id);
             return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), 0);
         }
-        if let Some(candidate) = moving.candidate.as_mut().filter(|c| c.challenge.at <= now) {
+        if let Some(candidate) = &mut moving.candidate
+            && let Some(id) = candidate.due(now)
+        {
             let nonce = cx.nonce();
             candidate.challenge.on_sent(now, nonce);
-            let (path, id) = (candidate.address, candidate.id.path_id);
+            let path = candidate.address;
             return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), MIN_MTU);
         }
         let validation = moving.validation.as_mut().filter(|v| v.challenge.at <= now)?;
@@ -444,27 +531,46 @@ impl Session {
 
     /// The system does not send from the local address in use: let it choose another, and let the peer
     /// see at once that this side is elsewhere.
-    pub(super) fn on_local_address_lost(&mut self, error: SendError) {
+    pub(super) fn on_local_address_lost(&mut self, cx: &mut Context<'_>, error: SendError) {
         let gone = matches!(error, SendError::Unreachable | SendError::Other(_));
-        if let PathAddress::Udp { local, .. } = &mut self.path.address
-            && gone
-            && local.take().is_some()
-        {
-            self.keep_alive_due = true;
+        if gone && self.path.address.local().is_some() {
+            self.on_rebind(cx, Rebind::Address);
         }
     }
 
-    /// The socket has another local address.
-    pub(crate) fn on_rebind(&mut self) {
+    /// The socket, or the address it sends from, is another one. There is nothing to go back to, so the session goes on from there
+    /// at once, under an id that was not seen elsewhere if there is one, and the peer finds out.
+    pub(crate) fn on_rebind(&mut self, cx: &mut Context<'_>, rebind: Rebind) {
         if let PathAddress::Udp { local, .. } = &mut self.path.address {
             *local = None;
         }
-        self.keep_alive_due |= self.may_move();
+        if !self.may_move() {
+            return;
+        }
+        if let Some(fresh) = self.ids.take_spare() {
+            let before = self.remote_id.sequence;
+            self.use_peer_id(PeerId::from(fresh));
+            self.ids.retire(before);
+        }
+        if rebind == Rebind::Address {
+            self.learn_anew(cx);
+            self.path.mtu.start(cx.now.mono);
+        }
+        self.keep_alive_due = true;
     }
 
     /// The peer gave another path id.
-    pub(super) fn on_new_id(&mut self, new: stt_wire::frame::NewId) {
+    pub(super) fn on_new_id(&mut self, now: Instant, new: stt_wire::frame::NewId) {
         self.ids.on_new_id(new);
+        let span = self.validation_span();
+        if let Some(moving) = &mut self.moving
+            && let Some(candidate) = &mut moving.candidate
+            && candidate.id.is_none()
+            && let Some(id) = self.ids.take_spare()
+        {
+            candidate.id = Some(id);
+            candidate.challenge = Challenge::new(now, span);
+        }
     }
 
     /// The peer has no more use for a path id of ours.

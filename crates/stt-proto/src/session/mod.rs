@@ -36,8 +36,8 @@ use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
-    LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions, Streams,
-    WriteError,
+    Blocks, LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions,
+    Streams, WriteError,
 };
 use crate::time::{Instant, Now};
 
@@ -46,8 +46,8 @@ use self::close::Ending;
 pub(crate) use self::close::Words;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
-pub use self::migrate::MoveError;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
+pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
 use self::trace::Watched;
 
@@ -77,6 +77,8 @@ pub(crate) struct Context<'a> {
     pub(crate) contents: &'a mut Vec<Content>,
     /// What became of contents; emptied and filled for each ACK.
     pub(crate) fates: &'a mut Vec<(Fate, Content)>,
+    /// Memory for what streams bring.
+    pub(crate) blocks: &'a mut Blocks,
 }
 
 impl Context<'_> {
@@ -559,12 +561,20 @@ impl Session {
     }
 
     /// What the socket said about a datagram.
-    pub(crate) fn on_send_error(&mut self, cx: &mut Context<'_>, error: SendError) {
+    pub(crate) fn on_send_error(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: &PathAddress,
+        error: SendError,
+    ) {
+        if self.on_other_path_refused(cx, path, error) {
+            return;
+        }
         // What every path must carry: this one cannot be used at all, as far as it is up to us.
         let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
         if error != SendError::MessageTooLong || hopeless {
             self.liveness.on_send_error(error);
-            self.on_local_address_lost(error);
+            self.on_local_address_lost(cx, error);
             return;
         }
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));

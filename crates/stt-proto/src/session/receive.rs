@@ -197,7 +197,7 @@ impl Session {
                 return;
             }
             Frame::NewId(new) => {
-                self.on_new_id(new);
+                self.on_new_id(cx.now.mono, new);
                 return;
             }
             Frame::RetireId { sequence } => {
@@ -206,7 +206,7 @@ impl Session {
             }
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
-                self.streams.handle_data(stream, data.offset, data.bytes, data.fin)
+                self.streams.handle_data(cx.blocks, stream, data.offset, data.bytes, data.fin)
             }
             Frame::StreamOpen(open) => {
                 self.liveness.on_activity(cx.now.mono);
@@ -218,7 +218,7 @@ impl Session {
                 self.streams.handle_close(stream, close.code, close.final_offset)
             }
             Frame::StreamStop { code } => self.streams.handle_stop(stream, code),
-            Frame::StreamSkip { offset } => self.streams.handle_skip(stream, offset),
+            Frame::StreamSkip { offset } => self.streams.handle_skip(cx.blocks, stream, offset),
             Frame::Bundle(_) | Frame::Ack(_) => return,
         };
         if let Err(PeerFault { code, limit }) = result {

@@ -33,6 +33,16 @@ impl Session {
         self.moving.is_some()
     }
 
+    /// Whether the path in use was found to carry ECN marks, and is given them.
+    pub(crate) fn validated_ecn(&self) -> bool {
+        self.recovery.ecn_capable() && self.recovery.mark_ecn()
+    }
+
+    /// Why nothing has left this host since the peer was heard, if nothing has.
+    pub(crate) fn send_failure(&self) -> Option<crate::path::SendError> {
+        self.liveness.send_failure()
+    }
+
     /// Whether nothing of the handshake is kept any more.
     pub(crate) fn has_begun(&self) -> bool {
         self.beginning.is_none()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Largest block that bytes are gathered in.
-pub(super) const BLOCK: usize = 64 * 1024;
+use super::blocks::{BLOCK, Blocks};
+
 /// Block of a stream of which little has come: short streams stay cheap.
 const FIRST_BLOCK: usize = 512;
 /// Runs up to this length are copied behind what stands in order; longer ones are handed on whole.
@@ -14,14 +14,16 @@ const SMALL_RUN: usize = 4 * 1024;
 /// See the module. It does not judge how much comes: credit does.
 ///
 /// What comes in order is appended to a block, and reading splits pieces off that block without a
-/// copy. Once the application has dropped them the block is used again, so a reader that keeps up
-/// costs no allocation per frame.
+/// copy. Once the application has dropped them the block is used again: here, if the reader keeps up,
+/// and else where [`Blocks`] finds that it has come back.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     /// Full blocks in order, not read.
     ready: VecDeque<Bytes>,
     /// The block that grows, behind `ready`.
     tail: BytesMut,
+    /// Whether `tail` is one of [`Blocks`].
+    is_tail_lent: bool,
     /// Runs that came out of order, by offset; they overlap neither each other nor what is in order.
     early: BTreeMap<u64, BytesMut>,
     /// Offset past the last byte read.
@@ -32,20 +34,20 @@ pub(super) struct Assembler {
 
 impl Assembler {
     /// Takes bytes. Where some of them are held already, those that came first stay.
-    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8]) {
+    pub(super) fn insert(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         let known = usize::try_from(self.contiguous.saturating_sub(offset)).unwrap_or(usize::MAX);
         let Some(bytes) = bytes.get(known..).filter(|bytes| !bytes.is_empty()) else { return };
         let offset = offset.max(self.contiguous);
         if self.early.is_empty() && offset == self.contiguous {
-            self.append(bytes);
+            self.append(blocks, bytes);
             return;
         }
-        self.insert_missing(offset, bytes);
-        self.join();
+        self.insert_missing(blocks, offset, bytes);
+        self.join(blocks);
     }
 
     /// Takes those of `bytes` that no early run has.
-    fn insert_missing(&mut self, mut offset: u64, mut bytes: &[u8]) {
+    fn insert_missing(&mut self, blocks: &mut Blocks, mut offset: u64, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let before = self.early.range(..=offset).next_back();
             let held = before.map_or(0, |(start, run)| start + run.len() as u64);
@@ -54,7 +56,7 @@ impl Assembler {
             } else {
                 let next = self.early.range(offset..).next().map_or(u64::MAX, |(start, _)| *start);
                 let free = usize::try_from(next - offset).unwrap_or(usize::MAX).min(bytes.len());
-                self.keep(offset, &bytes[..free]);
+                self.keep(blocks, offset, &bytes[..free]);
                 free
             };
             offset += step as u64;
@@ -62,9 +64,9 @@ impl Assembler {
         }
     }
 
-    fn keep(&mut self, offset: u64, bytes: &[u8]) {
+    fn keep(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         if offset == self.contiguous {
-            self.append(bytes);
+            self.append(blocks, bytes);
             return;
         }
         if let Some((start, run)) = self.early.range_mut(..offset).next_back()
@@ -74,19 +76,35 @@ impl Assembler {
             run.put_slice(bytes);
             return;
         }
-        self.early.insert(offset, BytesMut::from(bytes));
+        let lent = is_block(bytes.len());
+        let mut run = if lent { blocks.take() } else { BytesMut::with_capacity(bytes.len()) };
+        run.put_slice(bytes);
+        self.early.insert(offset, run);
     }
 
-    fn append(&mut self, bytes: &[u8]) {
+    fn append(&mut self, blocks: &mut Blocks, bytes: &[u8]) {
         if self.tail.capacity() - self.tail.len() < bytes.len() {
-            self.close_block();
-            let seen = usize::try_from(self.contiguous).unwrap_or(BLOCK);
-            let wanted = seen.clamp(FIRST_BLOCK, BLOCK).max(bytes.len());
-            // Takes the old block back when nobody holds a part of it any more.
-            self.tail.reserve(wanted);
+            self.renew_tail(blocks, bytes.len());
         }
         self.tail.put_slice(bytes);
         self.contiguous += bytes.len() as u64;
+    }
+
+    /// Makes room for `needed` bytes.
+    fn renew_tail(&mut self, blocks: &mut Blocks, needed: usize) {
+        self.close_block();
+        let seen = usize::try_from(self.contiguous).unwrap_or(BLOCK);
+        let wanted = seen.clamp(FIRST_BLOCK, BLOCK).max(needed);
+        // The same block again when nobody holds a part of it any more.
+        if self.tail.try_reclaim(wanted) {
+            return;
+        }
+        let is_lent = is_block(wanted);
+        let tail = if is_lent { blocks.take() } else { BytesMut::with_capacity(wanted) };
+        let rest = core::mem::replace(&mut self.tail, tail);
+        if core::mem::replace(&mut self.is_tail_lent, is_lent) {
+            blocks.lend(rest);
+        }
     }
 
     fn close_block(&mut self) {
@@ -96,18 +114,22 @@ impl Assembler {
     }
 
     /// Puts early runs that are in order now where they belong.
-    fn join(&mut self) {
+    fn join(&mut self, blocks: &mut Blocks) {
         while let Some(entry) = self.early.first_entry() {
             if *entry.key() > self.contiguous {
                 return;
             }
-            let run = entry.remove();
+            let mut run = entry.remove();
             if run.len() <= SMALL_RUN {
-                self.append(&run);
+                self.append(blocks, &run);
             } else {
                 self.close_block();
                 self.contiguous += run.len() as u64;
-                self.ready.push_back(run.freeze());
+                let is_lent = run.capacity() == BLOCK;
+                self.ready.push_back(run.split().freeze());
+                if is_lent {
+                    blocks.lend(run);
+                }
             }
         }
     }
@@ -124,7 +146,7 @@ impl Assembler {
     }
 
     /// Drops everything before `offset`, whether it has come or not: reading goes on there.
-    pub(super) fn skip_to(&mut self, offset: u64) {
+    pub(super) fn skip_to(&mut self, blocks: &mut Blocks, offset: u64) {
         while let Some(left) = offset.checked_sub(self.read).filter(|left| *left > 0) {
             if self.take(usize::try_from(left).unwrap_or(usize::MAX)).is_none() {
                 break;
@@ -141,7 +163,7 @@ impl Assembler {
                 self.early.insert(offset, run.split_off(known));
             }
         }
-        self.join();
+        self.join(blocks);
     }
 
     /// Offset past the last byte read.
@@ -173,6 +195,11 @@ impl Assembler {
     }
 }
 
+/// Whether memory for so many bytes is one of [`Blocks`].
+fn is_block(bytes: usize) -> bool {
+    (BLOCK / 2 + 1..=BLOCK).contains(&bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -186,10 +213,10 @@ mod tests {
     #[test]
     fn what_came_first_stays() {
         let mut assembler = Assembler::default();
-        assembler.insert(2, b"cd");
-        assembler.insert(6, b"gh");
-        assembler.insert(0, b"XXXXXXXXXX");
-        assembler.insert(0, b"----------");
+        assembler.insert(&mut Blocks::default(), 2, b"cd");
+        assembler.insert(&mut Blocks::default(), 6, b"gh");
+        assembler.insert(&mut Blocks::default(), 0, b"XXXXXXXXXX");
+        assembler.insert(&mut Blocks::default(), 0, b"----------");
         assert_eq!(take_all(&mut assembler, 100), b"XXcdXXghXX");
         assert_eq!(assembler.runs(), 0);
     }
@@ -198,11 +225,11 @@ mod tests {
     fn neighbours_out_of_order_are_one_run() {
         let mut assembler = Assembler::default();
         for offset in 1..1_000 {
-            assembler.insert(offset, &[offset as u8]);
+            assembler.insert(&mut Blocks::default(), offset, &[offset as u8]);
         }
         assert_eq!(assembler.runs(), 1);
         assert_eq!(assembler.take(10), None);
-        assembler.insert(0, &[0]);
+        assembler.insert(&mut Blocks::default(), 0, &[0]);
         let expected: Vec<u8> = (0..1_000).map(|offset| offset as u8).collect();
         assert_eq!(take_all(&mut assembler, 7), expected);
     }
@@ -210,9 +237,9 @@ mod tests {
     #[test]
     fn a_long_run_is_handed_on_without_a_copy() {
         let mut assembler = Assembler::default();
-        assembler.insert(10, &[1; SMALL_RUN + 1]);
+        assembler.insert(&mut Blocks::default(), 10, &[1; SMALL_RUN + 1]);
         let run = assembler.early[&10].as_ptr();
-        assembler.insert(0, &[0; 10]);
+        assembler.insert(&mut Blocks::default(), 0, &[0; 10]);
         assert_eq!(assembler.take(100).unwrap().len(), 10);
         assert_eq!(assembler.take(usize::MAX).unwrap().as_ptr(), run);
     }
@@ -220,11 +247,11 @@ mod tests {
     #[test]
     fn a_reader_that_keeps_up_uses_one_block_again_and_again() {
         let mut assembler = Assembler::default();
-        assembler.insert(0, &[0; 2 * BLOCK]);
+        assembler.insert(&mut Blocks::default(), 0, &[0; 2 * BLOCK]);
         while assembler.take(usize::MAX).is_some() {}
         let mut blocks = std::collections::BTreeSet::new();
         for _ in 0..10_000 {
-            assembler.insert(assembler.contiguous(), &[0; 1_200]);
+            assembler.insert(&mut Blocks::default(), assembler.contiguous(), &[0; 1_200]);
             let bytes = assembler.take(usize::MAX).unwrap();
             assert_eq!(bytes.len(), 1_200);
             blocks.insert(bytes.as_ptr() as usize / BLOCK);
@@ -235,7 +262,7 @@ mod tests {
     #[test]
     fn a_short_stream_takes_little_memory() {
         let mut assembler = Assembler::default();
-        assembler.insert(0, &[0; 32]);
+        assembler.insert(&mut Blocks::default(), 0, &[0; 32]);
         assert!(assembler.tail.capacity() <= 2 * FIRST_BLOCK);
     }
 
@@ -251,7 +278,7 @@ mod tests {
             let mut out = Vec::new();
             let mut held = vec![false; whole.len()];
             for (index, (start, len)) in frames.into_iter().enumerate() {
-                assembler.insert(start as u64, &whole[start..start + len]);
+                assembler.insert(&mut Blocks::default(), start as u64, &whole[start..start + len]);
                 held[start..start + len].fill(true);
                 let contiguous = held.iter().take_while(|held| **held).count();
                 prop_assert_eq!(assembler.contiguous(), contiguous as u64);
@@ -260,7 +287,7 @@ mod tests {
                     prop_assert_eq!(assembler.read(), contiguous as u64);
                 }
             }
-            assembler.insert(0, &whole);
+            assembler.insert(&mut Blocks::default(), 0, &whole);
             prop_assert_eq!(assembler.runs(), 0);
             out.extend(take_all(&mut assembler, max));
             prop_assert_eq!(out, whole);

@@ -9,6 +9,7 @@ use core::time::Duration;
 use stt_wire::ErrorCode;
 use stt_wire::frame::{MaxStreams, Reliability, StreamOpen};
 
+use super::blocks::Blocks;
 use super::event::{PeerFault, StreamEvent};
 use super::id::{Direction, StreamId};
 use super::limits::PeerStream;
@@ -62,6 +63,7 @@ impl Streams {
     /// DATA.
     pub(crate) fn handle_data(
         &mut self,
+        blocks: &mut Blocks,
         raw: u32,
         offset: u64,
         bytes: &[u8],
@@ -73,7 +75,7 @@ impl Streams {
         let runs = recv.runs() as u64;
         let growth = recv.account(offset.saturating_add(bytes.len() as u64), fin)?;
         self.recv_credit.receive(growth).map_err(Breach::Credit)?;
-        recv.insert(offset, bytes);
+        recv.insert(blocks, offset, bytes);
         self.runs = self.runs + recv.runs() as u64 - runs;
         if self.runs > MIN_RUNS.max(self.limits.max_session_window / WINDOW_PER_RUN) {
             return Err(INVALID);

@@ -12,6 +12,7 @@
 //! thereby told from an early one of a new stream.
 
 mod assembler;
+mod blocks;
 mod commands;
 mod deadline;
 mod event;
@@ -41,6 +42,7 @@ pub use self::id::{Direction, StreamId};
 pub use self::options::{OpenError, ReadError, StreamOptions, WriteError};
 pub use self::recv::ReadOutcome;
 
+pub(crate) use self::blocks::Blocks;
 pub(crate) use self::event::{PeerFault, StreamEvent};
 pub(crate) use self::limits::{LocalLimits, PeerLimits};
 pub(crate) use self::outbound::DataWritten;

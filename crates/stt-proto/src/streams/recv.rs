@@ -5,6 +5,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::assembler::Assembler;
+use super::blocks::Blocks;
 use super::flow::RecvCredit;
 
 /// What the peer did that ends the session.
@@ -92,9 +93,9 @@ impl RecvHalf {
     }
 
     /// Takes the bytes of a frame that was counted.
-    pub(super) fn insert(&mut self, offset: u64, bytes: &[u8]) {
+    pub(super) fn insert(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         if self.stop.is_none() {
-            self.assembler.insert(offset, bytes);
+            self.assembler.insert(blocks, offset, bytes);
         }
     }
 
@@ -138,12 +139,12 @@ impl RecvHalf {
 
     /// The peer has given up everything before `offset`, which was counted. Returns how many bytes the
     /// reader will never see for it; they count as consumed.
-    pub(super) fn skip(&mut self, offset: u64) -> u64 {
+    pub(super) fn skip(&mut self, blocks: &mut Blocks, offset: u64) -> u64 {
         let read = self.assembler.read();
         if self.stop.is_some() || offset <= read {
             return 0;
         }
-        self.assembler.skip_to(offset);
+        self.assembler.skip_to(blocks, offset);
         // Nothing is read between two gaps, or the first would have been told.
         let start = self.gap.as_ref().map_or(read, |gap| gap.start);
         self.gap = Some(start..offset);
@@ -216,7 +217,7 @@ mod tests {
 
     fn data(half: &mut RecvHalf, offset: u64, bytes: &[u8], fin: bool) -> Result<u64, Breach> {
         let growth = half.account(offset + bytes.len() as u64, fin)?;
-        half.insert(offset, bytes);
+        half.insert(&mut Blocks::default(), offset, bytes);
         Ok(growth)
     }
 

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use super::blocks::Blocks;
 use super::event::{PeerFault, StreamEvent};
 use super::inbound::INVALID;
 use super::recv::Breach;
@@ -96,7 +97,12 @@ impl Streams {
     }
 
     /// STREAM_SKIP: the peer has given up everything before `offset`.
-    pub(crate) fn handle_skip(&mut self, raw: u32, offset: u64) -> Result<(), PeerFault> {
+    pub(crate) fn handle_skip(
+        &mut self,
+        blocks: &mut Blocks,
+        raw: u32,
+        offset: u64,
+    ) -> Result<(), PeerFault> {
         let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
         let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
         // Before STREAM_OPEN has come this side cannot tell whether the stream may skip.
@@ -113,7 +119,7 @@ impl Streams {
             return Ok(());
         }
         let runs = recv.runs() as u64;
-        let skipped = recv.skip(offset);
+        let skipped = recv.skip(blocks, offset);
         self.runs = self.runs + recv.runs() as u64 - runs;
         self.skips.counts.skipped += skipped;
         let is_window_due = recv.is_window_due();

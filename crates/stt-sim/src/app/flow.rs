@@ -445,7 +445,7 @@ impl Flow {
         let path = PathAddress::Udp { remote: world.address(self.server), local };
         let now = world.now_at(self.client);
         let moved = world.endpoint_mut(self.client).move_session(now, session, path);
-        moved.map_err(|error| format!("session {}: move: {error:?}", self.number))
+        moved.map(drop).map_err(|error| format!("session {}: move: {error:?}", self.number))
     }
 
     /// Bytes of streams with a deadline, and those of them that were given up.

@@ -71,6 +71,8 @@ pub(crate) struct Challenge {
     /// When the next one is due.
     pub(crate) at: Instant,
     interval: Duration,
+    /// When it began.
+    pub(crate) since: Instant,
     /// When the path has failed.
     pub(crate) deadline: Instant,
 }
@@ -82,6 +84,8 @@ pub(crate) struct Former {
     pub(crate) peer: PeerId,
     /// What was known of it, unless the path that followed took that over.
     pub(crate) known: Option<(MtuSearch, Recovery)>,
+    /// This side left it, and not the peer.
+    pub(crate) by_choice: bool,
     /// When it is forgotten; set once the path after it is proven.
     pub(crate) until: Option<Instant>,
 }
@@ -89,8 +93,22 @@ pub(crate) struct Former {
 /// A path that is tried on purpose.
 pub(crate) struct Candidate {
     pub(crate) address: PathAddress,
-    pub(crate) id: NewId,
+    /// What the application knows the move by.
+    pub(crate) token: u64,
+    /// The peer's id on it. Without one there is nothing to do but to wait for the peer's next NEW_ID.
+    pub(crate) id: Option<NewId>,
     pub(crate) challenge: Challenge,
+}
+
+impl Candidate {
+    /// The id to challenge the path under, when that is due.
+    pub(crate) fn due(&self, now: Instant) -> Option<PathId> {
+        self.id.filter(|_| self.challenge.at <= now).map(|id| id.path_id)
+    }
+
+    fn next_timeout(&self, now: Instant) -> Instant {
+        if self.id.is_some() { self.challenge.next_timeout(now) } else { self.challenge.deadline }
+    }
 }
 
 /// An answer to a KEEP_ALIVE that came by another path than the one in use.
@@ -106,7 +124,8 @@ pub(crate) struct Reply {
 impl Challenge {
     /// Challenges from `now` on, for `span` at most.
     pub(crate) fn new(now: Instant, span: Duration) -> Self {
-        Self { nonces: VecDeque::new(), at: now, interval: span / CHALLENGES, deadline: now + span }
+        let interval = span / CHALLENGES;
+        Self { nonces: VecDeque::new(), at: now, interval, since: now, deadline: now + span }
     }
 
     /// One went out.
@@ -149,14 +168,14 @@ impl Moving {
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
         !self.replies.is_empty()
             || self.ask_former.is_some()
-            || self.candidate.as_ref().is_some_and(|candidate| candidate.challenge.at <= now)
+            || self.candidate.as_ref().is_some_and(|candidate| candidate.due(now).is_some())
             || self.validation.as_ref().is_some_and(|validation| validation.challenge.at <= now)
     }
 
     /// When something is due.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let validation = self.validation.as_ref().map(|v| v.challenge.next_timeout(now));
-        let candidate = self.candidate.as_ref().map(|c| c.challenge.next_timeout(now));
+        let candidate = self.candidate.as_ref().map(|candidate| candidate.next_timeout(now));
         let former = self.former.as_ref().and_then(|former| former.until);
         [validation, candidate, former, self.wide_until].into_iter().flatten().min()
     }

@@ -237,37 +237,46 @@ fn a_hostile_skip_ends_the_session_or_changes_nothing() {
     // On a reliable stream, whichever comes first.
     let (_, mut b) = pair(4, 1_000);
     b.handle_open(raw, &open(Reliability::Reliable)).unwrap();
-    assert_eq!(fault(b.handle_skip(raw, 1)), Err(ErrorCode::InvalidFrame));
+    assert_eq!(fault(b.handle_skip(&mut Blocks::default(), raw, 1)), Err(ErrorCode::InvalidFrame));
     let (_, mut b) = pair(4, 1_000);
-    b.handle_skip(raw, 1).unwrap();
+    b.handle_skip(&mut Blocks::default(), raw, 1).unwrap();
     let late = b.handle_open(raw, &open(Reliability::Reliable));
     assert_eq!(fault(late), Err(ErrorCode::InvalidFrame));
     // On a stream of ours that is reliable, and on a half that does not receive.
     let (mut a, mut b) = pair(4, 1_000);
     let own = b.open(bidirectional()).unwrap();
-    assert_eq!(fault(b.handle_skip(own.as_u32(), 1)), Err(ErrorCode::InvalidFrame));
+    assert_eq!(
+        fault(b.handle_skip(&mut Blocks::default(), own.as_u32(), 1)),
+        Err(ErrorCode::InvalidFrame)
+    );
     let one_way = a.open(unidirectional()).unwrap();
-    assert_eq!(fault(a.handle_skip(one_way.as_u32(), 1)), Err(ErrorCode::InvalidFrame));
+    assert_eq!(
+        fault(a.handle_skip(&mut Blocks::default(), one_way.as_u32(), 1)),
+        Err(ErrorCode::InvalidFrame)
+    );
     // Beyond credit, and beyond the end.
     let (_, mut b) = pair(4, 1_000);
     b.handle_open(raw, &timed).unwrap();
-    b.handle_skip(raw, 1_000).unwrap();
-    assert_eq!(fault(b.handle_skip(raw, 2_001)), Err(ErrorCode::FlowControlViolation));
+    b.handle_skip(&mut Blocks::default(), raw, 1_000).unwrap();
+    assert_eq!(
+        fault(b.handle_skip(&mut Blocks::default(), raw, 2_001)),
+        Err(ErrorCode::FlowControlViolation)
+    );
     let (_, mut b) = pair(4, 1_000);
     b.handle_open(raw, &timed).unwrap();
-    b.handle_data(raw, 0, b"abc", true).unwrap();
-    assert_eq!(fault(b.handle_skip(raw, 4)), Err(ErrorCode::InvalidFrame));
+    b.handle_data(&mut Blocks::default(), raw, 0, b"abc", true).unwrap();
+    assert_eq!(fault(b.handle_skip(&mut Blocks::default(), raw, 4)), Err(ErrorCode::InvalidFrame));
     // Backwards, twice, and after the end.
     let (_, mut b) = pair(4, 1_000);
     b.handle_open(raw, &timed).unwrap();
     for offset in [10, 5, 10, 0] {
-        b.handle_skip(raw, offset).unwrap();
+        b.handle_skip(&mut Blocks::default(), raw, offset).unwrap();
     }
     let id = theirs(1);
     assert_eq!(b.read(id, 9), skipped(0, 10));
-    b.handle_data(raw, 10, b"", true).unwrap();
+    b.handle_data(&mut Blocks::default(), raw, 10, b"", true).unwrap();
     assert_eq!(b.read(id, 9), Ok(ReadOutcome::Finished));
-    b.handle_skip(raw, 3).unwrap();
+    b.handle_skip(&mut Blocks::default(), raw, 3).unwrap();
 }
 
 /// What a model knows of one direction of a stream.

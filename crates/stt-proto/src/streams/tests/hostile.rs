@@ -24,7 +24,10 @@ fn more_streams_than_allowed() {
     b.handle_open(theirs(2).as_u32(), &OPEN).unwrap();
     let fault = b.handle_open(theirs(3).as_u32(), &OPEN).unwrap_err();
     assert_eq!(fault, PeerFault { code: ErrorCode::TooManyStreams, limit: Some(2) });
-    assert_fault(b.handle_data(theirs(3).as_u32(), 0, b"x", false), ErrorCode::TooManyStreams);
+    assert_fault(
+        b.handle_data(&mut Blocks::default(), theirs(3).as_u32(), 0, b"x", false),
+        ErrorCode::TooManyStreams,
+    );
     assert_fault(b.handle_stop(!3, 0), ErrorCode::TooManyStreams);
 }
 
@@ -32,23 +35,27 @@ fn more_streams_than_allowed() {
 fn more_bytes_than_the_stream_may_have() {
     let (_, mut b) = pair(2, 1_000);
     let raw = theirs(1).as_u32();
-    b.handle_data(raw, 999, b"x", false).unwrap();
-    let fault = b.handle_data(raw, 1_000, b"x", false).unwrap_err();
+    b.handle_data(&mut Blocks::default(), raw, 999, b"x", false).unwrap();
+    let fault = b.handle_data(&mut Blocks::default(), raw, 1_000, b"x", false).unwrap_err();
     assert_eq!(fault, PeerFault { code: ErrorCode::FlowControlViolation, limit: Some(1_000) });
     let (_, mut b) = pair(2, 1_000);
     assert_fault(b.handle_close(raw, 0, 1_001), ErrorCode::FlowControlViolation);
     let (_, mut b) = pair(2, 1_000);
     let far = stt_wire::VarInt::MAX.get();
-    assert_fault(b.handle_data(raw, far - 1, b"x", false), ErrorCode::FlowControlViolation);
+    assert_fault(
+        b.handle_data(&mut Blocks::default(), raw, far - 1, b"x", false),
+        ErrorCode::FlowControlViolation,
+    );
 }
 
 #[test]
 fn more_bytes_than_the_session_may_have() {
     let limits = limits(4, 1_000, 1_500);
     let (_, mut b) = joined(limits, limits);
-    b.handle_data(theirs(1).as_u32(), 999, b"x", false).unwrap();
-    b.handle_data(theirs(2).as_u32(), 499, b"x", false).unwrap();
-    let fault = b.handle_data(theirs(3).as_u32(), 0, b"x", false).unwrap_err();
+    b.handle_data(&mut Blocks::default(), theirs(1).as_u32(), 999, b"x", false).unwrap();
+    b.handle_data(&mut Blocks::default(), theirs(2).as_u32(), 499, b"x", false).unwrap();
+    let fault =
+        b.handle_data(&mut Blocks::default(), theirs(3).as_u32(), 0, b"x", false).unwrap_err();
     assert_eq!(fault, PeerFault { code: ErrorCode::FlowControlViolation, limit: Some(1_500) });
 }
 
@@ -57,12 +64,18 @@ fn a_final_size_that_changes() {
     let raw = theirs(1).as_u32();
     let fresh = || {
         let (_, mut b) = pair(2, 1_000);
-        b.handle_data(raw, 0, b"abc", false).unwrap();
-        b.handle_data(raw, 9, b"j", true).unwrap();
+        b.handle_data(&mut Blocks::default(), raw, 0, b"abc", false).unwrap();
+        b.handle_data(&mut Blocks::default(), raw, 9, b"j", true).unwrap();
         b
     };
-    assert_fault(fresh().handle_data(raw, 10, b"k", false), ErrorCode::InvalidFrame);
-    assert_fault(fresh().handle_data(raw, 0, b"abc", true), ErrorCode::InvalidFrame);
+    assert_fault(
+        fresh().handle_data(&mut Blocks::default(), raw, 10, b"k", false),
+        ErrorCode::InvalidFrame,
+    );
+    assert_fault(
+        fresh().handle_data(&mut Blocks::default(), raw, 0, b"abc", true),
+        ErrorCode::InvalidFrame,
+    );
     assert_fault(fresh().handle_close(raw, 0, 9), ErrorCode::InvalidFrame);
     assert_fault(fresh().handle_close(raw, 0, 11), ErrorCode::InvalidFrame);
     fresh().handle_close(raw, 0, 10).unwrap();
@@ -73,17 +86,26 @@ fn frames_for_halves_and_streams_that_do_not_exist() {
     let (mut a, mut b) = pair(4, 1_000);
     let id = a.open(unidirectional()).unwrap().as_u32();
     settle(&mut a, &mut b);
-    assert_fault(a.handle_data(id, 0, b"x", false), ErrorCode::InvalidFrame);
+    assert_fault(
+        a.handle_data(&mut Blocks::default(), id, 0, b"x", false),
+        ErrorCode::InvalidFrame,
+    );
     assert_fault(a.handle_close(id, 0, 0), ErrorCode::InvalidFrame);
     assert_fault(a.handle_open(id, &OPEN), ErrorCode::InvalidFrame);
     assert_fault(b.handle_window(id, 5), ErrorCode::InvalidFrame);
     assert_fault(b.handle_stop(id, 5), ErrorCode::InvalidFrame);
     let never = theirs(1).as_u32();
-    assert_fault(a.handle_data(never, 0, b"x", false), ErrorCode::InvalidFrame);
+    assert_fault(
+        a.handle_data(&mut Blocks::default(), never, 0, b"x", false),
+        ErrorCode::InvalidFrame,
+    );
     assert_fault(a.handle_window(never, 1), ErrorCode::InvalidFrame);
     assert_fault(a.handle_open(never, &OPEN), ErrorCode::InvalidFrame);
     for raw in 1..4 {
-        assert_fault(b.handle_data(raw, 0, b"x", false), ErrorCode::InvalidFrame);
+        assert_fault(
+            b.handle_data(&mut Blocks::default(), raw, 0, b"x", false),
+            ErrorCode::InvalidFrame,
+        );
         assert_fault(b.handle_window(raw, 1), ErrorCode::InvalidFrame);
     }
 }
@@ -94,7 +116,8 @@ fn bytes_in_a_thousand_pieces() {
     let (_, mut b) = joined(limits, limits);
     let fault = (0..500_000).find_map(|index| {
         let raw = theirs(1 + index % 4).as_u32();
-        b.handle_data(raw, u64::from(2 * (index / 4) + 1), b"x", false).err()
+        b.handle_data(&mut Blocks::default(), raw, u64::from(2 * (index / 4) + 1), b"x", false)
+            .err()
     });
     assert_eq!(fault.map(|fault| fault.code), Some(ErrorCode::InvalidFrame));
     assert!(b.runs <= (2 << 20) / WINDOW_PER_RUN + 1);

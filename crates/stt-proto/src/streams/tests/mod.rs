@@ -80,7 +80,13 @@ fn deliver(streams: &mut Streams, packet: &Packet) -> Result<(), PeerFault> {
     for part in Bundle::parse(&packet.bytes).unwrap().parts() {
         let raw = part.stream_id;
         match part.frame {
-            Frame::Data(data) => streams.handle_data(raw, data.offset, data.bytes, data.fin)?,
+            Frame::Data(data) => streams.handle_data(
+                &mut Blocks::default(),
+                raw,
+                data.offset,
+                data.bytes,
+                data.fin,
+            )?,
             Frame::StreamOpen(open) => streams.handle_open(raw, &open)?,
             Frame::Window { limit } => streams.handle_window(raw, limit)?,
             Frame::MaxStreams(max) => streams.handle_max_streams(&max)?,
@@ -88,7 +94,9 @@ fn deliver(streams: &mut Streams, packet: &Packet) -> Result<(), PeerFault> {
                 streams.handle_close(raw, close.code, close.final_offset)?;
             }
             Frame::StreamStop { code } => streams.handle_stop(raw, code)?,
-            Frame::StreamSkip { offset } => streams.handle_skip(raw, offset)?,
+            Frame::StreamSkip { offset } => {
+                streams.handle_skip(&mut Blocks::default(), raw, offset)?
+            }
             other => panic!("{other:?}"),
         }
     }
