@@ -15,7 +15,7 @@ count = 2
 streams = [200_000]
 [[event]]
 do = "dark"
-at_ms = 80
+at_ms = 40
 "#;
 
 fn folder(name: &str) -> PathBuf {
