@@ -20,6 +20,8 @@ export interface SessionStats {
   readonly bytesInFlight: number;
   readonly congestionEvents: number;
   readonly probeTimeouts: number;
+  /** Times that this side changed the key it seals with. */
+  readonly keyUpdates: number;
   /** Now: bytes of the largest UDP payload that is sent. */
   readonly mtu: number;
   /** Frames dropped with 0x0401. */
@@ -66,15 +68,32 @@ export interface EndpointStats {
   readonly helloShed: number;
   /** Proofs that did not hold. */
   readonly proofFailed: number;
+  /** Sessions that tickets of this endpoint brought about. */
+  readonly sessionsResumed: number;
+  /** Tickets that peers came with in vain: unknown, used, or too old. */
+  readonly ticketsRefused: number;
+  /** HELLOs and RESUMEs answered with a cookie, under load. */
   readonly retriesSent: number;
+  /** Answers to HELLOs without the shared seed that tell a stranger nothing. */
   readonly decoysSent: number;
+  /** Peers told that their session is not known here. */
   readonly resetsSent: number;
   /** Packets for no session of this endpoint. */
   readonly unknownPath: number;
+  /** Outside any session: frames dropped with 0x0401. */
   readonly invalidFrames: number;
+  /** Outside any session: packets dropped with 0x0402. */
   readonly encryptionErrors: number;
+  /** Outside any session: packets dropped with 0x0403. */
   readonly checksumErrors: number;
+  /** Outside any session: frames dropped with 0x0404. */
   readonly unknownFrames: number;
+  /** Turns of the engine's loop. */
+  readonly engineTurns: number;
+  /** Of what was written, turns that the writing thread made itself, as it was little. */
+  readonly shortTurns: number;
+  /** Times that the engine went to sleep. */
+  readonly engineSleeps: number;
   /** System calls that brought datagrams. */
   readonly receiveCalls: number;
   /** System calls that sent datagrams. */
@@ -83,6 +102,12 @@ export interface EndpointStats {
   readonly sendErrors: number;
   /** Sends that found the socket's buffer full. */
   readonly sendBlocked: number;
+  /** Times that the socket's address went away and another was bound. */
+  readonly rebinds: number;
+  /** ICMP reports read. */
+  readonly pathErrors: number;
+  /** Times that JavaScript was behind, so that events had to wait. */
+  readonly ringFull: number;
   /** Times that JavaScript was woken. */
   readonly doorbells: number;
   /** Calls across the boundary that fetched events. */

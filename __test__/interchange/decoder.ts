@@ -1,123 +1,151 @@
 // An independent reading of docs/PROTOCOL.md: takes the datagrams of a session and its secrets, derives
-// every frame again, and refuses what the document does not allow. It shares no code with the Rust.
+// every frame again, writes each packet as it was sent, and refuses what the document does not allow. It
+// shares no code with the Rust.
 
-import { hex, InvalidFrame } from '../vectors/bytes.ts';
-import { type Frame, parseBundle, parseFrame } from '../vectors/frames.ts';
-import { decodePacket, RefusedPacket } from '../vectors/packet.ts';
+import { InvalidFrame } from '../vectors/bytes.ts';
+import { type Frame, parseBundle, parseFrame, writeBody, writePart } from '../vectors/frames.ts';
+import { decodePacket, encodePacket, RefusedPacket } from '../vectors/packet.ts';
+import type { Agreement } from './agreement.ts';
 import type { Datagram, Role } from './capture.ts';
 import { Deviation, demand } from './deviation.ts';
-import { Direction } from './direction.ts';
-import { type Agreement, HandshakeReader, type Secrets } from './handshake.ts';
-import { peerOf, Streams } from './streams.ts';
+import { Direction, type Opened } from './direction.ts';
+import { type ClearType, type Early, HandshakeReader } from './handshake.ts';
+import type { KeyLog } from './keylog.ts';
+import { largestDatagram } from './params.ts';
+import { Paths } from './paths.ts';
+import type { Secrets } from './seeds.ts';
+import { type Message, SessionFrames } from './session-frames.ts';
+import { type Finished, peerOf } from './streams.ts';
 
 const NO_MASK = Buffer.alloc(11);
 const BUNDLE = 0x1f;
 const OVERHEAD = 28;
 const SILENT = new Set(['ACK', 'SESSION_CLOSE']);
 
-/** What a key log says (docs/qlog.md). */
-export interface KeyLog {
-  readonly ephemerals: Map<string, Buffer>;
-  /** secret_0 and AEAD, by the path id of the headers. */
-  readonly traffic: Map<string, { aead: number; secret: Buffer }>;
-}
-
-export function parseKeyLog(text: string): KeyLog {
-  const log: KeyLog = { ephemerals: new Map(), traffic: new Map() };
-  for (const line of text.trimEnd().split('\n')) {
-    const [label, ...words] = line.split(' ');
-    const [a = '', b = '', c = ''] = words;
-    if (label === 'STT_EPHEMERAL') log.ephemerals.set(a, Buffer.from(b, 'hex'));
-    else if (label === 'STT_TRAFFIC_SECRET_0') {
-      log.traffic.set(a, { aead: Number(b), secret: Buffer.from(c, 'hex') });
-    } else throw new Error(`a key log has no line ${label}`);
-  }
-  return log;
-}
-
 /** What a session was found to be. */
 export interface Decoded {
   readonly sessionId: string;
+  readonly resumed: boolean;
   /** Frames of each type that each side sent. */
   readonly frames: Readonly<Record<Role, Record<string, number>>>;
   readonly packets: Readonly<Record<Role, number>>;
   readonly keyUpdates: Readonly<Record<Role, number>>;
   readonly largestDatagram: Readonly<Record<Role, number>>;
-  /** The bytes of every half that ended by FIN, by `<stream> <sender>`. */
-  readonly streams: ReadonlyMap<string, Buffer>;
-  readonly handshake: Readonly<Record<string, number>>;
+  /** Every half that ended by FIN, by `<stream> <sender>`. */
+  readonly streams: ReadonlyMap<string, Finished>;
+  readonly messages: readonly Message[];
+  readonly handshake: Readonly<Record<ClearType, number>>;
+  readonly early: Early | undefined;
+  /** Addresses that the initiator was seen at, and how many of them were proven. */
+  readonly paths: { readonly seen: number; readonly proven: number };
+}
+
+/** What a packet holds. */
+interface Contents {
+  readonly frames: readonly Frame[];
+  /** The plaintext, written from the frames. */
+  readonly again: Buffer;
+  readonly padded: boolean;
 }
 
 class Decoder {
   readonly #handshake: HandshakeReader;
+  readonly #secrets: Secrets;
   readonly #keyLog: KeyLog;
+  readonly #paths = new Paths();
   #directions: Record<Role, Direction> | undefined;
-  #streams: Streams | undefined;
-  readonly frames: Record<Role, Record<string, number>> = { initiator: {}, responder: {} };
-  readonly largest: Record<Role, number> = { initiator: 0, responder: 0 };
-  /** Spare path ids that each side has given, by sequence number. */
-  readonly #spares: Record<Role, Map<string, string>> = {
-    initiator: new Map(),
-    responder: new Map(),
-  };
-  readonly #pings = new Set<string>();
-  readonly #closing: Record<Role, string | undefined> = {
-    initiator: undefined,
-    responder: undefined,
-  };
-  readonly #ecn: Record<Role, bigint[]> = { initiator: [0n, 0n, 0n], responder: [0n, 0n, 0n] };
+  #session: SessionFrames | undefined;
+  readonly #largest: Record<Role, number> = { initiator: 0, responder: 0 };
+  /** Whether the initiator has been heard under the session's keys. */
+  #heard = false;
 
-  constructor(secrets: Omit<Secrets, 'ephemerals'>, keyLog: KeyLog) {
-    this.#handshake = new HandshakeReader({ ...secrets, ephemerals: keyLog.ephemerals });
+  constructor(secrets: Secrets, keyLog: KeyLog) {
+    this.#secrets = secrets;
+    this.#handshake = new HandshakeReader(secrets);
     this.#keyLog = keyLog;
   }
 
-  datagram({ from, bytes, delivered }: Datagram): void {
+  datagram(datagram: Datagram): void {
+    const { bytes } = datagram;
     const { header, payload } = decodePacket(bytes, NO_MASK);
-    const head = bytes.subarray(0, 22);
+    // Of the exception, a sealed packet behind AUTH_PROOF, this library makes no use.
     demand(payload.length + OVERHEAD === bytes.length, '1.1', 'one packet in a datagram');
-    if (!header.sealed) {
-      const clear = header.flags === 0 && header.streamId === 0 && header.packetNumber === 0;
-      demand(clear, '1.1', 'flags, stream id and packet number of a clear packet are zero');
-      const { type, pathId } = header;
-      this.#handshake.read({ from, type, pathId, head, payload });
-      return;
-    }
+    if (header.sealed) this.#sealed(datagram, header.pathId, payload);
+    else this.#clear(datagram, payload);
+    this.#paths.note(datagram);
+  }
+
+  #clear({ from, bytes, delivered, path }: Datagram, payload: Buffer): void {
+    const { header } = decodePacket(bytes, NO_MASK);
+    const clear = header.flags === 0 && header.streamId === 0 && header.packetNumber === 0;
+    demand(clear, '1.1', 'flags, stream id and packet number of a clear packet are zero');
+    demand(encodePacket(header, payload, NO_MASK).equals(bytes), '1.1', 'a packet, written again');
+    const { type, pathId } = header;
+    const head = bytes.subarray(0, 22);
+    const name = this.#handshake.read({ from, type, pathId, head, payload });
+    if (!delivered) return;
+    if (name === 'AUTH_PROOF') this.#paths.prove(path);
+    // The session is where the packet came from that made it.
+    if (name === 'AUTH_PROOF' || name === 'RESUME') this.#paths.use(path);
+  }
+
+  #sealed(datagram: Datagram, pathId: string, payload: Buffer): void {
+    const { from, bytes, delivered, path } = datagram;
     const agreement = this.#agreement();
+    const session = this.#session as SessionFrames;
     const to = peerOf(from);
-    demand(header.pathId === agreement.pathIds[to], '1.1', 'the path id is the receiver’s');
-    demand(bytes.length <= agreement.params[to].maxUdpPayload, '5.3', 'more than the peer takes');
-    this.largest[from] = Math.max(this.largest[from], bytes.length);
+    demand(session.receivesUnder(to, pathId), '1.1', 'the path id is one of the receiver’s');
+    const most = largestDatagram(agreement.params[to]);
+    demand(bytes.length <= most, '5.3', 'more than the peer takes');
+    this.#largest[from] = Math.max(this.#largest[from], bytes.length);
     const direction = (this.#directions as Record<Role, Direction>)[from];
-    const packet = direction.open(head, payload, bytes.length, delivered);
-    const { type, flags, streamId, plaintext, number } = packet;
-    let frames: Frame[];
-    let padding = 0;
-    if (type === BUNDLE) {
-      const parts = parseBundle(flags, streamId, plaintext);
-      frames = parts.map((part) => part.frame);
-      padding = plaintext.length - parts.reduce((sum, part) => sum + part.end - part.start, 0);
-    } else {
-      frames = [parseFrame(type, flags, streamId, plaintext)];
-    }
-    const probe =
-      padding > 0 && frames.every((f) => f.type === 'KEEP_ALIVE' && f.fields?.kind === 1);
+    // The initiator sends to one address, whichever it is seen at itself.
+    const host = from === 'initiator' ? 'responder' : path.host;
+    const sent = { datagram: bytes.length, delivered, host };
+    const packet = direction.open(bytes.subarray(0, 22), payload, sent);
+    const { frames, again, padded } = contents(packet);
+    demand(packet.seal(again).equals(bytes), '1.4', 'a packet, written again');
     const eliciting = frames.some((frame) => !SILENT.has(frame.type ?? ''));
-    direction.judgeSize(number, bytes.length, eliciting, probe && frames.length === 1);
-    for (const frame of frames) this.#frame(from, frame, delivered);
+    const probes = frames.every((frame) => frame.type === 'KEEP_ALIVE' && isProbe(frame));
+    direction.judgeSize(packet.number, eliciting, padded && frames.length === 1 && probes);
+    if (from === 'responder') {
+      if (!frames.every(isProbing)) this.#paths.demandUsed(path);
+    } else {
+      const confirms = this.#heard || !agreement.resumed || eliciting;
+      demand(confirms, '2.7', 'an ack-eliciting packet when RESUME_REPLY verifies');
+      if (delivered && !this.#heard) {
+        this.#heard = true;
+        this.#paths.prove(path);
+      }
+      if (delivered && !frames.every(isProbing)) this.#paths.use(path);
+    }
+    for (const frame of frames) {
+      session.read(from, frame, delivered);
+      if (!isProbe(frame)) continue;
+      const nonce = frame.fields?.nonce as string;
+      const challenged = frame.type === 'KEEP_ALIVE' && from === 'responder';
+      const answered = frame.type === 'KEEP_ALIVE_ACK' && from === 'initiator' && delivered;
+      if (challenged) this.#paths.challenge(path, nonce);
+      if (answered) this.#paths.answer(nonce);
+    }
   }
 
   done(): Decoded {
-    const { sessionId } = this.#agreement();
+    const { sessionId, resumed } = this.#agreement();
     const { initiator, responder } = this.#directions as Record<Role, Direction>;
+    const { counts, messages, streams } = this.#session as SessionFrames;
     return {
       sessionId,
-      frames: this.frames,
+      resumed,
+      frames: counts,
       packets: { initiator: initiator.sent.size, responder: responder.sent.size },
       keyUpdates: { initiator: initiator.generation, responder: responder.generation },
-      largestDatagram: this.largest,
-      streams: (this.#streams as Streams).finished(),
+      largestDatagram: this.#largest,
+      streams: streams.finished(),
+      messages,
       handshake: this.#handshake.counts,
+      early: this.#handshake.early,
+      paths: this.#paths.counts,
     };
   }
 
@@ -134,89 +162,52 @@ class Decoder {
       return new Direction(agreement.aead, secret);
     };
     this.#directions = { initiator: direction('initiator'), responder: direction('responder') };
-    this.#streams = new Streams(agreement.params);
+    this.#session = new SessionFrames(agreement, this.#secrets, this.#directions);
     return agreement;
-  }
-
-  #frame(from: Role, frame: Frame, delivered: boolean): void {
-    const { type, fields } = frame;
-    demand(type !== null && fields !== null, '1.5', `frame type ${frame.typeCode} is unknown`);
-    const counts = this.frames[from];
-    counts[type] = (counts[type] ?? 0) + 1;
-    const ended = this.#closing[from] !== undefined;
-    demand(!ended || SILENT.has(type), '6.6', `${type} after SESSION_CLOSE`);
-    switch (type) {
-      case 'FINAL': {
-        demand(from === 'responder', '2.4', 'FINAL is the responder’s');
-        const token = this.#handshake.resetToken('responder', this.#agreement().pathIds.responder);
-        demand(fields.resetToken === hex(token), '0.2', 'the reset token of the responder');
-        demand(fields.status === 0, '2.4', 'accepted');
-        break;
-      }
-      case 'ACK':
-        this.#ack(from, fields);
-        break;
-      case 'KEEP_ALIVE':
-        demand(!this.#pings.has(`${from} ${fields.nonce}`), '1.6', 'fresh bytes in a KEEP_ALIVE');
-        this.#pings.add(`${from} ${fields.nonce}`).add(`${from} ${fields.kind} ${fields.nonce}`);
-        break;
-      case 'KEEP_ALIVE_ACK': {
-        const asked = this.#pings.has(`${peerOf(from)} ${fields.kind} ${fields.nonce}`);
-        demand(asked, '1.6', 'KEEP_ALIVE_ACK repeats a KEEP_ALIVE');
-        break;
-      }
-      case 'NEW_ID': {
-        const ids = this.#spares[from];
-        const sequence = fields.sequence as string;
-        const pathId = fields.pathId as string;
-        const known = ids.get(sequence);
-        const next = known ?? (BigInt(sequence) === BigInt(ids.size + 1) ? pathId : '');
-        demand(next === pathId, '6.4', `NEW_ID ${sequence} after ${ids.size} of them`);
-        const used = [...ids].some(([other, id]) => other !== sequence && id === pathId);
-        demand(!used && BigInt(`0x${pathId}`) !== 0n, '6.4', `the path id ${pathId}`);
-        const token = this.#handshake.resetToken(from, pathId);
-        demand(fields.resetToken === hex(token), '0.2', 'the reset token of a spare path id');
-        ids.set(sequence, pathId);
-        break;
-      }
-      case 'RETIRE_ID': {
-        const known = this.#spares[peerOf(from)].has(fields.sequence as string);
-        demand(known || fields.sequence === '0', '6.3', 'RETIRE_ID of an id that was given');
-        break;
-      }
-      case 'SESSION_CLOSE': {
-        const words = `${fields.reason} ${fields.code}`;
-        const theirs = this.#closing[peerOf(from)];
-        demand(
-          theirs === undefined || theirs === words,
-          '6.6',
-          'the answer repeats reason and code',
-        );
-        this.#closing[from] = words;
-        break;
-      }
-      default:
-        (this.#streams as Streams).read(from, frame, delivered);
-    }
-  }
-
-  #ack(from: Role, fields: Record<string, unknown>): void {
-    const { [peerOf(from)]: acknowledged } = this.#directions as Record<Role, Direction>;
-    for (const [first, last] of fields.ranges as [string, string][]) {
-      acknowledged.acknowledge(BigInt(first), BigInt(last));
-    }
-    const ecn = fields.ecn as string[] | null;
-    if (ecn === null) return;
-    const counts = ecn.map(BigInt);
-    const before = this.#ecn[from];
-    const rises = counts.every((count, i) => count >= (before[i] as bigint));
-    demand(rises, '5.1', 'ECN counts do not fall');
-    this.#ecn[from] = counts;
   }
 }
 
 /**
- * Reads a capture from HELLO to the last packet.
+ * Reads a packet's plaintext, and writes it again. A sender has one choice, in which this library keeps to
+ * what section 0.1 recommends: every varint has the shortest form.
+ */
+function contents({ type, flags, streamId, plaintext }: Opened): Contents {
+  if (type !== BUNDLE) {
+    const frame = known(parseFrame(type, flags, streamId, plaintext));
+    const again = writeBody(frame);
+    demand(again.length === plaintext.length, '0.1', `${frame.type} in the shortest form`);
+    return { frames: [frame], again, padded: false };
+  }
+  const parts = parseBundle(flags, streamId, plaintext);
+  const again = Buffer.alloc(plaintext.length);
+  let bytes = 0;
+  for (const { frame, start, end } of parts) {
+    const part = writePart(known(frame));
+    demand(part.length === end - start, '0.1', `${frame.type} in the shortest form`);
+    part.copy(again, start);
+    bytes += part.length;
+  }
+  return { frames: parts.map((part) => part.frame), again, padded: bytes < plaintext.length };
+}
+
+function known(frame: Frame): Frame {
+  demand(frame.type !== null, '1.5', `frame type ${frame.typeCode} is unknown`);
+  return frame;
+}
+
+/** KEEP_ALIVE or KEEP_ALIVE_ACK of kind 1. */
+function isProbe({ type, fields }: Frame): boolean {
+  return (type === 'KEEP_ALIVE' || type === 'KEEP_ALIVE_ACK') && fields?.kind === 1;
+}
+
+/** What a packet may hold that moves nothing (section 6.3). */
+function isProbing(frame: Frame): boolean {
+  return frame.type === 'NEW_ID' || frame.type === 'KEEP_ALIVE_ACK' || isProbe(frame);
+}
+
+/**
+ * Reads a capture from its first HELLO or RESUME to the last packet. A ticket that FINAL brings joins those
+ * of `secrets`, and one that serves is marked there.
  *
  * @throws {Deviation} at the first datagram that the document does not allow.
  */
@@ -225,7 +216,7 @@ export function decode(
   secrets: Omit<Secrets, 'ephemerals'>,
   keyLog: KeyLog,
 ): Decoded {
-  const decoder = new Decoder(secrets, keyLog);
+  const decoder = new Decoder({ ...secrets, ephemerals: keyLog.ephemerals }, keyLog);
   for (const [index, datagram] of capture.entries()) {
     try {
       decoder.datagram(datagram);

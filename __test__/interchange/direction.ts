@@ -4,12 +4,13 @@
 import {
   type Algorithm,
   decrypt,
+  encrypt,
   headerMask,
   packetNonce,
   ratchet,
   trafficKeys,
 } from '../vectors/keys.ts';
-import { applyMask, decodePacketNumber, type Header } from '../vectors/packet.ts';
+import { applyMask, decodePacketNumber, encodePacket, type Header } from '../vectors/packet.ts';
 import { demand } from './deviation.ts';
 
 const SEALED = 0x02;
@@ -25,6 +26,16 @@ export interface Opened {
   readonly flags: number;
   readonly streamId: number;
   readonly plaintext: Buffer;
+  /** The whole packet as it is sent with this plaintext. */
+  readonly seal: (plaintext: Buffer) => Buffer;
+}
+
+/** A packet that was sent. */
+interface Sent {
+  readonly delivered: boolean;
+  readonly size: number;
+  readonly host: string;
+  probe: boolean;
 }
 
 /** What one side sends. */
@@ -32,9 +43,9 @@ export class Direction {
   /** Key updates so far. */
   generation = 0;
   /** Packets sent, and whether the wire handed them on. */
-  readonly sent = new Map<bigint, { delivered: boolean; size: number; probe: boolean }>();
-  /** The largest datagram that the peer has acknowledged as a probe. */
-  provenSize = 1200;
+  readonly sent = new Map<bigint, Sent>();
+  /** The largest datagram that the peer has acknowledged as a probe, by the address it went to. */
+  readonly #provenSizes = new Map<string, number>();
   readonly #algorithm: Algorithm;
   readonly #headerKey: Buffer;
   #secret: Buffer;
@@ -51,8 +62,15 @@ export class Direction {
     this.#keys = { key, iv };
   }
 
-  /** `head` is the header's first 22 bytes as they were sent, `datagram` the size of it all. */
-  open(head: Buffer, payload: Buffer, datagram: number, delivered: boolean): Opened {
+  /**
+   * `head` is the header's first 22 bytes as they were sent, `datagram` the size of it all, `host` the
+   * address that it went to.
+   */
+  open(
+    head: Buffer,
+    payload: Buffer,
+    { datagram, delivered, host }: { datagram: number; delivered: boolean; host: string },
+  ): Opened {
     const aad = applyMask(head, headerMask(this.#algorithm, this.#headerKey, payload));
     const header = readHeader(aad);
     const { flags, type, streamId } = header;
@@ -63,28 +81,33 @@ export class Direction {
     const rises = this.#largest === null || number > this.#largest;
     demand(rises, '4.3', `packet number ${number} after ${this.#largest}`);
     if (((flags & KEY_PHASE) !== 0) !== (this.generation % 2 === 1)) this.#update(number);
-    const nonce = packetNonce(this.#keys.iv, number);
+    const { key, iv } = this.#keys;
+    const nonce = packetNonce(iv, number);
     let plaintext: Buffer;
     try {
-      plaintext = decrypt(this.#algorithm, this.#keys.key, nonce, aad, payload);
+      plaintext = decrypt(this.#algorithm, key, nonce, aad, payload);
     } catch {
       demand(false, '4.2', `packet ${number} does not open`);
     }
+    const seal = (again: Buffer): Buffer => {
+      const fields = { ...header, payloadLength: again.length + 16 };
+      const bare = encodePacket(fields, Buffer.alloc(fields.payloadLength), Buffer.alloc(11));
+      const sealed = encrypt(this.#algorithm, key, nonce, bare.subarray(0, 22), again);
+      return encodePacket(fields, sealed, headerMask(this.#algorithm, this.#headerKey, sealed));
+    };
     this.#largest = number;
-    this.sent.set(number, { delivered, size: datagram, probe: false });
-    return { number, type, flags, streamId, plaintext };
+    this.sent.set(number, { delivered, size: datagram, host, probe: false });
+    return { number, type, flags, streamId, plaintext, seal };
   }
 
   /** What the frames of the packet opened last mean for its size. */
-  judgeSize(number: bigint, datagram: number, eliciting: boolean, probe: boolean): void {
-    demand(!eliciting || datagram >= MIN_ELICITING, '1.1', `${datagram} bytes may draw no reset`);
-    demand(
-      probe || datagram <= this.provenSize,
-      '5.3',
-      `${datagram} bytes, where ${this.provenSize} are known to pass`,
-    );
-    const packet = this.sent.get(number);
-    if (packet !== undefined) packet.probe = probe;
+  judgeSize(number: bigint, eliciting: boolean, probe: boolean): void {
+    const packet = this.sent.get(number) as Sent;
+    const { size, host } = packet;
+    demand(!eliciting || size >= MIN_ELICITING, '1.1', `${size} bytes may draw no reset`);
+    const known = this.#provenSizes.get(host) ?? 1200;
+    demand(probe || size <= known, '5.3', `${size} bytes, where ${known} are known to pass`);
+    packet.probe = probe;
   }
 
   /** The peer acknowledged this range. */
@@ -93,7 +116,8 @@ export class Direction {
       const packet = this.sent.get(number);
       demand(packet !== undefined, '1.6', `an ACK of packet ${number}, which was never sent`);
       demand(packet.delivered, '5.1', `an ACK of packet ${number}, which never arrived`);
-      if (packet.probe && packet.size > this.provenSize) this.provenSize = packet.size;
+      const { probe, size, host } = packet;
+      if (probe && size > (this.#provenSizes.get(host) ?? 1200)) this.#provenSizes.set(host, size);
     }
     if (last > this.#largestAcked) this.#largestAcked = last;
   }
@@ -109,10 +133,13 @@ export class Direction {
   }
 }
 
-function readHeader(plain: Buffer): Pick<Header, 'type' | 'flags' | 'streamId' | 'packetNumber'> {
+function readHeader(plain: Buffer): Omit<Header, 'payloadLength'> {
   return {
+    version: plain.readUInt8(0) & 0x7f,
+    sealed: true,
     type: plain.readUInt8(1),
     flags: plain.readUInt16LE(2),
+    pathId: plain.toString('hex', 4, 12),
     streamId: plain.readUInt32LE(12),
     packetNumber: plain.readUInt32LE(16),
   };

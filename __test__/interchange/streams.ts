@@ -4,7 +4,7 @@ import { unhex } from '../vectors/bytes.ts';
 import type { Frame } from '../vectors/frames.ts';
 import type { Role } from './capture.ts';
 import { demand } from './deviation.ts';
-import type { Params } from './handshake.ts';
+import type { Params } from './params.ts';
 
 /** The other side. */
 export function peerOf(role: Role): Role {
@@ -17,16 +17,23 @@ class Half {
   /** Which bytes were sent at least once. */
   #seen = new Uint8Array(0);
   sent = 0n;
+  /** Everything below was given up. */
+  skipped = 0n;
   finalSize: bigint | undefined;
   fin = false;
   limit: bigint;
+  /** Whether old bytes may be given up. */
+  readonly #deadline: boolean;
 
-  constructor(limit: bigint) {
+  constructor(limit: bigint, deadline: boolean) {
     this.limit = limit;
+    this.#deadline = deadline;
   }
 
   add(offset: bigint, data: Buffer, fin: boolean): void {
     const end = offset + BigInt(data.length);
+    const reaches = !this.#deadline || offset <= this.sent;
+    demand(reaches, '1.9', 'DATA behind bytes given up, before the STREAM_SKIP that covers them');
     demand(end <= this.limit, '5.4', `bytes up to ${end} with a limit of ${this.limit}`);
     const from = Number(offset);
     if (Number(end) > this.bytes.length) {
@@ -50,20 +57,39 @@ class Half {
     this.fin ||= fin;
   }
 
+  /** Bytes below `offset` are given up; those that were never sent use credit as if they had been. */
+  skip(offset: bigint): void {
+    demand(this.#deadline, '1.9', 'STREAM_SKIP on a stream with reliability 0');
+    demand(offset <= this.limit, '1.9', `a skip to ${offset} with a limit of ${this.limit}`);
+    const ends = this.finalSize === undefined || offset <= this.finalSize;
+    demand(ends, '1.9', 'a skip beyond the final size');
+    if (offset > this.skipped) this.skipped = offset;
+    if (offset > this.sent) this.sent = offset;
+  }
+
   end(size: bigint): void {
     demand(this.finalSize === undefined || this.finalSize === size, '1.9', 'a new final size');
     demand(size >= this.sent, '1.9', 'a final size below bytes already sent');
     this.finalSize = size;
   }
 
-  /** All bytes, if every one of them was sent. */
+  /** All bytes, if every one of them was sent, but for those given up: these are zero. */
   whole(): Buffer | undefined {
     if (!this.fin || this.finalSize === undefined) return undefined;
-    const size = Number(this.finalSize);
-    return this.#seen.subarray(0, size).every((seen) => seen === 1)
-      ? this.bytes.subarray(0, size)
-      : undefined;
+    const [size, start] = [Number(this.finalSize), Number(this.skipped)];
+    const seen = this.#seen.subarray(start, size);
+    if (start + seen.length < size || !seen.every((byte) => byte === 1)) return undefined;
+    const whole = Buffer.alloc(size);
+    this.bytes.copy(whole, 0, 0, size);
+    return whole;
   }
+}
+
+/** What a side sent on a stream that ended by FIN. */
+export interface Finished {
+  readonly bytes: Buffer;
+  /** What lies below was given up, whether it was sent or not. */
+  readonly skipped: number;
 }
 
 interface Stream {
@@ -96,12 +122,13 @@ export class Streams {
   }
 
   /** What a side sent on a stream, if it ended by FIN: by `<stream> <sender>`. */
-  finished(): Map<string, Buffer> {
-    const found = new Map<string, Buffer>();
+  finished(): Map<string, Finished> {
+    const found = new Map<string, Finished>();
     for (const [id, { halves }] of this.#streams) {
       for (const role of ['initiator', 'responder'] as const) {
         const bytes = halves[role].whole();
-        if (bytes !== undefined) found.set(`${id} ${role}`, bytes);
+        const skipped = Number(halves[role].skipped);
+        if (bytes !== undefined) found.set(`${id} ${role}`, { bytes, skipped });
       }
     }
     return found;
@@ -113,17 +140,16 @@ export class Streams {
     const id = frame.streamId;
     switch (frame.type) {
       case 'STREAM_OPEN':
-        this.#open(from, id, BigInt(fields.initialCredit as string));
+        this.#open(from, id, BigInt(fields.initialCredit as string), fields.deadlineMs !== null);
         break;
-      case 'DATA': {
-        const half = this.#sending(from, id);
-        const before = half.sent;
-        half.add(BigInt(fields.offset as string), unhex(fields.data as string), frame.fin);
-        const credit = this.#session[from];
-        credit.sent += half.sent - before;
-        demand(credit.sent <= credit.limit, '5.4', 'more than the credit of the session');
+      case 'DATA':
+        this.#spend(from, id, (half) =>
+          half.add(BigInt(fields.offset as string), unhex(fields.data as string), frame.fin),
+        );
         break;
-      }
+      case 'STREAM_SKIP':
+        this.#spend(from, id, (half) => half.skip(BigInt(fields.offset as string)));
+        break;
       case 'STREAM_CLOSE':
         this.#sending(from, id).end(BigInt(fields.finalOffset as string));
         break;
@@ -149,7 +175,17 @@ export class Streams {
     }
   }
 
-  #open(from: Role, id: number, initialCredit: bigint): void {
+  /** Does something to what a side sends, and takes the session's credit for it. */
+  #spend(from: Role, id: number, act: (half: Half) => void): void {
+    const half = this.#sending(from, id);
+    const before = half.sent;
+    act(half);
+    const credit = this.#session[from];
+    credit.sent += half.sent - before;
+    demand(credit.sent <= credit.limit, '5.4', 'more than the credit of the session');
+  }
+
+  #open(from: Role, id: number, initialCredit: bigint, deadline: boolean): void {
     demand(id >= 4, '1.9', 'ids 0 to 3 name no stream');
     const opener = (id & 1) === 0 ? 'initiator' : 'responder';
     demand(opener === from, '1.9', 'STREAM_OPEN for a stream of the other side');
@@ -164,8 +200,8 @@ export class Streams {
     const peer = peerOf(from);
     const back = this.#params[from].streamWindow;
     const halves = {
-      [from]: new Half(this.#params[peer].streamWindow),
-      [peer]: new Half(initialCredit > back ? initialCredit : back),
+      [from]: new Half(this.#params[peer].streamWindow, deadline),
+      [peer]: new Half(initialCredit > back ? initialCredit : back, deadline),
     } as Record<Role, Half>;
     this.#streams.set(id, { opener: from, unidirectional: kind === 1, opened: true, halves });
   }

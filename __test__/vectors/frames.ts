@@ -196,6 +196,13 @@ const LAYOUTS: ReadonlyMap<number, FrameLayout> = new Map<number, FrameLayout>([
   ],
 ]);
 
+/** One message of a type that means what two applications say. */
+const CUSTOM: FrameLayout = { name: 'CUSTOM', scope: 'session', fields: { data: rest } };
+
+function layoutOf(typeCode: number): FrameLayout | undefined {
+  return typeCode >= 0x80 && typeCode <= 0xfe ? CUSTOM : LAYOUTS.get(typeCode);
+}
+
 /** A frame, or a part of a BUNDLE. Of an unknown type only the body is known, which is skipped. */
 export interface Frame {
   type: string | null;
@@ -218,7 +225,7 @@ function parseBody(typeCode: number, fin: boolean, streamId: number, body: Buffe
     throw new InvalidFrame('a type that must not stand here');
   }
   if (fin && typeCode !== DATA) throw new InvalidFrame('a FIN without DATA');
-  const layout = LAYOUTS.get(typeCode);
+  const layout = layoutOf(typeCode);
   if (layout === undefined) return { type: null, typeCode, streamId, fin, fields: null };
   if (layout.scope !== 'either' && (layout.scope === 'stream') !== (streamId !== 0)) {
     throw new InvalidFrame(`not a frame of stream ${streamId}`);
@@ -261,7 +268,7 @@ export function parseBundle(flags: number, streamId: number, body: Buffer): Part
 
 /** The body that a known frame is written as. */
 export function writeBody(frame: Frame): Buffer {
-  const layout = LAYOUTS.get(frame.typeCode);
+  const layout = layoutOf(frame.typeCode);
   if (layout === undefined || frame.fields === null) throw new TypeError('an unknown frame');
   const nested: Fields = { acknowledged: frame.fields, ...frame.fields };
   const fields = Object.entries(layout.fields);

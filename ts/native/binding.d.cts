@@ -147,6 +147,8 @@ export interface NativeEndpointStats {
   helloReplayed: number
   helloShed: number
   proofFailed: number
+  sessionsResumed: number
+  ticketsRefused: number
   retriesSent: number
   decoysSent: number
   resetsSent: number
@@ -156,11 +158,13 @@ export interface NativeEndpointStats {
   checksumErrors: number
   unknownFrames: number
   engineTurns: number
+  shortTurns: number
   engineSleeps: number
   receiveCalls: number
   sendCalls: number
   sendErrors: number
   sendBlocked: number
+  rebinds: number
   pathErrors: number
   ringFull: number
   doorbells: number
@@ -219,6 +223,7 @@ export interface NativeSessionStats {
   bytesInFlight: number
   congestionEvents: number
   probeTimeouts: number
+  keyUpdates: number
   mtu: number
   invalidFrames: number
   encryptionErrors: number

@@ -153,7 +153,8 @@ impl ReplayWindow {
         while self.base < self.end {
             let offset = self.base % 64;
             let seen = u64::from((self.words[self.word(self.base)] >> offset).trailing_ones());
-            self.base = self.end.min(self.base + seen);
+            // Bits behind the end are not valid: what they add may lie behind the last number there is.
+            self.base = self.end.min(self.base.saturating_add(seen));
             if seen < 64 - offset {
                 break;
             }

@@ -1,4 +1,5 @@
-//! The known answers in `vectors/crypto-*.json`: every provider must give them, and so must any other implementation of STT.
+//! The known answers in `vectors/crypto-*.json`: every provider must give them (`npm test` runs them with each), and so must any other
+//! implementation of STT.
 //!
 //! Each file is computed here from its fixed inputs and compared as a whole. After a deliberate change of the protocol, run the tests
 //! once with `STT_WRITE_VECTORS=1` to write the files anew, and review the difference.

@@ -2,18 +2,17 @@
 
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use mio::Waker;
 use stt_proto::{
     CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, PathAddress, StreamOptions,
 };
 use stt_udp::UdpSocket;
 
 use crate::credit::{SendCredit, SessionCredit};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Mutex, Ordering, PoisonError};
 use crate::{SessionNumber, StreamNumber};
 
 /// How a session is to be closed.
@@ -103,6 +102,17 @@ pub(crate) enum Command {
 /// is returned in quarters, so a peer has half a window left at the least.
 const CONSUMED_SHARE: u64 = 4;
 
+/// The engine's thread is looking around, or will.
+const AWAKE: u8 = 0;
+/// It sleeps, or is about to, and has to be woken.
+const ASLEEP: u8 = 1;
+/// It was called while it was looking around, or is just waking up: it will not sleep before it has
+/// looked again.
+const CALLED: u8 = 2;
+
+/// Ends a sleep of the engine's thread, or its next one if it does not sleep yet.
+pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
+
 /// The way in: filled by the application's thread, swapped out whole by the engine's.
 ///
 /// It needs no bound of its own: what it holds is bounded by what the application itself does.
@@ -113,7 +123,8 @@ pub(crate) struct CommandQueue {
     consumed: AtomicU64,
     /// From so many of them on it is.
     consumed_limit: u64,
-    sleeping: AtomicBool,
+    /// [`AWAKE`], [`ASLEEP`] or [`CALLED`].
+    sleep: AtomicU8,
     stopping: AtomicBool,
     waker: Waker,
 }
@@ -125,7 +136,7 @@ impl CommandQueue {
             list: Mutex::default(),
             consumed: AtomicU64::new(0),
             consumed_limit: credit / CONSUMED_SHARE,
-            sleeping: AtomicBool::new(false),
+            sleep: AtomicU8::new(AWAKE),
             stopping: AtomicBool::new(false),
             waker,
         }
@@ -166,14 +177,14 @@ impl CommandQueue {
 
     /// Whether the engine sleeps, or is about to.
     pub(crate) fn is_sleeping(&self) -> bool {
-        self.sleeping.load(Ordering::SeqCst)
+        self.sleep.load(Ordering::SeqCst) == ASLEEP
     }
 
-    /// Makes a sleeping engine look around; costs one atomic operation when it is awake.
+    /// Makes the engine look around, once more if it is just doing so; costs one atomic operation
+    /// when it is awake.
     pub(crate) fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst) {
-            // Fails only when the poller is gone, that is, when nobody is left to wake.
-            let _ = self.waker.wake();
+        if self.sleep.swap(CALLED, Ordering::SeqCst) == ASLEEP {
+            (self.waker)();
         }
     }
 
@@ -188,16 +199,22 @@ impl CommandQueue {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Engine's side: swaps the queued commands for the empty `into`.
+    /// Engine's side: begins to look around, and swaps the queued commands for the empty `into`.
     pub(crate) fn take(&self, into: &mut Vec<Command>) {
+        // What it was called for until now it will see.
+        let _ = self.sleep.compare_exchange(CALLED, AWAKE, Ordering::SeqCst, Ordering::SeqCst);
         self.consumed.store(0, Ordering::SeqCst);
         mem::swap(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner), into);
     }
 
     /// Engine's side: declares that it is about to sleep; false when there is something to do.
     pub(crate) fn prepare_sleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::SeqCst);
-        // A command that came before the flag stood will not wake anyone: look again.
+        // Called since it began to look: for commands, or for room in the ring.
+        if self.sleep.compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            self.woke();
+            return false;
+        }
+        // Commands that are left without a call, and a stop, are looked for all the same.
         let empty = self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if !empty || self.is_stopping() {
             self.woke();
@@ -208,7 +225,7 @@ impl CommandQueue {
 
     /// Engine's side: awake again.
     pub(crate) fn woke(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
+        self.sleep.store(AWAKE, Ordering::SeqCst);
     }
 }
 
@@ -244,6 +261,7 @@ pub(crate) fn join(first: &mut BytesMut, next: BytesMut) -> Result<(), BytesMut>
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
     use crate::arena::Arena;

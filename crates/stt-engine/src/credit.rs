@@ -4,12 +4,12 @@
 //! off what the peer acknowledged. Neither waits for the other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use stt_proto::{SessionConfig, SessionStats};
 
 use crate::outbox::Outbox;
 use crate::snapshot::Snapshot;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// What a stream may always have outstanding, however much the rest of its session holds: enough
 /// to fill one batch of datagrams, so that a busy neighbour slows a stream but never stops it.
@@ -108,6 +108,13 @@ impl SendCredit {
         self.settle();
     }
 
+    /// Bytes that the stream has outstanding, and those of all its session's streams.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let session = self.session.outstanding.load(Ordering::SeqCst);
+        (self.outstanding.load(Ordering::SeqCst), session)
+    }
+
     fn settle(&self) {
         let outstanding = self.outstanding.swap(0, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(outstanding, Ordering::SeqCst);
@@ -127,6 +134,7 @@ impl SendCredit {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
 

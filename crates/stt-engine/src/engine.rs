@@ -1,80 +1,31 @@
 //! The application's side of an engine.
 
-use std::collections::VecDeque;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockResult};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use mio::{Interest, Poll, Waker};
-use rustc_hash::FxHashMap;
 use stt_proto::{
-    CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats,
-    StreamOptions,
+    ConnectOptions, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats, StreamOptions,
 };
 use stt_udp::{BufferSizes, UdpSocket};
 
-use crate::arena::Arena;
 use crate::clock::Clock;
-use crate::command::{CloseOptions, Command, CommandQueue, MoveTarget, join};
+use crate::command::{CloseOptions, Command, MoveTarget};
 use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
-use crate::driver::{self, Driver, SOCKET, Sleeper, WAKER};
-use crate::event::{EngineEnd, Event};
+use crate::driver::{Driver, SOCKET, Sleeper, WAKER};
+use crate::event::Event;
+use crate::local::{Local, Writer};
 use crate::log::Logs;
 use crate::outbox::Sent;
-use crate::ring::{Doorbell, Ring, data_len};
-use crate::snapshot::Snapshot;
+use crate::ring::{Doorbell, Ring};
+use crate::shared::{self, Shared};
 use crate::stats::EngineStats;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
-
-/// A write up to this many bytes may be sent by the thread that made it: one packet, in most
-/// networks. Sealing more takes longer than waking the engine.
-const SHORT_WRITE: usize = 1024;
-
-/// What both threads see.
-pub(crate) struct Shared {
-    pub(crate) commands: CommandQueue,
-    pub(crate) ring: Ring,
-    /// `None` once the engine has ended.
-    pub(crate) stats: Snapshot<Option<EngineStats>>,
-    driver: Mutex<Option<Driver>>,
-    next_session: AtomicU32,
-    next_stream: AtomicU32,
-    polls: AtomicU64,
-}
-
-impl Shared {
-    /// The driver; `None` before the engine's thread has begun and after it has ended.
-    pub(crate) fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
-        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn try_driver(&self) -> TryLockResult<MutexGuard<'_, Option<Driver>>> {
-        self.driver.try_lock()
-    }
-
-    /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
-    /// when the engine's would have to be woken for it, everything else by the engine's.
-    fn see_to(&self, bytes: usize) {
-        let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
-        if bytes > 0 && !(little && driver::help(self)) {
-            self.commands.wake();
-        }
-    }
-
-    pub(crate) fn session_number(&self) -> SessionNumber {
-        SessionNumber(self.next_session.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(crate) fn stream_number(&self) -> StreamNumber {
-        StreamNumber(self.next_stream.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,20 +45,6 @@ pub enum Taken {
     /// There was no room for it, or only for a part (which the taker cut off the front of its
     /// bytes). It is offered again next time.
     No,
-}
-
-struct Writer {
-    session: SessionNumber,
-    credit: Arc<SendCredit>,
-}
-
-/// What only the application's side uses. The lock is there for soundness and never contended.
-#[derive(Default)]
-struct Local {
-    arena: Arena,
-    inbox: VecDeque<Event>,
-    sessions: FxHashMap<SessionNumber, Arc<SessionCredit>>,
-    writers: FxHashMap<StreamNumber, Writer>,
 }
 
 /// One endpoint: a socket, its sessions, and the thread that drives them.
@@ -143,15 +80,11 @@ impl Engine {
         let waker = Waker::new(poll.registry(), WAKER).map_err(StartError::Poller)?;
         let session = &config.endpoint.session;
         let credit = READ_AHEAD.min(session.stream_recv_buffer).min(session.recv_buffer);
-        let shared = Arc::new(Shared {
-            commands: CommandQueue::new(waker, credit),
-            ring: Ring::new(doorbell),
-            stats: Snapshot::new(Some(EngineStats::default())),
-            driver: Mutex::new(None),
-            next_session: AtomicU32::new(1),
-            next_stream: AtomicU32::new(1),
-            polls: AtomicU64::new(0),
+        let waker = Box::new(move || {
+            // Fails only when the poller is gone, that is, when nobody is left to wake.
+            let _ = waker.wake();
         });
+        let shared = Arc::new(Shared::new(waker, credit, Ring::new(doorbell)));
         let session = config.endpoint.session.clone();
         let (node_id, buffers) = (config.identity.node_id(), config.buffers);
         let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
@@ -160,7 +93,7 @@ impl Engine {
             .name("stt-engine".to_owned())
             .spawn(move || {
                 let driver = Driver::new(config, socket, registry, Clock::new(), logs, &theirs);
-                driver::run(driver, Sleeper::new(poll), &theirs);
+                shared::run(driver, Sleeper::new(poll), &theirs);
             })
             .map_err(StartError::Thread)?;
         Ok(Self {
@@ -243,32 +176,7 @@ impl Engine {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Written {
         let mut local = self.local();
-        let Local { arena, writers, .. } = &mut *local;
-        let Some(writer) = writers.get(&stream) else { return Written::Dead };
-        let (mut total, mut waiting) = (0, BytesMut::new());
-        let mut dead = false;
-        for bytes in pieces {
-            let Some(taken) = writer.credit.reserve(bytes.len()) else {
-                dead = true;
-                break;
-            };
-            let mut rest = &bytes[..taken];
-            while !rest.is_empty() {
-                let piece = arena.copy(rest);
-                rest = &rest[piece.len()..];
-                if let Err(piece) = join(&mut waiting, piece) {
-                    let whole = mem::replace(&mut waiting, piece);
-                    self.shared.commands.leave(std::iter::once(Command::Write(stream, whole)));
-                }
-            }
-            total += taken;
-            if taken < bytes.len() {
-                break;
-            }
-        }
-        if !waiting.is_empty() {
-            self.shared.commands.leave(std::iter::once(Command::Write(stream, waiting)));
-        }
+        let (total, dead) = local.write(&self.shared.commands, stream, pieces);
         drop(local);
         self.shared.see_to(total);
         if dead { Written::Dead } else { Written::Taken(total) }
@@ -376,10 +284,7 @@ impl Engine {
 
     /// Counters of the engine as of its last turn; `None` when it has ended.
     pub fn stats(&self) -> Option<EngineStats> {
-        let stats = self.shared.stats.read()?;
-        let doorbells = self.shared.ring.rings() as u64;
-        let polls = self.shared.polls.load(Ordering::Relaxed);
-        Some(EngineStats { doorbells, polls, ..stats })
+        self.shared.stats()
     }
 
     /// Stops accepting, closes every session gracefully, giving written data up to `drain`, and
@@ -403,34 +308,9 @@ impl Engine {
 
     /// Offers the waiting events, in order, to `take` until it declines one or none is left.
     /// Returns whether there are more; if not, the doorbell rings for the next.
-    pub fn poll(&self, mut take: impl FnMut(&mut Event) -> Taken) -> bool {
-        self.shared.polls.fetch_add(1, Ordering::Relaxed);
-        let mut local = self.local();
-        let (mut events, mut bytes) = (0, 0);
-        let more = loop {
-            let Some(event) = local.inbox.front_mut() else {
-                if self.shared.ring.take(&mut local.inbox) {
-                    local.end_sessions_of_a_dead_engine();
-                    continue;
-                }
-                break false;
-            };
-            let before = data_len(event);
-            local.prepare();
-            let Some(event) = local.inbox.front_mut() else { break false };
-            let taken = take(event);
-            bytes += before - data_len(event).min(before);
-            if taken == Taken::No {
-                break true;
-            }
-            bytes += data_len(event).min(before);
-            local.inbox.pop_front();
-            events += 1;
-        };
-        if self.shared.ring.taken(events, bytes) {
-            self.shared.commands.wake();
-        }
-        more
+    pub fn poll(&self, take: impl FnMut(&mut Event) -> Taken) -> bool {
+        self.shared.count_poll();
+        self.local().poll(&self.shared.commands, &self.shared.ring, take)
     }
 
     pub(crate) fn push(&self, command: Command) {
@@ -438,13 +318,13 @@ impl Engine {
     }
 
     /// Leaves a command for whoever looks next.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn leave(&self, command: Command) {
         self.shared.commands.leave(std::iter::once(command));
     }
 
     /// Whether the thread sleeps, or is about to.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn is_sleeping(&self) -> bool {
         self.shared.commands.is_sleeping()
     }
@@ -457,61 +337,5 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.destroy();
-    }
-}
-
-impl Local {
-    /// Brings the tables in line with the event that is offered next. Doing so twice, when an event
-    /// is offered again, changes nothing.
-    fn prepare(&mut self) {
-        match self.inbox.front() {
-            Some(Event::Connected { session, credit, .. }) => {
-                self.sessions.entry(*session).or_insert_with(|| Arc::clone(&credit.0));
-            }
-            Some(Event::StreamOpened { session, stream, credit: Some(credit), .. }) => {
-                let writer = Writer { session: *session, credit: Arc::clone(credit) };
-                self.writers.entry(*stream).or_insert(writer);
-            }
-            Some(Event::OpenFailed { stream, .. } | Event::StreamClosed(stream)) => {
-                self.writers.remove(stream);
-            }
-            Some(Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. }) => {
-                self.sessions.remove(session);
-                self.writers.retain(|_, writer| writer.session != *session);
-            }
-            Some(_) | None => {}
-        }
-    }
-
-    /// An engine that failed could not say goodbye for its sessions; the application is told of the
-    /// end of each all the same, before the end of the engine.
-    fn end_sessions_of_a_dead_engine(&mut self) {
-        let Some(Event::Closed(end)) = self.inbox.back() else { return };
-        let message = match end {
-            EngineEnd::Closed => return,
-            EngineEnd::Panicked(words) => words.clone(),
-            EngineEnd::Poller(number) => io::Error::from_raw_os_error(*number).to_string(),
-        };
-        let mut live: Vec<SessionNumber> = self.sessions.keys().copied().collect();
-        for event in &self.inbox {
-            match event {
-                Event::Connected { session, .. } if !live.contains(session) => live.push(*session),
-                Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. } => {
-                    live.retain(|other| other != session);
-                }
-                _ => {}
-            }
-        }
-        live.sort_unstable();
-        let last = self.inbox.pop_back();
-        self.inbox.extend(live.into_iter().map(|session| Event::SessionClosed {
-            session,
-            reason: CloseReason::Error,
-            remote: false,
-            fault: None,
-            message: message.clone(),
-            undelivered: 0,
-        }));
-        self.inbox.extend(last);
     }
 }

@@ -25,13 +25,20 @@ mod credit;
 mod driver;
 mod engine;
 mod event;
+mod local;
 mod log;
 mod outbox;
 mod ring;
+mod shared;
 mod snapshot;
 mod stats;
+mod sync;
 
 #[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod model;
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests;
 
 pub use command::{CloseOptions, MoveTarget};

@@ -8,10 +8,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::event::Event;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, PoisonError};
 
 /// Events that may wait for the application.
 pub(crate) const MAX_EVENTS: usize = 4096;
@@ -32,11 +31,20 @@ pub(crate) struct Ring {
     /// The engine holds something back for lack of room.
     starved: AtomicBool,
     rings: AtomicUsize,
+    max_events: usize,
+    max_bytes: usize,
 }
 
 impl Ring {
     pub(crate) fn new(doorbell: Doorbell) -> Self {
+        Self::with_bounds(doorbell, MAX_EVENTS, MAX_BYTES)
+    }
+
+    /// A ring for so many events and so many bytes of stream data.
+    pub(crate) fn with_bounds(doorbell: Doorbell, max_events: usize, max_bytes: usize) -> Self {
         Self {
+            max_events,
+            max_bytes,
             queue: Mutex::default(),
             doorbell,
             armed: AtomicBool::new(false),
@@ -51,8 +59,8 @@ impl Ring {
     /// about to be. A false answer is remembered, and [`Ring::taken`] then asks for a wake-up.
     pub(crate) fn room(&self, waiting: usize, bytes: usize) -> bool {
         let fits = || {
-            self.events.load(Ordering::SeqCst) + waiting < MAX_EVENTS
-                && self.bytes.load(Ordering::SeqCst) + bytes < MAX_BYTES
+            self.events.load(Ordering::SeqCst) + waiting < self.max_events
+                && self.bytes.load(Ordering::SeqCst) + bytes < self.max_bytes
         };
         if fits() {
             return true;
@@ -104,6 +112,12 @@ impl Ring {
         self.starved.load(Ordering::SeqCst) && self.starved.swap(false, Ordering::SeqCst)
     }
 
+    /// Events and bytes that were published and have not left.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.events.load(Ordering::SeqCst), self.bytes.load(Ordering::SeqCst))
+    }
+
     /// How often the doorbell rang.
     pub(crate) fn rings(&self) -> usize {
         self.rings.load(Ordering::Relaxed)
@@ -119,6 +133,7 @@ pub(crate) fn data_len(event: &Event) -> usize {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use std::sync::Arc;
 

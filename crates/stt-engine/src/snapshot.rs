@@ -1,14 +1,14 @@
 //! The latest value of something that one thread keeps changing, for others to read.
 
 use std::array;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError, TryLockError, hint};
 
 /// The one that is read, one that a reader may still be copying, one to write.
 const COPIES: usize = 3;
 
 /// See the module. Neither side ever waits for the other: the writer takes a copy that nobody reads,
-/// and a reader that finds its copy being written looks which one is the latest by now.
+/// and a reader whose copy is being written, or no longer the latest, looks which one is by now.
 #[derive(Debug)]
 pub(crate) struct Snapshot<T> {
     copies: [Mutex<T>; COPIES],
@@ -39,10 +39,14 @@ impl<T: Copy> Snapshot<T> {
     pub(crate) fn read(&self) -> T {
         loop {
             let latest = self.latest.load(Ordering::Acquire);
-            if let Some(copy) = try_lock(&self.copies[latest]) {
+            // One that is no longer the latest may hold what is about to be: whoever got that, and
+            // then asked again, would go back in time.
+            if let Some(copy) = try_lock(&self.copies[latest])
+                && self.latest.load(Ordering::Acquire) == latest
+            {
                 return *copy;
             }
-            std::hint::spin_loop();
+            hint::spin_loop();
         }
     }
 }
@@ -57,6 +61,7 @@ fn try_lock<T>(copy: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
 

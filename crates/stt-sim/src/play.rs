@@ -262,7 +262,7 @@ impl<'a> Play<'a> {
         let flows = &self.app.flows;
         let time = flows.iter().filter_map(|flow| flow.took()).max().unwrap_or_default();
         let bytes: u64 = flows.iter().map(|flow| flow.received()).sum();
-        let steady: Vec<(u64, Duration)> = flows.iter().filter_map(|flow| flow.steady).collect();
+        let steady: Vec<(u64, Duration)> = flows.iter().filter_map(|flow| flow.steady()).collect();
         let mut moved = [0, 1].map(|end| flows.iter().map(|flow| flow.received_at(end)).sum());
         let mut span = time;
         if let Some(longest) = steady.iter().map(|(_, span)| *span).max() {

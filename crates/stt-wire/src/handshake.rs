@@ -52,6 +52,41 @@ impl From<UnexpectedEnd> for Malformed {
     }
 }
 
+/// The fields that a HELLO and a RESUME begin with, which the Noise prologue covers (PROTOCOL.md
+/// §1.7).
+#[derive(Clone, Copy, Debug)]
+pub struct HelloFields<'a>(pub &'a [u8; Hello::PROLOGUE.end]);
+
+impl HelloFields<'_> {
+    /// The Noise suite.
+    #[must_use]
+    pub fn suite(&self) -> u16 {
+        u16::from_le_bytes([self.0[0], self.0[1]])
+    }
+
+    /// The traffic AEADs that the initiator has, as a bitmap.
+    #[must_use]
+    pub fn aeads(&self) -> u16 {
+        u16::from_le_bytes([self.0[2], self.0[3]])
+    }
+
+    /// The initiator's clock, milliseconds since 1970.
+    #[must_use]
+    pub fn timestamp_ms(&self) -> u64 {
+        u64::from_le_bytes(self.array(4))
+    }
+
+    /// Where answers go: the initiator's path id. Its place never changes across versions.
+    #[must_use]
+    pub fn path_id(&self) -> PathId {
+        PathId(self.array(12))
+    }
+
+    fn array(&self, at: usize) -> [u8; 8] {
+        core::array::from_fn(|index| self.0[at + index])
+    }
+}
+
 /// A HELLO's payload: always [`HELLO_PAYLOAD_LEN`] bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Hello<'a> {
@@ -82,28 +117,11 @@ impl<'a> Hello<'a> {
         Ok(Self { payload })
     }
 
-    /// The Noise suite.
+    /// What it has in common with RESUME.
     #[must_use]
-    pub fn suite(&self) -> u16 {
-        u16::from_le_bytes([self.payload[0], self.payload[1]])
-    }
-
-    /// The traffic AEADs that the initiator has, as a bitmap.
-    #[must_use]
-    pub fn aeads(&self) -> u16 {
-        u16::from_le_bytes([self.payload[2], self.payload[3]])
-    }
-
-    /// The initiator's clock, milliseconds since 1970.
-    #[must_use]
-    pub fn timestamp_ms(&self) -> u64 {
-        u64::from_le_bytes(self.array(4))
-    }
-
-    /// Where answers go: the initiator's path id. Its place never changes across versions.
-    #[must_use]
-    pub fn path_id(&self) -> PathId {
-        PathId(self.array(12))
+    pub fn fields(&self) -> HelloFields<'a> {
+        const EMPTY: &[u8; Hello::PROLOGUE.end] = &[0; Hello::PROLOGUE.end];
+        HelloFields(self.payload.first_chunk().unwrap_or(EMPTY))
     }
 
     /// Noise message 1.

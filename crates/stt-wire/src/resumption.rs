@@ -3,7 +3,7 @@
 use crate::{
     TOKEN_LEN,
     frame::control::MAX_TICKET,
-    handshake::{HELLO_PAYLOAD_LEN, Hello, KEY_LEN, Malformed, write_hello_fields},
+    handshake::{HELLO_PAYLOAD_LEN, Hello, HelloFields, KEY_LEN, Malformed, write_hello_fields},
     header::PathId,
     params::TransportParams,
     reader::Reader,
@@ -17,8 +17,8 @@ const NOISE_OVERHEAD: usize = KEY_LEN + 16;
 /// NNpsk0, mac1, cookie, zeros to 1200 UDP bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Resume<'a> {
-    /// HELLO's fields, which the prologue covers: suite to path id.
-    pub fields: &'a [u8; Hello::PROLOGUE.end],
+    /// What it has in common with HELLO.
+    pub fields: HelloFields<'a>,
     /// The ticket, also in the prologue.
     pub ticket: &'a [u8],
     /// Noise message 1.
@@ -61,7 +61,7 @@ impl<'a> Resume<'a> {
         }
         let mut input = Reader::new(payload);
         let fields = input.bytes(Hello::PROLOGUE.end)?;
-        let fields = fields.first_chunk().ok_or(Malformed)?;
+        let fields = HelloFields(fields.first_chunk().ok_or(Malformed)?);
         let ticket_len = usize::from(input.u16()?);
         let ticket = input.bytes(ticket_len)?;
         let noise_len = usize::from(input.u16()?);
@@ -77,30 +77,6 @@ impl<'a> Resume<'a> {
         Ok(Self { fields, ticket, noise, mac1_input, mac1, cookie })
     }
 
-    /// The Noise suite, by HELLO's number.
-    #[must_use]
-    pub fn suite(&self) -> u16 {
-        u16::from_le_bytes([self.fields[0], self.fields[1]])
-    }
-
-    /// The traffic AEADs that the initiator has, as a bitmap.
-    #[must_use]
-    pub fn aeads(&self) -> u16 {
-        u16::from_le_bytes([self.fields[2], self.fields[3]])
-    }
-
-    /// The initiator's clock, milliseconds since 1970.
-    #[must_use]
-    pub fn timestamp_ms(&self) -> u64 {
-        u64::from_le_bytes(self.array(4))
-    }
-
-    /// Where answers go: the initiator's path id.
-    #[must_use]
-    pub fn path_id(&self) -> PathId {
-        PathId(self.array(12))
-    }
-
     /// The initiator's ephemeral public key.
     #[must_use]
     pub fn ephemeral(&self) -> [u8; KEY_LEN] {
@@ -113,10 +89,6 @@ impl<'a> Resume<'a> {
     #[must_use]
     pub fn cookie(&self) -> Option<[u8; TOKEN_LEN]> {
         (self.cookie != [0; TOKEN_LEN]).then_some(self.cookie)
-    }
-
-    fn array(&self, at: usize) -> [u8; 8] {
-        core::array::from_fn(|index| self.fields[at + index])
     }
 }
 

@@ -300,8 +300,8 @@ proptest! {
             payload[layout.mac1..layout.cookie].copy_from_slice(&mac1);
             payload[layout.cookie..layout.cookie + 16].copy_from_slice(&cookie);
             let resume = Resume::parse(&payload).unwrap();
-            prop_assert_eq!((resume.suite(), resume.aeads(), resume.timestamp_ms()), (suite, aeads, time));
-            prop_assert_eq!((resume.path_id(), resume.ephemeral()), (PathId(path_id), [7; 32]));
+            prop_assert_eq!((resume.fields.suite(), resume.fields.aeads(), resume.fields.timestamp_ms()), (suite, aeads, time));
+            prop_assert_eq!((resume.fields.path_id(), resume.ephemeral()), (PathId(path_id), [7; 32]));
             prop_assert_eq!((resume.ticket, resume.noise), (&ticket[..], &noise[..]));
             prop_assert_eq!((resume.mac1, resume.mac1_input), (mac1, &payload[..layout.mac1]));
             prop_assert_eq!(resume.cookie(), (cookie != [0; 16]).then_some(cookie));

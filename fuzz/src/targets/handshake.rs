@@ -16,7 +16,8 @@ pub fn run(data: &[u8]) {
     match selector % SELECTORS {
         0 => {
             if let Ok(hello) = Hello::parse(payload) {
-                let _ = (hello.suite(), hello.aeads(), hello.timestamp_ms(), hello.path_id());
+                let fields = hello.fields();
+                let _ = (fields.suite(), fields.aeads(), fields.timestamp_ms(), fields.path_id());
                 let _ = (hello.noise(), hello.ephemeral(), hello.mac1(), hello.cookie());
             }
         }
@@ -41,7 +42,8 @@ pub fn run(data: &[u8]) {
         4 => {
             if let Ok(resume) = Resume::parse(payload) {
                 let _ = format!("{resume:?}");
-                let _ = (resume.suite(), resume.aeads(), resume.timestamp_ms(), resume.path_id());
+                let fields = resume.fields;
+                let _ = (fields.suite(), fields.aeads(), fields.timestamp_ms(), fields.path_id());
                 let _ = (resume.ephemeral(), resume.cookie());
             }
         }

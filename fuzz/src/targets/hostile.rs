@@ -236,6 +236,15 @@ impl Play {
             },
             21 => self.pass(Duration::from_millis(u64::from(input.u8()))),
             22 => self.pass(Duration::from_millis(u64::from(input.u8()) * 16)),
+            // Bytes in order, whatever the credit; what was taken of them is within it all the same.
+            23 if input.u8() < 40 => {
+                let stream = self.sending(input.u8());
+                for _ in 0..input.u8() % 80 {
+                    let part = self.more(stream);
+                    self.say(&[part], Manner::default(), 0, None);
+                }
+                self.read();
+            }
             _ => self.pass(Duration::from_micros(u64::from(input.u8()))),
         }
         self.drain();

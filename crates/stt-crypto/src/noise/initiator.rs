@@ -69,13 +69,8 @@ impl Initiator {
             return Err(NoiseError::OutOfOrder);
         }
         let payload = super::payload_of(message, MESSAGE2_OVERHEAD, payload)?;
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => start(&self.recipe)?.0,
-        };
-        // A failed read drops the state: `snow` restores its hashes, but not a cipher key that the message has replaced.
-        let len = state.read_message(message, payload).map_err(|_| NoiseError::NotVerified)?;
-        self.state = Some(state);
+        let again = || start(&self.recipe).map(|(state, _)| state);
+        let len = super::read_message2(&mut self.state, again, message, payload)?;
         self.progress = Progress::Message2;
         Ok(len)
     }
@@ -119,10 +114,7 @@ impl Initiator {
     /// The split keys, for the test vectors.
     #[cfg(test)]
     pub(crate) fn raw_split(&mut self) -> Option<([u8; 32], [u8; 32])> {
-        self.state
-            .as_mut()
-            .filter(|state| state.is_handshake_finished())
-            .map(HandshakeState::dangerously_get_raw_split)
+        super::raw_split(self.state.as_mut()?)
     }
 
     fn verified(&self) -> Option<&HandshakeState> {

@@ -154,6 +154,29 @@ fn payload_of<'a>(
     payload.get_mut(..len).ok_or(NoiseError::BufferSize)
 }
 
+/// Reads an initiator's message 2 with the state after message 1, or, where a read has failed before, with what `again` gives. A failed
+/// read drops the state: `snow` restores its hashes, but not a cipher key that the message has replaced.
+fn read_message2(
+    state: &mut Option<HandshakeState>,
+    again: impl FnOnce() -> Result<HandshakeState, NoiseError>,
+    message: &[u8],
+    payload: &mut [u8],
+) -> Result<usize, NoiseError> {
+    let mut tried = match state.take() {
+        Some(state) => state,
+        None => again()?,
+    };
+    let len = tried.read_message(message, payload).map_err(|_| NoiseError::NotVerified)?;
+    *state = Some(tried);
+    Ok(len)
+}
+
+/// The split keys of a handshake whose messages have all passed, for the test vectors.
+#[cfg(test)]
+fn raw_split(state: &mut HandshakeState) -> Option<([u8; 32], [u8; 32])> {
+    state.is_handshake_finished().then(|| state.dangerously_get_raw_split())
+}
+
 /// The hash so far, mixed over everything sent and received.
 fn handshake_hash(state: &HandshakeState) -> [u8; 32] {
     let mut hash = [0; 32];

@@ -78,6 +78,12 @@ impl ResumeInitiator {
         Ok(Self { recipe, state: Some(state), payload, verified: false })
     }
 
+    /// The ephemeral private key. For a key log that its user asked for, and nothing else.
+    #[must_use]
+    pub fn ephemeral_private(&self) -> &[u8; 32] {
+        &self.recipe.ephemeral
+    }
+
     /// Reads message 2 from RESUME_REPLY and returns the length of its payload, written to `payload`.
     ///
     /// # Errors
@@ -91,16 +97,13 @@ impl ResumeInitiator {
         if self.verified {
             return Err(NoiseError::OutOfOrder);
         }
-        let payload_len =
-            message.len().checked_sub(RESUME_OVERHEAD).ok_or(NoiseError::NotVerified)?;
-        let payload = payload.get_mut(..payload_len).ok_or(NoiseError::BufferSize)?;
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => self.replay()?,
-        };
-        // A failed read drops the state: `snow` restores its hashes, but not a cipher key that the message has replaced.
-        let len = state.read_message(message, payload).map_err(|_| NoiseError::NotVerified)?;
-        self.state = Some(state);
+        let payload = super::payload_of(message, RESUME_OVERHEAD, payload)?;
+        let len = super::read_message2(
+            &mut self.state,
+            || after_message1(&self.recipe, &self.payload),
+            message,
+            payload,
+        )?;
         self.verified = true;
         Ok(len)
     }
@@ -116,18 +119,7 @@ impl ResumeInitiator {
     /// The split keys, for the test vectors.
     #[cfg(test)]
     pub(crate) fn raw_split(&mut self) -> Option<([u8; 32], [u8; 32])> {
-        self.state
-            .as_mut()
-            .filter(|state| state.is_handshake_finished())
-            .map(HandshakeState::dangerously_get_raw_split)
-    }
-
-    /// The state after message 1 once more; being a function of its inputs, it is the same.
-    fn replay(&self) -> Result<HandshakeState, NoiseError> {
-        let mut state = self.recipe.build(true);
-        let mut message1 = vec![0; self.payload.len() + RESUME_OVERHEAD];
-        state.write_message(&self.payload, &mut message1)?;
-        Ok(state)
+        super::raw_split(self.state.as_mut()?)
     }
 }
 
@@ -135,6 +127,14 @@ impl fmt::Debug for ResumeInitiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResumeInitiator").field("suite", &self.recipe.suite).finish_non_exhaustive()
     }
+}
+
+/// The state after message 1 once more; being a function of its inputs, it is the same.
+fn after_message1(recipe: &Recipe, payload: &[u8]) -> Result<HandshakeState, NoiseError> {
+    let mut state = recipe.build(true);
+    let mut message1 = vec![0; payload.len() + RESUME_OVERHEAD];
+    state.write_message(payload, &mut message1)?;
+    Ok(state)
 }
 
 /// The side that sealed the ticket and answers RESUME. It keeps nothing between messages: what came is read and answered, or dropped.
@@ -154,8 +154,7 @@ impl ResumeResponder {
         message: &[u8],
         payload: &mut [u8],
     ) -> Result<(Self, usize), NoiseError> {
-        let len = message.len().checked_sub(RESUME_OVERHEAD).ok_or(NoiseError::NotVerified)?;
-        let payload = payload.get_mut(..len).ok_or(NoiseError::BufferSize)?;
+        let payload = super::payload_of(message, RESUME_OVERHEAD, payload)?;
         let recipe = Recipe {
             suite,
             secret: Zeroizing::new(*secret),

@@ -164,3 +164,36 @@ fn survives_the_end_of_the_numbers() {
     assert_eq!(window.insert(u64::MAX - 3), Ok(()));
     assert_eq!(window.insert(0), Err(Replay::TooOld));
 }
+
+#[test]
+fn the_last_number_is_refused_also_where_nothing_is_missing() {
+    let mut window = ReplayWindow::new();
+    window.resize(ReplayWindow::MIN_BITS);
+    for number in u64::MAX - 64..u64::MAX {
+        assert_eq!(window.insert(number), Ok(()));
+    }
+    // The common case, in order and without a gap, ends here too.
+    assert_eq!(window.insert(u64::MAX), Err(Replay::TooOld));
+    assert_eq!(window.insert(u64::MAX - 1), Err(Replay::Duplicate));
+    assert_eq!(window.largest(), Some(u64::MAX - 1));
+}
+
+#[test]
+fn gaps_take_one_bit_a_number_and_whole_words() {
+    let mut window = ReplayWindow::new();
+    for (number, bytes) in [(0, 0), (2, 8), (64, 8), (65, 16), (200, 32), (4000, 512)] {
+        assert_eq!(window.insert(number), Ok(()));
+        assert_eq!(window.heap_bytes(), bytes, "after {number}");
+    }
+    for number in 1..199 {
+        let _ = window.insert(number);
+    }
+    // What is missing still begins behind them; room for it is a power of two.
+    window.compact();
+    assert_eq!(window.heap_bytes(), 512);
+    for number in 199..4000 {
+        let _ = window.insert(number);
+    }
+    window.compact();
+    assert_eq!(window.heap_bytes(), 0);
+}

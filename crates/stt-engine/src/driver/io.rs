@@ -9,6 +9,7 @@ use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
 use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
 use super::{Driver, SOCKET};
+use crate::shared::Sleep;
 
 /// Receive calls a turn: with eight buffers of 64 KiB each this is up to 2 MiB.
 const RECEIVE_CALLS: usize = 4;
@@ -113,7 +114,7 @@ impl Io {
 
 /// What the poller said of the socket.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     readable: bool,
     writable: bool,
     failed: bool,
@@ -129,9 +130,10 @@ impl Sleeper {
     pub(crate) fn new(poll: Poll) -> Self {
         Self { poll, events: Events::with_capacity(8) }
     }
+}
 
-    /// Sleeps until the socket or the waker has something, or `timeout` has passed.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
+impl Sleep<Ready> for Sleeper {
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Ready> {
         let timeout = match timeout {
             Some(short) if short < FINE_WAIT => Some(wait_precisely(&self.poll, short)),
             other => other,

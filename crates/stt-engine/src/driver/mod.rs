@@ -14,9 +14,7 @@ mod rebind;
 mod sessions;
 mod streams;
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +26,14 @@ use stt_udp::UdpSocket;
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::config::EngineConfig;
-use crate::engine::Shared;
-use crate::event::{EngineEnd, Event, Resource};
+use crate::event::{Event, Resource};
 use crate::log::Logs;
+use crate::shared::{Shared, Turn, Turns};
 use crate::stats::EngineStats;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
-use self::io::Io;
 pub(crate) use self::io::Sleeper;
+use self::io::{Io, Ready};
 use self::sessions::Sessions;
 use self::streams::Stream;
 
@@ -52,17 +50,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// The shortest sleep while the socket has no room.
 const BLOCKED_WAIT: Duration = Duration::from_millis(1);
 
-/// What follows a turn.
-enum Turn {
-    /// The next, at once.
-    Again,
-    /// Sleep, at most so long.
-    Sleep(Option<Duration>),
-    /// Nothing: the engine has ended.
-    Over,
-}
-
-/// What the engine's thread works with. It is locked for each turn and free while the thread sleeps.
+/// What the engine's thread works with.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     clock: Clock,
@@ -88,8 +76,6 @@ pub(crate) struct Driver {
     commands: Vec<Command>,
     /// When the sleeping thread wakes by itself.
     wakes: Option<Instant>,
-    /// A short turn panicked, and said this: the next turn is the last.
-    panicked: Option<String>,
     /// Set once the engine is closing: when it ends at the latest.
     closing: Option<Instant>,
     read_ahead: u64,
@@ -144,14 +130,16 @@ impl Driver {
             out_bytes: 0,
             commands: Vec::new(),
             wakes: None,
-            panicked: None,
             closing: None,
             stats: EngineStats::default(),
             looked: None,
         }
     }
+}
 
-    /// One turn of the engine's thread.
+impl Turns for Driver {
+    type Ready = Ready;
+
     fn turn(&mut self) -> Turn {
         self.stats.turns += 1;
         let now = self.clock.now();
@@ -181,10 +169,7 @@ impl Driver {
         self.lie_down()
     }
 
-    /// A turn for a little that the application wrote, on its own thread while the engine's sleeps:
-    /// it saves the way over another thread, most of what a round trip costs. True when the engine's
-    /// thread has to look itself.
-    pub(crate) fn short_turn(&mut self) -> bool {
+    fn short_turn(&mut self) -> bool {
         self.stats.short_turns += 1;
         let now = self.clock.now();
         self.run_commands(now);
@@ -204,6 +189,16 @@ impl Driver {
             || !self.message_readers.is_empty()
     }
 
+    fn note(&mut self, ready: Ready) -> std::io::Result<()> {
+        self.io.note(ready)
+    }
+
+    fn last_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.out)
+    }
+}
+
+impl Driver {
     /// Whether a close has run its course.
     fn is_closed(&self, now: Now) -> bool {
         let Some(limit) = self.closing else { return false };
@@ -258,72 +253,4 @@ impl Driver {
         self.stats.ring_full += u64::from(!room);
         room
     }
-}
-
-/// Runs the driver to its end, whatever that is, and tells the application of it.
-pub(crate) fn run(driver: Driver, mut sleeper: Sleeper, shared: &Shared) {
-    *shared.driver() = Some(driver);
-    let end = loop {
-        match turn(shared) {
-            Ok(Turn::Again) => {}
-            Ok(Turn::Over) => break EngineEnd::Closed,
-            Ok(Turn::Sleep(timeout)) => {
-                let ready = sleeper.wait(timeout);
-                shared.commands.woke();
-                let noted = ready.and_then(|ready| match &mut *shared.driver() {
-                    Some(driver) => driver.io.note(ready),
-                    None => Ok(()),
-                });
-                if let Err(error) = noted {
-                    break EngineEnd::Poller(error.raw_os_error().unwrap_or(0));
-                }
-            }
-            Err(words) => break EngineEnd::Panicked(words),
-        }
-    };
-    let driver = shared.driver().take();
-    let mut last = Vec::new();
-    if let Some(mut driver) = driver {
-        last.append(&mut driver.out);
-        // Sockets and sessions are gone by the time the application hears of it.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(driver))));
-    }
-    shared.stats.publish(None);
-    last.push(Event::Closed(end));
-    shared.ring.publish(&mut last);
-}
-
-/// One turn, or what a panic in it, or in a short one before it, said.
-fn turn(shared: &Shared) -> Result<Turn, String> {
-    let mut driver = shared.driver();
-    let Some(driver) = &mut *driver else { return Ok(Turn::Over) };
-    if let Some(words) = driver.panicked.take() {
-        return Err(words);
-    }
-    // The driver is not used again after a panic, so nobody sees what it left half done.
-    catch_unwind(AssertUnwindSafe(|| driver.turn())).map_err(|panic| words(panic.as_ref()))
-}
-
-/// Does what the application just asked for on its own thread, if the engine's sleeps and nothing
-/// was left half done; false when the engine's thread is to be woken for it.
-pub(crate) fn help(shared: &Shared) -> bool {
-    // Held by the engine's thread for all of a turn, so this one never waits.
-    let Ok(mut driver) = shared.try_driver() else { return false };
-    let Some(driver) = driver.as_mut().filter(|driver| driver.panicked.is_none()) else {
-        return false;
-    };
-    match catch_unwind(AssertUnwindSafe(|| driver.short_turn())) {
-        Ok(look) => !look,
-        Err(panic) => {
-            driver.panicked = Some(words(panic.as_ref()));
-            false
-        }
-    }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "the engine thread panicked".to_owned())
 }

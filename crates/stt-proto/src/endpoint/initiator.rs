@@ -25,7 +25,6 @@ use crate::path::{PathAddress, Transmit};
 use crate::session::{Beginning, Keys, Session, Start, State, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
-use crate::trace::TracedSecret;
 
 use super::{Endpoint, Entry, Route, timer_key};
 
@@ -509,10 +508,7 @@ impl Endpoint {
         let (mac, network) = (keys.mac2(&[&hash, &head[..AAD_LEN], noise]), *keys.fingerprint());
         tail.first_chunk_mut::<16>()?.copy_from_slice(&mac);
         seal_checksums(&mut packet);
-        if let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) {
-            let (public, private) = (&attempt.ephemeral, noise_state.ephemeral_private());
-            tracer.secret(&TracedSecret::Ephemeral { public, private });
-        }
+        self.trace_ephemeral(&attempt.ephemeral, noise_state.ephemeral_private());
         let secrets = noise_state.finish().ok()?;
         self.trace_secrets(&secrets, aead, [peer_id, local_id]);
         let session_id = *secrets.handshake_hash().first_chunk()?;

@@ -496,6 +496,13 @@ impl Endpoint {
         }
     }
 
+    /// Tells the private ephemeral key of an initiator's handshake, if anybody asked for it.
+    fn trace_ephemeral(&mut self, public: &[u8; 32], private: &[u8; 32]) {
+        if let Some(tracer) = self.tracer.as_mut().filter(|tracer| tracer.wants_secrets()) {
+            tracer.secret(&TracedSecret::Ephemeral { public, private });
+        }
+    }
+
     /// Tells the first secrets of both directions, if anybody asked for them. `ids` are the path
     /// ids that the two directions' headers carry, the initiator's packets first.
     fn trace_secrets(&mut self, secrets: &TrafficSecrets, aead: Aead, ids: [PathId; 2]) {

@@ -148,10 +148,11 @@ impl Endpoint {
         let payload = hello.payload();
         let input = [head, &payload[..Hello::COOKIE.start]];
         let decoys = &self.decoys;
-        let sent = self.stateless.push(path, FrameType::CHALLENGE, hello.path_id(), |out| {
-            decoys.fill(&input, out.reserve(CHALLENGE_LEN)?);
-            Ok(())
-        });
+        let sent =
+            self.stateless.push(path, FrameType::CHALLENGE, hello.fields().path_id(), |out| {
+                decoys.fill(&input, out.reserve(CHALLENGE_LEN)?);
+                Ok(())
+            });
         if sent {
             self.stats.decoys_sent += 1;
         }

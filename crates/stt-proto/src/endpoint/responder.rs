@@ -59,8 +59,8 @@ impl Endpoint {
         };
         let greeting = Greeting {
             network,
-            path_id: hello.path_id(),
-            timestamp_ms: hello.timestamp_ms(),
+            path_id: hello.fields().path_id(),
+            timestamp_ms: hello.fields().timestamp_ms(),
             ephemeral: hello.ephemeral(),
             mac1,
             cookie: hello.cookie(),
@@ -171,7 +171,7 @@ impl Endpoint {
     fn challenge(&mut self, now: Now, path: PathAddress, hello: &Hello<'_>, greeting: &Greeting) {
         let network = greeting.network;
         let (Some(suite), Some(aead)) =
-            (Suite::from_id(hello.suite()), Aead::choose(hello.aeads()))
+            (Suite::from_id(hello.fields().suite()), Aead::choose(hello.fields().aeads()))
         else {
             // The seed's holder offers nothing that we have.
             self.send_refusal(now, path, greeting, ErrorCode::HandshakeFailure, 0);
@@ -198,7 +198,8 @@ impl Endpoint {
         let mut plain = [0; CHALLENGE_SEALED_LEN];
         let mut packet = vec![0; HEADER_LEN + CHALLENGE_LEN + CRC32_LEN].into_boxed_slice();
         let Some((head, body)) = packet.split_first_chunk_mut::<HEADER_LEN>() else { return };
-        Header::clear(FrameType::CHALLENGE, hello.path_id(), CHALLENGE_LEN as u16).write(head);
+        Header::clear(FrameType::CHALLENGE, hello.fields().path_id(), CHALLENGE_LEN as u16)
+            .write(head);
         let written = sealed.write(&mut Writer::new(&mut plain)).is_ok()
             && noise.write_message2(&plain, &mut body[..CHALLENGE_LEN]).is_ok();
         if !written {
@@ -214,7 +215,7 @@ impl Endpoint {
             aead,
             hello.ephemeral(),
             hello.mac1(),
-            hello.path_id(),
+            hello.fields().path_id(),
             local_id,
             packet,
             now.mono,

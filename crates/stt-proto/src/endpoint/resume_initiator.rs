@@ -151,6 +151,7 @@ impl Endpoint {
         // Karn: an answer after several copies says nothing of the round-trip time.
         let rtt = (attempt.copies == 1).then(|| attempt.rtt(now.mono));
         let Opening::Resume(noise, peer) = attempt.noise else { return };
+        self.trace_ephemeral(&attempt.ephemeral, noise.ephemeral_private());
         let (Ok(secrets), Some(network)) = (noise.finish(), self.networks.get(attempt.network))
         else {
             return;

@@ -45,8 +45,8 @@ impl Endpoint {
         };
         let greeting = Greeting {
             network,
-            path_id: resume.path_id(),
-            timestamp_ms: resume.timestamp_ms(),
+            path_id: resume.fields.path_id(),
+            timestamp_ms: resume.fields.timestamp_ms(),
             ephemeral: resume.ephemeral(),
             mac1: resume.mac1,
             cookie: resume.cookie(),
@@ -94,14 +94,14 @@ impl Endpoint {
         ticket: &Opened,
     ) {
         let (Some(suite), Some(aead)) =
-            (Suite::from_id(resume.suite()), Aead::choose(resume.aeads()))
+            (Suite::from_id(resume.fields.suite()), Aead::choose(resume.fields.aeads()))
         else {
             self.send_refusal(now, path, greeting, ErrorCode::HandshakeFailure, 0);
             return;
         };
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
-        let prologue = resume_prologue(resume.fields, resume.ticket);
+        let prologue = resume_prologue(resume.fields.0, resume.ticket);
         let mut plain = Zeroizing::new([0; HELLO_PAYLOAD_LEN]);
         let opened = ResumeResponder::read_message1(
             suite,

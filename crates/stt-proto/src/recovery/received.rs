@@ -376,6 +376,38 @@ mod tests {
         assert_eq!(r.ranges().last(), Some(1_754..=1_754));
     }
 
+    /// Every set of eight numbers, with every number added to it, and cut off at every one.
+    #[test]
+    fn every_small_set_of_ranges_behaves_as_bits_do() {
+        let set_of = |bits: u32| {
+            let mut ranges = Ranges::default();
+            // Not in order, so that every way of joining is taken.
+            for number in [3, 0, 6, 2, 7, 5, 1, 4].into_iter().filter(|n| bits >> n & 1 == 1) {
+                assert!(ranges.insert(number));
+            }
+            ranges
+        };
+        let bits_of = |ranges: &Ranges| {
+            let pairs = ranges.0.iter().zip(ranges.0.iter().skip(1));
+            assert!(pairs.into_iter().all(|(a, b)| a.end() + 1 < *b.start()), "{ranges:?}");
+            ranges.0.iter().cloned().flatten().fold(0_u32, |bits, number| bits | 1 << number)
+        };
+        for bits in 0..1_u32 << 8 {
+            let set = set_of(bits);
+            assert_eq!(bits_of(&set), bits);
+            for number in 0..8 {
+                let mut grown = set.clone();
+                assert_eq!(grown.insert(number), bits >> number & 1 == 0, "{number} {bits:#b}");
+                assert_eq!(bits_of(&grown), bits | 1 << number);
+                let mut cut = set.clone();
+                cut.remove_through(number);
+                let largest = bits.checked_ilog2().map_or(0, |largest| 1 << largest);
+                let above = bits & !((2 << number) - 1);
+                assert_eq!(bits_of(&cut), above | largest, "{bits:#b} without 0..={number}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn ranges_behave_like_a_set(

@@ -212,6 +212,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn windows_begin_small_and_within_their_bounds() {
+        let large = LocalLimits::new(u32::MAX, u64::MAX, u64::MAX);
+        assert_eq!((large.stream_window, large.session_window), (262_144, 1_048_576));
+        let highest = (1 << 61) - 1;
+        assert_eq!((large.max_stream_window, large.max_session_window), (highest, highest));
+        assert_eq!((large.max_bidi, large.max_uni), (StreamId::MAX_ORDINAL, StreamId::MAX_ORDINAL));
+        let small = LocalLimits::new(3, 1_000, 2_000);
+        assert_eq!((small.stream_window, small.session_window), (1_000, 2_000));
+        assert_eq!((small.max_stream_window, small.max_session_window), (1_000, 2_000));
+    }
+
+    #[test]
     fn own_and_peer_limit_are_told_apart() {
         let mut own = OwnStreams::new(2);
         assert_eq!(own.reserve(), Err(LimitReached { limit: 0, local: false }));

@@ -215,7 +215,7 @@ pub enum TracedSecret<'a> {
     /// The private ephemeral key of an initiator, with which the handshake can be read by whoever
     /// has the seeds, too.
     Ephemeral {
-        /// The public key, the first 32 bytes of HELLO's Noise message.
+        /// The public key, the first 32 bytes of HELLO's or RESUME's Noise message.
         public: &'a [u8; 32],
         /// The private key.
         private: &'a [u8; 32],

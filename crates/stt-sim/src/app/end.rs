@@ -1,13 +1,13 @@
 //! One end of a session: what it writes, and what it reads and checks.
 
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stt_proto::{
-    Direction, OpenError, ReadOutcome, SessionHandle, StreamId, StreamOptions, WriteError,
+    Direction, Event, OpenError, ReadOutcome, SessionHandle, StreamId, StreamOptions, WriteError,
 };
 
+use super::plan::Plan;
 use crate::world::{NodeId, World};
 
 /// Bytes of one write.
@@ -33,19 +33,6 @@ pub(super) fn pattern(key: u64, offset: u64, len: usize) -> Bytes {
         index += 1;
     }
     out.freeze().slice(skip..skip + len)
-}
-
-/// A stream to be opened.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
-    pub(super) key: u64,
-    /// Bytes; `None` is not known yet.
-    pub(super) total: Option<u64>,
-    /// Bytes that may be written so far.
-    pub(super) allowed: u64,
-    pub(super) direction: Direction,
-    /// What its bytes are good for.
-    pub(super) deadline: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -122,7 +109,30 @@ impl End {
         )
     }
 
-    pub(super) fn on_available(&mut self) {
+    /// What the core tells of its streams.
+    pub(super) fn on_event(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::StreamOpened { stream, purpose, deadline, .. } => {
+                self.on_opened(*stream, purpose, deadline.is_some())
+            }
+            Event::StreamFinished { stream, .. } => self.on_finished(*stream),
+            Event::StreamReadable { stream, .. } => {
+                self.on_readable(*stream);
+                Ok(())
+            }
+            Event::StreamReleased { stream, acked, .. } => {
+                self.on_released(*stream, *acked);
+                Ok(())
+            }
+            Event::StreamsAvailable { .. } => {
+                self.on_available();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_available(&mut self) {
         self.may_open = true;
     }
 
@@ -214,7 +224,7 @@ impl End {
         Ok(())
     }
 
-    pub(super) fn on_released(&mut self, id: StreamId, acked: u64) {
+    fn on_released(&mut self, id: StreamId, acked: u64) {
         if let Some(writer) = self.writers.get_mut(&id) {
             writer.acked = writer.acked.max(acked);
             if !writer.ended {
@@ -224,7 +234,7 @@ impl End {
     }
 
     /// Every byte and the FIN were acknowledged.
-    pub(super) fn on_finished(&mut self, id: StreamId) -> Result<(), String> {
+    fn on_finished(&mut self, id: StreamId) -> Result<(), String> {
         // The way back of a stream that the peer opened is not counted.
         if let Some(writer) = self.writers.get_mut(&id) {
             if !writer.ended && !self.lenient {
@@ -237,12 +247,7 @@ impl End {
     }
 
     /// The peer opened a stream.
-    pub(super) fn on_opened(
-        &mut self,
-        id: StreamId,
-        purpose: &str,
-        may_skip: bool,
-    ) -> Result<(), String> {
+    fn on_opened(&mut self, id: StreamId, purpose: &str, may_skip: bool) -> Result<(), String> {
         let key = purpose.parse().map_err(|_| format!("a stream for {purpose:?}"))?;
         let reader = Reader { key, received: 0, may_skip, finished: false };
         if self.readers.insert(id, reader).is_some() {
@@ -252,7 +257,7 @@ impl End {
         Ok(())
     }
 
-    pub(super) fn on_readable(&mut self, id: StreamId) {
+    fn on_readable(&mut self, id: StreamId) {
         self.readable.insert(id);
     }
 

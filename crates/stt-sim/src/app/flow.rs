@@ -4,15 +4,16 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use stt_proto::{
-    Close, CloseReason, ConnectOptions, Direction, Event, Instant, PathAddress, SessionHandle,
-    StreamId,
+    Close, CloseReason, ConnectOptions, Event, Instant, PathAddress, SessionHandle, StreamId,
 };
 
 use super::{
     datagrams::Datagrams,
     early::Early,
-    end::{End, Plan},
+    end::End,
+    plan::{EARLY, plans},
     race::Race,
+    schedule::Schedule,
 };
 use crate::{
     random::Random,
@@ -24,15 +25,8 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(60);
 /// Pause before a failed session is replaced.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of one message of a chat.
-const CHAT_BYTES: u64 = 1000;
 /// Pause before a client comes back.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
-/// Index of the endless stream and the chat among a flow's streams.
-const STEADY: u64 = 0xF_FFFE;
-const CHAT: u64 = 0xF_FFFF;
-/// Stands for the early data there.
-const EARLY: u64 = 0xF_FFFD;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -58,13 +52,8 @@ pub(crate) struct Flow {
     closed: [bool; 2],
     ends: [End; 2],
     send_buffer: u64,
-    connected_at: Option<Instant>,
     completed_at: Option<Instant>,
-    /// Bytes that had arrived when the endless stream was ended, and the time that it took.
-    pub(crate) steady: Option<(u64, Duration)>,
-    chats: u64,
-    resume_at: Option<Instant>,
-    has_paused: bool,
+    schedule: Schedule,
     race: Option<Race>,
     random: Random,
     /// What brings the client back, and how often it has come.
@@ -103,12 +92,8 @@ impl Flow {
             closed: [false; 2],
             ends: [End::default(), End::default()],
             send_buffer: 512 * 1024,
-            connected_at: None,
             completed_at: None,
-            steady: None,
-            chats: 0,
-            resume_at: None,
-            has_paused: false,
+            schedule: Schedule::default(),
             race: None,
             random: Random::new(seed, &format!("flow {number}")),
         }
@@ -169,6 +154,11 @@ impl Flow {
         self.ends[end].received
     }
 
+    /// Bytes that had arrived when the endless stream was ended, and the time that it took.
+    pub(crate) fn steady(&self) -> Option<(u64, Duration)> {
+        self.schedule.steady
+    }
+
     /// Where it stands, for people.
     pub(crate) fn standing(&self) -> String {
         format!(
@@ -185,38 +175,11 @@ impl Flow {
     }
 
     fn key(&self, end: usize, index: u64) -> u64 {
-        let attempt = u64::from(self.attempts + self.returned);
-        ((self.number as u64 * 64 + attempt) * 2 + end as u64) << 20 | index
+        stream_key(self.number, self.attempts + self.returned, end, index)
     }
 
     fn begin(&mut self, world: &mut World) -> Result<(), String> {
-        let direction = if self.spec.unidirectional {
-            Direction::Unidirectional
-        } else {
-            Direction::Bidirectional
-        };
-        let lists = [&self.spec.streams, &self.spec.back];
-        let mut plans = [0, 1].map(|end| {
-            let repeated = lists[end].repeat(self.spec.repeat.unwrap_or(1));
-            let plan = |(index, total): (usize, &u64)| Plan {
-                key: self.key(end, index as u64),
-                total: Some(*total),
-                allowed: *total,
-                direction,
-                deadline: None,
-            };
-            repeated.iter().enumerate().map(plan).collect::<Vec<_>>()
-        });
-        let deadline = self.spec.chat_deadline_ms.map(Duration::from_millis);
-        for (wanted, index, allowed, deadline) in [
-            (self.spec.steady_ms.is_some(), STEADY, u64::MAX, None),
-            (self.spec.chat_every_ms.is_some(), CHAT, 0, deadline),
-        ] {
-            if wanted {
-                let key = self.key(0, index);
-                plans[0].push(Plan { key, total: None, allowed, direction, deadline });
-            }
-        }
+        let plans = plans(&self.spec, |end, index| self.key(end, index));
         let counts = [plans[1].len(), plans[0].len()];
         let [forth, back] = plans;
         self.ends = [
@@ -287,37 +250,16 @@ impl Flow {
         let Some(session) = self.sessions[end].filter(|_| !self.closed[end]) else { return Ok(()) };
         self.ends[end].write(world, node, session)?;
         self.ends[end].read(world, node, session)?;
-        if end == 1
-            && !self.has_paused
-            && self.spec.pause_after.is_some_and(|bytes| self.ends[1].received >= bytes)
-        {
-            self.has_paused = true;
-            self.ends[1].paused = true;
-            self.resume_at = Some(world.now() + Duration::from_millis(self.spec.pause_ms));
+        if end == 1 {
+            self.schedule.pause(&self.spec, world.now(), &mut self.ends[1]);
         }
         Ok(())
     }
 
     /// What the application does by the clock.
     fn tick(&mut self, world: &mut World) -> Result<(), String> {
-        let now = world.now();
-        if self.steady_ends().is_some_and(|at| at <= now) {
-            let took = Duration::from_millis(self.spec.steady_ms.unwrap_or(0));
-            self.steady = Some((self.ends[1].received, took));
-            self.ends[0].grow(self.key(0, STEADY), 0, true);
-        }
-        while self.next_chat().is_some_and(|at| at <= now) {
-            self.chats += 1;
-            let last = self.chats == self.spec.chat_times;
-            self.ends[0].grow(self.key(0, CHAT), CHAT_BYTES, false);
-            if last {
-                self.ends[0].grow(self.key(0, CHAT), self.chats * CHAT_BYTES, true);
-            }
-        }
-        if self.resume_at.is_some_and(|at| at <= now) {
-            self.resume_at = None;
-            self.ends[1].paused = false;
-        }
+        let keys = |index| stream_key(self.number, self.attempts + self.returned, 0, index);
+        self.schedule.advance(&self.spec, world.now(), &mut self.ends, keys);
         let nodes = [self.client, self.server];
         self.datagrams.advance(world, nodes, self.sessions)?;
         if let Some(race) = &mut self.race {
@@ -326,27 +268,15 @@ impl Flow {
         Ok(())
     }
 
-    fn steady_ends(&self) -> Option<Instant> {
-        let span = self.spec.steady_ms.filter(|_| self.steady.is_none())?;
-        Some(self.connected_at? + Duration::from_millis(span))
-    }
-
-    fn next_chat(&self) -> Option<Instant> {
-        let pause = self.spec.chat_every_ms.filter(|_| self.chats < self.spec.chat_times)?;
-        Some(self.connected_at? + Duration::from_millis(pause * self.chats))
-    }
-
     /// When it wants to act by itself, after `now`.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let wakes = match self.phase {
             Phase::Waiting(at) => [Some(at), None, None, None, None],
-            Phase::Open => [
-                self.steady_ends(),
-                self.next_chat(),
-                self.resume_at,
-                self.race.as_ref().and_then(Race::next_wake),
-                self.datagrams.next_wake(),
-            ],
+            Phase::Open => {
+                let [steady, chat, resume] = self.schedule.next_wakes(&self.spec);
+                let race = self.race.as_ref().and_then(Race::next_wake);
+                [steady, chat, resume, race, self.datagrams.next_wake()]
+            }
             _ => [None; 5],
         };
         wakes.into_iter().flatten().filter(|at| *at > now).min()
@@ -369,15 +299,6 @@ impl Flow {
             Event::MessagesReadable { session } => {
                 self.datagrams.read(world, self.node(end), end, *session)?;
             }
-            Event::StreamOpened { stream, purpose, deadline, .. } => {
-                self.ends[end].on_opened(*stream, purpose, deadline.is_some())?;
-            }
-            Event::StreamReadable { stream, .. } => self.ends[end].on_readable(*stream),
-            Event::StreamReleased { stream, acked, .. } => {
-                self.ends[end].on_released(*stream, *acked);
-            }
-            Event::StreamFinished { stream, .. } => self.ends[end].on_finished(*stream)?,
-            Event::StreamsAvailable { .. } => self.ends[end].on_available(),
             Event::StreamReset { stream, .. } | Event::StreamStopped { stream, .. } => {
                 self.on_aborted(end, *stream, event)?;
             }
@@ -393,14 +314,14 @@ impl Flow {
                     self.on_failed(world, end, event)?;
                 }
             }
-            _ => {}
+            _ => self.ends[end].on_event(event)?,
         }
         Ok(())
     }
 
     fn on_connected(&mut self, world: &World) {
         self.phase = Phase::Open;
-        self.connected_at = Some(world.now());
+        self.schedule.on_connected(world.now());
         if self.spec.race {
             self.race = Some(Race::new(world.now(), &mut self.random));
             self.ends.iter_mut().for_each(|end| end.lenient = true);
@@ -431,9 +352,7 @@ impl Flow {
     fn start_over(&mut self, at: Instant) {
         self.sessions = [None; 2];
         self.session_id = None;
-        self.steady = None;
-        self.chats = 0;
-        self.connected_at = None;
+        self.schedule.start_over();
         self.datagrams = Datagrams::new(&self.spec, self.number as u64);
         self.phase = Phase::Waiting(at);
     }
@@ -469,4 +388,9 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// What the bytes of a stream are made from, another for each stream of each session of each flow.
+fn stream_key(flow: usize, attempt: u32, end: usize, index: u64) -> u64 {
+    ((flow as u64 * 64 + u64::from(attempt)) * 2 + end as u64) << 20 | index
 }

@@ -5,7 +5,9 @@ mod datagrams;
 mod early;
 mod end;
 mod flow;
+mod plan;
 mod race;
+mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 

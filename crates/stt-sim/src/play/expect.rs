@@ -75,7 +75,7 @@ impl Play<'_> {
         let parts = (self.app.flows.len() + self.cross.len()) as f64;
         let equal = rate as f64 / parts;
         for flow in &self.app.flows {
-            let (bytes, span) = flow.steady.unwrap_or((flow.received(), span));
+            let (bytes, span) = flow.steady().unwrap_or((flow.received(), span));
             let share = bytes as f64 / span.as_secs_f64() / equal;
             if share < least {
                 return Err(format!("a session got {share:.3} of an equal share"));

@@ -135,6 +135,18 @@ impl Play {
         Part { kind: FrameType::DATA, flags: u16::from(fin) << 2, stream, body }
     }
 
+    /// Bytes that go on where those in order end, within credit or not.
+    pub(super) fn more(&mut self, stream: u32) -> Part {
+        let sent = self.ledger.streams.entry(stream).or_default();
+        let mut body = Vec::new();
+        write_varint(&mut body, sent.contiguous);
+        body.resize(body.len() + LONGEST as usize, 0xd5);
+        sent.contiguous += LONGEST;
+        let end = sent.contiguous;
+        self.ledger.reach(stream, end);
+        Part { kind: FrameType::DATA, flags: 0, stream, body }
+    }
+
     fn allow(&mut self, stream: u32, more: u64) -> u64 {
         let limit = self.peer.limit(stream).unwrap_or(WINDOWS[0]);
         let session = self.peer.limit(0).unwrap_or(WINDOWS[1]);
@@ -142,7 +154,7 @@ impl Play {
     }
 
     /// A stream on which the peer may send: one of its own first eight of a kind, or of the victim's.
-    fn sending(&self, number: u8) -> u32 {
+    pub(super) fn sending(&self, number: u8) -> u32 {
         match self.pick(number).filter(|_| number >= 192).map(|stream| stream.as_u32()) {
             Some(stream) if stream & 2 == 0 || stream & 1 == self.parity() => stream,
             _ => (1 + u32::from(number) % 8) << 2 | u32::from(number >> 3 & 1) << 1 | self.parity(),

@@ -1,6 +1,7 @@
 //! Two sides of a session joined without packets, keys or time: only what streams say to each other.
 
 mod behaviour;
+mod credit;
 mod deadlines;
 mod hostile;
 mod random;

@@ -1,0 +1,162 @@
+//! The application's side of the hand-over: what waits to be offered, and what may be written.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rustc_hash::FxHashMap;
+use stt_proto::CloseReason;
+
+use crate::arena::Arena;
+use crate::command::{Command, CommandQueue, join};
+use crate::credit::{SendCredit, SessionCredit};
+use crate::engine::Taken;
+use crate::event::{EngineEnd, Event};
+use crate::ring::{Ring, data_len};
+use crate::{SessionNumber, StreamNumber};
+
+/// A stream that can be written.
+pub(crate) struct Writer {
+    pub(crate) session: SessionNumber,
+    pub(crate) credit: Arc<SendCredit>,
+}
+
+/// What only the application's side uses.
+#[derive(Default)]
+pub(crate) struct Local {
+    arena: Arena,
+    inbox: VecDeque<Event>,
+    pub(crate) sessions: FxHashMap<SessionNumber, Arc<SessionCredit>>,
+    pub(crate) writers: FxHashMap<StreamNumber, Writer>,
+}
+
+impl Local {
+    /// Copies the start of `pieces`, as much as the stream may have outstanding, and leaves it as
+    /// commands: the caller [sees to it](crate::shared::Shared::see_to) that they go out. The
+    /// number of bytes, and whether the stream was found to take nothing more.
+    pub(crate) fn write<'a>(
+        &mut self,
+        commands: &CommandQueue,
+        stream: StreamNumber,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> (usize, bool) {
+        let Self { arena, writers, .. } = self;
+        let Some(writer) = writers.get(&stream) else { return (0, true) };
+        let (mut total, mut waiting) = (0, BytesMut::new());
+        let mut dead = false;
+        for bytes in pieces {
+            let Some(taken) = writer.credit.reserve(bytes.len()) else {
+                dead = true;
+                break;
+            };
+            let mut rest = &bytes[..taken];
+            while !rest.is_empty() {
+                let piece = arena.copy(rest);
+                rest = &rest[piece.len()..];
+                if let Err(piece) = join(&mut waiting, piece) {
+                    let whole = mem::replace(&mut waiting, piece);
+                    commands.leave(std::iter::once(Command::Write(stream, whole)));
+                }
+            }
+            total += taken;
+            if taken < bytes.len() {
+                break;
+            }
+        }
+        if !waiting.is_empty() {
+            commands.leave(std::iter::once(Command::Write(stream, waiting)));
+        }
+        (total, dead)
+    }
+
+    /// Offers the waiting events, in order, to `take` until it declines one or none is left.
+    /// Returns whether there are more; if not, the doorbell rings for the next.
+    pub(crate) fn poll(
+        &mut self,
+        commands: &CommandQueue,
+        ring: &Ring,
+        mut take: impl FnMut(&mut Event) -> Taken,
+    ) -> bool {
+        let (mut events, mut bytes) = (0, 0);
+        let more = loop {
+            let Some(event) = self.inbox.front_mut() else {
+                if ring.take(&mut self.inbox) {
+                    self.end_sessions_of_a_dead_engine();
+                    continue;
+                }
+                break false;
+            };
+            let before = data_len(event);
+            self.prepare();
+            let Some(event) = self.inbox.front_mut() else { break false };
+            let taken = take(event);
+            bytes += before - data_len(event).min(before);
+            if taken == Taken::No {
+                break true;
+            }
+            bytes += data_len(event).min(before);
+            self.inbox.pop_front();
+            events += 1;
+        };
+        if ring.taken(events, bytes) {
+            commands.wake();
+        }
+        more
+    }
+
+    /// Brings the tables in line with the event that is offered next. Doing so twice, when an event
+    /// is offered again, changes nothing.
+    fn prepare(&mut self) {
+        match self.inbox.front() {
+            Some(Event::Connected { session, credit, .. }) => {
+                self.sessions.entry(*session).or_insert_with(|| Arc::clone(&credit.0));
+            }
+            Some(Event::StreamOpened { session, stream, credit: Some(credit), .. }) => {
+                let writer = Writer { session: *session, credit: Arc::clone(credit) };
+                self.writers.entry(*stream).or_insert(writer);
+            }
+            Some(Event::OpenFailed { stream, .. } | Event::StreamClosed(stream)) => {
+                self.writers.remove(stream);
+            }
+            Some(Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. }) => {
+                self.sessions.remove(session);
+                self.writers.retain(|_, writer| writer.session != *session);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// An engine that failed could not say goodbye for its sessions; the application is told of the
+    /// end of each all the same, before the end of the engine.
+    fn end_sessions_of_a_dead_engine(&mut self) {
+        let Some(Event::Closed(end)) = self.inbox.back() else { return };
+        let message = match end {
+            EngineEnd::Closed => return,
+            EngineEnd::Panicked(words) => words.clone(),
+            EngineEnd::Poller(number) => io::Error::from_raw_os_error(*number).to_string(),
+        };
+        let mut live: Vec<SessionNumber> = self.sessions.keys().copied().collect();
+        for event in &self.inbox {
+            match event {
+                Event::Connected { session, .. } if !live.contains(session) => live.push(*session),
+                Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. } => {
+                    live.retain(|other| other != session);
+                }
+                _ => {}
+            }
+        }
+        live.sort_unstable();
+        let last = self.inbox.pop_back();
+        self.inbox.extend(live.into_iter().map(|session| Event::SessionClosed {
+            session,
+            reason: CloseReason::Error,
+            remote: false,
+            fault: None,
+            message: message.clone(),
+            undelivered: 0,
+        }));
+        self.inbox.extend(last);
+    }
+}

@@ -1,0 +1,201 @@
+//! What both threads see, and how the driver passes from one to the other.
+//!
+//! The engine's thread takes turns with the driver and sleeps between them. While it sleeps the
+//! driver lies here, and the application's thread may take a short turn of its own with it.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::command::{CommandQueue, Waker};
+use crate::driver::Driver;
+use crate::event::{EngineEnd, Event};
+use crate::ring::Ring;
+use crate::snapshot::Snapshot;
+use crate::stats::EngineStats;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::{SessionNumber, StreamNumber};
+
+/// A write up to this many bytes may be sent by the thread that made it: one packet, in most
+/// networks. Sealing more takes longer than waking the engine.
+const SHORT_WRITE: usize = 1024;
+
+/// What follows a turn.
+pub(crate) enum Turn {
+    /// The next, at once.
+    Again,
+    /// Sleep, at most so long.
+    Sleep(Option<Duration>),
+    /// Nothing: the engine has ended.
+    Over,
+}
+
+/// What is driven: all the work of an engine.
+pub(crate) trait Turns {
+    /// What a sleep finds out.
+    type Ready;
+
+    /// A turn of the engine's thread. It says [`Turn::Sleep`] only after
+    /// [`CommandQueue::prepare_sleep`] said yes.
+    fn turn(&mut self) -> Turn;
+
+    /// A turn for a little that the application wrote, on its own thread while the engine's sleeps:
+    /// it saves the way over another thread, most of what a round trip costs. True when the engine's
+    /// thread has to look itself.
+    fn short_turn(&mut self) -> bool;
+
+    /// Takes note of what ended a sleep.
+    ///
+    /// # Errors
+    /// When the poller fails, which ends the engine.
+    fn note(&mut self, ready: Self::Ready) -> io::Result<()>;
+
+    /// Events that were not yet published when the engine ended.
+    fn last_events(&mut self) -> Vec<Event>;
+}
+
+/// What the engine's thread sleeps on while others may use everything else.
+pub(crate) trait Sleep<R> {
+    /// Sleeps until there is something to look at, the waker was called, or `timeout` has passed.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<R>;
+}
+
+/// A driver, and whether it can still be used.
+struct Slot<D> {
+    driver: D,
+    /// A short turn panicked, and said this: the next turn is the last.
+    panicked: Option<String>,
+}
+
+/// See the module.
+pub(crate) struct Shared<D = Driver> {
+    pub(crate) commands: CommandQueue,
+    pub(crate) ring: Ring,
+    /// `None` once the engine has ended.
+    pub(crate) stats: Snapshot<Option<EngineStats>>,
+    /// Locked for each turn; empty before the engine's thread has begun and after it has ended.
+    slot: Mutex<Option<Slot<D>>>,
+    next_session: AtomicU32,
+    next_stream: AtomicU32,
+    polls: AtomicU64,
+}
+
+impl<D> Shared<D> {
+    /// `credit`: what the smallest window of credit holds, in bytes.
+    pub(crate) fn new(waker: Waker, credit: u64, ring: Ring) -> Self {
+        Self {
+            commands: CommandQueue::new(waker, credit),
+            ring,
+            stats: Snapshot::new(Some(EngineStats::default())),
+            slot: Mutex::new(None),
+            next_session: AtomicU32::new(1),
+            next_stream: AtomicU32::new(1),
+            polls: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn session_number(&self) -> SessionNumber {
+        SessionNumber(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn stream_number(&self) -> StreamNumber {
+        StreamNumber(self.next_stream.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn count_poll(&self) {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counters as of the engine's last turn; `None` when it has ended.
+    pub(crate) fn stats(&self) -> Option<EngineStats> {
+        let stats = self.stats.read()?;
+        let doorbells = self.ring.rings() as u64;
+        let polls = self.polls.load(Ordering::Relaxed);
+        Some(EngineStats { doorbells, polls, ..stats })
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Slot<D>>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<D: Turns> Shared<D> {
+    /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
+    /// when the engine's would have to be woken for it, everything else by the engine's.
+    pub(crate) fn see_to(&self, bytes: usize) {
+        let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
+        if bytes > 0 && !(little && self.help()) {
+            self.commands.wake();
+        }
+    }
+
+    /// Does what the application just asked for on its own thread, if the engine's sleeps and
+    /// nothing was left half done; false when the engine's thread is to be woken for it.
+    fn help(&self) -> bool {
+        // Held by the engine's thread for all of a turn, so this one never waits.
+        let Ok(mut slot) = self.slot.try_lock() else { return false };
+        let Some(slot) = slot.as_mut().filter(|slot| slot.panicked.is_none()) else {
+            return false;
+        };
+        match catch_unwind(AssertUnwindSafe(|| slot.driver.short_turn())) {
+            Ok(look) => !look,
+            Err(panic) => {
+                slot.panicked = Some(words(panic.as_ref()));
+                false
+            }
+        }
+    }
+
+    /// One turn, or what a panic in it, or in a short one before it, said.
+    fn turn(&self) -> Result<Turn, String> {
+        let mut slot = self.slot();
+        let Some(slot) = &mut *slot else { return Ok(Turn::Over) };
+        if let Some(words) = slot.panicked.take() {
+            return Err(words);
+        }
+        // The driver is not used again after a panic, so nobody sees what it left half done.
+        catch_unwind(AssertUnwindSafe(|| slot.driver.turn())).map_err(|panic| words(panic.as_ref()))
+    }
+}
+
+/// The engine's thread: runs the driver to its end, whatever that is, and tells the application of
+/// it.
+pub(crate) fn run<D: Turns>(driver: D, mut sleeper: impl Sleep<D::Ready>, shared: &Shared<D>) {
+    *shared.slot() = Some(Slot { driver, panicked: None });
+    let end = loop {
+        match shared.turn() {
+            Ok(Turn::Again) => {}
+            Ok(Turn::Over) => break EngineEnd::Closed,
+            Ok(Turn::Sleep(timeout)) => {
+                let ready = sleeper.wait(timeout);
+                shared.commands.woke();
+                let noted = ready.and_then(|ready| match &mut *shared.slot() {
+                    Some(slot) => slot.driver.note(ready),
+                    None => Ok(()),
+                });
+                if let Err(error) = noted {
+                    break EngineEnd::Poller(error.raw_os_error().unwrap_or(0));
+                }
+            }
+            Err(words) => break EngineEnd::Panicked(words),
+        }
+    };
+    let slot = shared.slot().take();
+    let mut last = Vec::new();
+    if let Some(Slot { mut driver, .. }) = slot {
+        last = driver.last_events();
+        // Sockets and sessions are gone by the time the application hears of it.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(driver))));
+    }
+    shared.stats.publish(None);
+    last.push(Event::Closed(end));
+    shared.ring.publish(&mut last);
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the engine thread panicked".to_owned())
+}
