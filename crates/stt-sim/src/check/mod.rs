@@ -18,7 +18,7 @@ use crate::world::NodeId;
 /// Sessions of one node that are looked at after each step; with more of them, they take turns.
 const SESSIONS_A_STEP: usize = 8;
 /// Packets and streams that are counted for each step at most, on average.
-const COUNTED_A_STEP: usize = 16;
+const COUNTED_A_STEP: usize = 4;
 
 /// What one node has sent to another, and the other way, while the sender has no proof that the
 /// receiver is where it says.
