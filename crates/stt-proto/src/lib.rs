@@ -23,6 +23,8 @@ mod config;
 mod endpoint;
 mod event;
 mod fault;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod messages;
 mod path;
 mod recovery;

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = &[
     ("handshakeloss", include_str!("../scenarios/handshakeloss.toml")),
     ("ipv6", include_str!("../scenarios/ipv6.toml")),
     ("keyupdate", include_str!("../scenarios/keyupdate.toml")),
+    ("keyupdate-blackhole", include_str!("../scenarios/keyupdate-blackhole.toml")),
     ("keyupdate-reorder", include_str!("../scenarios/keyupdate-reorder.toml")),
     ("ladder-1-good-wifi", include_str!("../scenarios/ladder-1-good-wifi.toml")),
     ("ladder-10-handover", include_str!("../scenarios/ladder-10-handover.toml")),

@@ -14,6 +14,7 @@ mod pcap;
 mod play;
 mod random;
 mod random_scenario;
+mod recording;
 mod transfer;
 mod world;
 
@@ -25,7 +26,7 @@ pub mod sweep;
 pub use cross::{CrossKind, CrossStats};
 pub use link::{Burst, EcnPolicy, Link, LinkStats};
 pub use pair::pair;
-pub use play::{Outcome, play, play_captured};
+pub use play::{Outcome, play};
 pub use random::Random;
 pub use random_scenario::{draw, shrink};
 pub use transfer::{Reader, Transfer, pattern};

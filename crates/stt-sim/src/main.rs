@@ -1,7 +1,7 @@
 //! `stt-sim`: sweeps scenarios over seeds, or runs one again.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -14,7 +14,7 @@ use stt_sim::{
     catalog,
     report::{self, Run, Summary},
     spec::{Profile, Scenario},
-    sweep::{Sweep, document},
+    sweep::{Sweep, command, document},
 };
 
 const USAGE: &str = "\
@@ -36,6 +36,8 @@ const DOCUMENTED: usize = 5;
 
 struct Options {
     sweep: Sweep,
+    /// Where the one scenario was read from, if not from the catalog.
+    file: Option<PathBuf>,
     json: bool,
     out: PathBuf,
 }
@@ -58,7 +60,7 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
         Sweep { scenarios: catalog::all(), profile: None, first_seed: 1, seeds: 20, jobs };
     let (mut json, mut out) = (false, PathBuf::from("target/sim"));
     let mut parser = lexopt::Parser::from_env();
-    let mut one = None;
+    let (mut one, mut file) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("json") => json = true,
@@ -71,7 +73,11 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
                 sweep.scenarios = parser.value()?.parse_with(named)?;
             }
             Long("profile") => sweep.profile = Some(parser.value()?.parse_with(profile)?),
-            Long("file") => sweep.scenarios = vec![read(&parser.value()?.into())?],
+            Long("file") => {
+                let path = PathBuf::from(parser.value()?);
+                sweep.scenarios = vec![read(&path)?];
+                file = Some(path);
+            }
             Long("list") => {
                 for scenario in &sweep.scenarios {
                     println!("{:24} {}", scenario.name, scenario.about);
@@ -88,7 +94,7 @@ fn parse() -> Result<Option<Options>, lexopt::Error> {
     if let Some(seed) = one {
         (sweep.first_seed, sweep.seeds) = (seed, 1);
     }
-    Ok(Some(Options { sweep, json, out }))
+    Ok(Some(Options { sweep, file, json, out }))
 }
 
 fn named(list: &str) -> Result<Vec<Scenario>, String> {
@@ -114,7 +120,7 @@ fn profile(name: &str) -> Result<Profile, String> {
         .ok_or_else(|| format!("there is no profile {name}"))
 }
 
-fn read(path: &PathBuf) -> Result<Scenario, lexopt::Error> {
+fn read(path: &Path) -> Result<Scenario, lexopt::Error> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let name = path.file_stem().map_or_else(Default::default, |name| name.to_string_lossy());
@@ -127,8 +133,8 @@ fn run(options: &Options) -> ExitCode {
         let Err(what) = &run.outcome else { return };
         let (name, seed, on) = (&scenario.name, run.seed, profile.name());
         let mut text = format!("FAILED {name} on {on}, seed {seed}: {what}");
-        let only = if scenario.own_links { String::new() } else { format!(" --profile {on}") };
-        text += &format!("\n  again: npm run sim -- --scenario {name}{only} --seed {seed}");
+        let again = command(scenario, options.file.as_deref(), profile, seed);
+        text += &format!("\n  again: {again}");
         if documented.fetch_add(1, Ordering::Relaxed) < DOCUMENTED {
             match document(scenario, profile, seed, &options.out) {
                 Ok(files) => {

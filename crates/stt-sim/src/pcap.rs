@@ -23,6 +23,12 @@ pub(crate) struct Pcap {
     out: Vec<u8>,
 }
 
+impl Default for Pcap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pcap {
     pub(crate) fn new() -> Self {
         let mut out = Vec::new();

@@ -10,6 +10,7 @@ use crate::{
     app::App,
     link::{IPV4_OVERHEAD, Link},
     random::Random,
+    recording::Recording,
     spec::{Action, EventSpec, Profile, Scenario},
     world::{Failure, NodeId, World},
 };
@@ -72,16 +73,19 @@ pub fn play(scenario: &Scenario, profile: Profile, seed: u64) -> Result<Outcome,
     Play::new(scenario, profile, seed).run()
 }
 
-/// Runs a scenario once and keeps its datagrams: what came of it, and a file for Wireshark.
-pub fn play_captured(
+/// Runs a scenario once and records it.
+///
+/// # Errors
+/// What failed, and when.
+pub(crate) fn play_recorded(
     scenario: &Scenario,
     profile: Profile,
     seed: u64,
-) -> (Result<Outcome, Failure>, Vec<u8>) {
+    recording: &Recording,
+) -> Result<Outcome, Failure> {
     let mut play = Play::new(scenario, profile, seed);
-    play.world.capture();
-    let outcome = play.run();
-    (outcome, play.world.take_capture().unwrap_or_default())
+    play.world.record(recording);
+    play.run()
 }
 
 impl<'a> Play<'a> {

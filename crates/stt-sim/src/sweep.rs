@@ -9,9 +9,12 @@ use std::{
     },
 };
 
+use stt_proto::trace::qlog::FILE_EXTENSION;
+
 use crate::{
-    play::{Outcome, play, play_captured},
+    play::{Outcome, play, play_recorded},
     random_scenario::{draw, shrink},
+    recording::Recording,
     report::{Run, Summary},
     spec::{Profile, Scenario},
 };
@@ -114,8 +117,24 @@ fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-/// Runs a failed run again and writes down what helps to understand it: its datagrams, and for a
-/// random scenario the smallest that still fails. Returns what was written.
+/// The command that repeats a run. `file` is where its scenario was read from, if not from the
+/// catalog.
+#[must_use]
+pub fn command(scenario: &Scenario, file: Option<&Path>, profile: Profile, seed: u64) -> String {
+    let which = match file {
+        Some(file) => format!("--file {}", file.display()),
+        None => format!("--scenario {}", scenario.name),
+    };
+    let only = match scenario.own_links {
+        true => String::new(),
+        false => format!(" --profile {}", profile.name()),
+    };
+    format!("npm run sim -- {which}{only} --seed {seed}")
+}
+
+/// Runs a failed run again and writes down what helps to understand it: its datagrams as a pcap,
+/// what its sessions had to say as qlogs, and for a random scenario the smallest that still fails.
+/// Returns what was written.
 ///
 /// # Errors
 /// The folder cannot be written to.
@@ -135,11 +154,19 @@ pub fn document(
         std::fs::write(&path, small.to_text())?;
         written.push(path);
     }
-    let captured = caught(|| Ok(play_captured(&small, profile, seed)));
-    if let Ok((_, bytes)) = captured {
-        let path = folder.join(format!("{name}.pcap"));
+    // It fails again, perhaps by a panic: what is wanted is what it leaves.
+    let recording = Recording::default();
+    let _ = caught(|| Ok(play_recorded(&small, profile, seed, &recording).is_ok()));
+    let recorded = recording.take();
+    let mut write = |suffix: &str, bytes: &[u8]| {
+        let path = folder.join(format!("{name}{suffix}"));
         std::fs::write(&path, bytes)?;
         written.push(path);
+        Ok::<_, std::io::Error>(())
+    };
+    write(".pcap", &recorded.pcap)?;
+    for (session, records) in &recorded.qlogs {
+        write(&format!("-{session}.{FILE_EXTENSION}"), records.as_bytes())?;
     }
     Ok(written)
 }

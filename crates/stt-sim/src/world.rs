@@ -14,8 +14,8 @@ use crate::{
     check::Checks,
     cross::{CrossFlow, CrossKind, CrossStats},
     link::{IPV4_OVERHEAD, Link, LinkState, LinkStats},
-    pcap::Pcap,
     random::Random,
+    recording::Recording,
 };
 
 /// Names a node of a world.
@@ -138,7 +138,7 @@ pub struct World {
     buffer: Vec<u8>,
     idle_timeouts: u32,
     checks: Checks,
-    capture: Option<Pcap>,
+    recording: Option<Recording>,
 }
 
 impl World {
@@ -162,7 +162,7 @@ impl World {
             buffer: vec![0; 65_536],
             idle_timeouts: 0,
             checks: Checks::default(),
-            capture: None,
+            recording: None,
         }
     }
 
@@ -171,14 +171,13 @@ impl World {
         self.ipv6 = true;
     }
 
-    /// Keeps every datagram that is sent from now on, for [`World::take_capture`].
-    pub fn capture(&mut self) {
-        self.capture = Some(Pcap::new());
-    }
-
-    /// The capture as a file of libpcap's format.
-    pub fn take_capture(&mut self) -> Option<Vec<u8>> {
-        self.capture.take().map(Pcap::into_bytes)
+    /// Keeps every datagram that is sent from now on, and what sessions that begin from now on have
+    /// to say.
+    pub(crate) fn record(&mut self, recording: &Recording) {
+        for (node, state) in self.nodes.iter_mut().enumerate() {
+            state.endpoint.set_tracer(Some(recording.tracer(node)));
+        }
+        self.recording = Some(recording.clone());
     }
 
     /// Adds a node that holds `shared_seed`; its own seed is drawn from the run's.
@@ -198,7 +197,7 @@ impl World {
         node_seed: [u8; 32],
     ) -> NodeId {
         let id = self.nodes.len();
-        let endpoint = self.endpoint(config, shared_seeds, node_seed);
+        let endpoint = self.endpoint(id, config, shared_seeds, node_seed);
         self.nodes.push(Node {
             endpoint,
             addresses: Vec::new(),
@@ -246,13 +245,14 @@ impl World {
         shared_seeds: &[[u8; 32]],
         node_seed: [u8; 32],
     ) {
-        self.nodes[node].endpoint = self.endpoint(config, shared_seeds, node_seed);
+        self.nodes[node].endpoint = self.endpoint(node, config, shared_seeds, node_seed);
         self.nodes[node].events.clear();
         self.checks.forget(node);
     }
 
     fn endpoint(
         &mut self,
+        node: NodeId,
         config: EndpointConfig,
         shared_seeds: &[[u8; 32]],
         node_seed: [u8; 32],
@@ -268,7 +268,11 @@ impl World {
             Ok(seed) => NodeIdentity::from_seed(&seed),
             Err(error) => panic!("the scenario's node seed was refused: {error:?}"),
         };
-        Endpoint::new(config, identity, networks, self.random.bytes())
+        let mut endpoint = Endpoint::new(config, identity, networks, self.random.bytes());
+        if let Some(recording) = &self.recording {
+            endpoint.set_tracer(Some(recording.tracer(node)));
+        }
+        endpoint
     }
 
     /// Sets the link from one node to another; the way back is its own.
@@ -504,8 +508,8 @@ impl World {
         self.refresh_nat(node);
         let source = self.nodes[node].addresses[interface];
         let now = self.now;
-        if let Some(capture) = &mut self.capture {
-            capture.record(now, source, remote, ecn, datagram);
+        if let Some(recording) = &self.recording {
+            recording.pcap(|pcap| pcap.record(now, source, remote, ecn, datagram));
         }
         // Nobody is there: the network loses it.
         let Some(to) = self.owners.get(&remote).copied() else { return };
@@ -673,9 +677,16 @@ impl World {
             return Err("a timer fires again and again, and nothing comes of it".to_owned());
         }
         let doubled = self.links.iter().map(|link| link.stats.duplicated).sum();
-        let mut endpoints = self.nodes.iter_mut().enumerate().filter(|(_, node)| !node.asleep);
-        let checks = &mut self.checks;
-        endpoints.try_for_each(|(id, node)| checks.check(id, &mut node.endpoint, doubled))
+        let now = self.now;
+        for id in 0..self.nodes.len() {
+            if self.nodes[id].asleep {
+                continue;
+            }
+            let timeout = self.nodes[id].endpoint.poll_timeout();
+            let nodes = &self.nodes;
+            self.checks.check(id, now, timeout, doubled, |node| &nodes[node].endpoint)?;
+        }
+        Ok(())
     }
 
     /// Steps until `done` answers with a value, asking after each step.

@@ -7,6 +7,8 @@ mod cookie;
 mod dispatch;
 mod half_open;
 mod initiator;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod limiter;
 #[cfg(test)]
 mod moving_tests;

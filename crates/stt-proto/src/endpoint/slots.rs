@@ -68,6 +68,12 @@ impl<T> Slots<T> {
         slot.value.is_some().then_some(SessionHandle { index, generation: slot.generation })
     }
 
+    /// Whether it stands in the queue of those that may send.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn is_queued(&self, index: u32) -> bool {
+        self.slots.get(index as usize).is_some_and(|slot| slot.queued)
+    }
+
     /// Notes whether the slot stands in the send queue; says whether that is new.
     pub(crate) fn set_queued(&mut self, index: u32, queued: bool) -> bool {
         match self.slots.get_mut(index as usize) {

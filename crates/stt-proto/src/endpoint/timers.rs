@@ -44,6 +44,13 @@ impl TimerHeap {
         self.heap.first().map(|(deadline, _)| *deadline)
     }
 
+    /// The deadline of `slot`.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn of(&self, slot: u32) -> Option<Instant> {
+        let place = self.position.get(slot as usize).filter(|place| **place != ABSENT)?;
+        self.heap.get(*place as usize).map(|(deadline, _)| *deadline)
+    }
+
     /// Takes one slot whose deadline is not after `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let &(deadline, slot) = self.heap.first()?;

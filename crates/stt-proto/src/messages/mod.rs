@@ -156,6 +156,12 @@ impl Messages {
         self.outgoing.cost()
     }
 
+    /// Cost of what waits to be sent and to be read, each with its limit.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn held(&self) -> [(u64, u64); 2] {
+        [&self.outgoing, &self.incoming].map(|queue| (queue.cost(), queue.limit()))
+    }
+
     /// Whether nothing waits to be sent.
     pub(crate) fn is_drained(&self) -> bool {
         self.outgoing.is_empty()

@@ -91,6 +91,12 @@ impl Queue {
         self.messages.is_empty()
     }
 
+    /// What they may cost together.
+    #[cfg(feature = "inspect")]
+    pub(super) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes of what it holds, each message's own cost included.
     pub(super) const fn cost(&self) -> u64 {
         self.cost

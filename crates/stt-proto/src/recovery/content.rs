@@ -129,7 +129,7 @@ impl ContentLog {
     }
 
     /// Number of contents held.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "inspect"))]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

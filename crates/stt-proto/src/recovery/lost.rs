@@ -102,6 +102,12 @@ impl LostPackets {
         self.ring.front().map(|p| p.number)
     }
 
+    /// How many are remembered.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
     /// Indices of the packets whose numbers lie in `numbers`.
     pub(crate) fn indices(&self, numbers: &RangeInclusive<u64>) -> Range<usize> {
         if self.ring.back().is_none_or(|p| p.number < *numbers.start()) {

@@ -13,6 +13,8 @@ pub(crate) mod congestion;
 pub(crate) mod content;
 mod delivery;
 mod ecn;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod large;
 mod loss;
 mod lost;

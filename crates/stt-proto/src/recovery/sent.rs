@@ -185,6 +185,18 @@ impl SentPackets {
         self.ring.len()
     }
 
+    /// All packets held, oldest first.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = &SentPacket> {
+        self.ring.iter()
+    }
+
+    /// Contents held.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn contents_held(&self) -> usize {
+        self.log.len()
+    }
+
     /// Packets that fit without an allocation.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {

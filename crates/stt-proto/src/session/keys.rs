@@ -117,6 +117,12 @@ impl Keys {
         Ok(len)
     }
 
+    /// First packet number sealed with the present key.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn sealed_first(&self) -> u64 {
+        self.seal.first
+    }
+
     /// Rotates the sealing key when it has served its time. `largest_acked` is the largest packet
     /// number that the peer acknowledged: without one of the current phase, and three probe
     /// timeouts (`keep`), no second flip could be told from a late packet.

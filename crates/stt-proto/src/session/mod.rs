@@ -2,6 +2,8 @@
 
 mod beginning;
 mod close;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod keys;
 mod liveness;
 mod migrate;

@@ -71,7 +71,7 @@ impl Session {
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
         consider(ahead(self.received.ack_deadline()));
-        consider(ahead(self.paced_until));
+        consider(self.paced_until);
         consider(self.tell_at);
         consider(self.streams.next_expiry());
         if self.is_live() && self.is_established() {

@@ -135,7 +135,7 @@ impl Session {
         }
     }
 
-    fn wants_control(&self) -> bool {
+    pub(super) fn wants_control(&self) -> bool {
         self.verdict_pending
             || self.keep_alive_due
             || !self.echoes.is_empty()
@@ -144,12 +144,12 @@ impl Session {
             || (self.may_use_streams() && self.streams.wants_control())
     }
 
-    fn wants_data(&self) -> bool {
+    pub(super) fn wants_data(&self) -> bool {
         self.may_use_streams() && self.streams.wants_data()
     }
 
     /// Whether a message should go out now; `data` tells whether stream data could.
-    fn wants_messages(&self, data: bool) -> bool {
+    pub(super) fn wants_messages(&self, data: bool) -> bool {
         self.messages.has_turn(data) && self.may_use_streams()
     }
 

@@ -181,6 +181,14 @@ impl Assembler {
         self.early.len()
     }
 
+    /// Bytes that lie in blocks, in order and out of it.
+    #[cfg(feature = "inspect")]
+    pub(super) fn held(&self) -> u64 {
+        let ready: usize = self.ready.iter().map(Bytes::len).sum();
+        let early: usize = self.early.values().map(BytesMut::len).sum();
+        (ready + self.tail.len() + early) as u64
+    }
+
     /// Forgets what is out of order: it can never become readable.
     pub(super) fn discard_early(&mut self) {
         self.early = BTreeMap::new();

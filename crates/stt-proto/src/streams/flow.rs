@@ -37,6 +37,12 @@ impl SendCredit {
         self.used
     }
 
+    /// Both numbers; what was sent is counted elsewhere.
+    #[cfg(feature = "inspect")]
+    pub(super) fn counted(&self) -> crate::inspect::SendCount {
+        crate::inspect::SendCount { limit: self.limit, used: self.used, counted: 0 }
+    }
+
     /// Bytes were sent for the first time.
     pub(super) const fn take(&mut self, bytes: u64) {
         self.used += bytes;
@@ -118,6 +124,19 @@ impl RecvCredit {
 
     fn next_limit(&self) -> u64 {
         self.consumed.saturating_add(self.window).min(VarInt::MAX.get())
+    }
+
+    /// The credit in numbers; what lies in buffers is counted elsewhere.
+    #[cfg(feature = "inspect")]
+    pub(super) fn counted(&self) -> crate::inspect::RecvCount {
+        crate::inspect::RecvCount {
+            limit: self.limit,
+            received: self.received,
+            consumed: self.consumed,
+            held: 0,
+            runs: 0,
+            max_window: self.max_window.max(self.window),
+        }
     }
 
     /// What the peer was told.

@@ -200,7 +200,8 @@ impl PeerStreams {
         u64::from(self.advertised)
     }
 
-    #[cfg(test)]
+    /// Ranges that it takes to remember the streams that are over.
+    #[cfg(any(test, feature = "inspect"))]
     pub(super) fn remembered(&self) -> usize {
         self.closed.len()
     }

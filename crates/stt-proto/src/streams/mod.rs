@@ -19,6 +19,8 @@ mod event;
 mod flow;
 mod id;
 mod inbound;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod limits;
 mod names;
 mod options;

@@ -13,7 +13,7 @@ impl RangeSet {
     }
 
     /// Number of separate ranges.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "inspect"))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

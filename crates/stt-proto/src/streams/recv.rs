@@ -186,6 +186,16 @@ impl RecvHalf {
         self.stop = Some(code);
     }
 
+    /// The credit, and what lies in buffers.
+    #[cfg(feature = "inspect")]
+    pub(super) fn counted(&self) -> crate::inspect::RecvCount {
+        crate::inspect::RecvCount {
+            held: self.assembler.held(),
+            runs: self.assembler.runs() as u64,
+            ..self.credit.counted()
+        }
+    }
+
     /// Runs out of order.
     pub(super) fn runs(&self) -> usize {
         self.assembler.runs()

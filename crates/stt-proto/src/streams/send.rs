@@ -317,6 +317,12 @@ impl SendHalf {
         self.is_done() || (self.is_open() && self.buffer.is_acked() && self.is_skip_settled())
     }
 
+    /// The credit, and how much of it is used by the highest offset sent.
+    #[cfg(feature = "inspect")]
+    pub(super) fn counted(&self) -> crate::inspect::SendCount {
+        crate::inspect::SendCount { counted: self.buffer.unsent(), ..self.credit.counted() }
+    }
+
     /// Bytes written that the peer has not acknowledged; none after a reset.
     pub(super) fn undelivered(&self) -> u64 {
         self.buffer.unacked()

@@ -1,13 +1,24 @@
-//! What must hold after every step of every run, whatever the scenario.
+//! What must hold after every step of every run, whatever the scenario (`docs/adr/0058`).
+//!
+//! What takes constant time is looked at after each step; what must be counted, after so many steps
+//! that the counting costs about as much as the rest.
+
+mod recount;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stt_proto::{Endpoint, Event, SessionHandle, SessionStats};
+use stt_proto::{
+    Endpoint, Event, Instant, SessionHandle, SessionStats,
+    inspect::{Inspection, Recount},
+};
 
 use crate::world::NodeId;
 
 /// Sessions of one node that are looked at after each step; with more of them, they take turns.
 const SESSIONS_A_STEP: usize = 8;
+/// Packets and streams that are counted for each step at most, on average.
+const COUNTED_A_STEP: usize = 4;
 
 /// What one node has sent to another, and the other way, while the sender has no proof that the
 /// receiver is where it says.
@@ -24,13 +35,24 @@ struct Pair {
 struct Watched {
     session: SessionHandle,
     last: SessionStats,
+    /// As it was when it was looked at last, with the number of that look at the node.
+    seen: Option<(Inspection, u64)>,
+    /// Looks until its next count.
+    rest: usize,
 }
+
+/// The side of a session: its number, and whether it is the one that connected.
+type SideOf = ([u8; 8], bool);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     /// By node and [`SessionHandle::as_u64`].
     sessions: BTreeMap<(NodeId, u64), Watched>,
+    /// Where the other side of a session is found.
+    sides: BTreeMap<SideOf, (NodeId, SessionHandle)>,
+    /// How often a node was looked at.
+    looks: BTreeMap<NodeId, u64>,
     /// Where the turns of each node have come to.
     turn: BTreeMap<NodeId, u64>,
     pairs: BTreeMap<(NodeId, NodeId), Pair>,
@@ -43,7 +65,7 @@ impl Checks {
         match event {
             Event::Incoming { session, .. } | Event::Connected { session, .. } => {
                 let last = SessionStats::default();
-                let watched = Watched { session: *session, last };
+                let watched = Watched { session: *session, last, seen: None, rest: 0 };
                 self.sessions.entry((node, session.as_u64())).or_insert(watched);
                 self.pairs.range_mut((node, 0)..=(node, NodeId::MAX)).for_each(|(_, pair)| {
                     pair.proven = true;
@@ -56,6 +78,7 @@ impl Checks {
     /// The node has lost its memory.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.sessions.retain(|(owner, _), _| *owner != node);
+        self.sides.retain(|_, (owner, _)| *owner != node);
         self.pairs.retain(|(from, _), _| *from != node);
     }
 
@@ -69,27 +92,57 @@ impl Checks {
         pair.delivered += bytes as u64;
     }
 
-    /// Looks at one endpoint. `doubled` counts what the network has delivered twice so far.
-    pub(crate) fn check(
+    /// Looks at one endpoint, after it was drained at `now`. `doubled` counts what the network has
+    /// delivered twice so far, `timeout` is the endpoint's, and `peer` finds another node's endpoint.
+    pub(crate) fn check<'a>(
         &mut self,
         node: NodeId,
-        endpoint: &mut Endpoint,
+        now: Instant,
+        timeout: Option<Instant>,
         doubled: u64,
+        peer: impl Fn(NodeId) -> &'a Endpoint,
     ) -> Result<(), String> {
         self.check_amplification(node)?;
-        if endpoint.poll_timeout().is_none() && endpoint.stats().sessions > 0 {
+        let endpoint = peer(node);
+        if timeout.is_none() && endpoint.stats().sessions > 0 {
             return Err(format!("node {node} has sessions and no timer"));
         }
+        let look = self.looks.entry(node).or_default();
+        *look += 1;
+        let look = *look;
         for key in self.turn_of(node) {
             let Some(watched) = self.sessions.get_mut(&(node, key)) else { continue };
-            let Some(stats) = endpoint.session_stats(watched.session) else {
+            let handle = watched.session;
+            let told = |what| format!("node {node} {handle:?}: {what}");
+            let (Some(stats), Some(seen)) =
+                (endpoint.session_stats(handle), endpoint.inspect(now, handle))
+            else {
+                if let Some((seen, _)) = watched.seen {
+                    self.sides.remove(&(seen.session_id, seen.initiator));
+                }
                 self.sessions.remove(&(node, key));
                 continue;
             };
-            watched
-                .check(&stats, doubled)
-                .map_err(|what| format!("node {node} {:?}: {what}", watched.session))?;
+            watched.check(&stats, doubled).map_err(told)?;
             watched.last = stats;
+            watched.look(&seen, now, look).map_err(told)?;
+            let known = watched.seen.replace((seen, look));
+            if known.is_none_or(|(known, _)| known.session_id != seen.session_id) {
+                self.sides.insert((seen.session_id, seen.initiator), (node, handle));
+            }
+            if watched.rest > 0 {
+                watched.rest -= 1;
+                continue;
+            }
+            let Some(count) = endpoint.recount(handle) else { continue };
+            recount::check(&count).map_err(told)?;
+            watched.rest = recount::size(&count) / COUNTED_A_STEP;
+            let other = self.sides.get(&(seen.session_id, !seen.initiator));
+            if let Some((other, handle)) = other
+                && let Some(theirs) = peer(*other).recount(*handle)
+            {
+                check_both(&count, &theirs).map_err(told)?;
+            }
         }
         Ok(())
     }
@@ -128,7 +181,23 @@ impl Checks {
     }
 }
 
+/// Credit, in both directions.
+fn check_both(ours: &Recount, theirs: &Recount) -> Result<(), String> {
+    recount::check_credit(&ours.streams, &theirs.streams)?;
+    recount::check_credit(&theirs.streams, &ours.streams)
+}
+
 impl Watched {
+    fn look(&self, seen: &Inspection, now: Instant, look: u64) -> Result<(), String> {
+        session::check(seen, now)?;
+        match &self.seen {
+            Some((before, at)) if before.session_id == seen.session_id => {
+                session::check_change(before, seen, at + 1 == look)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self, stats: &SessionStats, doubled: u64) -> Result<(), String> {
         let last = &self.last;
         if stats.packets_sent < last.packets_sent || stats.bytes_received < last.bytes_received {
