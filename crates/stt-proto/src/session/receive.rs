@@ -84,7 +84,7 @@ impl Session {
         let elsewhere = self.is_elsewhere(&path);
         let id_is_fresh = self.is_fresh_id(header.path_id);
         if !elsewhere {
-            self.recovery.on_heard_again(heard_before);
+            self.recovery.on_heard_again(now, heard_before);
             self.add_credit(packet_len);
             if id_is_fresh {
                 self.local_id = header.path_id;

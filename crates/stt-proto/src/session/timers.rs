@@ -8,8 +8,8 @@ use crate::time::Instant;
 use super::liveness::Verdict;
 use super::{Context, Session, State};
 
-/// The longest pause between two copies of AUTH_PROOF.
-const MAX_PROOF_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest pause between two copies of AUTH_PROOF, as of HELLO.
+const MAX_PROOF_INTERVAL: Duration = Duration::from_millis(1_500);
 
 impl Session {
     /// Acts on every deadline of this session that has come.
@@ -82,28 +82,31 @@ impl Session {
         next
     }
 
+    /// Twice at most: behind a loss time that has come a probe timeout may have come as well.
     fn recovery_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono;
         cx.fates.clear();
         let fates = &mut *cx.fates;
-        match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
-            RecoveryTimeout::None => {}
-            RecoveryTimeout::Lost { packets } => {
-                self.stats.packets_lost += u64::from(packets);
-                self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
-            }
-            RecoveryTimeout::Probe { count } => {
-                // What the oldest packets carried is what the peer most likely lacks; it goes out
-                // again although it may still arrive.
-                // Messages go once, whatever becomes of them.
-                let mut repeat = |content| {
-                    if content != Content::Message {
-                        fates.push((Fate::Lost, content));
-                    }
-                };
-                self.recovery.probe_contents(usize::from(count), &mut repeat);
-                self.stats.probe_timeouts += 1;
-                self.keep_alive_due = true;
+        loop {
+            match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
+                RecoveryTimeout::None => break,
+                RecoveryTimeout::Lost { packets } => {
+                    self.stats.packets_lost += u64::from(packets);
+                    self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
+                }
+                RecoveryTimeout::Probe { count } => {
+                    // What the oldest packets carried is what the peer most likely lacks; it goes
+                    // out again although it may still arrive.
+                    // Messages go once, whatever becomes of them.
+                    let mut repeat = |content| {
+                        if content != Content::Message {
+                            fates.push((Fate::Lost, content));
+                        }
+                    };
+                    self.recovery.probe_contents(usize::from(count), &mut repeat);
+                    self.stats.probe_timeouts += 1;
+                    self.keep_alive_due = true;
+                }
             }
         }
         self.settle_fates(cx);
