@@ -76,7 +76,9 @@ impl Session {
         consider(self.streams.next_expiry());
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
-            consider(ahead(self.path.mtu.next_timeout()));
+            // A probe that is due only waits to be sent; one that is lost this very moment has a timer.
+            let waits = self.path.mtu.probe_due(now).is_some();
+            consider(self.path.mtu.next_timeout().filter(|_| !waits));
             consider(self.moving.as_ref().and_then(|moving| moving.next_timeout(now)));
         }
         next
