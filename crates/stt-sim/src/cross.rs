@@ -2,6 +2,13 @@
 //! test. They are as aggressive as the standards allow and no more: Reno (RFC 5681) and CUBIC (RFC
 //! 9438), with the loss detection of three later acknowledgements and a retransmission timeout (RFC
 //! 6298). They carry no bytes, only lengths.
+//!
+//! They send as real stacks do, in clumps of about a millisecond's worth, two packets at least, as
+//! segmentation offload and delayed acknowledgements make them. A model that sent each packet on the
+//! very acknowledgement of an earlier one would keep in step with the queue of the bottleneck: it
+//! would find a place at a full drop-tail queue whenever it came, and all losses would fall to its
+//! neighbour (the phase effects of Floyd and Jacobson, 1991). Two such models gave one another 1.62 and
+//! 0.38 of an equal share of 1 Gbit/s.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -34,6 +41,10 @@ pub struct CrossStats {
 const INITIAL_WINDOW: f64 = 10.0;
 /// Later packets that arrived before one counts as lost (RFC 5681 section 3.2).
 const REORDERING: u64 = 3;
+/// Packets that leave at once: a millisecond of the window, within these bounds (64 KiB in one
+/// offloaded send).
+const CLUMP: Duration = Duration::from_millis(1);
+const CLUMP_PACKETS: [f64; 2] = [2.0, 44.0];
 /// What most systems use for RFC 6298's lower bound.
 const MIN_RTO: Duration = Duration::from_millis(200);
 /// RFC 9438 section 4.6 and 4.1.
@@ -57,6 +68,8 @@ pub(crate) struct CrossFlow {
     threshold: f64,
     next: u64,
     in_flight: u64,
+    /// In the middle of a clump.
+    sending: bool,
     outstanding: VecDeque<Outstanding>,
     largest_acked: u64,
     /// Losses of packets before this one belong to an episode that was answered.
@@ -82,6 +95,7 @@ impl CrossFlow {
             threshold: f64::INFINITY,
             next: 1,
             in_flight: 0,
+            sending: false,
             outstanding: VecDeque::new(),
             largest_acked: 0,
             recovery_end: 0,
@@ -101,9 +115,12 @@ impl CrossFlow {
 
     /// The next packet that the window allows: its number and length.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<(u64, usize)> {
-        if self.in_flight as f64 >= self.window.floor().max(1.0) {
+        let room = self.window.floor().max(1.0) - self.in_flight as f64;
+        if room < if self.sending { 1.0 } else { self.clump() } {
+            self.sending = false;
             return None;
         }
+        self.sending = true;
         if self.in_flight == 0 {
             self.timer_from = now;
         }
@@ -112,6 +129,16 @@ impl CrossFlow {
         self.in_flight += 1;
         self.outstanding.push_back(Outstanding { number, sent: now, done: false });
         Some((number, FULL_PACKET as usize))
+    }
+
+    /// Packets that there must be room for before any leaves.
+    fn clump(&self) -> f64 {
+        let window = self.window.floor().max(1.0);
+        let Some((rtt, _)) = self.rtt else { return 1.0 };
+        let packets = window * CLUMP.as_secs_f64() / rtt.as_secs_f64();
+        let [least, most] = CLUMP_PACKETS;
+        // A window of few packets is not held back.
+        packets.clamp(least, most).min((window / 2.0).max(1.0))
     }
 
     /// A packet arrived at the receiver: how long its acknowledgement takes.

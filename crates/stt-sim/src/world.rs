@@ -325,6 +325,12 @@ impl World {
         self.cross[flow].1.stats()
     }
 
+    /// Keeps no record of sessions and holds nothing against it from now on: for tests that count what a
+    /// process holds.
+    pub fn watch_no_session(&mut self) {
+        self.checks.blind = true;
+    }
+
     /// Holds what a node that only answers sends to others against what came from them, from now on
     /// (PROTOCOL.md section 2.6).
     pub fn watch_responder(&mut self, node: NodeId) {

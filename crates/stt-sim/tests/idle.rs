@@ -59,7 +59,8 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let link = Link::with_delay(Duration::from_millis(10));
-        let (world, client, server) = pair(1, link, SessionConfig::default());
+        let (mut world, client, server) = pair(1, link, SessionConfig::default());
+        world.watch_no_session();
         Self { world, client, server }
     }
 

@@ -17,6 +17,7 @@ use crate::config::SessionConfig;
 use crate::event::EarlyData;
 use crate::fault::{Fault, FaultDetail};
 use crate::path::PathAddress;
+use crate::recovery::INITIAL_RTT;
 use crate::session::{Beginning, Keys, MAX_ACK_DELAY, Session, Start, State};
 use crate::streams::LocalLimits;
 use crate::time::Now;
@@ -281,7 +282,10 @@ impl Endpoint {
             return;
         }
         // Karn: a proof after several CHALLENGEs says nothing of the round-trip time.
-        let rtt = (entry.copies == 1).then(|| now.mono.saturating_duration_since(entry.created));
+        // An upper bound only: copies of AUTH_PROOF that were lost before this one cannot be seen. As
+        // an estimate, seconds of them would hold FINAL back for many more seconds when it is lost.
+        let rtt = (entry.copies == 1)
+            .then(|| now.mono.saturating_duration_since(entry.created).min(INITIAL_RTT));
         let deadline = now.mono + config.handshake_timeout;
         let ticket = match refusal {
             Some(_) => None,

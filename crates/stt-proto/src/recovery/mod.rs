@@ -48,6 +48,7 @@ pub(crate) use content::Content;
 pub(crate) use ecn::EcnCounts;
 pub(crate) use lost::Loss;
 pub(crate) use received::ReceivedPackets;
+use rtt::GRANULARITY;
 pub(crate) use rtt::{INITIAL_RTT, RttEstimator};
 pub(crate) use sent::PacketInfo;
 
@@ -490,10 +491,12 @@ impl Recovery {
         sink: &mut impl FnMut(Fate, Content),
     ) {
         let Some(largest_acked) = self.largest_acked else { return };
-        let delay = self.thresholds.delay(&self.rtt);
         let mut latest = None;
         // Sent times and places ascend together: the first packet that is not lost ends the search.
         while let Some((&packet, place)) = self.sent.oldest() {
+            // An episode that begins below may narrow the thresholds: what is left is judged by the
+            // same as the timer, which would lie in the past otherwise.
+            let delay = self.thresholds.delay(&self.rtt);
             let judged = self.thresholds.judge(now, delay, packet.sent, place, largest_acked);
             let Some(cause) = judged else { break };
             summary.lost_packets += 1;
@@ -604,6 +607,19 @@ impl Recovery {
         self.pto_base = now;
         self.free_packets = PROBES;
         RecoveryTimeout::Probe { count: PROBES }
+    }
+
+    /// The peer was heard on this path, the last time before that at `before`. If that is the first
+    /// sign of life since several probe timeouts in a row, whatever silenced the path has ended:
+    /// probes go out in a moment, and do not sit out a backoff that grew in the dark
+    /// (`PROTOCOL.md` 5.2). Each such start needs a probe timeout and a packet of the peer, so that
+    /// a path that is dead in one direction only does not see many.
+    pub(crate) fn on_heard_again(&mut self, now: Instant, before: Instant) {
+        if self.pto_count >= 2 && before < self.pto_base {
+            self.pto_count = 0;
+            // The timer never lies in the past.
+            self.pto_base = self.pto_base.max(now + GRANULARITY - self.pto());
+        }
     }
 
     /// What the oldest `packets` outstanding packets carried: the best content of a probe. They stay

@@ -1,18 +1,24 @@
 //! Spreads packets over the round trip (RFC 9002 section 7.7).
 //!
-//! A token bucket. It holds at most what the path carries in two milliseconds, so that a batch of
-//! segments can leave in one call, and never less than ten packets, the initial window. On paths
-//! faster than the timers (loopback) the bucket is as large as the window and pacing vanishes.
+//! A token bucket. It holds at most what the path carries in half a millisecond, and never less than ten
+//! packets, the initial window: what an ACK sets free after a pause must not arrive at a full queue
+//! as one clump, of which the tail is dropped. A bucket that was empty may fill up for two
+//! milliseconds, since then the pacer itself made the sender wait, and a timer that comes late must not
+//! cost rate. On paths faster than the timers (loopback) the bucket is as large as the window and
+//! pacing vanishes.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
 /// What the bucket holds at most, as time at the current rate.
-const BURST: Duration = Duration::from_millis(2);
+const BURST: Duration = Duration::from_micros(500);
+
+/// The same when the pacer's own timer fills it, however late it comes.
+const CATCH_UP: Duration = Duration::from_millis(2);
 
 /// What is worth waking up for, as time at the current rate.
-const QUANTUM: Duration = Duration::from_millis(1);
+const QUANTUM: Duration = Duration::from_micros(250);
 
 /// The bucket's least size in packets: RFC 9002 7.7 allows bursts of the initial window.
 const MIN_BURST_PACKETS: u64 = 10;
@@ -72,7 +78,8 @@ impl Pacer {
     ) -> Result<u64, Instant> {
         let mtu = u64::from(mtu);
         let least = MIN_BURST_PACKETS * mtu;
-        let capacity = rate.bytes_in(BURST).clamp(least, window.max(least));
+        let span = if self.tokens < mtu { CATCH_UP } else { BURST };
+        let capacity = rate.bytes_in(span).clamp(least, window.max(least));
         match self.granted {
             None => {
                 self.tokens = capacity;
@@ -133,7 +140,7 @@ mod tests {
         let rate = Rate::per_second(10_000_000);
         let (bytes, wakes) = drain(rate, 1_000_000, 1_200, 1_000_000);
         assert!((9_990_000..10_050_000).contains(&bytes), "{bytes}");
-        assert!((900..1_100).contains(&wakes), "about one wake-up a millisecond, not {wakes}");
+        assert!((4_000..4_300).contains(&wakes), "about four wake-ups a millisecond, not {wakes}");
     }
 
     #[test]
@@ -147,6 +154,18 @@ mod tests {
         let rate = Rate::from_window(1_000_000, Duration::from_micros(50), false);
         let mut pacer = Pacer::new();
         assert_eq!(pacer.available(us(0), rate, 1_000_000, 1_452), Ok(1_000_000));
+    }
+
+    #[test]
+    fn a_pause_saves_half_a_millisecond_and_a_late_timer_costs_nothing() {
+        let rate = Rate::per_second(100_000_000);
+        let mut pacer = Pacer::new();
+        assert_eq!(pacer.available(us(0), rate, 1_000_000, 1_200), Ok(50_000));
+        pacer.on_sent(20_000);
+        assert_eq!(pacer.available(us(5_000), rate, 1_000_000, 1_200), Ok(50_000));
+        pacer.on_sent(50_000);
+        assert_eq!(pacer.available(us(5_000), rate, 1_000_000, 1_200), Err(us(5_250)));
+        assert_eq!(pacer.available(us(6_250), rate, 1_000_000, 1_200), Ok(125_000), "1 ms late");
     }
 
     #[test]

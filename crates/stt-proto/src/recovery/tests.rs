@@ -193,6 +193,26 @@ fn probe_timeouts_back_off_and_declare_nothing_lost() {
 }
 
 #[test]
+fn a_peer_heard_after_a_long_silence_ends_the_backoff() {
+    let mut path = Path::measured();
+    path.send(100, [1]);
+    assert_eq!(path.timeout().0, at(425));
+    path.recovery.on_heard_again(at(430), at(50));
+    assert_eq!(path.recovery.pto_count(), 1, "one silent probe timeout is nothing unusual");
+    assert_eq!(path.timeout().0, at(425 + 650));
+    path.recovery.on_heard_again(at(1_080), at(1_075));
+    assert_eq!(path.recovery.pto_count(), 2, "it was heard since the last probe timeout");
+    assert_eq!(path.timeout().0, at(1_075 + 1_300));
+    path.recovery.on_heard_again(at(2_400), at(1_070));
+    assert_eq!(path.recovery.next_timeout(), Some(at(2_375 + 325)));
+    assert_eq!(path.timeout().0, at(2_375 + 325));
+    assert_eq!(path.timeout().0, at(2_700 + 650));
+    path.recovery.on_heard_again(at(4_000), at(2_400));
+    assert_eq!(path.recovery.next_timeout(), Some(at(4_001)), "long due: in a moment");
+    assert!(path.lost.is_empty());
+}
+
+#[test]
 fn probes_pass_a_full_window() {
     let mut path = Path::measured();
     let window = path.recovery.window();

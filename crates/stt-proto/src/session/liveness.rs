@@ -83,13 +83,14 @@ impl Liveness {
         }
     }
 
-    /// An authentic packet came.
-    pub(crate) fn on_heard(&mut self, now: Instant) {
-        self.heard = now;
+    /// An authentic packet came; returns when the one before it did.
+    pub(crate) fn on_heard(&mut self, now: Instant) -> Instant {
+        let before = core::mem::replace(&mut self.heard, now);
         self.refusals = None;
         self.sent = 0;
         self.failed = 0;
         self.failure = None;
+        before
     }
 
     /// Something other than keep-alives went out or came in: probing starts anew, densely.

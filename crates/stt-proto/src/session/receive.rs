@@ -78,12 +78,13 @@ impl Session {
         self.largest_opened = self.largest_opened.max(Some(number));
         self.proof = None;
         self.prove_path(&path);
-        self.liveness.on_heard(now);
+        let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         self.stats.bytes_received += packet_len as u64;
         let elsewhere = self.is_elsewhere(&path);
         let id_is_fresh = self.is_fresh_id(header.path_id);
         if !elsewhere {
+            self.recovery.on_heard_again(now, heard_before);
             self.add_credit(packet_len);
             if id_is_fresh {
                 self.local_id = header.path_id;

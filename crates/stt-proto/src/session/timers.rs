@@ -8,8 +8,8 @@ use crate::time::Instant;
 use super::liveness::Verdict;
 use super::{Context, Session, State};
 
-/// The longest pause between two copies of AUTH_PROOF.
-const MAX_PROOF_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest pause between two copies of AUTH_PROOF, as of HELLO.
+const MAX_PROOF_INTERVAL: Duration = Duration::from_millis(1_500);
 
 impl Session {
     /// Acts on every deadline of this session that has come.
@@ -76,34 +76,39 @@ impl Session {
         consider(self.streams.next_expiry());
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));
-            consider(ahead(self.path.mtu.next_timeout()));
+            // A probe that is due only waits to be sent; one that is lost this very moment has a timer.
+            let waits = self.path.mtu.probe_due(now).is_some();
+            consider(self.path.mtu.next_timeout().filter(|_| !waits));
             consider(self.moving.as_ref().and_then(|moving| moving.next_timeout(now)));
         }
         next
     }
 
+    /// Twice at most: behind a loss time that has come a probe timeout may have come as well.
     fn recovery_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono;
         cx.fates.clear();
         let fates = &mut *cx.fates;
-        match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
-            RecoveryTimeout::None => {}
-            RecoveryTimeout::Lost { packets } => {
-                self.stats.packets_lost += u64::from(packets);
-                self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
-            }
-            RecoveryTimeout::Probe { count } => {
-                // What the oldest packets carried is what the peer most likely lacks; it goes out
-                // again although it may still arrive.
-                // Messages go once, whatever becomes of them.
-                let mut repeat = |content| {
-                    if content != Content::Message {
-                        fates.push((Fate::Lost, content));
-                    }
-                };
-                self.recovery.probe_contents(usize::from(count), &mut repeat);
-                self.stats.probe_timeouts += 1;
-                self.keep_alive_due = true;
+        loop {
+            match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
+                RecoveryTimeout::None => break,
+                RecoveryTimeout::Lost { packets } => {
+                    self.stats.packets_lost += u64::from(packets);
+                    self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
+                }
+                RecoveryTimeout::Probe { count } => {
+                    // What the oldest packets carried is what the peer most likely lacks; it goes
+                    // out again although it may still arrive.
+                    // Messages go once, whatever becomes of them.
+                    let mut repeat = |content| {
+                        if content != Content::Message {
+                            fates.push((Fate::Lost, content));
+                        }
+                    };
+                    self.recovery.probe_contents(usize::from(count), &mut repeat);
+                    self.stats.probe_timeouts += 1;
+                    self.keep_alive_due = true;
+                }
             }
         }
         self.settle_fates(cx);

@@ -47,6 +47,8 @@ type SideOf = ([u8; 8], bool);
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
+    /// Sessions are left alone.
+    pub(crate) blind: bool,
     /// By node and [`SessionHandle::as_u64`].
     sessions: BTreeMap<(NodeId, u64), Watched>,
     /// Where the other side of a session is found.
@@ -63,7 +65,7 @@ pub(crate) struct Checks {
 impl Checks {
     pub(crate) fn on_event(&mut self, node: NodeId, event: &Event) {
         match event {
-            Event::Incoming { session, .. } | Event::Connected { session, .. } => {
+            Event::Incoming { session, .. } | Event::Connected { session, .. } if !self.blind => {
                 let last = SessionStats::default();
                 let watched = Watched { session: *session, last, seen: None, rest: 0 };
                 self.sessions.entry((node, session.as_u64())).or_insert(watched);
