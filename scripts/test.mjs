@@ -6,6 +6,15 @@ import { setup } from './setup.mjs';
 
 const VITEST = 'node_modules/vitest/vitest.mjs';
 
+/**
+ * All crates; then the cryptography again with its other provider, which has to give the same answers to every
+ * vector. The workspace has the first one only: of two features that are both on, one wins.
+ */
+const CARGO_TESTS = [
+  ['--workspace'],
+  ['-p', 'stt-crypto', '--no-default-features', '--features', 'rustcrypto,passphrase'],
+];
+
 const runners = {
   cargo: cargoTests,
   vitest: () => vitestTests(['--project', 'main']),
@@ -34,15 +43,6 @@ await main(async () => {
   }
   return results.some((result) => result.failed > 0) ? 1 : 0;
 });
-
-/**
- * All crates; then the cryptography again with its other provider, which has to give the same answers to every
- * vector. The workspace has the first one only: of two features that are both on, one wins.
- */
-const CARGO_TESTS = [
-  ['--workspace'],
-  ['-p', 'stt-crypto', '--no-default-features', '--features', 'rustcrypto,passphrase'],
-];
 
 async function cargoTests() {
   const sum = { passed: 0, failed: 0, skipped: 0 };

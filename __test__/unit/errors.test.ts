@@ -41,6 +41,19 @@ describe('the table', () => {
     expect(hopeless.map(({ code }) => code)).toEqual([0x0103, 0x0105, 0x0304, 0x0402]);
   });
 
+  test('a sub-code and a reason say more about what can be done than their code', () => {
+    const handshake = (subcode: number) => createError(0x0405, 'words', { subcode }).recovery;
+    expect([1, 2, 3, 4].map(handshake)).toEqual(['none', 'retry', 'fix-config', 'retry']);
+    expect(handshake(0)).toBe('retry');
+    expect(handshake(99)).toBe('retry');
+    const ended = (['graceful', 'timeout', 'error', 'auth_failure'] as const).map(
+      (reason) => createError(0x0201, 'words', { reason }).recovery,
+    );
+    expect(ended).toEqual(['none', 'reconnect', 'reconnect', 'fix-config']);
+    // A reason belongs to the end of a session, a sub-code to a handshake.
+    expect(createError(0x0101, 'words', { subcode: 1, reason: 'graceful' }).recovery).toBe('retry');
+  });
+
   test('an unknown number is an SttError itself', () => {
     const error = createError(0x0777, 'words');
     expect(error.constructor).toBe(SttError);

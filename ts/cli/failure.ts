@@ -1,3 +1,4 @@
+import { ERROR_PAGES } from '../errors/reference.generated.ts';
 import { isSttError, SttOptionError } from '../index.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { systemCode } from './exit-codes.ts';
@@ -49,7 +50,7 @@ export function describeFailure(error: unknown): FailureReport {
     const code = `0x${error.code.toString(16).padStart(4, '0')}`;
     return {
       headline: `${code} ${error.codeName}: ${firstSentences(error.message, code, error.codeName)}`,
-      hint: hintOf(error.codeName),
+      hint: `${hintOf(error.codeName, error.code)} Details: stt explain ${code}`,
       code,
       codeName: error.codeName,
       ...(error.subcode === undefined ? {} : { subcode: error.subcode }),
@@ -105,7 +106,7 @@ function firstSentences(message: string, code: string, codeName: string): string
   return message.replace(prefix, '');
 }
 
-function hintOf(codeName: string): string {
+function hintOf(codeName: string, code: number): string {
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
       return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
@@ -123,6 +124,12 @@ function hintOf(codeName: string): string {
     case 'RESOURCE_EXHAUSTED':
       return 'raise the limit of open files (ulimit -n) or free memory, then try again.';
     default:
-      return 'run the same command again.';
+      return firstStep(code);
   }
+}
+
+/** What the reference says to try first, as the end of a sentence that has begun. */
+function firstStep(code: number): string {
+  const text = ERROR_PAGES.find((page) => page.code === code)?.steps[0]?.text ?? 'Run it again.';
+  return text.charAt(0).toLowerCase() + text.slice(1);
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { explain } from './commands/explain.ts';
 import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
 import { DEFAULT_PORT, send } from './commands/send.ts';
@@ -163,6 +164,16 @@ export function createProgram(context: ProgramContext): Command {
         );
       },
     );
+
+  common(program.command('explain'))
+    .description('say what an error means, what causes it, and what to do')
+    .argument(
+      '<code>',
+      'code, as 0x0101 or 0x0405_03; name, as CONNECTION_TIMEOUT; reason:timeout; or - to find them in a log on stdin',
+    )
+    .action(async (query: string, options: CommonOptions) => {
+      await explain(query, outputFor(options));
+    });
 
   return program;
 }

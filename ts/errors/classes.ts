@@ -1,8 +1,9 @@
+// Made by scripts/generate-errors.mjs from crates/stt-wire/src/codes.rs and codes/reference.rs: change those.
 import type { SttErrorDetails } from './error.ts';
 import { SttError } from './error.ts';
 import type { CloseReason } from './table.ts';
 
-/** 0x0101: The handshake did not end within the timeout. */
+/** 0x0101: The handshake did not come to an end within its timeout. */
 export class ConnectionTimeoutError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0101;
@@ -14,7 +15,7 @@ export class ConnectionTimeoutError extends SttError {
   }
 }
 
-/** 0x0102: The peer, or the system in front of it, refused the connection. */
+/** 0x0102: The peer, or the system that it runs on, turned the connection down. */
 export class ConnectionRefusedError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0102;
@@ -26,7 +27,7 @@ export class ConnectionRefusedError extends SttError {
   }
 }
 
-/** 0x0103: The two sides do not hold the same seed, the peer is not the one that was pinned, or its `authorize` said no. */
+/** 0x0103: The two sides could not prove to one another that they belong together. */
 export class AuthenticationError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0103;
@@ -38,7 +39,7 @@ export class AuthenticationError extends SttError {
   }
 }
 
-/** 0x0104: No way leads to the peer, or its name has no address. */
+/** 0x0104: This machine knows no way to the peer. */
 export class NetworkUnreachableError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0104;
@@ -50,7 +51,7 @@ export class NetworkUnreachableError extends SttError {
   }
 }
 
-/** 0x0105: The peer speaks other versions of the protocol. */
+/** 0x0105: The two sides have no version of the protocol in common. */
 export class ProtocolVersionMismatchError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0105;
@@ -62,7 +63,7 @@ export class ProtocolVersionMismatchError extends SttError {
   }
 }
 
-/** 0x0201: The session has ended; `reason` says how and `cause` why. */
+/** 0x0201: The session has ended; the reason tells how, and the cause why. */
 export class SessionClosedError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0201;
@@ -75,7 +76,7 @@ export class SessionClosedError extends SttError {
   }
 }
 
-/** 0x0202: Nothing authentic was heard from the peer for the keep-alive timeout. */
+/** 0x0202: Nothing authentic came from the peer for the whole keep-alive timeout. */
 export class SessionTimeoutError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0202;
@@ -87,7 +88,7 @@ export class SessionTimeoutError extends SttError {
   }
 }
 
-/** 0x0203: A limit on sessions was reached, here or at the peer. */
+/** 0x0203: A limit on sessions is reached, on this side or at the peer. */
 export class TooManySessionsError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0203;
@@ -99,7 +100,7 @@ export class TooManySessionsError extends SttError {
   }
 }
 
-/** 0x0204: The peer no longer knows the session, as after its restart. */
+/** 0x0204: The peer is there, but does not know the session. */
 export class SessionNotFoundError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0204;
@@ -123,7 +124,7 @@ export class StreamClosedError extends SttError {
   }
 }
 
-/** 0x0302: A limit on streams was reached, here or at the peer. */
+/** 0x0302: A limit on streams of the session is reached, on this side or at the peer. */
 export class TooManyStreamsError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0302;
@@ -135,7 +136,7 @@ export class TooManyStreamsError extends SttError {
   }
 }
 
-/** 0x0303: The id that was chosen for a stream is in use. */
+/** 0x0303: The id that was chosen for a stream is taken. */
 export class StreamIdConflictError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0303;
@@ -147,7 +148,7 @@ export class StreamIdConflictError extends SttError {
   }
 }
 
-/** 0x0304: The peer sent more than it was allowed to. */
+/** 0x0304: The peer sent more than it had been given credit for. */
 export class FlowControlError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0304;
@@ -159,7 +160,7 @@ export class FlowControlError extends SttError {
   }
 }
 
-/** 0x0401: A frame with right checksums and an impossible structure. */
+/** 0x0401: A frame arrived whole, but cannot be: its structure is impossible. */
 export class InvalidFrameError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0401;
@@ -171,7 +172,7 @@ export class InvalidFrameError extends SttError {
   }
 }
 
-/** 0x0402: A packet with right checksums that did not authenticate. */
+/** 0x0402: A packet with right checksums does not open under the session's keys. */
 export class EncryptionError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0402;
@@ -183,7 +184,7 @@ export class EncryptionError extends SttError {
   }
 }
 
-/** 0x0403: A packet that was damaged on its way. */
+/** 0x0403: A packet arrived damaged: its checksum is wrong. */
 export class ChecksumMismatchError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0403;
@@ -195,7 +196,7 @@ export class ChecksumMismatchError extends SttError {
   }
 }
 
-/** 0x0404: A frame of a type that nobody handles. */
+/** 0x0404: An authentic frame has a type that nobody here handles. */
 export class UnknownFrameTypeError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0404;
@@ -207,7 +208,7 @@ export class UnknownFrameTypeError extends SttError {
   }
 }
 
-/** 0x0405: A step of the handshake failed; `subcode` says which. */
+/** 0x0405: The handshake failed at the step that the sub-code names. */
 export class HandshakeError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0405;
@@ -219,7 +220,7 @@ export class HandshakeError extends SttError {
   }
 }
 
-/** 0x0501: The system refused to send datagrams. */
+/** 0x0501: The system refuses to send. */
 export class UdpSendError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0501;
@@ -231,7 +232,7 @@ export class UdpSendError extends SttError {
   }
 }
 
-/** 0x0502: The WebSocket under the session was closed. */
+/** 0x0502: The WebSocket below the session was closed. */
 export class WebSocketClosedError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0502;
@@ -243,7 +244,7 @@ export class WebSocketClosedError extends SttError {
   }
 }
 
-/** 0x0503: The WebSocket upgrade was refused. */
+/** 0x0503: The upgrade to WebSocket was refused. */
 export class WebSocketHandshakeError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0503;
@@ -255,7 +256,7 @@ export class WebSocketHandshakeError extends SttError {
   }
 }
 
-/** 0x0504: TLS failed under the WebSocket. */
+/** 0x0504: TLS could not be set up, or the certificate was not accepted. */
 export class TlsError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0504;
@@ -267,7 +268,7 @@ export class TlsError extends SttError {
   }
 }
 
-/** 0x0601: An operation took longer than the time it was given. */
+/** 0x0601: An operation took longer than the time that it was given. */
 export class SttTimeoutError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0601;
@@ -279,7 +280,7 @@ export class SttTimeoutError extends SttError {
   }
 }
 
-/** 0x0602: A bounded queue would have overflowed. */
+/** 0x0602: A bounded queue inside would have run over. */
 export class BufferOverflowError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0602;
@@ -291,7 +292,7 @@ export class BufferOverflowError extends SttError {
   }
 }
 
-/** 0x0603: The system ran out of memory, descriptors or time. */
+/** 0x0603: The system has no more of something that is needed. */
 export class ResourceExhaustedError extends SttError {
   /** Number of this class in the table. */
   static readonly code = 0x0603;

@@ -1,31 +1,5 @@
 import type { AnySttError } from './classes.ts';
-import {
-  AuthenticationError,
-  BufferOverflowError,
-  ChecksumMismatchError,
-  ConnectionRefusedError,
-  ConnectionTimeoutError,
-  EncryptionError,
-  FlowControlError,
-  HandshakeError,
-  InvalidFrameError,
-  NetworkUnreachableError,
-  ProtocolVersionMismatchError,
-  ResourceExhaustedError,
-  SessionClosedError,
-  SessionNotFoundError,
-  SessionTimeoutError,
-  StreamClosedError,
-  StreamIdConflictError,
-  SttTimeoutError,
-  TlsError,
-  TooManySessionsError,
-  TooManyStreamsError,
-  UdpSendError,
-  UnknownFrameTypeError,
-  WebSocketClosedError,
-  WebSocketHandshakeError,
-} from './classes.ts';
+import * as classes from './classes.ts';
 import type { SttErrorDetails } from './error.ts';
 import { SttError } from './error.ts';
 import type { CloseReason } from './table.ts';
@@ -35,36 +9,11 @@ type ErrorClass = (new (
   details: SttErrorDetails & { reason: CloseReason },
 ) => AnySttError) & { readonly code: number };
 
-const CLASSES: readonly ErrorClass[] = [
-  ConnectionTimeoutError,
-  ConnectionRefusedError,
-  AuthenticationError,
-  NetworkUnreachableError,
-  ProtocolVersionMismatchError,
-  SessionClosedError,
-  SessionTimeoutError,
-  TooManySessionsError,
-  SessionNotFoundError,
-  StreamClosedError,
-  TooManyStreamsError,
-  StreamIdConflictError,
-  FlowControlError,
-  InvalidFrameError,
-  EncryptionError,
-  ChecksumMismatchError,
-  UnknownFrameTypeError,
-  HandshakeError,
-  UdpSendError,
-  WebSocketClosedError,
-  WebSocketHandshakeError,
-  TlsError,
-  SttTimeoutError,
-  BufferOverflowError,
-  ResourceExhaustedError,
-];
-
 const BY_CODE: ReadonlyMap<number, ErrorClass> = new Map(
-  CLASSES.map((Class) => [Class.code, Class]),
+  Object.values(classes as unknown as Record<string, ErrorClass>).map((Class) => [
+    Class.code,
+    Class,
+  ]),
 );
 
 /**
@@ -79,6 +28,6 @@ export function createError(
   const Class = BY_CODE.get(code);
   if (Class === undefined) return new SttError(code, message, details);
   // Only the end of a session always has a reason.
-  const reason = details.reason ?? (code === SessionClosedError.code ? 'error' : undefined);
+  const reason = details.reason ?? (code === classes.SessionClosedError.code ? 'error' : undefined);
   return new Class(message, { ...details, reason: reason as CloseReason });
 }

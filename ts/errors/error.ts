@@ -1,7 +1,7 @@
 import type { InspectOptions } from 'node:util';
 import { inspect } from 'node:util';
 import type { CloseReason, SttErrorCategory, SttErrorCodeName, SttRecovery } from './table.ts';
-import { errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';
+import { errorInfo, formatCode, HANDSHAKE_SUBCODES, recoveryOf } from './table.ts';
 
 /** Shared by all copies of this package in a process, so that `instanceof` works across them. */
 const BRAND: unique symbol = Symbol.for('@seigr/stt.error') as never;
@@ -71,7 +71,7 @@ export class SttError extends Error {
     this.codeName = (info?.codeName as SttErrorCodeName | undefined) ?? 'UNKNOWN';
     this.category = info?.category ?? 'application';
     this.recoverable = info?.recoverable ?? false;
-    this.recovery = info?.recovery ?? 'none';
+    this.recovery = recoveryOf(code, details.subcode, details.reason);
     this.context = Object.freeze({ timestamp: Date.now(), ...details.context });
     if (details.subcode !== undefined && details.subcode !== 0) {
       this.subcode = details.subcode;

@@ -1,7 +1,10 @@
 //! The closed table of 25 error codes, with its handshake sub-codes and close reasons. The single
 //! source of what crosses the boundary as an integer.
 //!
-//! A code is two 8-bit halves, `0xCCEE`: category and error.
+//! A code is two 8-bit halves, `0xCCEE`: category and error. What each means to a person stands in
+//! [`reference`].
+
+pub mod reference;
 
 /// The upper half of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,469 @@
+// Made by scripts/generate-errors.mjs from crates/stt-wire/src/codes.rs and codes/reference.rs: change those.
+
+/** One thing to try. */
+export interface RecoveryStep {
+  /** Who does it: the program by itself, or a person. */
+  readonly by: 'program' | 'person';
+  readonly text: string;
+}
+
+/** What a person needs to know of an error. */
+export interface ErrorPage {
+  readonly code: number;
+  /** What has happened. */
+  readonly meaning: string;
+  /** What brings it about, the most common first. */
+  readonly causes: readonly string[];
+  /** What to do, in the order in which to try. */
+  readonly steps: readonly RecoveryStep[];
+}
+
+/** The pages of the 25 codes. */
+export const ERROR_PAGES: readonly ErrorPage[] = [
+  {
+    code: 257,
+    meaning: 'The handshake did not come to an end within its timeout.',
+    causes: [
+      'The peer is off, or its process has crashed.',
+      'A firewall or a missing route swallows the packets in between.',
+      'The network is so slow that the timeout is too short for it.',
+      "The address or the port is another program's, or nobody's.",
+    ],
+    steps: [
+      { by: 'program', text: 'Try again, with pauses that double and are drawn at random.' },
+      { by: 'person', text: 'Allow more time on slow networks: a larger timeout.' },
+      { by: 'person', text: 'See whether the peer can be reached at all (ping, traceroute).' },
+      { by: 'program', text: 'Try the other carrier: WebSocket passes where UDP is blocked.' },
+    ],
+  },
+  {
+    code: 258,
+    meaning: 'The peer, or the system that it runs on, turned the connection down.',
+    causes: [
+      'Nothing listens on that port.',
+      'A firewall rejects packets for it.',
+      'A router forwards another port, or forwards to another machine.',
+      'The port number is wrong.',
+    ],
+    steps: [
+      {
+        by: 'person',
+        text: 'See that the peer runs and listens there (ss -ulpn, netstat -tulpn).',
+      },
+      { by: 'person', text: "Look through the firewall's rules on both machines." },
+      { by: 'person', text: 'Behind a NAT, check which port the router forwards, and where to.' },
+      { by: 'person', text: 'Compare the port with the one that the peer printed or was given.' },
+    ],
+  },
+  {
+    code: 259,
+    meaning: 'The two sides could not prove to one another that they belong together.',
+    causes: [
+      'The shared seeds differ: by far the most common cause.',
+      'A seed was damaged when it was copied.',
+      'Another node answers than the one whose id was given.',
+      "The peer's authorize() turned this node away, or it was revoked.",
+    ],
+    steps: [
+      { by: 'person', text: 'Correct the configuration: no retry helps until somebody has.' },
+      { by: 'person', text: 'Use the very same shared seed on both sides.' },
+      {
+        by: 'person',
+        text: 'Look for a seed cut short, or read in the wrong encoding (hex, base64url).',
+      },
+      { by: 'person', text: 'Compare peerNodeId with the nodeId that the peer prints.' },
+    ],
+  },
+  {
+    code: 260,
+    meaning: 'This machine knows no way to the peer.',
+    causes: [
+      'This machine is not connected to a network.',
+      'The address is not valid, or the name has none.',
+      'No route leads to that network.',
+    ],
+    steps: [
+      { by: 'person', text: 'Check the connection: does the gateway answer a ping?' },
+      { by: 'person', text: 'Check the address, and what the name resolves to.' },
+      { by: 'person', text: 'Look at the routes (ip route, netstat -rn).' },
+      { by: 'person', text: 'Try another network interface.' },
+    ],
+  },
+  {
+    code: 261,
+    meaning: 'The two sides have no version of the protocol in common.',
+    causes: [
+      'The peer runs another version of STT.',
+      'One of the two has not been upgraded for long.',
+    ],
+    steps: [{ by: 'person', text: 'Install versions that match on both sides.' }],
+  },
+  {
+    code: 513,
+    meaning: 'The session has ended; the reason tells how, and the cause why.',
+    causes: [
+      'The peer called session.close(), as it should when it is done.',
+      'The peer fell silent for longer than the keep-alive timeout.',
+      'One side broke the protocol, as with frames that cannot be.',
+      'The network between the two failed.',
+    ],
+    steps: [
+      { by: 'program', text: 'After a graceful end: nothing, it was meant.' },
+      { by: 'program', text: 'After a timeout: connect again, as a new session.' },
+      {
+        by: 'person',
+        text: 'After an error: read the cause and the logs of both sides, and mend what broke the protocol.',
+      },
+    ],
+  },
+  {
+    code: 514,
+    meaning: 'Nothing authentic came from the peer for the whole keep-alive timeout.',
+    causes: [
+      'The peer has crashed, or hangs.',
+      'The network between the two is cut.',
+      'The peer is too busy to answer.',
+    ],
+    steps: [
+      { by: 'program', text: 'Connect again, as a new session.' },
+      { by: 'person', text: 'Look after the peer: its logs, its load.' },
+      { by: 'person', text: 'On networks with long gaps, raise keepAliveTimeout.' },
+    ],
+  },
+  {
+    code: 515,
+    meaning: 'A limit on sessions is reached, on this side or at the peer.',
+    causes: [
+      'More sessions are in use than maxConcurrentSessions, or a cap per source or peer, allows.',
+      'Sessions are opened and never closed.',
+    ],
+    steps: [
+      {
+        by: 'program',
+        text: 'Close sessions that are no longer needed; a place becomes free at once.',
+      },
+      { by: 'person', text: 'Raise maxConcurrentSessions, if memory and descriptors allow.' },
+      { by: 'person', text: 'Find the leak: every session needs its session.close().' },
+    ],
+  },
+  {
+    code: 516,
+    meaning: 'The peer is there, but does not know the session.',
+    causes: [
+      'The peer was started anew, or has ended the session and forgotten it.',
+      'A frame named a session that never was.',
+      'A frame was still on its way when the session ended.',
+    ],
+    steps: [
+      { by: 'program', text: 'Connect again, as a new session.' },
+      {
+        by: 'program',
+        text: 'Ask session.closed or session.settled before using a session that was kept.',
+      },
+    ],
+  },
+  {
+    code: 769,
+    meaning: 'The stream, or the half of it that was used, has ended.',
+    causes: [
+      'The peer closed, reset or stopped it, as it may.',
+      'The session ended, and all its streams with it.',
+      'Nothing moved on it for streamIdleTimeout.',
+    ],
+    steps: [
+      { by: 'program', text: 'If everything had been said: nothing, the end was expected.' },
+      { by: 'person', text: 'If not: read the logs, and whether the session has ended as well.' },
+      { by: 'program', text: 'Open a new stream if there is more to say.' },
+    ],
+  },
+  {
+    code: 770,
+    meaning: 'A limit on streams of the session is reached, on this side or at the peer.',
+    causes: [
+      'More streams are open than maxConcurrentStreams allows.',
+      'Streams are opened and never ended.',
+    ],
+    steps: [
+      { by: 'program', text: 'End streams that are done, or open with waitUntilAvailable.' },
+      { by: 'person', text: 'Raise maxConcurrentStreams on the side that sets the limit.' },
+      { by: 'person', text: 'Find the leak: every stream needs its end(), close() or reset().' },
+    ],
+  },
+  {
+    code: 771,
+    meaning: 'The id that was chosen for a stream is taken.',
+    causes: [
+      'The id was named by hand and is, or was, in use.',
+      'Both sides opened the same id at the same time.',
+    ],
+    steps: [
+      { by: 'program', text: 'Leave the id out, and let the session choose it.' },
+      { by: 'person', text: 'Agree on who takes which ids, as one side the even and one the odd.' },
+    ],
+  },
+  {
+    code: 772,
+    meaning: 'The peer sent more than it had been given credit for.',
+    causes: [
+      "The peer's implementation does not heed the windows.",
+      'Credit was told wrongly, as by damaged memory.',
+    ],
+    steps: [
+      { by: 'person', text: 'Report it: no right implementation does this.' },
+      { by: 'program', text: 'Connect again, as a new session.' },
+    ],
+  },
+  {
+    code: 1025,
+    meaning: 'A frame arrived whole, but cannot be: its structure is impossible.',
+    causes: [
+      'It was damaged on the way in a manner that the checksums did not show.',
+      "The peer's implementation makes wrong frames.",
+      'The two sides speak versions that differ.',
+    ],
+    steps: [
+      {
+        by: 'program',
+        text: 'None needed: the frame is dropped, and its sender repeats what was in it.',
+      },
+      {
+        by: 'person',
+        text: 'If it goes on, look at the quality of the network, at the rate of damage.',
+      },
+      { by: 'person', text: 'If one version is at fault, report it and upgrade.' },
+    ],
+  },
+  {
+    code: 1026,
+    meaning: "A packet with right checksums does not open under the session's keys.",
+    causes: [
+      'A seed changed or was damaged while it was in use; or somebody forges packets.',
+      'A defect in the encryption.',
+      'Damaged memory.',
+    ],
+    steps: [
+      { by: 'person', text: 'Start the application anew.' },
+      { by: 'person', text: 'See that both seeds are what they should be.' },
+      { by: 'person', text: 'Report it, if it can be made to happen again.' },
+    ],
+  },
+  {
+    code: 1027,
+    meaning: 'A packet arrived damaged: its checksum is wrong.',
+    causes: ['Bits were turned over on the way.', 'The peer computes checksums wrongly.'],
+    steps: [
+      { by: 'program', text: 'None needed: the packet is dropped and sent again.' },
+      {
+        by: 'person',
+        text: 'Above 5 %, look at the hardware: cables, network cards, radio interference.',
+      },
+    ],
+  },
+  {
+    code: 1028,
+    meaning: 'An authentic frame has a type that nobody here handles.',
+    causes: [
+      'The peer speaks a newer version.',
+      'The type was damaged before it was sealed.',
+      "The peer's application sends custom frames for which this side has no handler.",
+    ],
+    steps: [
+      { by: 'person', text: 'Compare the versions of both sides.' },
+      { by: 'person', text: 'Upgrade to the newest, or install the missing handler.' },
+      { by: 'program', text: 'None needed to go on: the frame is left out, the session lives.' },
+    ],
+  },
+  {
+    code: 1029,
+    meaning: 'The handshake failed at the step that the sub-code names.',
+    causes: ['See the sub-codes.'],
+    steps: [
+      { by: 'program', text: 'In most cases: try again, what disturbed it has passed.' },
+      { by: 'person', text: 'NONCE_REUSE: report it, it breaks a promise of the protocol.' },
+      { by: 'person', text: 'CHALLENGE_DECRYPT_FAILED: use the same shared seed on both sides.' },
+    ],
+  },
+  {
+    code: 1281,
+    meaning: 'The system refuses to send.',
+    causes: [
+      'The network interface is down.',
+      "The system's buffers are full.",
+      'A local firewall or a missing permission forbids it.',
+    ],
+    steps: [
+      { by: 'person', text: 'Check the interface and the connection.' },
+      {
+        by: 'program',
+        text: "Sending is tried again by itself; after a session's end, connect again.",
+      },
+      { by: 'person', text: 'Raise sendBufferSize if buffers were full.' },
+    ],
+  },
+  {
+    code: 1282,
+    meaning: 'The WebSocket below the session was closed.',
+    causes: [
+      'The peer closed it, on purpose or in trouble.',
+      'The network failed.',
+      'A proxy in between dropped it.',
+    ],
+    steps: [
+      { by: 'program', text: 'Connect again, as a new session.' },
+      { by: 'person', text: "Look for the reason in the peer's logs." },
+      { by: 'person', text: 'Check the proxy, if there is one: its idle timeout most of all.' },
+    ],
+  },
+  {
+    code: 1283,
+    meaning: 'The upgrade to WebSocket was refused.',
+    causes: [
+      'The server does not speak WebSocket at that path.',
+      'A proxy does not let the upgrade pass.',
+      'For wss: the certificate was not accepted.',
+    ],
+    steps: [
+      { by: 'person', text: 'See that the server offers WebSocket there.' },
+      { by: 'person', text: "Check the proxy's configuration." },
+      { by: 'person', text: 'For wss, check the TLS certificate.' },
+    ],
+  },
+  {
+    code: 1284,
+    meaning: 'TLS could not be set up, or the certificate was not accepted.',
+    causes: [
+      'The certificate is not valid.',
+      'The certificate has expired.',
+      'The certificate is for another host.',
+      'Its authority is not trusted here.',
+    ],
+    steps: [
+      { by: 'person', text: 'Check the certificate: its dates, its names, its chain.' },
+      { by: 'person', text: "Check this machine's clock, against which the dates are held." },
+      {
+        by: 'person',
+        text: 'Bring the trusted authorities up to date, or give the right one as ca.',
+      },
+    ],
+  },
+  {
+    code: 1537,
+    meaning: 'An operation took longer than the time that it was given.',
+    causes: [
+      'A write waited for credit: the receiver does not read.',
+      'A read waited for bytes: the sender does not send.',
+      'The operation is slower than was expected.',
+    ],
+    steps: [
+      { by: 'person', text: 'Allow more time where the operation is slow by nature.' },
+      { by: 'person', text: 'See whether the receiver keeps up: bytes that wait are in stats().' },
+      { by: 'program', text: 'Try the operation again.' },
+    ],
+  },
+  {
+    code: 1538,
+    meaning: 'A bounded queue inside would have run over.',
+    causes: [
+      'The receiver is too slow, and pressure builds up.',
+      'The sender is too fast, and does not wait for its writes.',
+      "The queue's bound is too small for its use.",
+    ],
+    steps: [
+      {
+        by: 'person',
+        text: 'Raise the bound (recvBufferSize, streamRecvBuffer, maxPendingBytes, backlog).',
+      },
+      { by: 'program', text: 'Slow the sender down: await every write.' },
+      { by: 'program', text: 'Take data, datagrams and sessions as they come.' },
+    ],
+  },
+  {
+    code: 1539,
+    meaning: 'The system has no more of something that is needed.',
+    causes: [
+      'Memory is used up.',
+      'File descriptors are used up.',
+      'The processor cannot keep up.',
+    ],
+    steps: [
+      { by: 'program', text: 'Reduce the load: fewer sessions, fewer streams.' },
+      { by: 'person', text: "Raise the system's limits (ulimit -n)." },
+      { by: 'person', text: 'Add memory or processors.' },
+    ],
+  },
+];
+
+/** The pages of the handshake's sub-codes. */
+export const SUBCODE_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
+  readonly subcode: number;
+  readonly name: string;
+})[] = [
+  {
+    subcode: 1,
+    name: 'NONCE_REUSE',
+    meaning:
+      'The random part of a handshake was seen before: a replay, or a broken source of randomness. A breach of security.',
+    steps: [{ by: 'person', text: 'Report it, if the peer is yours: this must not happen.' }],
+  },
+  {
+    subcode: 2,
+    name: 'TIMESTAMP_EXPIRED',
+    meaning:
+      "The handshake is stamped with a time too far from this machine's: the clocks differ, or it is an old one that somebody replays.",
+    steps: [
+      { by: 'program', text: 'Try again: a handshake that was held up is made anew.' },
+      { by: 'person', text: 'Set both clocks (NTP), or widen timestampWindow.' },
+    ],
+  },
+  {
+    subcode: 3,
+    name: 'CHALLENGE_DECRYPT_FAILED',
+    meaning: "The peer's answer does not open under this side's seed: the seeds differ.",
+    steps: [{ by: 'person', text: 'Use the same shared seed on both sides.' }],
+  },
+  {
+    subcode: 4,
+    name: 'PROOF_VERIFICATION_FAILED',
+    meaning:
+      "The proof is authentic, but for another association than this one: its path ids, which stand for the session's id, do not fit.",
+    steps: [
+      { by: 'program', text: 'Try again: what altered it may be gone.' },
+      {
+        by: 'person',
+        text: 'If it goes on, look for what changes packets on the way, and report it.',
+      },
+    ],
+  },
+];
+
+/** The pages of the reasons for which sessions end. */
+export const REASON_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
+  readonly reason: string;
+})[] = [
+  {
+    reason: 'graceful',
+    meaning: 'One side was done and said so.',
+    steps: [{ by: 'program', text: 'Nothing: it was meant.' }],
+  },
+  {
+    reason: 'timeout',
+    meaning: 'The peer fell silent for the keep-alive timeout.',
+    steps: [{ by: 'program', text: 'Connect again, as a new session.' }],
+  },
+  {
+    reason: 'error',
+    meaning: 'The protocol was broken, or the transport failed: the cause says how.',
+    steps: [
+      { by: 'program', text: 'Connect again, as a new session.' },
+      {
+        by: 'person',
+        text: 'Read the cause and the logs of both sides, and mend what broke the protocol.',
+      },
+    ],
+  },
+  {
+    reason: 'auth_failure',
+    meaning: 'The peer lost its right to be here after the handshake, as by revoke().',
+    steps: [{ by: 'person', text: 'Ask whoever runs the peer to admit this node again.' }],
+  },
+];
