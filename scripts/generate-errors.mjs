@@ -109,38 +109,19 @@ export type AnySttError = ${names.map((name) => `| ${name}`).join('\n')};
 
 function referenceModule({ codes, subcodes, reasons }) {
   const pages = codes.map(({ code, meaning, causes, steps }) => ({ code, meaning, causes, steps }));
+  const subcodePages = subcodes.map(({ recovery: _, ...page }) => page);
+  const reasonPages = reasons.map(({ recovery: _, number: __, ...page }) => page);
   return `${HEADER}
-
-/** One thing to try. */
-export interface RecoveryStep {
-  /** Who does it: the program by itself, or a person. */
-  readonly by: 'program' | 'person';
-  readonly text: string;
-}
-
-/** What a person needs to know of an error. */
-export interface ErrorPage {
-  readonly code: number;
-  /** What has happened. */
-  readonly meaning: string;
-  /** What brings it about, the most common first. */
-  readonly causes: readonly string[];
-  /** What to do, in the order in which to try. */
-  readonly steps: readonly RecoveryStep[];
-}
+import type { ErrorPage, ReasonPage, SubcodePage } from './reference.ts';
 
 /** The pages of the 25 codes. */
 export const ERROR_PAGES: readonly ErrorPage[] = ${JSON.stringify(pages)};
 
 /** The pages of the handshake's sub-codes. */
-export const SUBCODE_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & { readonly subcode: number; readonly name: string })[] = ${JSON.stringify(
-    subcodes.map(({ subcode, name, meaning, steps }) => ({ subcode, name, meaning, steps })),
-  )};
+export const SUBCODE_PAGES: readonly SubcodePage[] = ${JSON.stringify(subcodePages)};
 
 /** The pages of the reasons for which sessions end. */
-export const REASON_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & { readonly reason: string })[] = ${JSON.stringify(
-    reasons.map(({ reason, meaning, steps }) => ({ reason, meaning, steps })),
-  )};
+export const REASON_PAGES: readonly ReasonPage[] = ${JSON.stringify(reasonPages)};
 `;
 }
 

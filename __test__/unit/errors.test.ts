@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import * as classes from '../../ts/errors/classes.ts';
 import { createError } from '../../ts/errors/create.ts';
 import { SttError } from '../../ts/errors/error.ts';
-import { faultToError, sessionClosedError } from '../../ts/errors/fault.ts';
+import { faultToError, reasonToError, sessionClosedError } from '../../ts/errors/fault.ts';
 import { isSttError } from '../../ts/errors/guard.ts';
 import { ERROR_TABLE, HANDSHAKE_SUBCODES } from '../../ts/errors/table.ts';
 import type { Fault, FaultDetail } from '../../ts/native/engine.ts';
@@ -59,6 +59,20 @@ describe('the table', () => {
     expect(error.constructor).toBe(SttError);
     expect(error).toMatchObject({ codeName: 'UNKNOWN', code: 0x0777, recoverable: false });
     expect(faultToError(fault(0x0777), place).message).toContain('0x0777');
+  });
+});
+
+describe('what the peer had a part in', () => {
+  test('a limit that the peer does not name is not named', () => {
+    const detail = { kind: 'limit', limit: 0, local: false } as const;
+    const { message } = faultToError(fault(0x0203, 0, detail), place);
+    expect(message).toMatch(/^192\.0\.2\.1:7788 has as many sessions as it takes\. /);
+  });
+
+  test('its words cannot steer a terminal', () => {
+    const { message } = reasonToError('error', '\u001b[2Jgone\n\u202eno', place);
+    expect(message).toContain('It says: "?[2Jgone??no".');
+    expect(reasonToError('error', 'x'.repeat(10_000), place).message.length).toBeLessThan(700);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Fault, FaultDetail } from '../native/engine.ts';
+import { printable } from '../printable.ts';
 import { SessionClosedError } from './classes.ts';
 import { createError } from './create.ts';
 import type { SttError, SttErrorContext } from './error.ts';
@@ -26,7 +27,7 @@ export function faultToError(fault: Fault, place: FaultPlace): SttError {
 
 /** The root cause of a session's end that came with a reason but without more, as from a peer. */
 export function reasonToError(reason: CloseReason, words: string, place: FaultPlace): SttError {
-  const told = words === '' ? '' : ` It says: "${words}".`;
+  const told = words === '' ? '' : ` It says: "${printable(words)}".`;
   const { context, peer } = place;
   if (reason === 'timeout') {
     return createError(0x0202, `${peer} gave the session up as timed out.${told} Connect again.`, {
@@ -185,7 +186,8 @@ function forSome(detail: FaultDetail): string {
 }
 
 function limit(detail: FaultDetail): string {
-  return detail.kind === 'limit' ? `: ${detail.limit}` : '';
+  // A peer tells that its limit is reached, not what it is.
+  return detail.kind === 'limit' && detail.limit > 0 ? `: ${detail.limit}` : '';
 }
 
 function count(detail: FaultDetail): string {

@@ -1,22 +1,5 @@
 // Made by scripts/generate-errors.mjs from crates/stt-wire/src/codes.rs and codes/reference.rs: change those.
-
-/** One thing to try. */
-export interface RecoveryStep {
-  /** Who does it: the program by itself, or a person. */
-  readonly by: 'program' | 'person';
-  readonly text: string;
-}
-
-/** What a person needs to know of an error. */
-export interface ErrorPage {
-  readonly code: number;
-  /** What has happened. */
-  readonly meaning: string;
-  /** What brings it about, the most common first. */
-  readonly causes: readonly string[];
-  /** What to do, in the order in which to try. */
-  readonly steps: readonly RecoveryStep[];
-}
+import type { ErrorPage, ReasonPage, SubcodePage } from './reference.ts';
 
 /** The pages of the 25 codes. */
 export const ERROR_PAGES: readonly ErrorPage[] = [
@@ -394,38 +377,34 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
 ];
 
 /** The pages of the handshake's sub-codes. */
-export const SUBCODE_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
-  readonly subcode: number;
-  readonly name: string;
-})[] = [
+export const SUBCODE_PAGES: readonly SubcodePage[] = [
   {
-    subcode: 1,
-    name: 'NONCE_REUSE',
     meaning:
       'The random part of a handshake was seen before: a replay, or a broken source of randomness. A breach of security.',
+    name: 'NONCE_REUSE',
     steps: [{ by: 'person', text: 'Report it, if the peer is yours: this must not happen.' }],
+    subcode: 1,
   },
   {
-    subcode: 2,
-    name: 'TIMESTAMP_EXPIRED',
     meaning:
       "The handshake is stamped with a time too far from this machine's: the clocks differ, or it is an old one that somebody replays.",
+    name: 'TIMESTAMP_EXPIRED',
     steps: [
       { by: 'program', text: 'Try again: a handshake that was held up is made anew.' },
       { by: 'person', text: 'Set both clocks (NTP), or widen timestampWindow.' },
     ],
+    subcode: 2,
   },
   {
-    subcode: 3,
-    name: 'CHALLENGE_DECRYPT_FAILED',
     meaning: "The peer's answer does not open under this side's seed: the seeds differ.",
+    name: 'CHALLENGE_DECRYPT_FAILED',
     steps: [{ by: 'person', text: 'Use the same shared seed on both sides.' }],
+    subcode: 3,
   },
   {
-    subcode: 4,
-    name: 'PROOF_VERIFICATION_FAILED',
     meaning:
       "The proof is authentic, but for another association than this one: its path ids, which stand for the session's id, do not fit.",
+    name: 'PROOF_VERIFICATION_FAILED',
     steps: [
       { by: 'program', text: 'Try again: what altered it may be gone.' },
       {
@@ -433,26 +412,25 @@ export const SUBCODE_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
         text: 'If it goes on, look for what changes packets on the way, and report it.',
       },
     ],
+    subcode: 4,
   },
 ];
 
 /** The pages of the reasons for which sessions end. */
-export const REASON_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
-  readonly reason: string;
-})[] = [
+export const REASON_PAGES: readonly ReasonPage[] = [
   {
-    reason: 'graceful',
     meaning: 'One side was done and said so.',
+    reason: 'graceful',
     steps: [{ by: 'program', text: 'Nothing: it was meant.' }],
   },
   {
-    reason: 'timeout',
     meaning: 'The peer fell silent for the keep-alive timeout.',
+    reason: 'timeout',
     steps: [{ by: 'program', text: 'Connect again, as a new session.' }],
   },
   {
-    reason: 'error',
     meaning: 'The protocol was broken, or the transport failed: the cause says how.',
+    reason: 'error',
     steps: [
       { by: 'program', text: 'Connect again, as a new session.' },
       {
@@ -462,8 +440,8 @@ export const REASON_PAGES: readonly (Omit<ErrorPage, 'code' | 'causes'> & {
     ],
   },
   {
-    reason: 'auth_failure',
     meaning: 'The peer lost its right to be here after the handshake, as by revoke().',
+    reason: 'auth_failure',
     steps: [{ by: 'person', text: 'Ask whoever runs the peer to admit this node again.' }],
   },
 ];

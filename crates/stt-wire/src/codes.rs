@@ -2,7 +2,7 @@
 //! source of what crosses the boundary as an integer.
 //!
 //! A code is two 8-bit halves, `0xCCEE`: category and error. What each means to a person stands in
-//! [`reference`].
+//! [`mod@reference`].
 
 pub mod reference;
 

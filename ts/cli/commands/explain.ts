@@ -1,5 +1,5 @@
-import type { RecoveryStep } from '../../errors/reference.generated.ts';
 import { ERROR_PAGES, REASON_PAGES, SUBCODE_PAGES } from '../../errors/reference.generated.ts';
+import type { RecoveryStep } from '../../errors/reference.ts';
 import type { CloseReason } from '../../errors/table.ts';
 import {
   CLOSE_REASONS,
@@ -101,7 +101,7 @@ function isKnown(question: Question | undefined): question is Question {
   return question !== undefined;
 }
 
-interface Page {
+interface Explanation {
   readonly code: string;
   readonly codeName: string;
   readonly className: string;
@@ -115,7 +115,7 @@ interface Page {
   readonly steps: readonly RecoveryStep[];
 }
 
-function pageOf({ code, subcode, reason }: Question): Page {
+function pageOf({ code, subcode, reason }: Question): Explanation {
   // A question is made of known codes only.
   const row = ERROR_TABLE.find((info) => info.code === code)!;
   const page = ERROR_PAGES.find((info) => info.code === code)!;
@@ -137,7 +137,7 @@ function pageOf({ code, subcode, reason }: Question): Page {
   };
 }
 
-function render(page: Page): string {
+function render(page: Explanation): string {
   const title = [page.code, page.codeName, page.subcodeName ?? page.reason].filter(Boolean);
   const lines = [`${title.join(' ')} (${page.className}, ${page.category})`, page.meaning];
   if (page.causes.length > 0)

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { SttSession, SttStream } from '../../index.ts';
+import { printable } from '../../printable.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
@@ -178,9 +179,4 @@ async function receiptInstead(
         )
       : undefined;
   }
-}
-
-/** Text from the far side, made safe for a terminal. */
-function printable(text: string): string {
-  return text.slice(0, 500).replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, '?');
 }

@@ -4,8 +4,8 @@
 //! packets, the initial window: what an ACK sets free after a pause must not arrive at a full queue
 //! as one clump, of which the tail is dropped. A bucket that was empty may fill up for two
 //! milliseconds, since then the pacer itself made the sender wait, and a timer that comes late must not
-//! cost rate. On paths faster than the timers (loopback) the bucket is as large as the window and
-//! pacing vanishes.
+//! cost rate. On paths faster than the timers, whose whole window leaves in two milliseconds (loopback,
+//! the next machine), the bucket is as large as the window and pacing vanishes.
 
 use core::time::Duration;
 
@@ -78,8 +78,10 @@ impl Pacer {
     ) -> Result<u64, Instant> {
         let mtu = u64::from(mtu);
         let least = MIN_BURST_PACKETS * mtu;
-        let span = if self.tokens < mtu { CATCH_UP } else { BURST };
-        let capacity = rate.bytes_in(span).clamp(least, window.max(least));
+        let most = rate.bytes_in(CATCH_UP);
+        let capacity =
+            if self.tokens < mtu || window <= most { most } else { rate.bytes_in(BURST) };
+        let capacity = capacity.clamp(least, window.max(least));
         match self.granted {
             None => {
                 self.tokens = capacity;
@@ -154,6 +156,12 @@ mod tests {
         let rate = Rate::from_window(1_000_000, Duration::from_micros(50), false);
         let mut pacer = Pacer::new();
         assert_eq!(pacer.available(us(0), rate, 1_000_000, 1_452), Ok(1_000_000));
+        // A window of 2 MB that a fast receiver acknowledges within two milliseconds.
+        let rate = Rate::from_window(2_000_000, Duration::from_millis(2), false);
+        let mut pacer = Pacer::new();
+        assert_eq!(pacer.available(us(0), rate, 2_000_000, 65_507), Ok(2_000_000));
+        pacer.on_sent(1_000_000);
+        assert_eq!(pacer.available(us(2_000), rate, 2_000_000, 65_507), Ok(2_000_000));
     }
 
     #[test]
