@@ -354,7 +354,11 @@ impl Session {
     }
 
     fn connected(&mut self, cx: &mut Context<'_>) {
-        self.path.mtu.start(cx.now.mono);
+        // Behind FINAL no probe of a size may arrive before it: the initiator, which has heard
+        // something then, would no longer ask for a FINAL that was lost.
+        if !self.verdict_pending {
+            self.path.mtu.start(cx.now.mono);
+        }
         self.liveness.on_activity(cx.now.mono);
         self.announce(cx);
     }

@@ -321,6 +321,8 @@ impl Session {
                 self.forget_ticket();
                 if self.is_refused() {
                     self.state = State::Ending(Ending::Over);
+                } else {
+                    self.path.mtu.start(cx.now.mono);
                 }
             }
             Content::KeepAlive { token } => {
