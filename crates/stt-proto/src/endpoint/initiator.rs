@@ -22,7 +22,7 @@ use crate::config::{ConnectOptions, SessionConfig};
 use crate::event::{EarlyData, Event, SessionHandle};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::{PathAddress, Transmit};
-use crate::session::{Beginning, Keys, Session, Start, State, unfinished};
+use crate::session::{Beginning, Keys, MAX_INTERVAL, Session, Start, State, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
 
@@ -33,9 +33,6 @@ pub(super) const PROLOGUE: &[u8; 5] = b"STT/1";
 /// First pause before HELLO or AUTH_PROOF is repeated: the probe timeout of RFC 9002 section 6.2.2
 /// without the doubling that its unknown variance adds.
 pub(super) const INITIAL_INTERVAL: Duration = Duration::from_millis(333);
-/// Longest such pause. Nine copies fit the default of ten seconds, so that one connect in 50 000 fails
-/// where 30 % is lost; with 3 s it would be one in 1 400.
-pub(super) const MAX_INTERVAL: Duration = Duration::from_millis(1_500);
 /// How long unauthenticated hints wait for something better, beside three round trips.
 const HINT_PATIENCE: Duration = Duration::from_millis(500);
 /// How long one HELLO, or one AUTH_PROOF, is repeated. A responder forgets a half-open handshake

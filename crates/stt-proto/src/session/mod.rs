@@ -49,6 +49,7 @@ use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
+pub(crate) use self::timers::MAX_INTERVAL;
 use self::trace::Watched;
 
 /// Longest time by which this side delays an ACK on purpose (RFC 9000 section 18.2's default).
