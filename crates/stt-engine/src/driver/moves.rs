@@ -79,6 +79,7 @@ fn move_fault(failure: MoveFailure) -> Option<Fault> {
             let detail = FaultDetail::Os { errno };
             Some(Fault::new(ErrorCode::UdpSendFailed).with_detail(detail))
         }
+        MoveFailure::ConnectionLost => Some(Fault::new(ErrorCode::WebSocketClosed)),
         MoveFailure::Replaced | MoveFailure::Cancelled => None,
     }
 }

@@ -251,7 +251,10 @@ impl Session {
 
     /// Nothing authentic was heard for too long, or the peer's host refuses.
     pub(super) fn die_of_silence(&mut self, cx: &mut Context<'_>) {
+        let silence =
+            FaultDetail::Waited { ms: self.liveness.silence(cx.now.mono).as_millis() as u64 };
         let error = match self.liveness.send_failure() {
+            _ if self.path.lost => Fault::new(ErrorCode::WebSocketClosed).with_detail(silence),
             Some(failure) => {
                 let errno = match failure {
                     SendError::Other(errno) => errno,
@@ -259,9 +262,7 @@ impl Session {
                 };
                 Fault::new(ErrorCode::UdpSendFailed).with_detail(FaultDetail::Os { errno })
             }
-            None => Fault::new(ErrorCode::SessionTimeout).with_detail(FaultDetail::Waited {
-                ms: self.liveness.silence(cx.now.mono).as_millis() as u64,
-            }),
+            None => Fault::new(ErrorCode::SessionTimeout).with_detail(silence),
         };
         let words = Words {
             reason: CloseReason::Timeout,

@@ -70,13 +70,18 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        if let Some(transmit) = self.transmit_proof(now, buf) {
+        if !self.path.held
+            && let Some(transmit) = self.transmit_proof(now, buf)
+        {
             return Some(transmit);
         }
         if self.is_live()
             && let Some(transmit) = self.transmit_moving(cx, buf)
         {
             return Some(transmit);
+        }
+        if self.path.held {
+            return None;
         }
         // A path that is not proven gets no more than came from it.
         let room = buf.len().min(self.send_credit());
@@ -111,6 +116,11 @@ impl Session {
 
     /// Whether [`Session::poll_transmit`] is worth a call.
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
+        if self.path.held {
+            // The connection wakes the session; only other paths are free.
+            return self.is_live()
+                && self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now));
+        }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
         }
@@ -225,6 +235,9 @@ impl Session {
     /// coarse. A probe timeout sends the size that comes through in any case (RFC 8899 section 4.3).
     fn datagram_size(&self, allowance: u64) -> usize {
         let usable = self.path.mtu.usable();
+        if self.path.address.is_reliable() {
+            return usable;
+        }
         if usable <= MAX_CONTROL_QUANTUM || self.recovery.pto_count() > 0 {
             return if self.recovery.pto_count() > 0 { MIN_MTU } else { usable };
         }
