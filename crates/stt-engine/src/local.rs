@@ -14,6 +14,7 @@ use crate::command::{Command, CommandQueue, join};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::engine::Taken;
 use crate::event::{EngineEnd, Event};
+use crate::inflow::Inflow;
 use crate::ring::{Ring, data_len};
 use crate::{SessionNumber, StreamNumber};
 
@@ -30,6 +31,7 @@ pub(crate) struct Local {
     inbox: VecDeque<Event>,
     pub(crate) sessions: FxHashMap<SessionNumber, Arc<SessionCredit>>,
     pub(crate) writers: FxHashMap<StreamNumber, Writer>,
+    pub(crate) connections: FxHashMap<u32, Arc<Inflow>>,
 }
 
 impl Local {

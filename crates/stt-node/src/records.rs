@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 30] = [
+const KINDS: [&str; 34] = [
     "none",
     "incoming",
     "connected",
@@ -48,6 +48,10 @@ const KINDS: [&str; 30] = [
     "moveFailed",
     "rebound",
     "rebindFailed",
+    "carry",
+    "connectionReadable",
+    "pathLost",
+    "pathSilence",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -79,6 +83,10 @@ const MOVED: f64 = 26.0;
 const MOVE_FAILED: f64 = 27.0;
 const REBOUND: f64 = 28.0;
 const REBIND_FAILED: f64 = 29.0;
+const CARRY: f64 = 30.0;
+const CONNECTION_READABLE: f64 = 31.0;
+const PATH_LOST: f64 = 32.0;
+const PATH_SILENCE: f64 = 33.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -199,7 +207,7 @@ impl<'a> Records<'a> {
     /// `None` when the slab has no room for the event's bytes.
     fn other(&mut self, event: &Event) -> Option<()> {
         match event {
-            Event::Incoming { session, peer, remote } => {
+            Event::Incoming { session, peer, remote, connection } => {
                 let text = self.bytes(&[&peer.0, ip(remote).as_bytes()])?;
                 self.row(&[
                     INCOMING,
@@ -208,6 +216,7 @@ impl<'a> Records<'a> {
                     family(remote),
                     text.0,
                     text.1,
+                    by(*connection),
                 ])
             }
             Event::Connected {
@@ -215,6 +224,7 @@ impl<'a> Records<'a> {
                 peer,
                 session_id,
                 remote,
+                connection,
                 initiator,
                 resumed,
                 early_data,
@@ -241,6 +251,7 @@ impl<'a> Records<'a> {
                     f64::from(u8::from(*resumed)),
                     fate,
                     early.len() as f64,
+                    by(*connection),
                 ];
                 self.row(&row)
             }
@@ -303,11 +314,29 @@ impl<'a> Records<'a> {
             Event::Pong { session, token, rtt } => {
                 self.row(&[PONG, session.0.into(), *token as f64, rtt.as_micros() as f64])
             }
-            Event::PathChange { session, remote } => {
+            Event::PathChange { session, remote, connection } => {
                 let text = self.bytes(&[ip(remote).as_bytes()])?;
-                let row =
-                    [PATH_CHANGE, session.0.into(), port(remote), family(remote), text.0, text.1];
+                let row = [
+                    PATH_CHANGE,
+                    session.0.into(),
+                    port(remote),
+                    family(remote),
+                    text.0,
+                    text.1,
+                    by(*connection),
+                ];
                 self.row(&row)
+            }
+            Event::PathLost(session) => self.row(&[PATH_LOST, session.0.into()]),
+            Event::PathSilence(session, silent) => {
+                self.row(&[PATH_SILENCE, session.0.into(), f64::from(u8::from(*silent))])
+            }
+            Event::Carry { connection, bytes } => {
+                let data = self.bytes(&[bytes])?;
+                self.row(&[CARRY, (*connection).into(), data.0, data.1])
+            }
+            Event::ConnectionReadable(connection) => {
+                self.row(&[CONNECTION_READABLE, (*connection).into()])
             }
             Event::Moved { session, token } => self.row(&[MOVED, session.0.into(), *token as f64]),
             Event::MoveFailed { session, token, fault } => {
@@ -446,6 +475,11 @@ fn family(address: &SocketAddr) -> f64 {
         IpAddr::V4(_) => 4.0,
         IpAddr::V6(_) => 6.0,
     }
+}
+
+/// The connection that leads somewhere; none is 0, which no connection has.
+fn by(connection: Option<u32>) -> f64 {
+    connection.unwrap_or(0).into()
 }
 
 fn is_unidirectional(direction: Direction) -> f64 {

@@ -5,6 +5,7 @@
 //! step is bounded, so that none starves the others; a step that stopped at its bound makes the
 //! next turn follow at once.
 
+mod carry;
 mod commands;
 mod events;
 mod io;
@@ -32,6 +33,7 @@ use crate::shared::{Shared, Turn, Turns};
 use crate::stats::EngineStats;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
+use self::carry::Carried;
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
 use self::sessions::Sessions;
@@ -58,6 +60,7 @@ pub(crate) struct Driver {
     /// After the core, whose sessions write until they are dropped.
     _logs: Option<Logs>,
     io: Io,
+    carried: Carried,
     sessions: Sessions,
     streams: FxHashMap<StreamNumber, Stream>,
     /// Streams that may have data to read, each at most once.
@@ -119,6 +122,7 @@ impl Driver {
             core,
             _logs: logs,
             io: Io::new(socket, registry),
+            carried: Carried::default(),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
             readable: VecDeque::new(),
@@ -156,6 +160,7 @@ impl Turns for Driver {
         // Published before anything is sent: the application can work while this thread does.
         self.publish();
         let more_out = self.transmit(now);
+        self.carry();
         self.settle_messages();
         self.publish_stats();
         if self.is_closed(now) {
@@ -176,6 +181,7 @@ impl Turns for Driver {
         self.collect(now);
         self.publish();
         let more = self.transmit(now);
+        self.carry();
         self.settle_messages();
         self.publish_stats();
         let earlier = match (self.next_deadline(), self.wakes) {
