@@ -5,6 +5,7 @@ import type { SttEndpoint } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
+import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
 import type { SttSession } from './session.ts';
 import type { SttStream } from './stream.ts';
 
@@ -51,6 +52,10 @@ export interface DiagnosticsMessages {
     readonly reason: string;
     readonly error?: SttError;
   };
+  /** A session that is kept up was lost, or a try to replace it failed; another follows. */
+  'stt.session.reconnecting': ReconnectingEvent & { readonly peer: string };
+  /** It has been replaced. */
+  'stt.session.reconnected': ReconnectedEvent;
   'stt.stream.opened': { readonly session: SttSession; readonly stream: SttStream };
   'stt.stream.closed': { readonly session: SttSession; readonly stream: SttStream };
 }

@@ -26,6 +26,7 @@ import type { BreakerOptions } from './resilience/breaker.ts';
 import { checkBreaker } from './resilience/breaker.ts';
 import type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
 import { Breakers } from './resilience/breakers.ts';
+import type { RetryPolicy } from './resilience/policy.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import { SttSession } from './session.ts';
@@ -211,20 +212,22 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
    * @throws {CircuitOpenError} when the endpoint has a `breaker`, and it lets nobody through to this peer.
    */
   connect(address: PeerAddress, options: ConnectOptions): Promise<SttSession> {
-    return this.connectAfter(address, options);
+    return this.connectBy(address, options);
   }
 
-  /** @internal As {@link connect}, after tries that failed before: a pause comes first. */
-  connectAfter(
+  /** @internal As {@link connect}, by a policy that is checked already; a pause comes first after tries before. */
+  connectBy(
     address: PeerAddress,
     options: ConnectOptions,
-    before?: { readonly attempts: number; readonly error: SttError },
+    retry?: RetryPolicy,
+    before?: { readonly attempts: number; readonly error: Error },
   ): Promise<SttSession> {
     try {
       if (this.#ended || this.#closing !== undefined) throw closedState('connect');
       const target = parseAddress(address);
-      const resolved = checkConnectOptions(options, this.#tuning.handshakeTimeout);
-      if (resolved.signal?.aborted === true) return rejected(resolved.signal.reason);
+      const checked = checkConnectOptions(options, this.#tuning.handshakeTimeout);
+      if (checked.signal?.aborted === true) return rejected(checked.signal.reason);
+      const resolved = retry === undefined ? checked : { ...checked, retry };
       return handled(this.#attempts.connect(target, resolved, before));
     } catch (error) {
       return rejected(error);

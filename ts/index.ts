@@ -47,6 +47,19 @@ export type { BreakerOptions, CircuitState } from './resilience/breaker.ts';
 export type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
 export type { RetryCode, RetryPredicate } from './resilience/codes.ts';
 export type { RetryEvent, RetryOptions } from './resilience/policy.ts';
+export type { StreamProgress } from './resilience/progress.ts';
+export {
+  type CutStream,
+  type ReconnectedEvent,
+  type ReconnectingClosedEvent,
+  type ReconnectingEvent,
+  type ReconnectingOptions,
+  ReconnectingSession,
+  type ReconnectingSessionEvents,
+  type ReconnectingState,
+  type ReconnectOptions,
+} from './resilience/reconnecting.ts';
+export type { RunContext, RunHandler, RunOptions } from './resilience/runs.ts';
 export {
   deriveSharedSeed,
   generateSeed,

@@ -3,7 +3,6 @@ import { formatAddress } from '../address.ts';
 import { handled, rejected } from '../async.ts';
 import type { ResolvedConnectOptions } from '../connect.ts';
 import { toHex } from '../connect.ts';
-import type { SttError } from '../errors/error.ts';
 import type { Breakers } from './breakers.ts';
 import { Pauses } from './pauses.ts';
 import type { RetryEvent } from './policy.ts';
@@ -53,7 +52,7 @@ export class Attempts<Session> {
   async connect(
     target: HostPort,
     options: ResolvedConnectOptions,
-    before?: { readonly attempts: number; readonly error: SttError },
+    before?: { readonly attempts: number; readonly error: Error },
   ): Promise<Session> {
     const { retry, signal } = options;
     const peer = formatAddress({ address: target.host, port: target.port });

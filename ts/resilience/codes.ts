@@ -47,18 +47,19 @@ export function isFinal(error: unknown): boolean {
  */
 export function retryPredicate(
   codes: readonly RetryCode[] | RetryPredicate = RETRYABLE,
+  option = 'retry.codes',
 ): RetryPredicate {
   if (typeof codes === 'function') return (error) => !isFinal(error) && codes(error);
   if (!Array.isArray(codes)) {
-    throw new SttOptionError('retry.codes', 'must be an array of names of errors, or a function');
+    throw new SttOptionError(option, 'must be an array of names of errors, or a function');
   }
   for (const name of codes) {
     if (!KNOWN.has(name)) {
-      throw new SttOptionError('retry.codes', `has no such error in it: ${String(name)}`);
+      throw new SttOptionError(option, `has no such error in it: ${String(name)}`);
     }
     const info = ERROR_TABLE.find(({ codeName }) => codeName === name);
     if (info?.recoverable === false) {
-      throw new SttOptionError('retry.codes', `has ${name}, after which no further try helps`);
+      throw new SttOptionError(option, `has ${name}, after which no further try helps`);
     }
   }
   const names: ReadonlySet<string> = new Set(codes);

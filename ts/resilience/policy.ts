@@ -97,30 +97,34 @@ export function checkRetry(retry: boolean | RetryOptions | undefined): RetryPoli
 /**
  * The options with their defaults.
  *
+ * @param option what the caller calls them.
  * @throws {SttOptionError} naming the option that cannot be, such as `retry.attempts`.
  */
-export function retryPolicy(options: RetryOptions): RetryPolicy {
+export function retryPolicy(options: RetryOptions, option = 'retry'): RetryPolicy {
   if (typeof options !== 'object' || options === null) {
-    throw new SttOptionError('retry', 'must be true, false, or an object of options');
+    throw new SttOptionError(option, 'must be true, false, or an object of options');
   }
   for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name)) throw new SttOptionError(`retry.${name}`, 'is no option of a retry');
+    if (!NAMES.includes(name))
+      throw new SttOptionError(`${option}.${name}`, 'is no option of a retry');
   }
   const { attempts = 5, base = 1_000, factor = 2, maxDelay = 30_000, minDelay = 0 } = options;
   const { jitter = 'full', deadline = Number.POSITIVE_INFINITY, codes, onRetry } = options;
-  if (attempts !== Number.POSITIVE_INFINITY) checkNumber('retry.attempts', attempts, [1, MAX_MS]);
-  checkNumber('retry.base', base, [0, MAX_MS]);
+  if (attempts !== Number.POSITIVE_INFINITY)
+    checkNumber(`${option}.attempts`, attempts, [1, MAX_MS]);
+  checkNumber(`${option}.base`, base, [0, MAX_MS]);
   if (!(typeof factor === 'number' && factor >= 1 && factor <= 1_000)) {
-    throw new SttOptionError('retry.factor', 'must be a number from 1 to 1000');
+    throw new SttOptionError(`${option}.factor`, 'must be a number from 1 to 1000');
   }
-  checkNumber('retry.maxDelay', maxDelay, [0, MAX_MS]);
-  checkNumber('retry.minDelay', minDelay, [0, maxDelay]);
-  checkOneOf('retry.jitter', jitter, ['full', 'none']);
-  if (deadline !== Number.POSITIVE_INFINITY) checkNumber('retry.deadline', deadline, [1, MAX_MS]);
+  checkNumber(`${option}.maxDelay`, maxDelay, [0, MAX_MS]);
+  checkNumber(`${option}.minDelay`, minDelay, [0, maxDelay]);
+  checkOneOf(`${option}.jitter`, jitter, ['full', 'none']);
+  if (deadline !== Number.POSITIVE_INFINITY)
+    checkNumber(`${option}.deadline`, deadline, [1, MAX_MS]);
   if (onRetry !== undefined && typeof onRetry !== 'function') {
-    throw new SttOptionError('retry.onRetry', 'must be a function');
+    throw new SttOptionError(`${option}.onRetry`, 'must be a function');
   }
-  const retries = retryPredicate(codes);
+  const retries = retryPredicate(codes, `${option}.codes`);
   return { attempts, base, factor, maxDelay, minDelay, jitter, deadline, retries, onRetry };
 }
 

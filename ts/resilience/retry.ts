@@ -1,4 +1,3 @@
-import type { SttError } from '../errors/error.ts';
 import { hasBrand } from '../errors/error.ts';
 import { CircuitOpenError } from '../errors/local.ts';
 import { warn } from '../events.ts';
@@ -30,41 +29,41 @@ export interface RetryHost {
  * try is what it throws. This side's own mistakes, and an aborted signal's reason, end it at once: they
  * are no errors of the transport.
  *
- * @param before tries that were made before and failed, after which comes a pause first.
+ * @param before tries that were made before, whatever came of them, after which a pause comes first.
  */
 export async function retrying<Value>(
   policy: RetryPolicy,
   host: RetryHost,
   attempt: (attempt: Attempt) => Promise<Value>,
-  before?: { readonly attempts: number; readonly error: SttError },
+  before?: { readonly attempts: number; readonly error: Error },
 ): Promise<Value> {
   const deadline = host.now() + policy.deadline;
   let number = before?.attempts ?? 0;
-  if (before !== undefined) await goOn(policy, host, number, before.error, deadline);
+  if (before !== undefined) await nextTry(policy, host, number, before.error, deadline);
   for (;;) {
     number += 1;
     try {
       return await attempt({ number, limit: Math.max(1, deadline - host.now()) });
     } catch (error) {
-      await goOn(policy, host, number, error, deadline);
+      const passes = isCircuitOpen(error) || (hasBrand(error) && policy.retries(error));
+      if (!passes) throw error;
+      await nextTry(policy, host, number, error, deadline);
     }
   }
 }
 
 /** Waits until the next try is due; throws `error` when there is none. */
-async function goOn(
+async function nextTry(
   policy: RetryPolicy,
   host: RetryHost,
   number: number,
-  error: unknown,
+  error: Error,
   deadline: number,
 ): Promise<void> {
-  const open = error instanceof CircuitOpenError;
-  if (!open && !(hasBrand(error) && policy.retries(error))) throw error;
   if (number >= policy.attempts) throw error;
   const drawn = delayAfter(policy, number, host.random());
   // A circuit that is open lets nobody through before its time.
-  const delay = open ? Math.max(drawn, error.retryAfter) : drawn;
+  const delay = isCircuitOpen(error) ? Math.max(drawn, error.retryAfter) : drawn;
   if (host.now() + delay >= deadline) throw error;
   const event: RetryEvent = Object.freeze({ attempt: number, delay, error });
   host.retrying(event);
@@ -74,4 +73,8 @@ async function goOn(
     warn('onRetry threw', thrown);
   }
   await host.pause(delay);
+}
+
+function isCircuitOpen(error: unknown): error is CircuitOpenError {
+  return error instanceof CircuitOpenError;
 }
