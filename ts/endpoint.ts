@@ -1,6 +1,11 @@
 import type { PeerAddress, SocketAddress } from './address.ts';
 import { checkPort, formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
+import { dial } from './carriers/dial.ts';
+import { Links } from './carriers/links.ts';
+import type { ResolvedWebSocketListen } from './carriers/options.ts';
+import { checkWebSocketListen } from './carriers/options.ts';
+import { WebSocketListener } from './carriers/server.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
@@ -117,6 +122,12 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #rebinding: Rebinding;
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
+  readonly #links = new Links(
+    () => this.#engine,
+    (link) => this.#webSockets?.settled(link),
+  );
+  /** What takes the WebSockets of peers, once it was asked for. */
+  #webSockets: WebSocketListener | undefined;
   #address: SocketAddress;
   readonly #connecting = new Map<number, Connecting>();
   #listener: Listener | undefined;
@@ -244,13 +255,26 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     if (this.#listener !== undefined) {
       throw new SttStateError('This endpoint listens already; one listen() or serve() at a time.');
     }
+    const websocket =
+      options.websocket === undefined ? undefined : checkWebSocketListen(options.websocket);
     const listener = new Listener(this.#engine, options, this.#tuning.maxConcurrentSessions, () => {
       if (this.#listener === listener) this.#listener = undefined;
       this.#updateRef();
     });
     this.#listener = listener;
+    if (websocket !== undefined) this.#listenWebSockets(listener, websocket);
     this.#updateRef();
     return listener;
+  }
+
+  #listenWebSockets(listener: Listener, options: ResolvedWebSocketListen): void {
+    const sockets = new WebSocketListener(options, this.#links);
+    this.#webSockets = sockets;
+    listener.onClosed(() => {
+      sockets.close();
+      if (this.#webSockets === sockets) this.#webSockets = undefined;
+    });
+    listener.waitFor(sockets.listen(options.host ?? this.#address.address), () => sockets.address);
   }
 
   /**
@@ -394,15 +418,19 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
-    const address = await this.#resolve(target, options, contextOf(peer, attempt));
-    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     const { peerNodeId, signal, early, resume, earlyData } = options;
+    const { address, connection } =
+      options.transport === 'websocket'
+        ? await this.#dial(target, options, contextOf(peer, attempt))
+        : { address: await this.#resolve(target, options, contextOf(peer, attempt)) };
+    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     attempt.onSending();
     const number = this.#engine.connect({
       address: address.address,
       port: address.port,
       timeoutMs,
       early,
+      ...(connection === undefined ? {} : { connection }),
       ...(peerNodeId === undefined ? {} : { peerNodeId }),
       ...(resume === undefined ? {} : { resume }),
       ...(earlyData === undefined ? {} : { earlyData }),
@@ -455,6 +483,31 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
+  /** Opens a WebSocket, within the time and the signal of the connect. */
+  async #dial(
+    { host, port }: { host: string; port: number },
+    options: ResolvedConnectOptions,
+    context: Partial<SttErrorContext>,
+  ): Promise<{ address: SocketAddress; connection: number }> {
+    const { timeout, signal } = options;
+    this.#resolving += 1;
+    this.#updateRef();
+    try {
+      const dialled = await dial(options.websocket(host, port), { timeout, signal, context });
+      const { socket, stream, remote } = dialled;
+      if (this.#ended || this.#closing !== undefined) {
+        socket.terminate();
+        throw closedState('connect');
+      }
+      const link = this.#links.add(socket, stream, remote);
+      socket.resume();
+      return { address: remote, connection: link.id };
+    } finally {
+      this.#resolving -= 1;
+      this.#updateRef();
+    }
+  }
+
   #updateRef(): void {
     const busy =
       this.#listener !== undefined ||
@@ -477,7 +530,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       return opener;
     };
     return {
-      incoming: (number, { peerNodeId, address, port, family, transport }) => {
+      incoming: (number, { peerNodeId, address, port, family, connection }) => {
+        const transport = transportOf(connection);
         const peer = { nodeId: toHex(peerNodeId), address, port, family, transport };
         if (this.#listener === undefined) this.#engine.refuse(number, CODE_TOO_MANY_SESSIONS);
         else this.#listener.incoming(number, peer);
@@ -501,8 +555,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
       draining: (number) => session(number)?.onDraining(),
-      pathChange: (number, { address, port, family }) =>
-        session(number)?.onPathChange({ address, port, family }),
+      pathChange: (number, { address, port, family, connection }) => {
+        this.#links.use(number, connection);
+        session(number)?.onPathChange({ address, port, family }, transportOf(connection));
+      },
+      pathLost: () => {},
+      pathSilence: () => {},
+      carry: (connection, chunk) => this.#links.get(connection)?.carry(chunk),
+      connectionReadable: (connection) => this.#links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),
       moveFailed: (number, token, fault) => session(number)?.onMoveFailed(token, fault),
       rebound: (token, address) => this.#onRebound(token, address),
@@ -515,13 +575,17 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
         this.emit('resourceWarning', event);
       },
-      endpointClosed: (fault) =>
-        this.#onEnded(fault === undefined ? undefined : engineFailure(fault)),
+      endpointClosed: (fault) => {
+        this.#webSockets?.close();
+        this.#links.end();
+        this.#onEnded(fault === undefined ? undefined : engineFailure(fault));
+      },
     };
   }
 
   #onConnected(number: number, info: Parameters<EngineHandlers['connected']>[1]): void {
-    const { initiator, address, port, family } = info;
+    const { initiator, address, port, family, connection } = info;
+    this.#links.use(number, connection);
     const connecting = this.#connecting.get(number);
     this.#connecting.delete(number);
     const session = new SttSession(
@@ -543,6 +607,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         peerNodeId: toHex(info.peerNodeId),
         isInitiator: initiator,
         remoteAddress: Object.freeze({ address, port, family }),
+        transport: transportOf(connection),
         resumed: info.resumed,
         earlyDataStatus:
           info.earlyDataStatus ??
@@ -591,6 +656,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {
     this.#sessions.delete(session.number);
+    this.#links.release(session.number);
     this.#updateRef();
     this.emit('sessionClosed', { ...info, session });
   }
@@ -629,6 +695,10 @@ function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
 function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
   return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
+}
+
+function transportOf(connection: number | undefined): 'udp' | 'websocket' {
+  return connection === undefined ? 'udp' : 'websocket';
 }
 
 function closedState(what: string): SttStateError {

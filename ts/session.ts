@@ -17,7 +17,13 @@ import type { MigrateOptions } from './moves.ts';
 import { Moves } from './moves.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import { IterableQueue } from './queue.ts';
-import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
+import type {
+  CloseInfo,
+  FrameErrorEvent,
+  PathChangeEvent,
+  PathWarningEvent,
+  SettledInfo,
+} from './session-state.ts';
 import type { SessionStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { ByteSource } from './stream/bytes.ts';
@@ -33,7 +39,7 @@ export interface SttSessionEvents {
    * The session's packets take another way, which the peer has answered on: the address of the peer,
    * which is the one before where this side moved by `migrate()`.
    */
-  pathChange: SocketAddress;
+  pathChange: PathChangeEvent;
   /** The network damages packets. */
   pathWarning: PathWarningEvent;
   /** Frames were dropped and counted. Rate-limited. */
@@ -76,6 +82,7 @@ export interface SessionInfo {
   readonly peerNodeId: string;
   readonly isInitiator: boolean;
   readonly remoteAddress: SocketAddress;
+  readonly transport: 'udp' | 'websocket';
   readonly resumed: boolean;
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   readonly earlyData: Uint8Array | undefined;
@@ -123,8 +130,6 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   /** Where it was accepted, the early data that came with it, if any. */
   readonly earlyData: Uint8Array | undefined;
-  /** What carries it. */
-  readonly transport: 'udp' | 'websocket' = 'udp';
   /**
    * Resolves when the session ended well; rejects with the root cause otherwise (0x0202, 0x0204,
    * 0x0103 and so on). Never raises an unhandled rejection.
@@ -151,6 +156,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
   #remoteAddress: SocketAddress;
+  #transport: 'udp' | 'websocket';
   #resumptionTicket: Uint8Array | undefined;
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
@@ -169,6 +175,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.peerNodeId = info.peerNodeId;
     this.isInitiator = info.isInitiator;
     this.#remoteAddress = info.remoteAddress;
+    this.#transport = info.transport;
     this.resumed = info.resumed;
     this.earlyDataStatus = info.earlyDataStatus;
     this.earlyData = info.earlyData;
@@ -212,6 +219,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         this.#forget(stream);
       },
     });
+  }
+
+  /** What carries it now. */
+  get transport(): 'udp' | 'websocket' {
+    return this.#transport;
   }
 
   /** Where the peer is now. */
@@ -446,10 +458,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
-  onPathChange(address: SocketAddress): void {
+  onPathChange(address: SocketAddress, transport: 'udp' | 'websocket'): void {
     this.#remoteAddress = address;
+    this.#transport = transport;
     publish('stt.session.pathChange', () => ({ session: this }));
-    this.emit('pathChange', address);
+    this.emit('pathChange', Object.freeze({ ...address, transport }));
   }
 
   /** @internal */

@@ -22,6 +22,15 @@ export interface SttErrorContext {
   readonly timestamp: number;
   /** Which try it was, from 1, of a connect that tries again. */
   readonly attempt?: number;
+  /** The HTTP status that came in place of a WebSocket. */
+  readonly httpStatus?: number;
+  /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */
+  readonly closeCode?: number;
+  /** What node:tls calls the failure, such as `CERT_HAS_EXPIRED`. */
+  readonly tlsReason?: string;
+  /** From when to when the certificate is valid that the server showed. */
+  readonly certificateValidFrom?: string;
+  readonly certificateValidTo?: string;
 }
 
 /** What the constructors of the error classes take beside a message. */

@@ -1,7 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
-import { DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
+import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
 import { Slab } from './slab.ts';
 
 /** The numbers that explain a {@link Fault}. */
@@ -522,6 +522,11 @@ export class Engine {
       if (rows[at] === MESSAGE) {
         const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
         this.#handlers.message(rows[at + 1] as number, rows[at + 4] as number, chunk);
+        return;
+      }
+      if (rows[at] === CARRY) {
+        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.carry(rows[at + 1] as number, chunk);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

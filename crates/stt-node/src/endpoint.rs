@@ -8,7 +8,8 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
 use stt_engine::{
-    CloseOptions, ConnectTarget, Engine, MoveTarget, Sent, SessionNumber, StartError, StreamNumber, Written,
+    CloseOptions, ConnectTarget, Engine, MoveTarget, Sent, SessionNumber, StartError, StreamNumber,
+    Written,
 };
 use stt_proto::{
     CloseReason, ConnectOptions, Direction, FrameType, ResumptionTicket, StreamOptions,

@@ -181,6 +181,7 @@ impl Driver {
     pub(super) fn say_goodbye(&mut self, now: Now) {
         self.close(now, Duration::ZERO);
         self.transmit(now);
+        self.carry();
         while let Some(event) = self.core.poll_event() {
             drop(event);
         }
