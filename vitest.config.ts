@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Four projects: what `npm test` runs, the type tests, those that need network namespaces (`npm run test:kernel`),
+// Five projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need network namespaces (`npm run test:kernel`),
 // and the packaging tests, which need a registry or a warm npm cache. `.ci/run` runs all of them.
 export default defineConfig({
   test: {
@@ -15,6 +15,19 @@ export default defineConfig({
           name: 'main',
           include: ['__test__/**/*.test.ts'],
           exclude: ['__test__/package/**', '__test__/kernel/**'],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        // What holds for sessions, streams and messages over UDP holds over a WebSocket.
+        extends: true,
+        test: {
+          name: 'websocket',
+          env: { STT_TEST_TRANSPORT: 'websocket' },
+          include: [
+            '__test__/contract/{datagrams,deadline,frames,session,stream,unidirectional}.test.ts',
+          ],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },

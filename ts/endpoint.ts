@@ -599,6 +599,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
+        closeCode: (session) => this.#links.endOf(session)?.closeCode,
         sessionOver: (over, end) => this.#onSessionOver(over, end),
       },
       number,

@@ -73,6 +73,8 @@ export interface SessionHost {
   readonly datagramSendBuffer: number;
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
+  /** The code that the WebSocket below was closed with, while nothing has taken its place. */
+  closeCode(session: number): number | undefined;
   sessionOver(session: SttSession, info: SettledInfo): void;
 }
 
@@ -646,11 +648,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   #context(): Partial<SttErrorContext> {
+    const closeCode = this.#host.closeCode(this.#number);
     return {
       peer: formatAddress(this.#remoteAddress),
       nodeId: this.peerNodeId,
       sessionId: this.id,
       transport: this.transport,
+      ...(closeCode === undefined ? {} : { closeCode }),
     };
   }
 
