@@ -1,7 +1,8 @@
-import type { PeerAddress, SocketAddress } from './address.ts';
+import type { HostPort, PeerAddress, SocketAddress } from './address.ts';
 import { checkPort, formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
 import { dial } from './carriers/dial.ts';
+import { Failover } from './carriers/failover.ts';
 import { Links } from './carriers/links.ts';
 import type { ResolvedWebSocketListen } from './carriers/options.ts';
 import { checkWebSocketListen } from './carriers/options.ts';
@@ -34,6 +35,7 @@ import { Breakers } from './resilience/breakers.ts';
 import type { RetryPolicy } from './resilience/policy.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
+import type { SessionInfo } from './session.ts';
 import { SttSession } from './session.ts';
 import type { SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
@@ -96,6 +98,8 @@ interface Connecting {
   readonly peer: string;
   readonly started: number;
   readonly attempt: Try;
+  /** Undefined where the session is to have one path alone. */
+  readonly failover: SessionInfo['failover'];
 }
 
 const DEFAULT_DRAIN = 10_000;
@@ -445,7 +449,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt });
+    const udp = options.transport === 'websocket' ? undefined : address;
+    const failover =
+      options.transport === 'udp' ? undefined : this.#failover(target, options, udp);
+    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt, failover });
     this.#updateRef();
     return waiter.promise;
   }
@@ -481,6 +488,31 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       this.#resolving -= 1;
       this.#updateRef();
     }
+  }
+
+  /** Keeps a session that this side opened on a path that works. */
+  #failover(
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    udp: SocketAddress | undefined,
+  ): NonNullable<SessionInfo['failover']> {
+    const timeout = this.#tuning.handshakeTimeout;
+    const context = { peer: formatAddress({ address: target.host, port: target.port }) };
+    return ({ session, moving }) =>
+      new Failover(
+        {
+          engine: this.#engine,
+          session,
+          moving,
+          udp,
+          dial: async (signal) => {
+            const dialled = await this.#dial(target, { ...options, timeout, signal }, context);
+            return dialled.connection;
+          },
+          discard: (connection) => this.#links.get(connection)?.close(),
+        },
+        this.#links.transportOf(session),
+      );
   }
 
   /** Opens a WebSocket, within the time and the signal of the connect. */
@@ -559,8 +591,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         this.#links.use(number, connection);
         session(number)?.onPathChange({ address, port, family }, transportOf(connection));
       },
-      pathLost: () => {},
-      pathSilence: () => {},
+      pathLost: (number) => session(number)?.onPathLost(),
+      pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
       carry: (connection, chunk) => this.#links.get(connection)?.carry(chunk),
       connectionReadable: (connection) => this.#links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),
@@ -614,6 +646,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
           info.earlyDataStatus ??
           (connecting?.attempt.earlyDataSpent === true ? 'unknown' : undefined),
         earlyData: info.earlyData,
+        ...(connecting?.failover === undefined ? {} : { failover: connecting.failover }),
       },
     );
     this.#sessions.set(number, session);

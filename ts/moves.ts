@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { HostPort, PeerAddress, SocketAddress } from './address.ts';
 import { formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
 import type { WaitOptions } from './async.ts';
+import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
 import { checkWait, rejected, Waiter } from './async.ts';
 import type { SttError } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
@@ -85,7 +86,8 @@ export class Moves {
     }
     const { peer } = host.place();
     const token = this.#nextToken;
-    this.#nextToken = token === 0xffff_ffff ? 1 : token + 1;
+    // Tokens past these are of moves that no application asked for.
+    this.#nextToken = token + 1 === FIRST_FAILOVER_TOKEN ? 1 : token + 1;
     const waiter = new Waiter<void>(target.wait, `Moving the session with ${peer}`, (error) => {
       if (this.#current?.token === token) this.#current = undefined;
       host.engine.cancelMove(host.session, token);
@@ -106,6 +108,11 @@ export class Moves {
         this.#take(token)?.waiter.reject(error),
       );
     return waiter.promise;
+  }
+
+  /** Whether a move is under way. */
+  get busy(): boolean {
+    return this.#current !== undefined;
   }
 
   onMoved(token: number): void {

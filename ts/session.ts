@@ -2,6 +2,8 @@ import type { SocketAddress } from './address.ts';
 import { formatAddress } from './address.ts';
 import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
+import type { Failover, FailoverHost } from './carriers/failover.ts';
+import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorContext } from './errors/error.ts';
@@ -88,6 +90,8 @@ export interface SessionInfo {
   readonly resumed: boolean;
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   readonly earlyData: Uint8Array | undefined;
+  /** Makes what keeps the session on a path that works; undefined where it has one path alone. */
+  readonly failover?: (own: Pick<FailoverHost, 'session' | 'moving'>) => Failover;
 }
 
 /** What the core tells about the end of a session. */
@@ -155,6 +159,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly #sender: MessageSender;
   readonly #frames: FrameHandlers;
   readonly #moves: Moves;
+  readonly #failover: Failover | undefined;
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
   #remoteAddress: SocketAddress;
@@ -210,6 +215,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       place: () => this.#place(),
       closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
     });
+    this.#failover = info.failover?.({ session: number, moving: () => this.#moves.busy });
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
       create: (stream, direction, { purpose, id, priority, deadline }) => {
@@ -336,6 +342,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
    * @throws {SessionClosedError} when the session has ended, or ends; or the signal's reason.
    */
   migrate(options: MigrateOptions): Promise<void> {
+    // What the application wants goes before what this side does by itself.
+    this.#failover?.yield();
     return this.#moves.migrate(options);
   }
 
@@ -463,18 +471,31 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   onPathChange(address: SocketAddress, transport: 'udp' | 'websocket'): void {
     this.#remoteAddress = address;
     this.#transport = transport;
+    this.#failover?.onPathChange(transport);
     publish('stt.session.pathChange', () => ({ session: this }));
     this.emit('pathChange', Object.freeze({ ...address, transport }));
   }
 
   /** @internal */
   onMoved(token: number): void {
-    this.#moves.onMoved(token);
+    if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, true);
+    else this.#moves.onMoved(token);
   }
 
   /** @internal */
   onMoveFailed(token: number, fault: Fault): void {
-    this.#moves.onFailed(token, fault);
+    if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, false);
+    else this.#moves.onFailed(token, fault);
+  }
+
+  /** @internal The path in use draws no answer any more, or does again. */
+  onPathSilence(silent: boolean): void {
+    this.#failover?.onSilence(silent);
+  }
+
+  /** @internal The WebSocket below is no more. */
+  onPathLost(): void {
+    this.#failover?.onLost();
   }
 
   /** @internal */
@@ -489,6 +510,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     if (this.#end !== undefined) return;
     const info = this.#describeEnd(end);
     this.#end = info;
+    this.#failover?.end();
     const error = this.#closedError(info);
     this.#opener.fail(error);
     this.#sender.fail(error);

@@ -63,6 +63,11 @@ export class Links {
     this.#onSettled(link);
   }
 
+  /** What carries a session now. */
+  transportOf(session: number): 'udp' | 'websocket' {
+    return this.#bySession.has(session) ? 'websocket' : 'udp';
+  }
+
   /** How the link that a session was on has ended; undefined while it has not. */
   endOf(session: number): LinkEnd | undefined {
     return this.#ends.get(session);

@@ -1,0 +1,20 @@
+import { SttEndpoint, generateSeed } from '@seigr/stt';
+import { createSocket } from 'node:dgram';
+const sharedSeed = generateSeed();
+const server = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port: 0 });
+const client = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1' });
+const l = server.listen({ websocket: { port: 0 } }); await l.ready;
+const sock = createSocket('udp4'); sock.bind(0,'127.0.0.1'); await new Promise(r=>sock.once('listening',r));
+let open=true, cport=0; sock.on('message',(b,{port})=>{ if(port!==server.address.port) cport=port; if(open) sock.send(b, port===server.address.port?cport:server.address.port,'127.0.0.1'); });
+const it = l[Symbol.asyncIterator]();
+const [session,{value:acc}] = await Promise.all([client.connect(`127.0.0.1:${sock.address().port}`, { peerNodeId: server.nodeId, websocket:{url:`ws://127.0.0.1:${l.websocketAddress.port}/stt`} }), it.next()]);
+const t0=performance.now(); const log=(...a)=>console.log((performance.now()-t0).toFixed(0),...a);
+for (const [n,s] of [['client',session],['server',acc]]) { s.on('pathChange',(e)=>log(n,'path',e)); s.settled.then(e=>log(n,'settled',e.error?.message)); }
+const op=session.onPathSilence.bind(session); session.onPathSilence=(x)=>{log('silence',x); op(x)};
+const ol=session.onPathLost.bind(session); session.onPathLost=()=>{log('lost'); ol()};
+let got=0; (async()=>{ for await (const st of acc.incomingUnidirectionalStreams) for await (const c of st) got+=c.length; })().catch(e=>log('rx',e.message));
+(async()=>{ const st=await session.createUnidirectionalStream(); for(;;){ await st.write(Buffer.alloc(32768)); await new Promise(r=>setImmediate(r)); } })().catch(e=>log('tx',e.message));
+setInterval(()=>log(got, session.transport, acc.transport),1000);
+setTimeout(()=>{open=false; log('cut')},1500);
+setTimeout(()=>{open=true; log('heal')},6000);
+setTimeout(()=>process.exit(),25000);
