@@ -594,6 +594,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       pathLost: (number) => session(number)?.onPathLost(),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
       carry: (connection, chunk) => this.#links.get(connection)?.carry(chunk),
+      connectionUsed: (connection) => this.#links.authenticate(connection),
       connectionReadable: (connection) => this.#links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),
       moveFailed: (number, token, fault) => session(number)?.onMoveFailed(token, fault),

@@ -58,7 +58,12 @@ export class Links {
     link.sessions.add(session);
     this.#bySession.set(session, link);
     this.#ends.delete(session);
-    if (link.authenticated) return;
+  }
+
+  /** A session has come by that link: whoever opened it has proved itself. */
+  authenticate(id: number): void {
+    const link = this.#links.get(id);
+    if (link === undefined || link.authenticated) return;
     link.authenticated = true;
     this.#onSettled(link);
   }

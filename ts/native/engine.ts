@@ -134,6 +134,8 @@ export interface EngineHandlers {
   pathSilence(session: number, silent: boolean): void;
   /** A message for a connection; the chunk is the handler's to keep. */
   carry(connection: number, chunk: Uint8Array): void;
+  /** A connection carries a session: whoever opened it has proved itself. */
+  connectionUsed(connection: number): void;
   /** A connection may be read on. */
   connectionReadable(connection: number): void;
   /** The answers to `moveSession`; none when another took its place. */

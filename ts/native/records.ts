@@ -40,6 +40,7 @@ export const KINDS = [
   'connectionReadable',
   'pathLost',
   'pathSilence',
+  'connectionUsed',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -180,6 +181,9 @@ export function dispatch(
       return;
     case 'pathSilence':
       handlers.pathSilence(subject, flag(2));
+      return;
+    case 'connectionUsed':
+      handlers.connectionUsed(subject);
       return;
     case 'connectionReadable':
       handlers.connectionReadable(subject);

@@ -165,6 +165,8 @@ pub enum Event {
         /// Packets, one behind the other.
         bytes: Bytes,
     },
+    /// A connection carries a session: whoever opened it has proved itself.
+    ConnectionUsed(u32),
     /// A connection whose messages were [too many](crate::Engine::receive) may be read again.
     ConnectionReadable(u32),
     /// The move of that token has succeeded; if the path changed by it, a `PathChange` came before.

@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 34] = [
+const KINDS: [&str; 35] = [
     "none",
     "incoming",
     "connected",
@@ -52,6 +52,7 @@ const KINDS: [&str; 34] = [
     "connectionReadable",
     "pathLost",
     "pathSilence",
+    "connectionUsed",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -87,6 +88,7 @@ const CARRY: f64 = 30.0;
 const CONNECTION_READABLE: f64 = 31.0;
 const PATH_LOST: f64 = 32.0;
 const PATH_SILENCE: f64 = 33.0;
+const CONNECTION_USED: f64 = 34.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -335,6 +337,7 @@ impl<'a> Records<'a> {
                 let data = self.bytes(&[bytes])?;
                 self.row(&[CARRY, (*connection).into(), data.0, data.1])
             }
+            Event::ConnectionUsed(connection) => self.row(&[CONNECTION_USED, (*connection).into()]),
             Event::ConnectionReadable(connection) => {
                 self.row(&[CONNECTION_READABLE, (*connection).into()])
             }

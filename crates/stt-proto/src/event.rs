@@ -207,6 +207,11 @@ pub enum Event {
         /// The path that was.
         path: PathAddress,
     },
+    /// A connection carries a session: whoever opened it has proved itself.
+    ConnectionUsed {
+        /// The number of the connection.
+        id: u64,
+    },
     /// A session's datagrams have drawn no answer for two probe timeouts in a row, about three probe
     /// timeouts in all; or, after that, the peer was heard again.
     PathSilence {

@@ -166,6 +166,7 @@ impl Driver {
                     self.push(Event::PathLost(session));
                 }
             }
+            Core::ConnectionUsed { id } => self.push(Event::ConnectionUsed(id as u32)),
             Core::PathSilence { session, silent } => {
                 if let Some(session) = self.sessions.number(session) {
                     self.push(Event::PathSilence(session, silent));

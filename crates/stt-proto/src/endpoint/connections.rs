@@ -3,6 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::event::Event;
 use crate::fault::Fault;
 use crate::path::{Connection, PathAddress};
 use crate::time::Now;
@@ -28,6 +29,8 @@ struct Carrier {
     users: Vec<u32>,
     /// Slots that have something to send and wait for room.
     waiting: Vec<u32>,
+    /// Packets of a session have come by it.
+    used: bool,
 }
 
 impl Connections {
@@ -60,6 +63,11 @@ impl Connections {
         }
     }
 
+    /// A session's packets take the connection: true for the first one's first.
+    fn begin_use(&mut self, id: u64) -> bool {
+        self.open.get_mut(&id).is_some_and(|carrier| !core::mem::replace(&mut carrier.used, true))
+    }
+
     pub(super) fn is_open(&self, id: u64) -> bool {
         self.open.contains_key(&id)
     }
@@ -70,7 +78,8 @@ impl Endpoint {
     /// [`Endpoint::handle_datagram`], and [`Endpoint::poll_transmit`] names it as
     /// [`PathAddress::Connection`]. A number that was given before must not come again.
     pub fn open_connection(&mut self, connection: Connection, room: usize) {
-        let carrier = Carrier { room: room as i64, users: Vec::new(), waiting: Vec::new() };
+        let carrier =
+            Carrier { room: room as i64, users: Vec::new(), waiting: Vec::new(), used: false };
         self.connections.open.insert(connection.id, carrier);
     }
 
@@ -116,6 +125,10 @@ impl Endpoint {
         let path = self.remote_of(slot).copied();
         if let Some(PathAddress::Connection(connection)) = path {
             self.connections.note_user(connection.id, slot);
+            let is_session = matches!(self.slots.get(slot), Some(Entry::Session(_)));
+            if is_session && self.connections.begin_use(connection.id) {
+                self.events.push_back(Event::ConnectionUsed { id: connection.id });
+            }
         }
     }
 

@@ -350,7 +350,10 @@ impl Session {
             cx.events.push_back(Event::Moved { session: cx.handle, token, path });
             return Ok(token);
         }
-        let id = id.or_else(|| self.ids.take_spare());
+        let id = id.or_else(|| self.ids.take_spare().map(PeerId::from));
+        // Where nothing can bring another id any more, the one in use has to do: to be seen to move is
+        // better than not to.
+        let id = id.or_else(|| self.path.lost.then_some(self.remote_id));
         let challenge = Challenge::new(cx.now.mono, self.validation_span());
         let candidate = Candidate { address: path, token, id, challenge };
         self.moving.get_or_insert_default().candidate = Some(candidate);
@@ -373,7 +376,7 @@ impl Session {
         let Some(candidate) = moving.candidate.take_if(|candidate| is_meant(candidate)) else {
             return false;
         };
-        if let Some(id) = candidate.id {
+        if let Some(id) = candidate.id.filter(|id| id.sequence != self.remote_id.sequence) {
             self.ids.retire(id.sequence);
         }
         let Candidate { address: path, token, .. } = candidate;
@@ -439,7 +442,7 @@ impl Session {
         let Some(id) = candidate.id else { return };
         let before = self.remote_id;
         let old = self.switch(cx, candidate.address);
-        self.use_peer_id(PeerId::from(id));
+        self.use_peer_id(id);
         let moving = self.moving.get_or_insert_default();
         // Whatever was unproven is left behind.
         moving.validation = None;
@@ -615,7 +618,7 @@ impl Session {
             && candidate.id.is_none()
             && let Some(id) = self.ids.take_spare()
         {
-            candidate.id = Some(id);
+            candidate.id = Some(PeerId::from(id));
             candidate.challenge = Challenge::new(now, span);
         }
     }
