@@ -17,4 +17,4 @@ let got=0; (async()=>{ for await (const st of acc.incomingUnidirectionalStreams)
 setInterval(()=>log(got, session.transport, acc.transport),1000);
 setTimeout(()=>{open=false; log('cut')},1500);
 setTimeout(()=>{open=true; log('heal')},6000);
-setTimeout(()=>process.exit(),25000);
+setTimeout(()=>process.exit(),14000);

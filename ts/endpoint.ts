@@ -509,7 +509,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
             const dialled = await this.#dial(target, { ...options, timeout, signal }, context);
             return dialled.connection;
           },
-          discard: (connection) => this.#links.get(connection)?.close(),
+          discard: (connection) => this.#links.discard(connection),
         },
         this.#links.transportOf(session),
       );

@@ -139,6 +139,7 @@ describe('a session over a WebSocket', () => {
       transport: 'websocket',
     });
     await echo(session, 1_000);
+    proxy.close();
     for (const socket of cuts) socket.destroy();
     const error = await failure(session.closed);
     expect(error).toMatchObject({ code: 0x0502, context: { transport: 'websocket' } });
@@ -308,7 +309,7 @@ describe('strangers', () => {
     huge.send(Buffer.alloc(2 << 20));
     expect((await once(huge, 'close'))[0]).toBe(1_009);
     const noisy = await open(port);
-    for (let index = 0; index < 20; index += 1) noisy.send(Buffer.alloc(8_192, index));
+    for (let index = 0; index < 20; index += 1) noisy.send(Buffer.alloc(65_536, index));
     await once(noisy, 'close');
     await closed;
     const session = await client.connect(`127.0.0.1:${port}`, {

@@ -3,13 +3,16 @@ import type { WebSocket } from 'ws';
 import type { SocketAddress } from '../address.ts';
 import type { Engine } from '../native/engine.ts';
 import type { LinkEnd } from './link.ts';
-import { Link } from './link.ts';
+import { Link, ROOM } from './link.ts';
 
 /** Milliseconds that a link without a session is kept: its last words still leave. */
 const LINGER = 1_000;
 
-/** Bytes that may come by a link before a session does: a handshake has less than 6 KiB. */
-const UNAUTHENTICATED_BYTES = 64 * 1024;
+/**
+ * Bytes that may come by a link before a session is known to: a handshake has less than 6 KiB, but a session that
+ * moves there may fill the link before the engine's word of it is heard. None of them are kept.
+ */
+const UNAUTHENTICATED_BYTES = 2 * ROOM;
 
 /** Every WebSocket of an endpoint, by the number that its engine knows it by. */
 export class Links {
@@ -85,6 +88,12 @@ export class Links {
     if (link !== undefined) this.#leave(link, session);
   }
 
+  /** A link that was opened for a session which does not want it, unless it has just moved there. */
+  discard(id: number): void {
+    const link = this.#links.get(id);
+    if (link !== undefined) this.#closeUnused(link);
+  }
+
   /** Ends every link; what was handed over still leaves. */
   end(): void {
     for (const link of [...this.#links.values()]) link.close();
@@ -93,6 +102,11 @@ export class Links {
   #leave(link: Link, session: number): void {
     this.#bySession.delete(session);
     link.sessions.delete(session);
+    this.#closeUnused(link);
+  }
+
+  /** Closes a link in a while, unless a session uses it: its last words still leave. */
+  #closeUnused(link: Link): void {
     if (link.sessions.size > 0) return;
     const timer = setTimeout(() => {
       if (link.sessions.size === 0) link.close();

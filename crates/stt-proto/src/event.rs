@@ -213,7 +213,7 @@ pub enum Event {
         id: u64,
     },
     /// A session's datagrams have drawn no answer for two probe timeouts in a row, about three probe
-    /// timeouts in all; or, after that, the peer was heard again.
+    /// timeouts in all; or, after that, the peer was heard again there. A move ends it without a word.
     PathSilence {
         /// The session.
         session: SessionHandle,

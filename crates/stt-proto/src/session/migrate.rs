@@ -244,7 +244,8 @@ impl Session {
         moving.wide_until = Some(now + Duration::from_secs(3600));
         let address = core::mem::replace(&mut self.path.address, path);
         (self.path.held, self.path.lost) = (false, false);
-        self.end_silence(cx);
+        // `PathChange` tells of it.
+        self.silent = false;
         if address.same_host(&path) {
             // A NAT gave it another port: the way is the same.
             let (peer, by_choice) = (self.remote_id, false);
