@@ -183,6 +183,9 @@ pub struct StreamsCount {
     pub orphaned: u64,
     /// Runs of bytes out of order over all streams, as kept.
     pub runs: u64,
+    /// Streams that fill a large block: as kept, as counted, and as many as may beside those whose one
+    /// frame was larger than a small block.
+    pub large_tails: [u64; 3],
     /// Streams that each side may have open, by direction, and those that are: this side's, then the
     /// peer's.
     pub live: [[(usize, usize); 2]; 2],
