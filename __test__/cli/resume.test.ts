@@ -192,7 +192,9 @@ describe('two at once', { timeout: 120_000 }, () => {
     const recv = await stage.recv();
     const first = stage.send();
     await stage.reaches(MIB);
+    first.child.kill('SIGSTOP');
     const second = await stage.send().end();
+    first.child.kill('SIGCONT');
     expect([second.code, second.stderr]).toEqual([
       8,
       expect.stringContaining(`on its way there already: process ${first.child.pid} sends it`),

@@ -77,6 +77,10 @@ export class Stage {
   readonly port: number;
   bytes: Buffer;
   env: NodeJS.ProcessEnv;
+  /** Where the receiver is. */
+  host = '127.0.0.1';
+  /** What the two are run by: a network namespace each, for one. */
+  wrappers: { recv?: readonly string[]; send?: readonly string[] } = {};
 
   private constructor(folder: string, seed: string, port: number, bytes: Buffer) {
     this.folder = folder;
@@ -98,17 +102,20 @@ export class Stage {
 
   /** Starts `stt recv`, and resolves once it listens. */
   async recv(...more: string[]): Promise<Stt> {
-    const listen = ['--listen', `127.0.0.1:${this.port}`, '--seed-file', this.seed, '--json'];
-    const recv = new Stt(['recv', this.inbox, ...listen, ...more], { env: this.env });
+    const listen = ['--listen', `${this.host}:${this.port}`, '--seed-file', this.seed, '--json'];
+    const { env, wrappers } = this;
+    const wrapper = wrappers.recv ?? [];
+    const recv = new Stt(['recv', this.inbox, ...listen, ...more], { env, wrapper });
     await recv.record(({ event }) => event === 'listening');
     return recv;
   }
 
   /** Starts `stt send`. */
   send(...more: string[]): Stt {
-    const peer = `127.0.0.1:${this.port}`;
+    const { env, wrappers } = this;
+    const peer = `${this.host}:${this.port}`;
     const args = ['send', this.file, peer, '--seed-file', this.seed, '--json', ...more];
-    return new Stt(args, { env: this.env });
+    return new Stt(args, { env, wrapper: wrappers.send ?? [] });
   }
 
   /** The unfinished file, and its length. */

@@ -1,5 +1,7 @@
 import { mkdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseAddress } from '../../address.ts';
+import { parseNodeId } from '../../connect.ts';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
@@ -51,6 +53,7 @@ export async function send(options: SendOptions, output: Output): Promise<void> 
     const sharedSeed = await loadSeed(options.seedFile);
     const secret = await loadNodeSecret(options.nodeSeedFile, output);
     options.signals.drainFor(options.drain);
+    checkPeer(options);
     const role = roleOf(source, withDefaultPort(options.peer));
     const release = await takeTurn(secret, role);
     try {
@@ -120,6 +123,12 @@ async function sendFrom(
     signal.removeEventListener('abort', abort);
     await endpoint.close();
   }
+}
+
+/** A mistake in the command is told before anybody's turn is asked for. */
+function checkPeer({ peer, peerId }: SendOptions): void {
+  parseAddress(withDefaultPort(peer));
+  if (peerId !== 'any') parseNodeId('peerNodeId', peerId);
 }
 
 /** What tells this transfer from every other; undefined for what cannot be gone on with. */
