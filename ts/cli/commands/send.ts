@@ -88,7 +88,6 @@ async function sendFrom(
     transfer: transfer ?? null,
     resume: options.resume,
     output,
-    signal,
     state: {
       begun: false,
       position: 0,
@@ -98,21 +97,13 @@ async function sendFrom(
       size: null,
     },
   };
-  // Whoever takes the first bytes gets the rest, and nobody else.
-  let peerNodeId = options.peerId;
   try {
-    const carried = await carry(sending, {
+    const carried = await carry(endpoint, withDefaultPort(options.peer), sending, {
+      peerNodeId: options.peerId,
+      timeout: options.connectTimeout,
+      transport: options.transport,
       patience: options.resumeTimeout,
-      connect: async () => {
-        const session = await endpoint.connect(withDefaultPort(options.peer), {
-          peerNodeId,
-          timeout: options.connectTimeout,
-          transport: options.transport,
-          signal,
-        });
-        peerNodeId = session.peerNodeId;
-        return session;
-      },
+      signal,
     });
     report(carried, sending, output);
   } catch (error) {
@@ -238,8 +229,8 @@ class Deadline {
 }
 
 function report(carried: Carried, { state }: Sending, output: Output): void {
-  const { name, bytes, sha256, seconds, resumedFrom, reconnects, session } = carried;
-  const { peerNodeId, transport } = session;
+  const { name, bytes, sha256, seconds, resumedFrom } = carried;
+  const { reconnects, peerNodeId, transport } = carried;
   const moved = bytes - resumedFrom;
   const rate = seconds > 0 ? moved / seconds : 0;
   const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';

@@ -1,77 +1,92 @@
-import { setTimeout as pause } from 'node:timers/promises';
-import type { SttSession } from '../../index.ts';
-import { isSttError } from '../../index.ts';
+import type { SttEndpoint } from '../../index.ts';
+import { isSttError, ReconnectingSession } from '../../index.ts';
 import { describeFailure } from '../failure.ts';
 import { UnexpectedEndError } from './byte-reader.ts';
+import { TRANSFER_PURPOSE } from './messages.ts';
 import type { Sending, Sent } from './send.ts';
 import { ReceiverBusyError, sendFile } from './send.ts';
 
-/** How the sessions of one transfer are had. */
+/** How the receiver is reached. */
 export interface Line {
-  /** One try to reach the receiver; after the first, the same node and no other. */
-  connect(): Promise<SttSession>;
-  /** How long it may stand still after a break, in milliseconds. */
+  /** 64 hex digits, or `any`: then whoever takes the first bytes gets the rest, and nobody else. */
+  readonly peerNodeId: string;
+  /** Milliseconds for one try. */
+  readonly timeout: number;
+  readonly transport: 'udp' | 'websocket' | 'auto';
+  /** Milliseconds that a transfer may stand still after a break. */
   readonly patience: number;
+  /** Ends the wait for the first session; then the end of the endpoint does. */
+  readonly signal: AbortSignal;
 }
 
 /** How a transfer went. */
 export interface Carried extends Sent {
-  readonly session: SttSession;
+  readonly peerNodeId: string;
+  readonly transport: string;
   /** Sessions after the first. */
   readonly reconnects: number;
 }
 
-/** Pauses between tries: at random from half to all of what doubles from the first to the last of these. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
-
 /** How long a session may take to say goodbye once the receipt is there. */
 const GOODBYE_MS = 5_000;
 
-/** Connecting, sessions, streams and the network below; of the others, what passes by itself. */
-const PASSING_CATEGORIES: ReadonlySet<number> = new Set([1, 2, 3, 5]);
-const PASSING_NAMES: ReadonlySet<string> = new Set(['HANDSHAKE_FAILURE', 'RESOURCE_EXHAUSTED']);
+/** Pauses between tries: somebody may just have started the receiver again. */
+const PAUSES = { base: 250, minDelay: 50, maxDelay: 5_000 } as const;
 
 /** Sends a file on as many sessions as it takes. What the first cannot begin is not tried again. */
-export async function carry(sending: Sending, line: Line): Promise<Carried> {
-  const { state, output, signal } = sending;
-  let sessions = 0;
-  let tries = 0;
-  let best = state.best;
-  for (;;) {
-    let session: SttSession | undefined;
-    try {
-      session = await line.connect();
-      sessions += 1;
+export async function carry(
+  endpoint: SttEndpoint,
+  peer: string,
+  sending: Sending,
+  { patience, signal, ...options }: Line,
+): Promise<Carried> {
+  const { state, source, output } = sending;
+  const giveUp = new AbortController();
+  const forward = (): void => giveUp.abort(signal.reason);
+  signal.addEventListener('abort', forward, { once: true });
+  const line = await ReconnectingSession.connect(endpoint, peer, {
+    ...options,
+    signal: giveUp.signal,
+    reconnect: { ...PAUSES, deadline: patience },
+  });
+  // From here on whoever aborts closes the endpoint, so that what was written may still arrive.
+  signal.removeEventListener('abort', forward);
+  let reconnects = 0;
+  const mayGoOn = (): boolean =>
+    sending.resume &&
+    state.begun &&
+    source.readable &&
+    // Sessions that come and go and bring nothing are no progress.
+    performance.now() - state.advanced < patience;
+  line.on('reconnecting', ({ attempt, delay, error }) => {
+    const cause = rootOf(error);
+    if (!mayGoOn()) return giveUp.abort(cause);
+    const { code, headline } = describeFailure(cause);
+    output.event('reconnecting', { try: attempt, code, message: headline, delay });
+    if (attempt === 1) output.note(`${headline}\nTrying again ...`);
+  });
+  line.on('reconnected', () => (reconnects += 1));
+  try {
+    const sent = await line.run(TRANSFER_PURPOSE, async (stream, { session, signal: over }) => {
       output.detail(
         `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
       );
-      const sent = await sendFile(session, sending);
-      // The receipt is there: whatever happens to the session now, the file has arrived.
-      await session.close({ timeout: GOODBYE_MS }).catch(() => undefined);
-      return { ...sent, session, reconnects: sessions - 1 };
-    } catch (thrown) {
-      const error = rootOf(thrown);
-      session?.destroy('this side begins anew');
-      signal.throwIfAborted();
-      if (!sending.resume || !state.begun || !sending.source.readable || !isPassing(error))
+      try {
+        return await sendFile(stream, sending, over);
+      } catch (error) {
+        // It may be better on another session; this one is given up for that.
+        if (isPassing(error) && mayGoOn()) session.destroy('this side begins anew');
         throw error;
-      if (state.best > best) tries = 0;
-      best = state.best;
-      const delay = pauseAfter(tries);
-      if (performance.now() + delay - state.advanced > line.patience) throw error;
-      tries += 1;
-      const { code, headline } = describeFailure(error);
-      output.event('reconnecting', { try: tries, code, message: headline, delay });
-      if (tries === 1) output.note(`${headline}\nTrying again ...`);
-      await pause(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
+      }
+    });
+    // The receipt is there: whatever happens to the session now, the file has arrived.
+    await line.close({ timeout: GOODBYE_MS }).catch(() => undefined);
+    const { transport, peerNodeId } = line.session;
+    return { ...sent, peerNodeId, transport, reconnects };
+  } catch (error) {
+    line.destroy('this side has ended the transfer');
+    throw rootOf(error);
   }
-}
-
-function pauseAfter(tries: number): number {
-  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries);
-  return Math.round(longest * (0.5 + Math.random() / 2));
 }
 
 /** What ended a session, rather than that it has ended. */
@@ -79,9 +94,11 @@ function rootOf(error: unknown): unknown {
   return isSttError(error, 'SESSION_CLOSED') && isSttError(error.cause) ? error.cause : error;
 }
 
-/** Whether the same may succeed later: a session that ended, a peer that is away, and not a verdict. */
+/** Whether a conversation that ended on a living session may go better on the next. */
 function isPassing(error: unknown): boolean {
-  if (error instanceof UnexpectedEndError || error instanceof ReceiverBusyError) return true;
-  if (!isSttError(error) || !error.recoverable) return false;
-  return PASSING_CATEGORIES.has(error.code >> 8) || PASSING_NAMES.has(error.codeName);
+  return (
+    error instanceof UnexpectedEndError ||
+    error instanceof ReceiverBusyError ||
+    isSttError(error, 'STREAM_CLOSED')
+  );
 }

@@ -55,6 +55,11 @@ export class Desk {
     this.#closed = true;
   }
 
+  /** Ends what is being served. Its sender sees that this is no good end, and may come again. */
+  abandon(): void {
+    for (const { session } of this.#served.values()) session.destroy('the receiver has ended');
+  }
+
   /** A transfer that never began does not keep others away. */
   unbind(key: string): void {
     if (this.#bound === key) this.#bound = undefined;

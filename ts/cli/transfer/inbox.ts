@@ -78,6 +78,7 @@ export class Inbox {
   /** Ends with `reason`, whatever is under way. */
   end(reason: unknown): void {
     this.#ended = true;
+    this.#desk.abandon();
     this.#finish.reject(reason);
   }
 

@@ -1,4 +1,4 @@
-import type { SttSession, SttStream } from '../../index.ts';
+import type { SttStream } from '../../index.ts';
 import { printable } from '../../printable.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -6,7 +6,7 @@ import type { Output } from '../output.ts';
 import { formatSize } from '../units.ts';
 import { ByteReader } from './byte-reader.ts';
 import type { Mark, Receipt } from './messages.ts';
-import { readAnswer, readReceipt, TRANSFER_PURPOSE, writeMessage } from './messages.ts';
+import { readAnswer, readReceipt, writeMessage } from './messages.ts';
 import { quote } from './names.ts';
 import type { Reading, Source } from './source.ts';
 
@@ -18,8 +18,6 @@ export interface Sending {
   /** Whether to go on with what stands there. */
   readonly resume: boolean;
   readonly output: Output;
-  /** Aborts when the command ends. */
-  readonly signal: AbortSignal;
   /** Kept while it goes on. */
   readonly state: SendingState;
 }
@@ -62,25 +60,34 @@ export class ReceiverBusyError extends CliError {
 }
 
 /**
- * Sends one file, or what is missing of it, on one session, and waits for the receipt.
+ * Sends one file, or what is missing of it, on a stream of one session, and waits for the receipt.
  *
+ * @param signal aborts when the session has ended, or the command does.
  * @throws {CliError} when the receiver declines, cannot store it, or reports another hash.
  * @throws {SttError} when the session ends before the receipt.
  */
-export async function sendFile(session: SttSession, sending: Sending): Promise<Sent> {
+export async function sendFile(
+  stream: SttStream,
+  sending: Sending,
+  signal: AbortSignal,
+): Promise<Sent> {
   const reading = await sending.source.read();
   try {
-    return await converse(session, reading, sending);
+    return await converse(stream, reading, sending, signal);
   } finally {
     await reading.close();
   }
 }
 
-async function converse(session: SttSession, reading: Reading, sending: Sending): Promise<Sent> {
+async function converse(
+  stream: SttStream,
+  reading: Reading,
+  sending: Sending,
+  signal: AbortSignal,
+): Promise<Sent> {
   const { source, transfer, resume, output, state } = sending;
   const { name } = source;
   const { size, modified } = reading;
-  const stream = await session.createBidirectionalStream({ purpose: TRANSFER_PURPOSE });
   const reader = new ByteReader(stream.batches());
   await writeMessage(stream, { name, size, modified, transfer, resume });
   const answer = await readAnswer(reader);
@@ -95,7 +102,7 @@ async function converse(session: SttSession, reading: Reading, sending: Sending)
   state.begun = true;
   state.size = size;
   const started = performance.now();
-  const { offset, hash } = await agree(reading, answer.marks, sending);
+  const { offset, hash } = await agree(reading, answer.marks, sending, signal);
   await writeMessage(stream, { offset });
   const progress = output.progress(name, size ?? undefined, offset);
   try {
@@ -104,7 +111,7 @@ async function converse(session: SttSession, reading: Reading, sending: Sending)
       const taken = stream.write(chunk);
       hash.update(chunk);
       await taken;
-      sending.signal.throwIfAborted();
+      signal.throwIfAborted();
       position += chunk.length;
       advance(state, position, chunk.length);
       progress.update(position);
@@ -133,7 +140,8 @@ async function converse(session: SttSession, reading: Reading, sending: Sending)
 async function agree(
   reading: Reading,
   marks: readonly Mark[],
-  { source, output, signal, state }: Sending,
+  { source, output, state }: Sending,
+  signal: AbortSignal,
 ): ReturnType<Reading['match']> {
   const there = marks.at(-1)?.length ?? 0;
   if (there > 0) output.detail(`${source.name}: ${formatSize(there)} may be there already`);
