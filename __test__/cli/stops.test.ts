@@ -216,7 +216,7 @@ describe('the node seed', () => {
     const sent = await stt(args, { env: stage.env });
     expect([sent.code, sent.stderr]).toEqual([
       0,
-      expect.stringContaining('no lasting node id, so nothing can be resumed later: ENOTDIR'),
+      expect.stringMatching(/^no lasting node id, so nothing can be resumed later: E/),
     ]);
     expect((await recv.end()).code).toBe(0);
     const named = await stt([...args, '--node-seed-file', join(stage.seed, 'no')], {
@@ -224,7 +224,7 @@ describe('the node seed', () => {
     });
     expect([named.code, named.stderr]).toEqual([
       6,
-      expect.stringMatching(/^cannot make the node seed file .*ENOTDIR/),
+      expect.stringMatching(/^cannot use the node seed file .*(ENOTDIR|EEXIST)/),
     ]);
   });
 });

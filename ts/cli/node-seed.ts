@@ -72,7 +72,7 @@ export async function loadNodeSecret(
     if (named !== undefined) {
       throw new CliError(
         ExitCode.LocalFile,
-        `cannot make the node seed file ${path}: ${messageOf(error)}.`,
+        `cannot use the node seed file ${path}: ${messageOf(error)}.`,
         'name another with --node-seed-file.',
         { cause: error },
       );
@@ -95,9 +95,8 @@ export async function loadNodeSecret(
 /** Makes the file if there is none. It appears whole, so that whoever else looks for it can read it. */
 async function create(path: string): Promise<void> {
   const there = await open(path, 'r').catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    // It is there, and reading it says why it will not do.
-    return null;
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
   });
   await there?.close();
   if (there !== undefined) return;
