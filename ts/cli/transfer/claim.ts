@@ -79,6 +79,12 @@ export function forget(path: string): void {
   held.delete(path);
 }
 
+/** Removes what a dead owner has left of a file that has its final name already. */
+export async function removeStale(folder: string, key: string): Promise<void> {
+  for (const { path } of await claims(folder, key, '').catch(() => []))
+    await unlink(path).catch(() => undefined);
+}
+
 /** Removes what nobody came back for: parts and records past their time, and parts past their number. */
 export async function sweep(folder: string): Promise<void> {
   const old = Date.now() - KEEP_MS;

@@ -5,7 +5,7 @@ import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { formatSize } from '../units.ts';
 import { ByteReader } from './byte-reader.ts';
-import { sweep } from './claim.ts';
+import { removeStale, sweep } from './claim.ts';
 import type { Desk } from './desk.ts';
 import type { DoneRecord } from './done.ts';
 import { readDone, removeDone } from './done.ts';
@@ -244,7 +244,7 @@ class Reception {
   async #receive(part: Part, offset: number, marks: readonly Mark[]): Promise<Received> {
     const { output, collision, folder } = this.#options;
     const progress = output.progress(this.#name, this.#offer.size ?? undefined, offset);
-    let keep = false;
+    let keep = this.#resumable;
     try {
       if (offset !== 0 && !marks.some(({ length }) => length === offset))
         throw new TransferProtocolError(`a start at ${offset}, which was not told`);
@@ -253,7 +253,6 @@ class Reception {
         output.event('resumed', { name: this.#name, offset });
         output.note(`${this.#name}: goes on after ${formatSize(offset)}`);
       }
-      keep = this.#resumable;
       const stated = await this.#store(part, (done) => progress.update(done));
       const digest = await part.digest();
       if (!timingSafeEqual(digest, stated)) {
@@ -300,6 +299,7 @@ class Reception {
       () => false,
     );
     if (heard) await removeDone(this.#options.folder, this.#key);
+    await removeStale(this.#options.folder, this.#key);
     return this.#received(done, done.bytes, heard);
   }
 
