@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, Stage } from '../cli/stage.ts';
 import { ADDRESS, Network, obstacle } from './network.ts';
 import { LIMIT, MIB } from './transfer.ts';
@@ -18,7 +18,7 @@ async function underWay(net: Network, size: number, env: NodeJS.ProcessEnv = {})
   net.limit('b', '20mbit');
   const stage = await Stage.make(content(size, size));
   stage.host = ADDRESS.b;
-  stage.wrappers = { recv: net.inside('b'), send: net.inside('a') };
+  stage.wrappers = { recv: net.within('b'), send: net.within('a') };
   const { XDG_STATE_HOME } = stage.env;
   stage.env = { XDG_STATE_HOME, ...env };
   const recv = await stage.recv();
@@ -40,7 +40,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   test.each(['a', 'b'] as const)(
     'survives that the interface of %s is down for longer than a session lives',
     async (end) => {
-      const net = new Network();
+      const net = new Network(onTestFinished);
       const { reached, arrives } = await underWay(net, 6 * MIB, IMPATIENT);
       net.interface(end, 'down');
       await pause(5_000);
@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   test.runIf(LONG).each(['a', 'b'] as const)(
     'survives that the interface of %s is down for 20 s, everything as it is by default',
     async (end) => {
-      const net = new Network();
+      const net = new Network(onTestFinished);
       const { arrives } = await underWay(net, 6 * MIB);
       net.interface(end, 'down');
       await pause(20_000);
@@ -64,7 +64,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   );
 
   test('survives a router that gives another port, on one session', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.masquerade('20000-20999');
     const { arrives } = await underWay(net, 6 * MIB);
     await net.newPorts('30000-30999');
@@ -72,7 +72,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   });
 
   test('survives a router that is gone for longer than a session lives, and back with other ports', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.masquerade('20000-20999');
     const { reached, arrives } = await underWay(net, 6 * MIB, IMPATIENT);
     net.link('b', 'down');
