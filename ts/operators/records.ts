@@ -66,7 +66,8 @@ const DESCRIPTIONS: Descriptions = {
     words: ({ address }) => `endpoint bound to ${formatAddress(address)} now`,
   },
   'stt.connect.failed': {
-    level: 'error',
+    // An application that changes its mind is no failure.
+    level: ({ error }) => (hasBrand(error) ? 'error' : 'warn'),
     words: ({ peer, error }) => `connect to ${peer} failed${because(error)}`,
   },
   'stt.connect.retry': {
