@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { message } from '../network/children.ts';
 import { Network, obstacle } from './network.ts';
 
@@ -12,7 +12,7 @@ interface Connect {
 
 /** What becomes of connects from addresses of one machine to its others, one after the other. */
 async function outcomes(listen: object, connects: readonly Connect[]): Promise<unknown[]> {
-  const net = new Network();
+  const net = new Network(onTestFinished);
   for (const address of ['2001:db8:1::1', '2001:db8:1::2', '2001:db8:2::1']) {
     net.exec('a', 'ip', '-6', 'addr', 'add', `${address}/128`, 'dev', 'lo', 'nodad');
   }

@@ -44,6 +44,9 @@ async function live(): Promise<{ peer: string; secrets: Uint8Array[] }> {
       retry: { attempts: 2, base: 1, deadline: 1_000 },
     })
     .catch(() => {});
+  // Without a circuit, whose refusal is no failure of the network.
+  const plain = await endpoint({ sharedSeed });
+  await plain.connect(`127.0.0.1:${port}`, { peerNodeId: 'any' }).catch(() => {});
   await client.close();
   await server.close();
   return { peer: `127.0.0.1:${server.address.port}`, secrets: [sharedSeed, nodeSeed] };
