@@ -20,8 +20,10 @@ export interface ConnectOptions extends WaitOptions {
    */
   readonly timeout?: number;
   /**
-   * What carries the session: UDP, or a WebSocket, as where a network lets no UDP through. `'auto'` means
-   * UDP for now.
+   * What carries the session: UDP, or a WebSocket, as where a network lets no UDP through. `'auto'` tries
+   * UDP, and a WebSocket as well if that has not answered in 250 ms or has failed; whoever wins is tried
+   * first the next time. The session then goes over to the other when the one in use falls silent, and
+   * back to UDP when that answers again. If both fail, the error is UDP's, and `attempts` has both.
    * @default 'auto'
    */
   readonly transport?: 'udp' | 'websocket' | 'auto';

@@ -33,6 +33,7 @@ import { checkBreaker } from './resilience/breaker.ts';
 import type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
 import { Breakers } from './resilience/breakers.ts';
 import type { RetryPolicy } from './resilience/policy.ts';
+import { RaceMemory, raceCarriers } from './resilience/race.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import type { SessionInfo } from './session.ts';
@@ -126,6 +127,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #rebinding: Rebinding;
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
+  /** Which carrier reached whom last. */
+  readonly #winners = new RaceMemory();
   readonly #links = new Links(
     () => this.#engine,
     (link) => this.#webSockets?.settled(link),
@@ -426,11 +429,36 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     options: ResolvedConnectOptions,
     attempt: Try,
   ): Promise<SttSession> {
+    const { transport, signal } = options;
+    if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
+    const names = this.#winners.inOrder(keyOf(target, options), CARRIERS);
+    const { transport: winner, value } = await raceCarriers(
+      names.map(({ name }, place) => ({
+        name,
+        connect: (cancelled: AbortSignal) => {
+          // A ticket serves once: it goes with whoever starts.
+          const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
+          return this.#connectOver(name, target, { ...own, signal: cancelled }, attempt);
+        },
+        dispose: (late: SttSession) => late.destroy('another carrier was faster'),
+      })),
+      { signal },
+    );
+    this.#winners.remember(keyOf(target, options), winner);
+    return value;
+  }
+
+  async #connectOver(
+    carrier: 'udp' | 'websocket',
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    attempt: Try,
+  ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
     const { peerNodeId, signal, early, resume, earlyData } = options;
     const { address, connection } =
-      options.transport === 'websocket'
+      carrier === 'websocket'
         ? await this.#dial(target, options, contextOf(peer, attempt))
         : { address: await this.#resolve(target, options, contextOf(peer, attempt)) };
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
@@ -455,9 +483,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    const udp = options.transport === 'websocket' ? undefined : address;
-    const failover =
-      options.transport === 'udp' ? undefined : this.#failover(target, options, udp);
+    const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
     if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt, failover });
     this.#updateRef();
     return waiter.promise;
@@ -500,7 +526,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   #failover(
     target: HostPort,
     options: ResolvedConnectOptions,
-    udp: SocketAddress | undefined,
   ): NonNullable<SessionInfo['failover']> {
     const timeout = this.#tuning.handshakeTimeout;
     const context = { peer: formatAddress({ address: target.host, port: target.port }) };
@@ -510,7 +535,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
           engine: this.#engine,
           session,
           moving,
-          udp,
+          udp:
+            options.transport === 'auto'
+              ? () => resolveHost(target, reachableFamily(this.#address), context)
+              : undefined,
           dial: async (signal) => {
             const dialled = await this.#dial(target, { ...options, timeout, signal }, context);
             return dialled.connection;
@@ -736,6 +764,17 @@ function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
 function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
   return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
+}
+
+/** The carriers of `transport: 'auto'`, in the order in which they start. */
+const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
+  { name: 'udp' },
+  { name: 'websocket' },
+];
+
+/** What the memory of winners knows a peer by. */
+function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {
+  return `${host}:${port} ${peerNodeId === undefined ? 'any' : toHex(peerNodeId)}`;
 }
 
 function transportOf(connection: number | undefined): 'udp' | 'websocket' {

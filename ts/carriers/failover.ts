@@ -10,8 +10,8 @@ export interface FailoverHost {
   readonly engine: Engine;
   /** The core's number of the session. */
   readonly session: number;
-  /** Where the peer is by UDP; undefined where only a WebSocket was asked for. */
-  readonly udp: SocketAddress | undefined;
+  /** Where the peer is by UDP, looked up anew each time; undefined where only a WebSocket was asked for. */
+  readonly udp: (() => Promise<SocketAddress>) | undefined;
   /** Opens a WebSocket to the peer, and gives the number of its connection. */
   dial(signal: AbortSignal): Promise<number>;
   /** Gets rid of a connection that the session does not use. */
@@ -191,9 +191,11 @@ export class Failover {
     return moved;
   }
 
-  #moveToUdp(signal: AbortSignal): Promise<boolean> {
+  async #moveToUdp(signal: AbortSignal): Promise<boolean> {
     const { engine, session, udp } = this.#host;
-    return this.#move(signal, (token) => engine.moveSession(session, token, undefined, udp));
+    const address = await udp?.().catch(() => undefined);
+    if (address === undefined) return false;
+    return this.#move(signal, (token) => engine.moveSession(session, token, undefined, address));
   }
 
   /** One move of the core, given up when the signal says so. */
