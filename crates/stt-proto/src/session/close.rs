@@ -282,7 +282,6 @@ impl Session {
             code: error.code.as_u16(),
             message: String::new(),
         };
-        self.proof = None;
         self.tell(cx, Side::Local, &words, Some(error));
         self.say_once(cx.now.mono, words);
     }
@@ -290,10 +289,9 @@ impl Session {
     /// The network says that the peer cannot be there, before it was heard. True when that ended
     /// the connect.
     pub(crate) fn abort_handshake(&mut self, cx: &mut Context<'_>, error: Fault) -> bool {
-        if self.proof.is_none() {
+        if self.proof.as_ref().is_none_or(|proof| proof.heard) {
             return false;
         }
-        self.proof = None;
         let words =
             Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
         self.tell(cx, Side::Local, &words, Some(error));
@@ -372,6 +370,7 @@ impl Session {
     /// Tells the application, once, in the form that fits how far the session had come.
     fn tell(&mut self, cx: &mut Context<'_>, initiator: Side, words: &Words, error: Option<Fault>) {
         let usable = self.is_usable();
+        self.proof = None;
         self.trace(cx.now.mono, || TraceEvent::SessionClosed {
             initiator,
             reason: words.reason,

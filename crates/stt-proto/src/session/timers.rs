@@ -67,8 +67,10 @@ impl Session {
             _ => {}
         }
         let ahead = |at: Option<Instant>| at.filter(|at| *at > now);
-        consider(ahead(self.proof.as_ref().map(|proof| proof.at)));
-        consider(ahead(self.proof.as_ref().map(|proof| proof.stale)));
+        if let Some(proof) = &self.proof {
+            consider(ahead(Some(proof.at)));
+            consider(ahead(Some(proof.stale)).filter(|_| !proof.heard));
+        }
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
         consider(ahead(self.received.ack_deadline()));
