@@ -81,6 +81,8 @@ interface Connecting {
   readonly waiter: Waiter<SttSession>;
   readonly peer: string;
   readonly started: number;
+  /** The node that must answer, where one must. */
+  readonly nodeId: string | undefined;
 }
 
 const DEFAULT_DRAIN = 10_000;
@@ -368,7 +370,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started });
+    const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
+    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, nodeId });
     this.#updateRef();
     try {
       return await waiter.promise;
@@ -451,7 +454,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       finished: (number) => stream(number)?.onFinished(),
       reset: (number, code) => stream(number)?.onReset(code),
       stopped: (number, code) => stream(number)?.onStopped(code),
-      streamClosed: (number) => stream(number)?.onStreamClosed(),
+      streamFailed: (number, fault) => stream(number)?.onFailed(fault),
+      streamClosed: (number, acknowledged) => stream(number)?.onStreamClosed(acknowledged),
+      acknowledged: (number, bytes) => stream(number)?.onAcknowledged(bytes),
       streamsAvailable: (number, unidirectional) =>
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
@@ -517,8 +522,12 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, started } = connecting;
-    const context = { peer, transport: 'udp' as const };
+    const { waiter, peer, started, nodeId } = connecting;
+    const context = {
+      peer,
+      transport: 'udp' as const,
+      ...(nodeId === undefined ? {} : { nodeId }),
+    };
     waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
   }
 
@@ -550,14 +559,20 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     for (const { waiter, peer } of this.#connecting.values()) {
       const message = `This endpoint was closed while it connected to ${peer}.`;
       waiter.reject(
-        error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } }),
+        error ??
+          new SessionClosedError(message, {
+            reason: 'graceful',
+            origin: 'local',
+            context: { peer },
+          }),
       );
     }
     this.#connecting.clear();
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
-      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
+      const origin = error === undefined ? ('local' as const) : ('transport' as const);
+      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0, origin });
     }
     this.#listener?.end(error);
     this.#updateRef();

@@ -228,6 +228,13 @@ impl Engine {
         sent
     }
 
+    /// How many bytes of a stream, from its first on, the peer's transport has acknowledged without a gap;
+    /// what a stream with a deadline gave up counts as well. `None` for a stream that cannot be written,
+    /// or whose end was taken by an earlier poll.
+    pub fn acknowledged(&self, stream: StreamNumber) -> Option<u64> {
+        self.local().acknowledged(stream)
+    }
+
     /// The longest message that a session takes now, in bytes; 0 where the peer takes none.
     pub fn max_message_size(&self, session: SessionNumber) -> usize {
         self.local().sessions.get(&session).map_or(0, |credit| credit.outbox.max_size())

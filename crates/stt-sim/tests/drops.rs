@@ -301,8 +301,7 @@ fn final_after(lost: usize, timeout: Duration, early: bool) -> (Line, Option<Dur
     });
     assert!(done, "{:?}", line.events);
     let took = line.now.saturating_duration_since(from);
-    let failed =
-        line.events[0].iter().any(|event| matches!(event, Event::ConnectFailed { .. }));
+    let failed = line.events[0].iter().any(|event| matches!(event, Event::ConnectFailed { .. }));
     (line, (!failed).then_some(took))
 }
 
@@ -339,11 +338,11 @@ fn copies_of_a_proof_draw_little_and_nothing_behind_final() {
     line.connect(0, ConnectOptions::default());
     // HELLO, then AUTH_PROOF.
     line.settle();
-    line.now = line.now + ONE_WAY;
+    line.now += ONE_WAY;
     let (now, mut hello) = (line.now(), line.flights.remove(0).2);
     line.ends[1].handle_datagram(now, address(0), None, &mut hello);
     line.settle();
-    line.now = line.now + ONE_WAY;
+    line.now += ONE_WAY;
     let (now, mut challenge) = (line.now(), line.flights.remove(0).2);
     line.ends[0].handle_datagram(now, address(1), None, &mut challenge);
     line.settle();
@@ -352,7 +351,7 @@ fn copies_of_a_proof_draw_little_and_nothing_behind_final() {
     let replay = |line: &mut Line, times: u64| {
         let before = line.ends[1].stats().bytes_sent;
         for _ in 0..times {
-            line.now = line.now + Duration::from_millis(1);
+            line.now += Duration::from_millis(1);
             let (now, mut copy) = (line.now(), proof.clone());
             line.ends[1].handle_datagram(now, address(0), None, &mut copy);
             line.settle();

@@ -168,8 +168,9 @@ impl Session {
     pub(super) fn repeats_final(&mut self, now: Instant) -> bool {
         let unanswered = self.verdict.is_some() && !self.verdict_acked;
         let due = match self.beginning.as_ref().map(|beginning| &beginning.role) {
-            Some(Role::Responder { final_sent, .. }) if unanswered => final_sent
-                .is_none_or(|sent| now.saturating_duration_since(sent) >= FINAL_PAUSE),
+            Some(Role::Responder { final_sent, .. }) if unanswered => {
+                final_sent.is_none_or(|sent| now.saturating_duration_since(sent) >= FINAL_PAUSE)
+            }
             _ => false,
         };
         if due {

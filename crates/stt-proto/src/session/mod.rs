@@ -43,7 +43,7 @@ use crate::time::{Instant, Now};
 
 pub(crate) use self::beginning::{Beginning, Unproven, received, unfinished};
 use self::close::Ending;
-pub(crate) use self::close::Words;
+pub(crate) use self::close::{REVOKED, Words, refusal};
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
@@ -559,7 +559,7 @@ impl Session {
                     .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes));
                 let packet = quoted.unwrap_or(cx.now.mono.as_nanos());
                 if self.liveness.on_refused(cx.now.mono, packet) && self.is_live() {
-                    self.die_of_silence(cx);
+                    self.die_refused(cx);
                 }
             }
             PathError::MessageTooLong { mtu: 0 } => {}
