@@ -67,10 +67,8 @@ impl Session {
             _ => {}
         }
         let ahead = |at: Option<Instant>| at.filter(|at| *at > now);
-        if let Some(proof) = &self.proof {
-            consider(ahead(Some(proof.at)));
-            consider(ahead(Some(proof.stale)).filter(|_| !proof.heard));
-        }
+        consider(ahead(self.proof.as_ref().map(|proof| proof.at)));
+        consider(ahead(self.proof.as_ref().map(|proof| proof.stale)));
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
         consider(ahead(self.received.ack_deadline()));
