@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +11,8 @@ import { endpoint, next } from './pair.ts';
 // Every operation that waits, against every way in which a session ends: each ends once, with the reason.
 
 const MIB = 1024 * 1024;
-const TIMING = { keepAliveTimeout: 1_500, keepAliveInterval: 300 };
+// Longer than it takes to believe that a port is refused.
+const TIMING = { keepAliveTimeout: 4_000, keepAliveInterval: 300 };
 
 /** Both ends of one session, and the way between them. */
 interface Scene {
@@ -286,7 +288,12 @@ async function relay(target: number): Promise<{ way: Way; port: number }> {
     closed = true;
   };
   onTestFinished(close);
+  const marker = randomBytes(16);
   socket.on('message', (bytes, { port: from }) => {
+    if (bytes.equals(marker)) {
+      open = true;
+      return;
+    }
     if (from !== target) client = from;
     const to = from === target ? client : target;
     if (open && to !== 0) socket.send(bytes, to, '127.0.0.1');
@@ -295,9 +302,8 @@ async function relay(target: number): Promise<{ way: Way; port: number }> {
     cut: () => {
       open = false;
     },
-    heal: () => {
-      open = true;
-    },
+    // Behind whatever was sent while it was cut, and waits to be read.
+    heal: () => void socket.send(marker, (socket.address() as AddressInfo).port, '127.0.0.1'),
     close,
   };
   return { way, port: (socket.address() as AddressInfo).port };

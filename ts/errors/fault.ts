@@ -211,10 +211,8 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
 };
 
-function authentication(
-  { subcode, detail, origin }: Fault,
-  { peer, elapsed, context }: FaultPlace,
-): string {
+function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): string {
+  const { subcode, detail, origin } = fault;
   const took = elapsed === undefined ? 'answered' : `answered in ${Math.round(elapsed)} ms`;
   if (detail.kind === 'answered') {
     return `${peer} ${took}, but it is the node ${detail.nodeId}, not ${context.nodeId ?? 'the one'} that peerNodeId names. Correct peerNodeId or the address.`;
@@ -234,16 +232,16 @@ function authentication(
   if (subcode === 3) {
     return `${peer} ${took}; its shared seed is not ours. Use the same sharedSeed on both sides.`;
   }
-  if (subcode === 2) return clock(peer, detail);
+  if (subcode === 2) return clock(peer, fault);
   return `${peer} ${took}, and one side does not admit the other: it is not the node that peerNodeId names, or its authorize() said no. Compare peerNodeId with the peer's nodeId.`;
 }
 
-function handshake({ subcode, detail }: Fault, { peer }: FaultPlace): string {
-  switch (subcode) {
+function handshake(fault: Fault, { peer }: FaultPlace): string {
+  switch (fault.subcode) {
     case 1:
       return `${peer} used the random part of an earlier handshake again: a replay, or a broken source of randomness there. Please report it if the peer is yours.`;
     case 2:
-      return clock(peer, detail);
+      return clock(peer, fault);
     case 3:
       return `The handshake with ${peer} could not be decrypted: its shared seed is not ours. Use the same sharedSeed on both sides.`;
     case 4:
@@ -253,9 +251,16 @@ function handshake({ subcode, detail }: Fault, { peer }: FaultPlace): string {
   }
 }
 
-function clock(peer: string, detail: FaultDetail): string {
+/** Clocks that agree this far are not what a HELLO was refused for: it was on its way for too long. */
+const CLOCKS_AGREE_MS = 1_000;
+
+function clock(peer: string, { detail, origin }: Fault): string {
   if (detail.kind !== 'clockSkew') {
     return `The clocks of ${peer} and this machine differ by more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
+  }
+  // The peer's clock as it answered: what it saw was the HELLO's, and that may be old.
+  if (origin === 'peer' && Math.abs(detail.ms) < CLOCKS_AGREE_MS) {
+    return `${peer} took this node's greeting for one of another time, though the clocks differ by ${detail.ms} ms only: it was on its way for longer than timestampWindow there. Try again, or widen that.`;
   }
   const off = `${Math.abs(detail.ms)} ms ${detail.ms > 0 ? 'ahead of' : 'behind'}`;
   return `The clock of ${peer} is ${off} this machine's, more than the handshake allows. Set both by NTP, or widen timestampWindow.`;

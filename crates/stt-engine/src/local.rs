@@ -21,6 +21,14 @@ use crate::{SessionNumber, StreamNumber};
 pub(crate) struct Writer {
     pub(crate) session: SessionNumber,
     pub(crate) credit: Arc<SendCredit>,
+    /// The application has ended it: it is kept for what the peer has yet to acknowledge.
+    ended: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(session: SessionNumber, credit: Arc<SendCredit>) -> Self {
+        Self { session, credit, ended: false }
+    }
 }
 
 /// What only the application's side uses.
@@ -46,7 +54,8 @@ impl Local {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> (usize, bool) {
         let Self { arena, writers, .. } = self;
-        let Some(writer) = writers.get(&stream) else { return (0, true) };
+        let writer = writers.get(&stream).filter(|writer| !writer.ended);
+        let Some(writer) = writer else { return (0, true) };
         let (mut total, mut waiting) = (0, BytesMut::new());
         let mut dead = false;
         for bytes in pieces {
@@ -114,6 +123,13 @@ impl Local {
         more
     }
 
+    /// Nothing more is written to this stream.
+    pub(crate) fn end_writing(&mut self, stream: StreamNumber) {
+        if let Some(writer) = self.writers.get_mut(&stream) {
+            writer.ended = true;
+        }
+    }
+
     /// How far the peer has acknowledged a stream; `None` where nothing is known of it (any more).
     pub(crate) fn acknowledged(&self, stream: StreamNumber) -> Option<u64> {
         self.writers.get(&stream).map(|writer| writer.credit.acked())
@@ -127,7 +143,7 @@ impl Local {
                 self.sessions.entry(*session).or_insert_with(|| Arc::clone(&credit.0));
             }
             Some(Event::StreamOpened { session, stream, credit: Some(credit), .. }) => {
-                let writer = Writer { session: *session, credit: Arc::clone(credit) };
+                let writer = Writer::new(*session, Arc::clone(credit));
                 self.writers.entry(*stream).or_insert(writer);
             }
             Some(_) | None => {}

@@ -141,10 +141,9 @@ fn a_revoked_node_is_told_so_and_one_that_is_not_authorized_something_else() {
 
 #[test]
 fn that_no_seed_of_several_fits_is_told_with_their_number() {
-    for (seeds, detail) in [
-        (vec![OTHER], FaultDetail::None),
-        (vec![OTHER, NODE], FaultDetail::Seeds { count: 2 }),
-    ] {
+    for (seeds, detail) in
+        [(vec![OTHER], FaultDetail::None), (vec![OTHER, NODE], FaultDetail::Seeds { count: 2 })]
+    {
         let (config, link) = (EndpointConfig::default(), Link::with_delay(DELAY));
         let listen = ListenConfig::default();
         let mut pair = Pair::with_seeds(config, listen, link, &seeds, &[SHARED]);

@@ -255,6 +255,29 @@ fn the_limit_holds_and_one_that_ends_makes_room() {
 }
 
 #[test]
+fn the_last_release_tells_all_of_it_though_another_one_waits() {
+    let (mut a, mut b) = pair(4, 10_000);
+    let id = a.open(unidirectional()).unwrap();
+    // The bytes in three packets, then FIN alone; nobody polls the events meanwhile.
+    let mut packets = Vec::new();
+    for _ in 0..3 {
+        a.write(NOW, id, vec![7; 1_000].into()).unwrap();
+        packets.push(transmit(&mut a, 1_200).unwrap());
+    }
+    a.finish(id).unwrap();
+    packets.push(transmit(&mut a, 1_200).unwrap());
+    for packet in &packets {
+        deliver(&mut b, packet).unwrap();
+        acked(&mut a, packet);
+    }
+    let released = events(&mut a).into_iter().filter_map(|event| match event {
+        StreamEvent::Released { acked, .. } => Some(acked),
+        _ => None,
+    });
+    assert_eq!(released.last(), Some(3_000));
+}
+
+#[test]
 fn the_limit_of_the_peer_is_told_as_such() {
     let (mut a, mut b) = joined(limits(8, 1_000, 4_000), limits(1, 1_000, 4_000));
     let id = a.open(unidirectional()).unwrap();
