@@ -270,11 +270,11 @@ fn the_last_release_tells_all_of_it_though_another_one_waits() {
         deliver(&mut b, packet).unwrap();
         acked(&mut a, packet);
     }
-    let released = events(&mut a).into_iter().filter_map(|event| match event {
+    let mut released = events(&mut a).into_iter().filter_map(|event| match event {
         StreamEvent::Released { acked, .. } => Some(acked),
         _ => None,
     });
-    assert_eq!(released.last(), Some(3_000));
+    assert_eq!(released.next_back(), Some(3_000));
 }
 
 #[test]
