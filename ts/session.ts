@@ -338,7 +338,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   stats(): SessionStats | undefined {
     const stats =
       this.#end === undefined ? this.#host.engine.sessionStats(this.#number) : undefined;
-    if (stats) this.#lastStats = this.#withOwnCounts(snapshot(stats));
+    if (stats) this.#lastStats = this.#withOwnCounts(stats);
     return this.#lastStats;
   }
 
@@ -566,9 +566,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         maxPendingBytes: this.#host.maxPendingBytes,
         streamIdleTimeout: this.#host.streamIdleTimeout,
         context: () => this.#context(),
-        streamOver: () => {
+        streamOver: (error) => {
           this.#streams.delete(stream);
-          publish('stt.stream.closed', () => ({ session: this, stream }));
+          publish('stt.stream.closed', () => ({
+            session: this,
+            stream,
+            ...(error === undefined ? {} : { error }),
+          }));
         },
         streamGone: () => this.#forget(number),
       },
@@ -615,12 +619,15 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** What the core counts, which knows nothing of what waits here, or what is known here, if that is more. */
   #undelivered(counted: number): number {
-    let [waiting, known] = [0, 0];
-    for (const stream of this.#streams) {
-      waiting += stream.pendingBytes;
-      known += stream.undelivered;
-    }
-    return Math.max(counted + waiting, known);
+    let known = 0;
+    for (const stream of this.#streams) known += stream.undelivered;
+    return Math.max(counted + this.#pendingBytes(), known);
+  }
+
+  #pendingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.pendingBytes;
+    return bytes;
   }
 
   /** Why nothing new can begin; undefined while it can. */
@@ -630,14 +637,17 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return sessionClosedError('graceful', undefined, this.#place(), 'local');
   }
 
-  /** The core's counters, with what was dropped on this side of the boundary. */
-  #withOwnCounts(stats: SessionStats): SessionStats {
-    const { dropped } = this.datagrams;
-    if (dropped === 0 && this.#lateFrames === 0) return stats;
-    return Object.freeze({
+  /** The core's counters, with what was dropped and what waits on this side of the boundary. */
+  #withOwnCounts(stats: object): SessionStats {
+    const { dropped, unread } = this.datagrams;
+    const { messagesDroppedReceiving, unknownFrames } = stats as SessionStats;
+    return snapshot({
       ...stats,
-      messagesDroppedReceiving: stats.messagesDroppedReceiving + dropped,
-      unknownFrames: stats.unknownFrames + this.#lateFrames,
+      messagesDroppedReceiving: messagesDroppedReceiving + dropped,
+      unknownFrames: unknownFrames + this.#lateFrames,
+      pendingBytes: this.#pendingBytes(),
+      unacceptedStreams: this.#bidirectional.length + this.#unidirectional.length,
+      unreadDatagrams: unread,
     });
   }
 
