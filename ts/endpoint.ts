@@ -98,6 +98,8 @@ interface Connecting {
   readonly waiter: Waiter<SttSession>;
   readonly peer: string;
   readonly started: number;
+  /** The node that must answer, where one must. */
+  readonly nodeId: string | undefined;
   readonly attempt: Try;
   /** Undefined where the session is to have one path alone. */
   readonly failover: SessionInfo['failover'];
@@ -483,8 +485,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
+    const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
     const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt, failover });
+    const connecting: Connecting = { waiter, peer, started, nodeId, attempt, failover };
+    if (!waiter.settled) this.#connecting.set(number, connecting);
     this.#updateRef();
     return waiter.promise;
   }
@@ -616,7 +620,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       finished: (number) => stream(number)?.onFinished(),
       reset: (number, code) => stream(number)?.onReset(code),
       stopped: (number, code) => stream(number)?.onStopped(code),
-      streamClosed: (number) => stream(number)?.onStreamClosed(),
+      streamFailed: (number, fault) => stream(number)?.onFailed(fault),
+      streamClosed: (number, acknowledged) => stream(number)?.onStreamClosed(acknowledged),
+      acknowledged: (number, bytes) => stream(number)?.onAcknowledged(bytes),
       streamsAvailable: (number, unidirectional) =>
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
@@ -698,8 +704,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, started, attempt } = connecting;
-    const context = contextOf(peer, attempt);
+    const { waiter, peer, started, nodeId, attempt } = connecting;
+    const context = { ...contextOf(peer, attempt), ...(nodeId === undefined ? {} : { nodeId }) };
     waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
   }
 
@@ -742,7 +748,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
-      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
+      const origin = error === undefined ? ('local' as const) : ('transport' as const);
+      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0, origin });
     }
     this.#listener?.end(error);
     this.#updateRef();
@@ -763,7 +770,8 @@ function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
 /** What a connect gets that the end of its endpoint breaks. */
 function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
-  return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
+  const details = { reason: 'graceful', origin: 'local', context: { peer } } as const;
+  return error ?? new SessionClosedError(message, details);
 }
 
 /** The carriers of `transport: 'auto'`, in the order in which they start. */
