@@ -200,6 +200,7 @@ describe('the node seed', () => {
     for (const [text, why] of [
       ['abcdef', /has 3 bytes; 32 or more are needed/],
       ['not a seed', /does not hold a seed/],
+      ['00'.repeat(32), /^the node seed in \S+ is refused: .*placeholder/],
     ] as const) {
       await writeFile(path, text);
       const { code, stderr } = await attempt();
