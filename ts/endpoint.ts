@@ -305,7 +305,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   /** Counters of the whole endpoint; undefined after its end. */
   stats(): EndpointStats | undefined {
-    return this.#ended ? undefined : snapshot(this.#engine.endpointStats());
+    if (this.#ended) return undefined;
+    const { unaccepted = 0, authorizing = 0 } = this.#listener ?? {};
+    return snapshot({
+      ...this.#engine.endpointStats(),
+      unacceptedSessions: unaccepted,
+      pendingAuthorizations: authorizing,
+    });
   }
 
   /** The circuits of the peers that were connected to, with `breaker` only. */
@@ -580,7 +586,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
     const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
-    publish('stt.endpoint.handshakeError', () => ({ endpoint: this, error }));
+    publish('stt.endpoint.handshakeError', () => ({ endpoint: this, peer, error }));
     this.emit('handshakeError', { address, port, error });
   }
 

@@ -40,6 +40,7 @@ use crate::event::{Event, SessionHandle};
 use crate::fault::Fault;
 use crate::path::{PathAddress, Transmit};
 use crate::recovery::{Content, Fate};
+use crate::rtts::RttHistogram;
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::streams::Blocks;
@@ -142,6 +143,8 @@ pub struct Endpoint {
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
     blocks: Blocks,
+    /// Of all sessions.
+    rtts: RttHistogram,
     tracer: Option<Box<dyn Tracer>>,
 }
 
@@ -229,6 +232,7 @@ impl Endpoint {
             contents: Vec::new(),
             fates: Vec::new(),
             blocks,
+            rtts: RttHistogram::default(),
             tracer: None,
             rng,
         }
@@ -352,6 +356,9 @@ impl Endpoint {
             half_open: self.half_open.len() as u64,
             receive_blocks_made: self.blocks.made(),
             receive_blocks_held: self.blocks.held(),
+            rtt_samples: self.rtts.samples(),
+            rtt_p50: self.rtts.median(),
+            rtt_p99: self.rtts.p99(),
             ..self.stats
         }
     }
@@ -387,6 +394,7 @@ impl Endpoint {
             contents: &mut self.contents,
             fates: &mut self.fates,
             blocks: &mut self.blocks,
+            rtts: &mut self.rtts,
         };
         let ended = session.has_ended();
         if let Some(tracer) = &mut self.tracer {
