@@ -79,11 +79,12 @@ export async function carry(
         try {
           return { sent: await sendFile(stream, sending, over) };
         } catch (error) {
-          if (isSttError(error) || error === over.reason || isPassing(error)) {
+          if (isPassing(error) && mayGoOn()) {
             // It may be better on another session; this one is given up for that.
-            if (isPassing(error) && mayGoOn()) session.destroy('this side begins anew');
+            session.destroy('this side begins anew');
             throw error;
           }
+          if (isSttError(error) || error === over.reason) throw error;
           // A verdict counts whether or not its session has ended since.
           return { verdict: error };
         }
