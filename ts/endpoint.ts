@@ -90,6 +90,8 @@ interface Connecting {
   readonly waiter: Waiter<SttSession>;
   readonly peer: string;
   readonly started: number;
+  /** The node that must answer, where one must. */
+  readonly nodeId: string | undefined;
   readonly attempt: Try;
 }
 
@@ -423,7 +425,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt });
+    const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
+    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, nodeId, attempt });
     this.#updateRef();
     return waiter.promise;
   }
@@ -502,7 +505,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       finished: (number) => stream(number)?.onFinished(),
       reset: (number, code) => stream(number)?.onReset(code),
       stopped: (number, code) => stream(number)?.onStopped(code),
-      streamClosed: (number) => stream(number)?.onStreamClosed(),
+      streamFailed: (number, fault) => stream(number)?.onFailed(fault),
+      streamClosed: (number, acknowledged) => stream(number)?.onStreamClosed(acknowledged),
+      acknowledged: (number, bytes) => stream(number)?.onAcknowledged(bytes),
       streamsAvailable: (number, unidirectional) =>
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
@@ -570,8 +575,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, started, attempt } = connecting;
-    const context = contextOf(peer, attempt);
+    const { waiter, peer, started, nodeId, attempt } = connecting;
+    const context = { ...contextOf(peer, attempt), ...(nodeId === undefined ? {} : { nodeId }) };
     waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
   }
 
@@ -613,7 +618,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
-      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
+      const origin = error === undefined ? ('local' as const) : ('transport' as const);
+      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0, origin });
     }
     this.#listener?.end(error);
     this.#updateRef();
@@ -634,7 +640,8 @@ function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
 /** What a connect gets that the end of its endpoint breaks. */
 function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
-  return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
+  const details = { reason: 'graceful', origin: 'local', context: { peer } } as const;
+  return error ?? new SessionClosedError(message, details);
 }
 
 function closedState(what: string): SttStateError {

@@ -1,4 +1,4 @@
-import type { SttError } from './errors/error.ts';
+import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { CloseReason } from './errors/table.ts';
 
 /** How a session ended that ended well. */
@@ -6,7 +6,7 @@ export interface CloseInfo {
   readonly reason: 'graceful';
   /** Who ended it. */
   readonly initiator: 'local' | 'remote';
-  /** Bytes written here that the peer's transport never acknowledged. */
+  /** Bytes written here, taken or still waiting, that the peer's transport never acknowledged. */
   readonly undelivered: number;
 }
 
@@ -14,8 +14,10 @@ export interface CloseInfo {
 export interface SettledInfo {
   readonly reason: CloseReason;
   readonly initiator: 'local' | 'remote';
-  /** Bytes written here that the peer's transport never acknowledged. */
+  /** Bytes written here, taken or still waiting, that the peer's transport never acknowledged. */
   readonly undelivered: number;
+  /** Whose doing it was; see {@link SttErrorOrigin}. */
+  readonly origin: SttErrorOrigin;
   /** What the closing side said. */
   readonly message: string;
   /** The root cause, unless graceful. */

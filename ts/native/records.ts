@@ -36,6 +36,8 @@ export const KINDS = [
   'moveFailed',
   'rebound',
   'rebindFailed',
+  'streamFailed',
+  'acknowledged',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -110,7 +112,7 @@ export function dispatch(
       handlers.ticket(subject, bytes(2).slice());
       return;
     case 'connectFailed':
-      handlers.connectFailed(subject, readFault(rows, at + 2));
+      handlers.connectFailed(subject, answered(readFault(rows, at + 2), bytes(7)));
       return;
     case 'streamOpened': {
       const name = number(6);
@@ -131,6 +133,12 @@ export function dispatch(
     case 'openFailed':
       handlers.openFailed(subject, readFault(rows, at + 2));
       return;
+    case 'streamFailed':
+      handlers.streamFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'acknowledged':
+      handlers.acknowledged(subject, number(2));
+      return;
     case 'gap':
       handlers.gap(subject, number(2), number(3));
       return;
@@ -150,7 +158,7 @@ export function dispatch(
       handlers.stopped(subject, number(2));
       return;
     case 'streamClosed':
-      handlers.streamClosed(subject);
+      handlers.streamClosed(subject, number(2));
       return;
     case 'streamsAvailable':
       handlers.streamsAvailable(subject, flag(2));
@@ -241,16 +249,27 @@ function family(value: number): 'IPv4' | 'IPv6' {
   return value === 6 ? 'IPv6' : 'IPv4';
 }
 
-/** Five numbers: code and sub-code, those of the cause, the kind of detail, and two that depend on it. */
+/** The fault with the node id that stands beside it, where there is one. */
+function answered(fault: Fault, nodeId: Uint8Array): Fault {
+  if (nodeId.length === 0) return fault;
+  return { ...fault, detail: { kind: 'answered', nodeId: Buffer.from(nodeId).toString('hex') } };
+}
+
+/** Whose doing a fault was, by its number. */
+const ORIGINS = [undefined, 'local', 'peer', 'idle', 'path', 'transport'] as const;
+
+/** Five numbers: origin, code and sub-code, those of the cause, the kind of detail, and two that depend on it. */
 function readFault(rows: Float64Array, at: number): Fault {
   const own = rows[at] as number;
   const cause = rows[at + 1] as number;
+  const origin = ORIGINS[own >> 24];
   return {
-    code: own >> 8,
+    code: (own >> 8) & 0xffff,
     subcode: own & 0xff,
     causeCode: cause >> 8,
     causeSubcode: cause & 0xff,
     detail: readDetail(rows[at + 2] as number, rows[at + 3] as number, rows[at + 4] as number),
+    ...(origin === undefined ? {} : { origin }),
   };
 }
 
@@ -273,6 +292,10 @@ function readDetail(kind: number, first: number, second: number): FaultDetail {
       return { kind: 'os', errno: first };
     case 6:
       return { kind: 'count', count: first };
+    case 8:
+      return { kind: 'revoked' };
+    case 9:
+      return { kind: 'seeds', count: first };
     default:
       return { kind: 'none' };
   }
