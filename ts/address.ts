@@ -78,6 +78,11 @@ export async function resolveHost(
   return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
 }
 
+/** Whether an IP address stands for this machine alone. */
+export function isLoopback(address: string): boolean {
+  return /^(?:::ffff:)?127\./i.test(address) || address === '::1';
+}
+
 /** Which version of IP a socket reaches that is bound there; 0 for both: one on the IPv6 wildcard. */
 export function reachableFamily({
   address,

@@ -21,6 +21,24 @@ export interface DiagnosticsMessages {
     readonly endpoint: SttEndpoint;
     readonly address: SocketAddress;
   };
+  /** Of connects and sessions, and answers outside them; a session's stand in its own channel too. */
+  'stt.endpoint.sendError': {
+    readonly endpoint: SttEndpoint;
+    readonly session?: SttSession;
+    readonly error: SttError;
+    readonly count: number;
+  };
+  /** Frames outside any session. */
+  'stt.endpoint.frameError': {
+    readonly endpoint: SttEndpoint;
+    readonly error: SttError;
+    readonly count: number;
+  };
+  'stt.session.sendError': {
+    readonly session: SttSession;
+    readonly error: SttError;
+    readonly count: number;
+  };
   'stt.connect.failed': { readonly endpoint: SttEndpoint; readonly error: unknown };
   'stt.session.opened': { readonly session: SttSession };
   'stt.session.draining': { readonly session: SttSession };
@@ -34,6 +52,7 @@ export interface DiagnosticsMessages {
     readonly session: SttSession;
     readonly code: number;
     readonly count: number;
+    readonly error: SttError;
   };
   'stt.session.closed': {
     readonly session: SttSession;

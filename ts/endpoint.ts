@@ -1,14 +1,22 @@
 import type { PeerAddress, SocketAddress } from './address.ts';
-import { checkPort, formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
+import {
+  checkPort,
+  formatAddress,
+  isLoopback,
+  parseAddress,
+  reachableFamily,
+  resolveHost,
+} from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
 import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
+import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
 import type { SttError } from './errors/error.ts';
-import { faultToError } from './errors/fault.ts';
+import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
 import { Emitting } from './events.ts';
@@ -16,6 +24,7 @@ import type { ListenOptions, SttListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { EngineHandlers, Fault } from './native/engine.ts';
 import { Engine } from './native/engine.ts';
+import { systemCode } from './native/records.ts';
 import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import { checkNumber, resolveTuning } from './options.ts';
 import type { RebindOptions } from './rebinding.ts';
@@ -23,7 +32,7 @@ import { checkRebind, Rebinding } from './rebinding.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import { SttSession } from './session.ts';
-import type { SettledInfo } from './session-state.ts';
+import type { FrameErrorEvent, SendErrorEvent, SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { SttStream } from './stream.ts';
@@ -32,6 +41,13 @@ import type { SttStream } from './stream.ts';
 export interface SttEndpointEvents {
   /** A peer's handshake failed: wrong seed, replay, clock, version. Rate-limited. */
   handshakeError: HandshakeErrorEvent;
+  /**
+   * The system refuses to send, for a session, a connect, or an answer to somebody. What is refused is
+   * tried again. At once for the first of a session, then once a second.
+   */
+  sendError: EndpointSendErrorEvent;
+  /** Frames were dropped and counted, of a session or outside any. Rate-limited. */
+  frameError: EndpointFrameErrorEvent;
   /** The system gives less than was asked for, such as smaller socket buffers. */
   resourceWarning: ResourceWarningEvent;
   /** The endpoint is bound elsewhere: after `rebind()`, or by itself when its address went away. */
@@ -45,6 +61,18 @@ export interface HandshakeErrorEvent {
   readonly address: string;
   readonly port: number;
   readonly error: SttError;
+}
+
+/** Datagrams of this endpoint that the system refused to send. */
+export interface EndpointSendErrorEvent extends SendErrorEvent {
+  /** Whose they were; undefined while connecting, and for answers outside any session. */
+  readonly session: SttSession | undefined;
+}
+
+/** Frames that came to this endpoint and were dropped. */
+export interface EndpointFrameErrorEvent extends FrameErrorEvent {
+  /** Whose they were; undefined outside any session, as while a handshake runs. */
+  readonly session: SttSession | undefined;
 }
 
 /** Something is short. */
@@ -80,6 +108,8 @@ export interface ServeOptions extends ListenOptions {
 interface Connecting {
   readonly waiter: Waiter<SttSession>;
   readonly peer: string;
+  /** Its IP address. */
+  readonly host: string;
   readonly started: number;
 }
 
@@ -368,7 +398,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started });
+    if (!waiter.settled) {
+      this.#connecting.set(number, { waiter, peer, host: address.address, started });
+    }
     this.#updateRef();
     try {
       return await waiter.promise;
@@ -464,7 +496,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       rebindFailed: (token, code, errno) => this.#rebinding.onFailed(token, code, errno),
       sessionClosed: (number, end) => session(number)?.onClosed({ message: '', ...end }),
       handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
-      frameError: (number, code, count) => session(number)?.onFrameError(code, count),
+      sendError: (number, info) => this.#onSendError(number, info),
+      frameError: (number, code, count) => this.#onFrameError(session(number), code, count),
       resourceWarning: ({ resource, value, limit }) => {
         const event = { resource, wanted: limit, granted: value };
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
@@ -491,6 +524,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
         sessionOver: (over, end) => this.#onSessionOver(over, end),
+        frameError: (session, event) => this.emit('frameError', { ...event, session }),
       },
       number,
       {
@@ -517,9 +551,15 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, started } = connecting;
+    const { waiter, peer, host, started } = connecting;
     const context = { peer, transport: 'udp' as const };
-    waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
+    waiter.reject(
+      faultToError(this.#explained(fault, host), {
+        peer,
+        context,
+        elapsed: performance.now() - started,
+      }),
+    );
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
@@ -535,6 +575,49 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
     publish('stt.endpoint.handshakeError', () => ({ endpoint: this, error }));
     this.emit('handshakeError', { address, port, error });
+  }
+
+  #onSendError(number: number, info: Parameters<EngineHandlers['sendError']>[1]): void {
+    const { address, port, fault, count } = info;
+    const session = this.#sessions.get(number);
+    const peer = formatAddress({ address, port });
+    const place = session?.place() ?? { peer, context: { peer, transport: 'udp' as const } };
+    const error = faultToError(this.#explained(fault, address), place) as UdpSendError;
+    session?.onSendError({ error, count });
+    const event = { session, error, count };
+    publish('stt.endpoint.sendError', () => ({
+      endpoint: this,
+      error,
+      count,
+      ...(session === undefined ? {} : { session }),
+    }));
+    this.emit('sendError', event);
+  }
+
+  #onFrameError(session: SttSession | undefined, code: number, count: number): void {
+    if (session !== undefined) {
+      session.onFrameError(code, count);
+      return;
+    }
+    const context = { transport: 'udp' as const };
+    const event = frameErrorEvent(code, count, { peer: 'peers without a session', context });
+    const { error } = event;
+    publish('stt.endpoint.frameError', () => ({ endpoint: this, error, count }));
+    this.emit('frameError', { ...event, session: undefined });
+  }
+
+  /** A refused send that this endpoint's own address explains says so. */
+  #explained(fault: Fault, peer: string): Fault {
+    const { detail } = fault;
+    const bound = this.#address.address;
+    const stuck =
+      detail.kind === 'os' &&
+      ['EINVAL', 'EADDRNOTAVAIL'].includes(systemCode(detail.errno)) &&
+      isLoopback(bound) &&
+      !isLoopback(peer);
+    if (!stuck) return fault;
+    const message = `This endpoint is bound to loopback (${bound}), from where nothing leaves this machine, so ${peer} cannot be reached (${systemCode(detail.errno)}, system error ${detail.errno}). Create it without host, or with an address that leads there.`;
+    return { ...fault, message };
   }
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {

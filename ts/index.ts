@@ -11,6 +11,8 @@ export { SttDatagrams } from './datagrams.ts';
 export type { DiagnosticsChannel, DiagnosticsMessages } from './diagnostics.ts';
 export {
   type EndpointCloseOptions,
+  type EndpointFrameErrorEvent,
+  type EndpointSendErrorEvent,
   type HandshakeErrorEvent,
   type ResourceWarningEvent,
   type ServeOptions,
@@ -52,8 +54,10 @@ export {
 } from './session.ts';
 export type {
   CloseInfo,
+  FrameError,
   FrameErrorEvent,
   PathWarningEvent,
+  SendErrorEvent,
   SettledInfo,
 } from './session-state.ts';
 export type { EndpointStats, SessionStats } from './stats.ts';

@@ -6,8 +6,13 @@ import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorContext } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
-import { closeReason, faultToError, reasonToError, sessionClosedError } from './errors/fault.ts';
-import { errorInfo } from './errors/table.ts';
+import {
+  closeReason,
+  faultToError,
+  frameErrorEvent,
+  reasonToError,
+  sessionClosedError,
+} from './errors/fault.ts';
 import { Emitting } from './events.ts';
 import type { FrameHandler } from './messages/frames.ts';
 import { checkFrameType, FrameHandlers } from './messages/frames.ts';
@@ -17,7 +22,13 @@ import type { MigrateOptions } from './moves.ts';
 import { Moves } from './moves.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import { IterableQueue } from './queue.ts';
-import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
+import type {
+  CloseInfo,
+  FrameErrorEvent,
+  PathWarningEvent,
+  SendErrorEvent,
+  SettledInfo,
+} from './session-state.ts';
 import type { SessionStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { ByteSource } from './stream/bytes.ts';
@@ -38,6 +49,8 @@ export interface SttSessionEvents {
   pathWarning: PathWarningEvent;
   /** Frames were dropped and counted. Rate-limited. */
   frameError: FrameErrorEvent;
+  /** The system refuses to send; the session tries on. At once for the first, then once a second. */
+  sendError: SendErrorEvent;
   /** The session is closing; what was written is still delivered. */
   draining: undefined;
   /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
@@ -68,6 +81,7 @@ export interface SessionHost {
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
   sessionOver(session: SttSession, info: SettledInfo): void;
+  frameError(session: SttSession, event: FrameErrorEvent): void;
 }
 
 /** What is known of a session when it begins. */
@@ -461,9 +475,17 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
+  onSendError(event: SendErrorEvent): void {
+    publish('stt.session.sendError', () => ({ session: this, ...event }));
+    this.emit('sendError', event);
+  }
+
+  /** @internal */
   onFrameError(code: number, count: number): void {
-    publish('stt.session.frameError', () => ({ session: this, code, count }));
-    this.emit('frameError', { code, codeName: errorInfo(code)?.codeName ?? 'UNKNOWN', count });
+    const event = frameErrorEvent(code, count, this.place());
+    publish('stt.session.frameError', () => ({ session: this, ...event }));
+    this.emit('frameError', event);
+    this.#host.frameError(this, event);
     if (code === CODE_CHECKSUM) this.#judgePath();
   }
 
@@ -497,6 +519,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal The core's number for it. */
   get number(): number {
     return this.#number;
+  }
+
+  /** @internal Where it is, for the messages of errors. */
+  place(): FaultPlace {
+    return this.#place();
   }
 
   /** @internal Everything written here was handed to the core, or can't be. */

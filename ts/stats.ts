@@ -24,6 +24,8 @@ export interface SessionStats {
   readonly keyUpdates: number;
   /** Now: bytes of the largest UDP payload that is sent. */
   readonly mtu: number;
+  /** Datagrams that the system refused to send. */
+  readonly sendErrors: number;
   /** Frames dropped with 0x0401. */
   readonly invalidFrames: number;
   /** Packets dropped with 0x0402. */

@@ -34,6 +34,8 @@ export interface SttErrorDetails {
   readonly bytesTaken?: number | undefined;
   /** The peer's own number for a stream that it reset or stopped. */
   readonly applicationCode?: number | undefined;
+  /** What the system said: its name for it, and its number, negative as in Node. */
+  readonly system?: { readonly code: string; readonly errno: number } | undefined;
 }
 
 /**
@@ -63,6 +65,10 @@ export class SttError extends Error {
   readonly bytesTaken?: number;
   /** The number that the peer's application gave when it reset or stopped a stream. */
   readonly applicationCode?: number;
+  /** What this machine's system said, such as `EPERM`, where it stood in the way. */
+  readonly systemCode?: string;
+  /** The system's number for {@link SttError.systemCode}, negative as in Node. */
+  readonly errno?: number;
 
   constructor(code: number, message: string, details: SttErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -81,6 +87,10 @@ export class SttError extends Error {
     if (details.reason !== undefined) this.reason = details.reason;
     if (details.bytesTaken !== undefined) this.bytesTaken = details.bytesTaken;
     if (details.applicationCode !== undefined) this.applicationCode = details.applicationCode;
+    if (details.system !== undefined) {
+      this.systemCode = details.system.code;
+      this.errno = details.system.errno;
+    }
     Object.defineProperty(this, 'name', {
       value: info?.className ?? 'SttError',
       configurable: true,
@@ -143,8 +153,9 @@ export function hasBrand(error: unknown): error is SttError {
 }
 
 function facts(error: SttError): Record<string, unknown> {
-  const { subcode, subcodeName, reason, bytesTaken, applicationCode } = error;
-  const entries = Object.entries({ subcode, subcodeName, reason, bytesTaken, applicationCode });
+  const { subcode, subcodeName, reason, bytesTaken, applicationCode, systemCode, errno } = error;
+  const named = { subcode, subcodeName, reason, bytesTaken, applicationCode, systemCode, errno };
+  const entries = Object.entries(named);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

@@ -11,7 +11,8 @@ export type FaultDetail =
   | { readonly kind: 'waited'; readonly ms: number }
   | { readonly kind: 'versions'; readonly versions: readonly number[] }
   | { readonly kind: 'clockSkew'; readonly ms: number }
-  | { readonly kind: 'os'; readonly errno: number }
+  | { readonly kind: 'os'; readonly errno: number; readonly ms: number }
+  | { readonly kind: 'refused'; readonly count: number; readonly ms: number }
   | { readonly kind: 'count'; readonly count: number };
 
 /** An error of the closed table, in numbers. A code of 0 is none of them: the engine itself failed. */
@@ -141,6 +142,8 @@ export interface EngineHandlers {
     },
   ): void;
   handshakeError(info: { address: string; port: number; fault: Fault }): void;
+  /** Session 0: an answer outside any session; it may also be the number of a connect. */
+  sendError(session: number, info: PeerInfo & { fault: Fault; count: number }): void;
   frameError(session: number, code: number, count: number): void;
   resourceWarning(info: { resource: string; value: number; limit: number }): void;
   /** Exactly once, after everything else. */

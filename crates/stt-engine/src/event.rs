@@ -202,6 +202,18 @@ pub enum Event {
         /// What was wrong.
         fault: Fault,
     },
+    /// The system refused to send datagrams; who they belong to goes on and tries again.
+    SendError {
+        /// Whose they were, the number of a connect in progress included; `None` for answers outside
+        /// any session.
+        session: Option<SessionNumber>,
+        /// Where they were to go.
+        remote: SocketAddr,
+        /// 0x0501, with the system's number.
+        fault: Fault,
+        /// How many since the last such event.
+        count: u64,
+    },
     /// Frames were dropped and counted.
     FrameError {
         /// The session they were for, when known.

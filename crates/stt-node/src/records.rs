@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 30] = [
+const KINDS: [&str; 31] = [
     "none",
     "incoming",
     "connected",
@@ -48,6 +48,7 @@ const KINDS: [&str; 30] = [
     "moveFailed",
     "rebound",
     "rebindFailed",
+    "sendError",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -79,6 +80,7 @@ const MOVED: f64 = 26.0;
 const MOVE_FAILED: f64 = 27.0;
 const REBOUND: f64 = 28.0;
 const REBIND_FAILED: f64 = 29.0;
+const SEND_ERROR: f64 = 30.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -367,6 +369,25 @@ impl<'a> Records<'a> {
                     fault[2],
                     fault[3],
                     fault[4],
+                ];
+                self.row(&row)
+            }
+            Event::SendError { session, remote, fault, count } => {
+                let text = self.bytes(&[ip(remote).as_bytes()])?;
+                let fault = fault_numbers(fault);
+                let row = [
+                    SEND_ERROR,
+                    session.map_or(0, |session| session.0).into(),
+                    port(remote),
+                    family(remote),
+                    text.0,
+                    text.1,
+                    fault[0],
+                    fault[1],
+                    fault[2],
+                    fault[3],
+                    fault[4],
+                    *count as f64,
                 ];
                 self.row(&row)
             }

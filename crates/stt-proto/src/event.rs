@@ -247,6 +247,19 @@ pub enum Event {
         /// What was wrong.
         error: Fault,
     },
+    /// The system refused to send datagrams. The session, or the connect, goes on and tries again;
+    /// that nothing leaves for too long is what ends it. The first is told at once, those that follow
+    /// once a second: one event stands for `count` datagrams.
+    SendError {
+        /// Whose datagrams they were; `None` for answers outside any session.
+        session: Option<SessionHandle>,
+        /// Where they were to go.
+        remote: PathAddress,
+        /// 0x0501, with the system's error number for the last of them.
+        error: Fault,
+        /// How many since the last such event.
+        count: u64,
+    },
     /// Frames were dropped and counted (0x0401 to 0x0404). Rate-limited: one event stands for
     /// `count` frames.
     FrameError {

@@ -79,6 +79,8 @@ pub struct SessionStats {
     pub key_updates: u64,
     /// Gauge: UDP payload size in use.
     pub mtu: u64,
+    /// Datagrams that the system refused to send.
+    pub send_errors: u64,
     /// Frames dropped.
     pub frame_errors: FrameErrorCounts,
     /// Messages: DATAGRAM and custom frames.
