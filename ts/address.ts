@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { NetworkUnreachableError } from './errors/classes.ts';
+import type { SttErrorContext } from './errors/error.ts';
 import { SttOptionError } from './errors/local.ts';
 
 /** Where a socket is: what `endpoint.address` gives. */
@@ -55,24 +56,27 @@ export function checkPort(port: unknown, option: string, least: 0 | 1): number {
  * The IP address of a host: itself, or what the system's resolver says.
  *
  * @param family 4 or 6 for a socket that can reach only one of them, 0 for both.
+ * @param about for the context of errors.
  * @throws {NetworkUnreachableError} 0x0104 for a name without an address.
  */
 export async function resolveHost(
   { host, port }: HostPort,
   family: 0 | 4 | 6,
+  about: Partial<SttErrorContext> = {},
 ): Promise<SocketAddress> {
+  const context = { peer: formatAddress({ address: host, port }), ...about };
   const version = isIP(host.split('%', 1)[0] ?? host);
   if (version !== 0) {
-    if (family !== 0 && version !== family) throw wrongFamily(host, port, family);
+    if (family !== 0 && version !== family) throw wrongFamily(host, family, context);
     return { address: host, port, family: version === 4 ? 'IPv4' : 'IPv6' };
   }
   let found: { address: string; family: number };
   try {
-    found = await lookup(host, { family });
+    found = await lookUp(host, family);
   } catch (cause) {
     throw new NetworkUnreachableError(
       `The name ${host} has no address. Check its spelling, and the name servers of this machine.`,
-      { cause, context: { peer: formatAddress({ address: host, port }) } },
+      { cause, context },
     );
   }
   return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
@@ -81,6 +85,23 @@ export async function resolveHost(
 /** Whether an IP address stands for this machine alone. */
 export function isLoopback(address: string): boolean {
   return /^(?:::ffff:)?127\./i.test(address) || address === '::1';
+}
+
+/** Questions that the resolver has not answered. */
+const asked = new Map<string, Promise<{ address: string; family: number }>>();
+
+/**
+ * Asks the resolver, once at a time for each name: a question cannot be taken back, and each that hangs
+ * holds one of the process's few threads for files and names, so that tries must share it.
+ */
+function lookUp(host: string, family: 0 | 4 | 6): Promise<{ address: string; family: number }> {
+  const name = `${family} ${host}`;
+  let answer = asked.get(name);
+  if (answer === undefined) {
+    answer = lookup(host, { family }).finally(() => asked.delete(name));
+    asked.set(name, answer);
+  }
+  return answer;
 }
 
 /** Which version of IP a socket reaches that is bound there; 0 for both: one on the IPv6 wildcard. */
@@ -123,10 +144,14 @@ function unbracket(host: string): string {
   return host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
 }
 
-function wrongFamily(host: string, port: number, family: 4 | 6): NetworkUnreachableError {
+function wrongFamily(
+  host: string,
+  family: 4 | 6,
+  context: Partial<SttErrorContext>,
+): NetworkUnreachableError {
   return new NetworkUnreachableError(
     `${host} is an ${family === 4 ? 'IPv6' : 'IPv4'} address, and this endpoint is bound to IPv${family}. ` +
       `Create it with host '${family === 4 ? '::' : '0.0.0.0'}', or use another address of the peer.`,
-    { context: { peer: formatAddress({ address: host, port }) } },
+    { context },
   );
 }

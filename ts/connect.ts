@@ -2,6 +2,8 @@ import type { WaitOptions } from './async.ts';
 import { checkWait } from './async.ts';
 import { SttOptionError } from './errors/local.ts';
 import { checkNumber, checkOneOf } from './options.ts';
+import type { RetryOptions, RetryPolicy } from './resilience/policy.ts';
+import { checkRetry } from './resilience/policy.ts';
 
 /** How a session is opened. */
 export interface ConnectOptions extends WaitOptions {
@@ -11,7 +13,7 @@ export interface ConnectOptions extends WaitOptions {
    */
   readonly peerNodeId: string | Uint8Array;
   /**
-   * Milliseconds until it fails with 0x0101.
+   * Milliseconds until it fails with 0x0101; with `retry`, until a try does.
    * @default handshakeTimeout of the endpoint
    */
   readonly timeout?: number;
@@ -39,6 +41,13 @@ export interface ConnectOptions extends WaitOptions {
    * They lack forward secrecy against whoever gets hold of the ticket or of the peer's memory.
    */
   readonly earlyData?: Uint8Array;
+  /**
+   * Tries again when it fails for a reason that passes: after pauses that grow at random up to 1, 2, 4,
+   * 8 s, five tries in all, or as the options say. `context.attempt` of an error is its try. `resume` and
+   * `earlyData` go with the first try that sends anything, never with another.
+   * @default false
+   */
+  readonly retry?: boolean | RetryOptions;
 }
 
 /** The same, checked. */
@@ -50,10 +59,21 @@ export interface ResolvedConnectOptions {
   readonly early: boolean;
   readonly resume: Uint8Array | undefined;
   readonly earlyData: Uint8Array | undefined;
+  /** Undefined: one try. */
+  readonly retry: RetryPolicy | undefined;
 }
 
 const NODE_ID_LENGTH = 32;
-const NAMES = ['peerNodeId', 'timeout', 'signal', 'transport', 'early', 'resume', 'earlyData'];
+const NAMES = [
+  'peerNodeId',
+  'timeout',
+  'signal',
+  'transport',
+  'early',
+  'resume',
+  'earlyData',
+  'retry',
+];
 
 /** Bytes of a ticket before what the peer sealed; equal to Rust's (tested). */
 const TICKET_HEADER = 105;
@@ -92,6 +112,7 @@ export function checkConnectOptions(
     early,
     resume,
     earlyData,
+    retry: checkRetry(options.retry),
   };
 }
 

@@ -3,6 +3,9 @@ import { channel } from 'node:diagnostics_channel';
 import type { SocketAddress } from './address.ts';
 import type { SttEndpoint } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
+import type { CircuitChangeEvent } from './resilience/breakers.ts';
+import type { RetryEvent } from './resilience/policy.ts';
+import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
 import type { SttSession } from './session.ts';
 import type { SttStream } from './stream.ts';
 
@@ -39,7 +42,16 @@ export interface DiagnosticsMessages {
     readonly error: SttError;
     readonly count: number;
   };
-  'stt.connect.failed': { readonly endpoint: SttEndpoint; readonly error: unknown };
+  /** A connect has failed for good. */
+  'stt.connect.failed': {
+    readonly endpoint: SttEndpoint;
+    readonly peer: string;
+    readonly error: unknown;
+  };
+  /** A try of a connect has failed, and another follows. */
+  'stt.connect.retry': RetryEvent & { readonly endpoint: SttEndpoint; readonly peer: string };
+  /** The circuit of a peer has changed. */
+  'stt.breaker.change': CircuitChangeEvent & { readonly endpoint: SttEndpoint };
   'stt.session.opened': { readonly session: SttSession };
   'stt.session.draining': { readonly session: SttSession };
   'stt.session.pathChange': { readonly session: SttSession };
@@ -59,6 +71,10 @@ export interface DiagnosticsMessages {
     readonly reason: string;
     readonly error?: SttError;
   };
+  /** A session that is kept up was lost, or a try to replace it failed; another follows. */
+  'stt.session.reconnecting': ReconnectingEvent & { readonly peer: string };
+  /** It has been replaced. */
+  'stt.session.reconnected': ReconnectedEvent;
   'stt.stream.opened': { readonly session: SttSession; readonly stream: SttStream };
   'stt.stream.closed': { readonly session: SttSession; readonly stream: SttStream };
 }

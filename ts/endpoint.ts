@@ -15,8 +15,13 @@ import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
+<<<<<<< HEAD
 import type { SttError } from './errors/error.ts';
 import { faultToError, frameErrorEvent } from './errors/fault.ts';
+=======
+import type { SttError, SttErrorContext } from './errors/error.ts';
+import { faultToError } from './errors/fault.ts';
+>>>>>>> main
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
 import { Emitting } from './events.ts';
@@ -29,6 +34,13 @@ import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import { checkNumber, resolveTuning } from './options.ts';
 import type { RebindOptions } from './rebinding.ts';
 import { checkRebind, Rebinding } from './rebinding.ts';
+import type { Try } from './resilience/attempts.ts';
+import { Attempts } from './resilience/attempts.ts';
+import type { BreakerOptions } from './resilience/breaker.ts';
+import { checkBreaker } from './resilience/breaker.ts';
+import type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
+import { Breakers } from './resilience/breakers.ts';
+import type { RetryPolicy } from './resilience/policy.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import { SttSession } from './session.ts';
@@ -54,6 +66,8 @@ export interface SttEndpointEvents {
   addressChange: SocketAddress;
   /** A session has ended, whatever way. */
   sessionClosed: SessionClosedEvent;
+  /** The circuit of a peer has opened, closed, or lets one connect through: with `breaker` only. */
+  circuitChange: CircuitChangeEvent;
 }
 
 /** A handshake of a peer that never became a session. */
@@ -111,6 +125,7 @@ interface Connecting {
   /** Its IP address. */
   readonly host: string;
   readonly started: number;
+  readonly attempt: Try;
 }
 
 const DEFAULT_DRAIN = 10_000;
@@ -135,6 +150,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   /** Streams of this side whose opening the core has not answered. */
   readonly #openings = new Map<number, SttSession>();
   readonly #rebinding: Rebinding;
+  readonly #breakers: Breakers | undefined;
+  readonly #attempts: Attempts<SttSession>;
   #address: SocketAddress;
   readonly #connecting = new Map<number, Connecting>();
   #listener: Listener | undefined;
@@ -153,6 +170,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
    */
   static async create(options: EndpointOptions): Promise<SttEndpoint> {
     const tuning = resolveTuning(options, process.env);
+    const breaker = checkBreaker(options.breaker);
     const { sharedSeed, nodeSeed, host, port = 0 } = options;
     checkPort(port, 'port', 0);
     if (host !== undefined && (typeof host !== 'string' || host === '')) {
@@ -168,19 +186,35 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     };
     if (host !== undefined) {
       const { address } = await resolveHost({ host, port }, 0);
-      return new SttEndpoint(tuning, { ...settings, host: address });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: address });
     }
     try {
-      return new SttEndpoint(tuning, { ...settings, host: '::' });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: '::' });
     } catch (error) {
       if (!isWithoutIpv6(error)) throw error;
-      return new SttEndpoint(tuning, { ...settings, host: '0.0.0.0' });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: '0.0.0.0' });
     }
   }
 
-  private constructor(tuning: ResolvedTuning, settings: EngineSettings) {
+  private constructor(
+    tuning: ResolvedTuning,
+    breaker: Required<BreakerOptions> | undefined,
+    settings: EngineSettings,
+  ) {
     super();
     this.#tuning = tuning;
+    this.#breakers = breaker && new Breakers(breaker, (event) => this.#onCircuitChange(event));
+    this.#attempts = new Attempts({
+      connect: (target, connect, attempt) => this.#connect(target, connect, attempt),
+      breakers: this.#breakers,
+      ended: (peer) =>
+        this.#ended || this.#closing !== undefined ? connectEnded(peer, undefined) : undefined,
+      onBusy: () => this.#updateRef(),
+      onRetry: (peer, event) =>
+        publish('stt.connect.retry', () => ({ endpoint: this, peer, ...event })),
+      onFailed: (peer, error) =>
+        publish('stt.connect.failed', () => ({ endpoint: this, peer, error })),
+    });
     this.closed = handled(
       new Promise<void>((resolve, reject) => {
         this.#settleClosed = { resolve, reject };
@@ -210,14 +244,26 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
    * @throws {ConnectionTimeoutError} 0x0101, {ConnectionRefusedError} 0x0102, {AuthenticationError}
    *   0x0103, {NetworkUnreachableError} 0x0104, {ProtocolVersionMismatchError} 0x0105,
    *   {TooManySessionsError} 0x0203; or the signal's reason.
+   * @throws {CircuitOpenError} when the endpoint has a `breaker`, and it lets nobody through to this peer.
    */
   connect(address: PeerAddress, options: ConnectOptions): Promise<SttSession> {
+    return this.connectBy(address, options);
+  }
+
+  /** @internal As {@link connect}, by a policy that is checked already; a pause comes first after tries before. */
+  connectBy(
+    address: PeerAddress,
+    options: ConnectOptions,
+    retry?: RetryPolicy,
+    before?: { readonly attempts: number; readonly error: Error },
+  ): Promise<SttSession> {
     try {
       if (this.#ended || this.#closing !== undefined) throw closedState('connect');
       const target = parseAddress(address);
-      const resolved = checkConnectOptions(options, this.#tuning.handshakeTimeout);
-      if (resolved.signal?.aborted === true) return rejected(resolved.signal.reason);
-      return handled(this.#connect(target, resolved));
+      const checked = checkConnectOptions(options, this.#tuning.handshakeTimeout);
+      if (checked.signal?.aborted === true) return rejected(checked.signal.reason);
+      const resolved = retry === undefined ? checked : { ...checked, retry };
+      return handled(this.#attempts.connect(target, resolved, before));
     } catch (error) {
       return rejected(error);
     }
@@ -297,6 +343,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     return this.#ended ? undefined : snapshot(this.#engine.endpointStats());
   }
 
+  /** The circuits of the peers that were connected to, with `breaker` only. */
+  get breakers(): readonly CircuitInfo[] {
+    return this.#breakers?.list() ?? [];
+  }
+
   /** Live sessions. */
   get sessions(): readonly SttSession[] {
     return [...this.#sessions.values()];
@@ -330,6 +381,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       return rejected(error);
     }
     this.#closing ??= handled(this.#close(drain));
+    this.#attempts.end();
     // Whoever awaits the end must live to see it, so this comes after #closing is set.
     this.#updateRef();
     return this.#closing;
@@ -373,12 +425,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   async #connect(
     target: { host: string; port: number },
     options: ResolvedConnectOptions,
+    attempt: Try,
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
-    const address = await this.#resolve(target, options);
+    const address = await this.#resolve(target, options, contextOf(peer, attempt));
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     const { peerNodeId, signal, early, resume, earlyData } = options;
+    attempt.onSending();
     const number = this.#engine.connect({
       address: address.address,
       port: address.port,
@@ -398,24 +452,23 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
+<<<<<<< HEAD
     if (!waiter.settled) {
       this.#connecting.set(number, { waiter, peer, host: address.address, started });
     }
+=======
+    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt });
+>>>>>>> main
     this.#updateRef();
-    try {
-      return await waiter.promise;
-    } catch (error) {
-      publish('stt.connect.failed', () => ({ endpoint: this, error }));
-      throw error;
-    }
+    return waiter.promise;
   }
 
   /** Looks a name up, within the time and the signal of the connect. */
   async #resolve(
     target: { host: string; port: number },
     { timeout, signal }: ResolvedConnectOptions,
+    context: Partial<SttErrorContext>,
   ): Promise<SocketAddress> {
-    const peer = formatAddress({ address: target.host, port: target.port });
     const waiter = new Waiter<SocketAddress>(
       { timeout, ...(signal === undefined ? {} : { signal }) },
       `Looking up ${target.host}`,
@@ -424,12 +477,12 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
           ? error
           : new ConnectionTimeoutError(
               `The name ${target.host} was not resolved within ${timeout} ms. Check the name servers of this machine, or allow more time.`,
-              { context: { peer }, cause: error },
+              { context, cause: error },
             ),
     );
     this.#resolving += 1;
     this.#updateRef();
-    resolveHost(target, reachableFamily(this.#address)).then(
+    resolveHost(target, reachableFamily(this.#address), context).then(
       (address) => waiter.resolve(address),
       (error: unknown) => waiter.reject(error),
     );
@@ -449,6 +502,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       this.#sessions.size > 0 ||
       this.#connecting.size > 0 ||
       this.#resolving > 0 ||
+      this.#attempts.busy ||
       this.#rebinding.busy ||
       this.#closing !== undefined;
     if (busy && this.#wantsRef && !this.#ended) this.#engine.ref();
@@ -533,7 +587,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         isInitiator: initiator,
         remoteAddress: Object.freeze({ address, port, family }),
         resumed: info.resumed,
-        earlyDataStatus: info.earlyDataStatus,
+        earlyDataStatus:
+          info.earlyDataStatus ??
+          (connecting?.attempt.earlyDataSpent === true ? 'unknown' : undefined),
         earlyData: info.earlyData,
       },
     );
@@ -551,6 +607,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
+<<<<<<< HEAD
     const { waiter, peer, host, started } = connecting;
     const context = { peer, transport: 'udp' as const };
     waiter.reject(
@@ -560,6 +617,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         elapsed: performance.now() - started,
       }),
     );
+=======
+    const { waiter, peer, started, attempt } = connecting;
+    const context = contextOf(peer, attempt);
+    waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
+>>>>>>> main
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
@@ -577,6 +639,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.emit('handshakeError', { address, port, error });
   }
 
+<<<<<<< HEAD
   #onSendError(number: number, info: Parameters<EngineHandlers['sendError']>[1]): void {
     const { address, port, fault, count } = info;
     const session = this.#sessions.get(number);
@@ -618,6 +681,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     if (!stuck) return fault;
     const message = `This endpoint is bound to loopback (${bound}), from where nothing leaves this machine, so ${peer} cannot be reached (${systemCode(detail.errno)}, system error ${detail.errno}). Create it without host, or with an address that leads there.`;
     return { ...fault, message };
+=======
+  #onCircuitChange(event: CircuitChangeEvent): void {
+    publish('stt.breaker.change', () => ({ endpoint: this, ...event }));
+    this.emit('circuitChange', event);
+>>>>>>> main
   }
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {
@@ -631,12 +699,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     if (this.#ended) return;
     this.#ended = true;
     for (const { waiter, peer } of this.#connecting.values()) {
-      const message = `This endpoint was closed while it connected to ${peer}.`;
-      waiter.reject(
-        error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } }),
-      );
+      waiter.reject(connectEnded(peer, error));
     }
     this.#connecting.clear();
+    this.#attempts.end(error);
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
@@ -651,6 +717,17 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       ...(error === undefined ? {} : { error }),
     }));
   }
+}
+
+/** Where a connect failed. */
+function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
+  return { peer, transport: 'udp', ...(number === undefined ? {} : { attempt: number }) };
+}
+
+/** What a connect gets that the end of its endpoint breaks. */
+function connectEnded(peer: string, error: SttError | undefined): SttError {
+  const message = `This endpoint was closed while it connected to ${peer}.`;
+  return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
 }
 
 function closedState(what: string): SttStateError {

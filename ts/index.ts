@@ -23,7 +23,12 @@ export {
 export * from './errors/classes.ts';
 export { SttError, type SttErrorContext, type SttErrorDetails } from './errors/error.ts';
 export { isSttError } from './errors/guard.ts';
-export { SttOptionError, SttStateError, SttSystemError } from './errors/local.ts';
+export {
+  CircuitOpenError,
+  SttOptionError,
+  SttStateError,
+  SttSystemError,
+} from './errors/local.ts';
 export {
   type CloseReason,
   ERROR_TABLE,
@@ -40,6 +45,23 @@ export type { FrameHandler } from './messages/frames.ts';
 export type { MigrateOptions } from './moves.ts';
 export type { DatagramDrop, EndpointOptions, SttPreset, TuningOptions } from './options.ts';
 export type { RebindOptions } from './rebinding.ts';
+export type { BreakerOptions, CircuitState } from './resilience/breaker.ts';
+export type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
+export type { RetryCode, RetryPredicate } from './resilience/codes.ts';
+export type { RetryEvent, RetryOptions } from './resilience/policy.ts';
+export type { StreamProgress } from './resilience/progress.ts';
+export {
+  type CutStream,
+  type ReconnectedEvent,
+  type ReconnectingClosedEvent,
+  type ReconnectingEvent,
+  type ReconnectingOptions,
+  ReconnectingSession,
+  type ReconnectingSessionEvents,
+  type ReconnectingState,
+  type ReconnectOptions,
+} from './resilience/reconnecting.ts';
+export type { RunContext, RunHandler, RunOptions } from './resilience/runs.ts';
 export {
   deriveSharedSeed,
   generateSeed,

@@ -1,4 +1,5 @@
 import { SttOptionError } from './errors/local.ts';
+import type { BreakerOptions } from './resilience/breaker.ts';
 import type { SeedInput } from './seeds.ts';
 
 /** A set of defaults for one kind of use; single options still win over it. */
@@ -160,6 +161,13 @@ export interface EndpointOptions extends TuningOptions {
    * @default undefined: secrets leave the process nowhere
    */
   readonly keyLog?: string;
+  /**
+   * Stops trying a peer for a while once more than half of the connects to it failed: a connect then
+   * rejects at once with `CircuitOpenError`. One circuit for each address and node id; see
+   * `endpoint.breakers` and the event `circuitChange`.
+   * @default false
+   */
+  readonly breaker?: boolean | BreakerOptions;
 }
 
 /** Every tuning option with its value. */
@@ -251,7 +259,16 @@ const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
   STT_STREAM_RECV_BUFFER: 'streamRecvBuffer',
 };
 
-const OTHER_NAMES = ['sharedSeed', 'nodeSeed', 'host', 'port', 'preset', 'qlog', 'keyLog'];
+const OTHER_NAMES = [
+  'sharedSeed',
+  'nodeSeed',
+  'host',
+  'port',
+  'preset',
+  'qlog',
+  'keyLog',
+  'breaker',
+];
 
 /**
  * Every tuning option with its value: the option itself, else the environment, else the preset.

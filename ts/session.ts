@@ -169,6 +169,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
   #end: SettledInfo | undefined;
+  /** Streams that were not over when the session ended. */
+  #cut: readonly SttStream[] = [];
   #lastStats: SessionStats | undefined;
   #settle!: (info: SettledInfo) => void;
 
@@ -500,7 +502,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#moves.end(error);
     for (const waiter of this.#pings.values()) waiter.reject(error);
     this.#pings.clear();
-    for (const stream of this.#streams) stream.fail(error);
+    this.#cut = [...this.#streams];
+    for (const stream of this.#cut) stream.fail(error);
     this.#streams.clear();
     for (const number of this.#numbers) this.#forget(number);
     const iterationEnd = info.reason === 'graceful' ? undefined : error;
@@ -524,6 +527,16 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal Where it is, for the messages of errors. */
   place(): FaultPlace {
     return this.#place();
+  }
+
+  /** @internal How it ended; undefined while it lives. */
+  get ended(): SettledInfo | undefined {
+    return this.#end;
+  }
+
+  /** @internal The streams that its end cut off. */
+  get cutStreams(): readonly SttStream[] {
+    return this.#cut;
   }
 
   /** @internal Everything written here was handed to the core, or can't be. */

@@ -93,7 +93,7 @@ export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boo
 export async function relay(
   port: number,
   damages: (count: number) => boolean = () => false,
-): Promise<{ port: number; cut: () => void }> {
+): Promise<{ port: number; cut: () => void; heal: () => void }> {
   const socket = createSocket('udp4');
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
@@ -111,5 +111,8 @@ export async function relay(
   const cut = (): void => {
     open = false;
   };
-  return { port: (socket.address() as AddressInfo).port, cut };
+  const heal = (): void => {
+    open = true;
+  };
+  return { port: (socket.address() as AddressInfo).port, cut, heal };
 }

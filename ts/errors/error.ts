@@ -20,7 +20,7 @@ export interface SttErrorContext {
   readonly transport?: 'udp' | 'websocket';
   /** Milliseconds since 1970 at which the error was made. */
   readonly timestamp: number;
-  /** Which attempt it was, from 1, where there was more than one. */
+  /** Which try it was, from 1, of a connect that tries again. */
   readonly attempt?: number;
 }
 

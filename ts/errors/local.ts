@@ -53,3 +53,36 @@ export class SttSystemError extends Error {
     if (details.port !== undefined) this.port = details.port;
   }
 }
+
+/** What an open circuit tells whoever it refuses. */
+export interface CircuitOpenDetails {
+  readonly peer: string;
+  readonly nodeId?: string | undefined;
+  readonly retryAfter: number;
+  readonly cause?: unknown;
+}
+
+/**
+ * A connect that was not tried, because those before it to the same peer failed too often: the
+ * endpoint's `breaker` is open. Not an {@link SttError}: nothing was sent.
+ */
+export class CircuitOpenError extends Error {
+  override readonly name = 'CircuitOpenError';
+  readonly code = 'ERR_STT_CIRCUIT_OPEN';
+  /** The peer's address, `host:port`. */
+  readonly peer: string;
+  /** The node that was asked for, 64 hex digits; undefined for any. */
+  readonly nodeId?: string;
+  /** Milliseconds until the next connect is let through; 0 while one is under way to try the peer. */
+  readonly retryAfter: number;
+  /** Milliseconds since 1970 at which that is. */
+  readonly until: number;
+
+  constructor(message: string, details: CircuitOpenDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.peer = details.peer;
+    if (details.nodeId !== undefined) this.nodeId = details.nodeId;
+    this.retryAfter = details.retryAfter;
+    this.until = Date.now() + details.retryAfter;
+  }
+}
