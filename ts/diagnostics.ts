@@ -1,7 +1,7 @@
 import type { Channel } from 'node:diagnostics_channel';
 import { channel } from 'node:diagnostics_channel';
 import type { SocketAddress } from './address.ts';
-import type { SttEndpoint } from './endpoint.ts';
+import type { SttEndpoint, SttResource } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
@@ -16,7 +16,7 @@ export interface DiagnosticsMessages {
   'stt.endpoint.handshakeError': { readonly endpoint: SttEndpoint; readonly error: SttError };
   'stt.endpoint.resourceWarning': {
     readonly endpoint: SttEndpoint;
-    readonly resource: string;
+    readonly resource: SttResource;
     readonly wanted: number;
     readonly granted: number;
   };

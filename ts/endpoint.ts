@@ -15,15 +15,12 @@ import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
-<<<<<<< HEAD
-import type { SttError } from './errors/error.ts';
-import { faultToError, frameErrorEvent } from './errors/fault.ts';
-=======
 import type { SttError, SttErrorContext } from './errors/error.ts';
-import { faultToError } from './errors/fault.ts';
->>>>>>> main
+import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
+import type { TalliedContext } from './errors/tally.ts';
+import { ErrorTally, TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { ListenOptions, SttListener } from './listener.ts';
 import { Listener } from './listener.ts';
@@ -89,10 +86,18 @@ export interface EndpointFrameErrorEvent extends FrameErrorEvent {
   readonly session: SttSession | undefined;
 }
 
-/** Something is short. */
+/**
+ * What a {@link ResourceWarningEvent} is about: the system's buffers of the socket, in bytes; or the processor,
+ * in milliseconds by which the engine's thread ran late.
+ */
+export type SttResource = 'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag';
+
+/** Something is short. Rate-limited. */
 export interface ResourceWarningEvent {
-  readonly resource: string;
+  readonly resource: SttResource;
+  /** What was asked for, or borne without a word. */
   readonly wanted: number;
+  /** What there is. */
   readonly granted: number;
 }
 
@@ -145,6 +150,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   readonly #engine: Engine;
   readonly #tuning: ResolvedTuning;
+  readonly #tally = new ErrorTally();
   readonly #sessions = new Map<number, SttSession>();
   readonly #streams = new Map<number, SttStream>();
   /** Streams of this side whose opening the core has not answered. */
@@ -340,7 +346,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   /** Counters of the whole endpoint; undefined after its end. */
   stats(): EndpointStats | undefined {
-    return this.#ended ? undefined : snapshot(this.#engine.endpointStats());
+    if (this.#ended) return undefined;
+    return snapshot({ ...this.#engine.endpointStats(), errors: this.#tally.snapshot() });
   }
 
   /** The circuits of the peers that were connected to, with `breaker` only. */
@@ -429,7 +436,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
-    const address = await this.#resolve(target, options, contextOf(peer, attempt));
+    const address = await this.#resolve(target, options, this.#contextOf(peer, attempt));
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     const { peerNodeId, signal, early, resume, earlyData } = options;
     attempt.onSending();
@@ -452,13 +459,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-<<<<<<< HEAD
     if (!waiter.settled) {
-      this.#connecting.set(number, { waiter, peer, host: address.address, started });
+      this.#connecting.set(number, { waiter, peer, host: address.address, started, attempt });
     }
-=======
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, attempt });
->>>>>>> main
     this.#updateRef();
     return waiter.promise;
   }
@@ -550,10 +553,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       rebindFailed: (token, code, errno) => this.#rebinding.onFailed(token, code, errno),
       sessionClosed: (number, end) => session(number)?.onClosed({ message: '', ...end }),
       handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
+      pathWarning: (number, damaged, packets) => session(number)?.onPathWarning(damaged, packets),
       sendError: (number, info) => this.#onSendError(number, info),
       frameError: (number, code, count) => this.#onFrameError(session(number), code, count),
       resourceWarning: ({ resource, value, limit }) => {
-        const event = { resource, wanted: limit, granted: value };
+        const event = { resource: resource as SttResource, wanted: limit, granted: value };
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
         this.emit('resourceWarning', event);
       },
@@ -573,6 +577,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         openings: this.#openings,
         maxPendingBytes: this.#tuning.maxPendingBytes,
         streamIdleTimeout: this.#tuning.streamIdleTimeout,
+        tally: this.#tally,
         boundTo: () => this.#address,
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
@@ -607,21 +612,15 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-<<<<<<< HEAD
-    const { waiter, peer, host, started } = connecting;
-    const context = { peer, transport: 'udp' as const };
-    waiter.reject(
-      faultToError(this.#explained(fault, host), {
-        peer,
-        context,
-        elapsed: performance.now() - started,
-      }),
-    );
-=======
-    const { waiter, peer, started, attempt } = connecting;
-    const context = contextOf(peer, attempt);
-    waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
->>>>>>> main
+    const { waiter, peer, host, started, attempt } = connecting;
+    const context = this.#contextOf(peer, attempt);
+    const elapsed = performance.now() - started;
+    waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
+  }
+
+  #contextOf(peer: string, { number }: { number?: number | undefined } = {}): TalliedContext {
+    const attempt = number === undefined ? {} : { attempt: number };
+    return { peer, transport: 'udp', ...attempt, [TALLY]: this.#tally };
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
@@ -634,18 +633,18 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
-    const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
+    const error = faultToError(fault, { peer, context: this.#contextOf(peer) });
     publish('stt.endpoint.handshakeError', () => ({ endpoint: this, error }));
     this.emit('handshakeError', { address, port, error });
   }
 
-<<<<<<< HEAD
   #onSendError(number: number, info: Parameters<EngineHandlers['sendError']>[1]): void {
     const { address, port, fault, count } = info;
     const session = this.#sessions.get(number);
     const peer = formatAddress({ address, port });
-    const place = session?.place() ?? { peer, context: { peer, transport: 'udp' as const } };
+    const place = session?.place() ?? { peer, context: this.#contextOf(peer) };
     const error = faultToError(this.#explained(fault, address), place) as UdpSendError;
+    this.#tally.count(error.code, count - 1);
     session?.onSendError({ error, count });
     const event = { session, error, count };
     publish('stt.endpoint.sendError', () => ({
@@ -662,7 +661,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       session.onFrameError(code, count);
       return;
     }
-    const context = { transport: 'udp' as const };
+    const context = { transport: 'udp' as const, [TALLY]: this.#tally };
+    this.#tally.count(code, count - 1);
     const event = frameErrorEvent(code, count, { peer: 'peers without a session', context });
     const { error } = event;
     publish('stt.endpoint.frameError', () => ({ endpoint: this, error, count }));
@@ -681,11 +681,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     if (!stuck) return fault;
     const message = `This endpoint is bound to loopback (${bound}), from where nothing leaves this machine, so ${peer} cannot be reached (${systemCode(detail.errno)}, system error ${detail.errno}). Create it without host, or with an address that leads there.`;
     return { ...fault, message };
-=======
+  }
+
   #onCircuitChange(event: CircuitChangeEvent): void {
     publish('stt.breaker.change', () => ({ endpoint: this, ...event }));
     this.emit('circuitChange', event);
->>>>>>> main
   }
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {
@@ -720,9 +720,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 }
 
 /** Where a connect failed. */
-function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
-  return { peer, transport: 'udp', ...(number === undefined ? {} : { attempt: number }) };
-}
 
 /** What a connect gets that the end of its endpoint breaks. */
 function connectEnded(peer: string, error: SttError | undefined): SttError {

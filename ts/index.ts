@@ -19,6 +19,7 @@ export {
   type SessionClosedEvent,
   SttEndpoint,
   type SttEndpointEvents,
+  type SttResource,
 } from './endpoint.ts';
 export * from './errors/classes.ts';
 export { SttError, type SttErrorContext, type SttErrorDetails } from './errors/error.ts';
@@ -39,6 +40,7 @@ export {
   type SttErrorInfo,
   type SttRecovery,
 } from './errors/table.ts';
+export type { ErrorCounts } from './errors/tally.ts';
 export type { Emits } from './events.ts';
 export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
 export type { FrameHandler } from './messages/frames.ts';

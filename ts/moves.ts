@@ -87,11 +87,16 @@ export class Moves {
     const { peer } = host.place();
     const token = this.#nextToken;
     this.#nextToken = token === 0xffff_ffff ? 1 : token + 1;
-    const waiter = new Waiter<void>(target.wait, `Moving the session with ${peer}`, (error) => {
-      if (this.#current?.token === token) this.#current = undefined;
-      host.engine.cancelMove(host.session, token);
-      return error;
-    });
+    const waiter = new Waiter<void>(
+      target.wait,
+      `Moving the session with ${peer}`,
+      (error) => {
+        if (this.#current?.token === token) this.#current = undefined;
+        host.engine.cancelMove(host.session, token);
+        return error;
+      },
+      () => host.place().context,
+    );
     if (waiter.settled) return waiter.promise;
     this.#current?.waiter.reject(
       new SttStateError('A later migrate() of the session took the place of this one.'),

@@ -59,9 +59,16 @@ export interface SendErrorEvent {
   readonly count: number;
 }
 
-/** A path that damages more than one packet in twenty. */
+/**
+ * A path that damages more than one packet in twenty of late. Told once, and again if it happens after a
+ * time with less than half as much.
+ */
 export interface PathWarningEvent {
-  /** Share of packets that arrived damaged, 0 to 1. */
+  /** Share of the newest packets that arrived damaged, 0 to 1. */
   readonly corruption: number;
+  /** How many of them did. */
+  readonly damaged: number;
+  /** How many they are, 512 at most. */
+  readonly packets: number;
   readonly message: string;
 }

@@ -4,7 +4,7 @@ import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
-import type { SttError, SttErrorContext } from './errors/error.ts';
+import type { SttError } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import {
   closeReason,
@@ -13,6 +13,8 @@ import {
   reasonToError,
   sessionClosedError,
 } from './errors/fault.ts';
+import type { ErrorTally, TalliedContext } from './errors/tally.ts';
+import { TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { FrameHandler } from './messages/frames.ts';
 import { checkFrameType, FrameHandlers } from './messages/frames.ts';
@@ -75,6 +77,8 @@ export interface SessionHost {
   readonly openings: Map<number, SttSession>;
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
+  /** What its errors are counted with. */
+  readonly tally: ErrorTally;
   /** Where the endpoint is bound. */
   boundTo(): SocketAddress;
   readonly datagramSendBuffer: number;
@@ -111,10 +115,6 @@ const REASON_GRACEFUL = 0;
 const REASON_ERROR = 2;
 const CODE_SESSION_CLOSED = 0x0201;
 
-/** Corruption is judged once so many packets came, and told from this share on. */
-const CORRUPTION_SAMPLE = 100;
-const CORRUPTION_LIMIT = 0.05;
-const CODE_CHECKSUM = 0x0403;
 const CODE_UNKNOWN_FRAME = 0x0404;
 
 /** The frame type of a DATAGRAM. */
@@ -306,10 +306,15 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
     const token = this.#nextPing;
     this.#nextPing = token === 0xffff_ffff ? 1 : token + 1;
-    const waiter = new Waiter<number>(wait, `A ping of ${this.#place().peer}`, (error) => {
-      this.#pings.delete(token);
-      return error;
-    });
+    const waiter = new Waiter<number>(
+      wait,
+      `A ping of ${this.#place().peer}`,
+      (error) => {
+        this.#pings.delete(token);
+        return error;
+      },
+      () => this.#context(),
+    );
     if (!waiter.settled) {
       this.#pings.set(token, waiter);
       this.#host.engine.ping(this.#number, token);
@@ -477,6 +482,20 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
+  onPathWarning(damaged: number, packets: number): void {
+    const corruption = damaged / packets;
+    const percent = (corruption * 100).toFixed(1);
+    const warning: PathWarningEvent = {
+      corruption,
+      damaged,
+      packets,
+      message: `${percent} % of the last ${packets} packets from ${this.#place().peer} arrived damaged. Nothing is lost by it but speed. Look at the network hardware: cables, network cards and their drivers on the way.`,
+    };
+    publish('stt.session.pathWarning', () => ({ session: this, ...warning }));
+    this.emit('pathWarning', warning);
+  }
+
+  /** @internal */
   onSendError(event: SendErrorEvent): void {
     publish('stt.session.sendError', () => ({ session: this, ...event }));
     this.emit('sendError', event);
@@ -485,10 +504,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal */
   onFrameError(code: number, count: number): void {
     const event = frameErrorEvent(code, count, this.place());
+    this.#host.tally.count(code, count - 1);
     publish('stt.session.frameError', () => ({ session: this, ...event }));
     this.emit('frameError', event);
     this.#host.frameError(this, event);
-    if (code === CODE_CHECKSUM) this.#judgePath();
   }
 
   /** @internal */
@@ -563,7 +582,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     if (end.error !== undefined) throw end.error;
     const undelivered = end.undelivered + lost;
     if (undelivered > 0 && end.initiator === 'local') {
-      throw timeoutError(`Closing the session with ${undelivered} bytes undelivered`, timeout);
+      throw timeoutError(
+        `Closing the session with ${undelivered} bytes undelivered`,
+        timeout,
+        this.#context(),
+      );
     }
     return closeInfo(end);
   }
@@ -659,12 +682,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return { peer: formatAddress(this.#remoteAddress), context: this.#context() };
   }
 
-  #context(): Partial<SttErrorContext> {
+  #context(): TalliedContext {
     return {
       peer: formatAddress(this.#remoteAddress),
       nodeId: this.peerNodeId,
       sessionId: this.id,
       transport: this.transport,
+      [TALLY]: this.#host.tally,
     };
   }
 
@@ -672,21 +696,6 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     let bytes = 0;
     for (const stream of this.#streams) bytes += stream.pendingBytes;
     return bytes;
-  }
-
-  #judgePath(): void {
-    const stats = this.stats();
-    if (stats === undefined) return;
-    const seen = stats.packetsReceived + stats.checksumErrors;
-    const corruption = stats.checksumErrors / seen;
-    if (seen < CORRUPTION_SAMPLE || corruption <= CORRUPTION_LIMIT) return;
-    const percent = (corruption * 100).toFixed(1);
-    const warning: PathWarningEvent = {
-      corruption,
-      message: `${percent} % of the packets from ${this.#place().peer} arrive damaged. Check cables, network cards and drivers on the way.`,
-    };
-    publish('stt.session.pathWarning', () => ({ session: this, ...warning }));
-    this.emit('pathWarning', warning);
   }
 }
 

@@ -2,6 +2,8 @@ import type { InspectOptions } from 'node:util';
 import { inspect } from 'node:util';
 import type { CloseReason, SttErrorCategory, SttErrorCodeName, SttRecovery } from './table.ts';
 import { errorInfo, formatCode, HANDSHAKE_SUBCODES, recoveryOf } from './table.ts';
+import type { TalliedContext } from './tally.ts';
+import { TALLY } from './tally.ts';
 
 /** Shared by all copies of this package in a process, so that `instanceof` works across them. */
 const BRAND: unique symbol = Symbol.for('@seigr/stt.error') as never;
@@ -78,7 +80,9 @@ export class SttError extends Error {
     this.category = info?.category ?? 'application';
     this.recoverable = info?.recoverable ?? false;
     this.recovery = recoveryOf(code, details.subcode, details.reason);
-    this.context = Object.freeze({ timestamp: Date.now(), ...details.context });
+    const { [TALLY]: tally, ...context }: TalliedContext = details.context ?? {};
+    tally?.count(code);
+    this.context = Object.freeze({ timestamp: Date.now(), ...context });
     if (details.subcode !== undefined && details.subcode !== 0) {
       this.subcode = details.subcode;
       const name = HANDSHAKE_SUBCODES[details.subcode as keyof typeof HANDSHAKE_SUBCODES];

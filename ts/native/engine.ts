@@ -57,6 +57,8 @@ export interface EngineOptions {
   stealth: boolean;
   /** Packets sealed under one key, at most 2^23, which is the default. */
   keyUpdatePackets?: number;
+  /** Packets that fail to authenticate until a session ends. */
+  integrityLimit?: number;
   /** Folder for a qlog file of each session. */
   qlogDir?: string;
   /** File to append every session's secrets to. */
@@ -142,6 +144,8 @@ export interface EngineHandlers {
     },
   ): void;
   handshakeError(info: { address: string; port: number; fault: Fault }): void;
+  /** So many of the newest packets were damaged, of so many in all. */
+  pathWarning(session: number, damaged: number, packets: number): void;
   /** Session 0: an answer outside any session; it may also be the number of a connect. */
   sendError(session: number, info: PeerInfo & { fault: Fault; count: number }): void;
   frameError(session: number, code: number, count: number): void;

@@ -37,6 +37,7 @@ export const KINDS = [
   'rebound',
   'rebindFailed',
   'sendError',
+  'pathWarning',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -203,6 +204,9 @@ export function dispatch(
         address: utf8.decode(bytes(3)),
         fault: readFault(rows, at + 5),
       });
+      return;
+    case 'pathWarning':
+      handlers.pathWarning(subject, number(2), number(3));
       return;
     case 'sendError':
       handlers.sendError(subject, {

@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 31] = [
+const KINDS: [&str; 32] = [
     "none",
     "incoming",
     "connected",
@@ -49,6 +49,7 @@ const KINDS: [&str; 31] = [
     "rebound",
     "rebindFailed",
     "sendError",
+    "pathWarning",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -81,6 +82,7 @@ const MOVE_FAILED: f64 = 27.0;
 const REBOUND: f64 = 28.0;
 const REBIND_FAILED: f64 = 29.0;
 const SEND_ERROR: f64 = 30.0;
+const PATH_WARNING: f64 = 31.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -372,6 +374,11 @@ impl<'a> Records<'a> {
                 ];
                 self.row(&row)
             }
+            Event::PathWarning { session, damaged, packets } => {
+                let row =
+                    [PATH_WARNING, session.0.into(), f64::from(*damaged), f64::from(*packets)];
+                self.row(&row)
+            }
             Event::SendError { session, remote, fault, count } => {
                 let text = self.bytes(&[ip(remote).as_bytes()])?;
                 let fault = fault_numbers(fault);
@@ -399,6 +406,7 @@ impl<'a> Records<'a> {
                 let name = match resource {
                     Resource::SendBuffer => "socketSendBuffer",
                     Resource::RecvBuffer => "socketRecvBuffer",
+                    Resource::EngineLag => "engineLag",
                     _ => "other",
                 };
                 let text = self.bytes(&[name.as_bytes()])?;

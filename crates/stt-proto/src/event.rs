@@ -260,6 +260,16 @@ pub enum Event {
         /// How many since the last such event.
         count: u64,
     },
+    /// More than one in twenty of the packets that came of late were damaged on the way. Told once,
+    /// and again after they were fewer than one in forty.
+    PathWarning {
+        /// The session.
+        session: SessionHandle,
+        /// Damaged packets among the newest.
+        damaged: u32,
+        /// How many those are in all.
+        packets: u32,
+    },
     /// Frames were dropped and counted (0x0401 to 0x0404). Rate-limited: one event stands for
     /// `count` frames.
     FrameError {

@@ -133,6 +133,6 @@ pub struct EndpointStats {
     pub receive_blocks_made: u64,
     /// Gauge: bytes of such blocks that are kept for use again, those still read in included.
     pub receive_blocks_held: u64,
-    /// Frames dropped outside any session.
+    /// Frames dropped, of sessions and outside any.
     pub frame_errors: FrameErrorCounts,
 }

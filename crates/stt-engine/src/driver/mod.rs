@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod io;
+mod lag;
 mod messages;
 mod moves;
 mod rebind;
@@ -34,6 +35,7 @@ use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
+use self::lag::{LATE, LagWatch};
 use self::sessions::Sessions;
 use self::streams::Stream;
 
@@ -83,6 +85,7 @@ pub(crate) struct Driver {
     session_config: SessionConfig,
     stats: EngineStats,
     looked: rebind::Looked,
+    lag: LagWatch,
 }
 
 impl Driver {
@@ -133,6 +136,7 @@ impl Driver {
             closing: None,
             stats: EngineStats::default(),
             looked: None,
+            lag: LagWatch::default(),
         }
     }
 }
@@ -143,6 +147,11 @@ impl Turns for Driver {
     fn turn(&mut self) -> Turn {
         self.stats.turns += 1;
         let now = self.clock.now();
+        if let Some(late) = self.lag.on_turn(now.mono) {
+            let (wanted, granted) = (LATE.as_millis() as u64, late.as_millis() as u64);
+            let resource = Resource::EngineLag;
+            self.push(Event::ResourceWarning { resource, wanted, granted });
+        }
         self.run_commands(now);
         if self.shared.commands.is_stopping() {
             self.say_goodbye(now);
@@ -163,6 +172,7 @@ impl Turns for Driver {
         }
         // Messages that wait for room in the ring wake the thread when there is some.
         let more_messages = !self.message_readers.is_empty() && self.has_room();
+        self.lag.goes_on(now.mono);
         if more_in || more_out || more_messages {
             return Turn::Again;
         }
@@ -222,6 +232,8 @@ impl Driver {
         }
         self.stats.sleeps += 1;
         self.wakes = deadline;
+        // While the socket has no room, what is due waits for that and not for the clock.
+        self.lag.sleeps_until(deadline.filter(|_| !self.io.is_blocked()));
         Turn::Sleep(timeout)
     }
 

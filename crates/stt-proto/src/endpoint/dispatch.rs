@@ -300,15 +300,24 @@ impl Endpoint {
     }
 
     fn count_checksum_error(&mut self, now: Now, path: &PathAddress, id: PathId) {
-        let Some(Route::Slot(slot)) = self.routes.get(&id).copied() else { return };
-        let known = match self.slots.get(slot) {
-            Some(Entry::Session(session)) => session.remote().same_remote(path),
-            _ => false,
+        let slot = match self.routes.get(&id).copied() {
+            Some(Route::Slot(slot)) => slot,
+            // What begins a handshake names no id of ours, and comes to whoever listens.
+            None if id != PathId::ZERO || self.listen.is_none() => return,
+            None | Some(Route::HalfOpen(_)) => {
+                self.count_frame_error(now, ErrorCode::ChecksumMismatch);
+                return;
+            }
         };
-        if known {
-            self.run(now, slot, |session, cx| session.count(cx, ErrorCode::ChecksumMismatch));
-            self.touched.push(slot);
+        if !self.remote_of(slot).is_some_and(|remote| remote.same_remote(path)) {
+            return;
         }
+        if matches!(self.slots.get(slot), Some(Entry::Connecting(_))) {
+            self.count_frame_error(now, ErrorCode::ChecksumMismatch);
+            return;
+        }
+        self.run(now, slot, |session, cx| session.on_damaged(cx));
+        self.touched.push(slot);
     }
 
     pub(super) fn count_frame_error(&mut self, _now: Now, code: ErrorCode) {

@@ -399,6 +399,7 @@ impl Endpoint {
             arrival: None,
             rng: &mut self.rng,
             identity: &self.identity,
+            frame_errors: &mut self.stats.frame_errors,
             contents: &mut self.contents,
             fates: &mut self.fates,
             blocks: &mut self.blocks,

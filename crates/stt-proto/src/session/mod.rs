@@ -8,6 +8,7 @@ mod keys;
 mod liveness;
 mod migrate;
 mod path;
+mod quality;
 mod receive;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
+use self::quality::Quality;
 pub(crate) use self::timers::MAX_INTERVAL;
 use self::trace::Watched;
 
@@ -78,6 +80,8 @@ pub(crate) struct Context<'a> {
     pub(crate) arrival: Option<Arrival>,
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) identity: &'a NodeIdentity,
+    /// Frames dropped, of all sessions.
+    pub(crate) frame_errors: &'a mut FrameErrorCounts,
     /// What the packet being built carries; emptied and filled for each.
     pub(crate) contents: &'a mut Vec<Content>,
     /// What became of contents; emptied and filled for each ACK.
@@ -195,6 +199,8 @@ pub(crate) struct Session {
     /// Boxed, like what else is used rarely: an idle session is to stay small.
     untold: Box<FrameErrorCounts>,
     tell_at: Option<Instant>,
+    /// While packets came damaged of late.
+    quality: Option<Box<Quality>>,
     /// The driver reads no more.
     released: bool,
     /// Whether a tracer was asked if it wants to watch.
@@ -284,6 +290,7 @@ impl Session {
             stats: SessionStats::default(),
             untold: Box::default(),
             tell_at: None,
+            quality: None,
             released: false,
             offered: false,
             watched: None,
