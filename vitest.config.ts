@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Four projects: what `npm test` runs, the type tests, those that need network namespaces (`npm run test:kernel`),
-// and the packaging tests, which need a registry or a warm npm cache. `.ci/run` runs all of them.
+// Five projects: what `npm test` runs, the type tests, those that need network namespaces (`npm run test:kernel`), the
+// proof of the fault matrix (`npm run errors`), and the packaging tests, which need a registry or a warm npm cache.
+// `.ci/run` runs all of them.
 export default defineConfig({
   test: {
     // A native addon that crashes must take one test file with it, not the run.
@@ -14,7 +15,11 @@ export default defineConfig({
         test: {
           name: 'main',
           include: ['__test__/**/*.test.ts'],
-          exclude: ['__test__/package/**', '__test__/kernel/**'],
+          exclude: [
+            '__test__/package/**',
+            '__test__/kernel/**',
+            '__test__/errors/no-inject.test.ts',
+          ],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },
@@ -39,6 +44,13 @@ export default defineConfig({
           include: ['__test__/kernel/**/*.test.ts'],
           // They share the machine's time, and some of them measure it.
           fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'errors',
+          include: ['__test__/errors/no-inject.test.ts'],
         },
       },
       {

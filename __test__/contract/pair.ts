@@ -1,9 +1,9 @@
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import type { EndpointOptions, ListenOptions, SttSession, SttStream } from '@seigr/stt';
 import { generateSeed, SttEndpoint } from '@seigr/stt';
+import { type TestLink, TestNetwork } from '@seigr/stt/testing';
 import { onTestFinished } from 'vitest';
+
+export { closedPort, silentSocket } from '@seigr/stt/testing';
 
 /** An endpoint on loopback that goes when the test ends. */
 export async function endpoint(options: Partial<EndpointOptions> = {}): Promise<SttEndpoint> {
@@ -61,26 +61,6 @@ export async function next<Item>(iterable: AsyncIterable<Item>): Promise<Item> {
   return step.value;
 }
 
-/** A UDP port of 127.0.0.1 that nobody listens on. */
-export async function closedPort(): Promise<number> {
-  const { port, close } = await silentSocket();
-  await close();
-  return port;
-}
-
-/** A bound socket that never answers. */
-export async function silentSocket(): Promise<{ port: number; close: () => Promise<void> }> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address() as AddressInfo;
-  const close = async (): Promise<void> => {
-    socket.close();
-    await once(socket, 'close');
-  };
-  return { port, close };
-}
-
 /** Whether a promise has settled by now. */
 export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boolean> {
   const pending = Symbol('pending');
@@ -93,26 +73,18 @@ export async function isPending(promise: Promise<unknown>, ms = 50): Promise<boo
 export async function relay(
   port: number,
   damages: (count: number) => boolean = () => false,
-): Promise<{ port: number; cut: () => void; heal: () => void }> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  onTestFinished(() => void socket.close());
-  let client = 0;
-  let open = true;
+): Promise<{ port: number; cut: () => void; heal: () => void; link: TestLink }> {
+  const network = new TestNetwork();
+  onTestFinished(() => network[Symbol.asyncDispose]());
+  const link = await network.link({ address: { port } });
   let count = 0;
-  socket.on('message', (bytes, { port: from }) => {
-    if (from !== port) client = from;
+  link.intercept(({ bytes, forward }) => {
     count += 1;
     const last = bytes.length - 1;
     if (damages(count)) bytes[last] = (bytes[last] ?? 0) ^ 1;
-    if (open) socket.send(bytes, from === port ? client : port, '127.0.0.1');
+    forward();
   });
-  const cut = (): void => {
-    open = false;
-  };
-  const heal = (): void => {
-    open = true;
-  };
-  return { port: (socket.address() as AddressInfo).port, cut, heal };
+  const cut = (): void => void link.partition();
+  const heal = (): void => void link.heal();
+  return { port: link.port, cut, heal, link };
 }

@@ -1,8 +1,8 @@
 // What a handshake settles, whichever way it went (PROTOCOL.md sections 2.7 and 4.1).
 
-import { hex } from '../vectors/bytes.ts';
-import { hmac, trafficSecret } from '../vectors/keys.ts';
-import type { Party } from '../vectors/noise.ts';
+import { hex } from '../../ts/testing/wire/bytes.ts';
+import { hmac, trafficSecret } from '../../ts/testing/wire/keys.ts';
+import type { Party } from '../../ts/testing/wire/noise.ts';
 import type { Role } from './capture.ts';
 import type { Params } from './params.ts';
 

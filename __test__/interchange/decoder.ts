@@ -2,9 +2,15 @@
 // every frame again, writes each packet as it was sent, and refuses what the document does not allow. It
 // shares no code with the Rust.
 
-import { InvalidFrame } from '../vectors/bytes.ts';
-import { type Frame, parseBundle, parseFrame, writeBody, writePart } from '../vectors/frames.ts';
-import { decodePacket, encodePacket, RefusedPacket } from '../vectors/packet.ts';
+import { InvalidFrame } from '../../ts/testing/wire/bytes.ts';
+import {
+  type Frame,
+  parseBundle,
+  parseFrame,
+  writeBody,
+  writePart,
+} from '../../ts/testing/wire/frames.ts';
+import { decodePacket, encodePacket, RefusedPacket } from '../../ts/testing/wire/packet.ts';
 import type { Agreement } from './agreement.ts';
 import type { Datagram, Role } from './capture.ts';
 import { Deviation, demand } from './deviation.ts';

@@ -9,8 +9,13 @@ import {
   packetNonce,
   ratchet,
   trafficKeys,
-} from '../vectors/keys.ts';
-import { applyMask, decodePacketNumber, encodePacket, type Header } from '../vectors/packet.ts';
+} from '../../ts/testing/wire/keys.ts';
+import {
+  applyMask,
+  decodePacketNumber,
+  encodePacket,
+  type Header,
+} from '../../ts/testing/wire/packet.ts';
 import { demand } from './deviation.ts';
 
 const SEALED = 0x02;

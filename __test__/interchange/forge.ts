@@ -1,6 +1,6 @@
 // Deviations to order: packets of a capture changed by somebody who has its keys, and sealed again.
 
-import { type Frame, parseBundle, writePart } from '../vectors/frames.ts';
+import { type Frame, parseBundle, writePart } from '../../ts/testing/wire/frames.ts';
 import {
   decrypt,
   encrypt,
@@ -8,8 +8,13 @@ import {
   packetNonce,
   ratchet,
   trafficKeys,
-} from '../vectors/keys.ts';
-import { applyMask, decodePacket, encodePacket, type Header } from '../vectors/packet.ts';
+} from '../../ts/testing/wire/keys.ts';
+import {
+  applyMask,
+  decodePacket,
+  encodePacket,
+  type Header,
+} from '../../ts/testing/wire/packet.ts';
 import type { Datagram } from './capture.ts';
 import { decode } from './decoder.ts';
 import { Deviation } from './deviation.ts';

@@ -1,8 +1,8 @@
 // The clear packets of one connect: each belongs to a HELLO or a RESUME by the initiator's path id
 // (PROTOCOL.md section 2).
 
-import { hex } from '../vectors/bytes.ts';
-import { derive, mac } from '../vectors/keys.ts';
+import { hex } from '../../ts/testing/wire/bytes.ts';
+import { derive, mac } from '../../ts/testing/wire/keys.ts';
 import type { Agreement, ClearPacket } from './agreement.ts';
 import type { Role } from './capture.ts';
 import { demand } from './deviation.ts';

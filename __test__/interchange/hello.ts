@@ -1,8 +1,8 @@
 // The full handshake: HELLO, CHALLENGE, AUTH_PROOF (PROTOCOL.md sections 1.7, 2.1 to 2.4).
 
-import { hex, u16, unhex } from '../vectors/bytes.ts';
-import { derive, mac, x25519Public } from '../vectors/keys.ts';
-import { Party } from '../vectors/noise.ts';
+import { hex, u16, unhex } from '../../ts/testing/wire/bytes.ts';
+import { derive, mac, x25519Public } from '../../ts/testing/wire/keys.ts';
+import { Party } from '../../ts/testing/wire/noise.ts';
 import { type Agreement, type ClearPacket, settle } from './agreement.ts';
 import { demand } from './deviation.ts';
 import {

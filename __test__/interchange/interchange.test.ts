@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { encodeVarint } from '../vectors/bytes.ts';
+import { encodeVarint } from '../../ts/testing/wire/bytes.ts';
 import type { Datagram } from './capture.ts';
 import { decode } from './decoder.ts';
 import { changePart, type Forged, type Plain, refusal, reseal } from './forge.ts';

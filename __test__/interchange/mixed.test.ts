@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Frame } from '../vectors/frames.ts';
+import type { Frame } from '../../ts/testing/wire/frames.ts';
 import type { Path } from './capture.ts';
 import { type Decoded, decode } from './decoder.ts';
 import { changePart, type Forged, refusal, replace, reseal, type Which } from './forge.ts';

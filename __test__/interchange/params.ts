@@ -1,6 +1,6 @@
 // Transport parameters, and the fields that HELLO and RESUME begin with (PROTOCOL.md sections 1.7, 1.8).
 
-import { hex, u16, u32, unhex } from '../vectors/bytes.ts';
+import { hex, u16, u32, unhex } from '../../ts/testing/wire/bytes.ts';
 import { demand } from './deviation.ts';
 
 const PARAMS_LENGTH = 48;

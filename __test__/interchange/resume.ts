@@ -1,8 +1,8 @@
 // The short handshake: RESUME, RESUME_REPLY (PROTOCOL.md sections 1.7 and 2.7).
 
-import { hex, u16, unhex } from '../vectors/bytes.ts';
-import { derive, mac } from '../vectors/keys.ts';
-import { Party } from '../vectors/noise.ts';
+import { hex, u16, unhex } from '../../ts/testing/wire/bytes.ts';
+import { derive, mac } from '../../ts/testing/wire/keys.ts';
+import { Party } from '../../ts/testing/wire/noise.ts';
 import { type Agreement, type ClearPacket, settle } from './agreement.ts';
 import { demand } from './deviation.ts';
 import {

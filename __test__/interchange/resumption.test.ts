@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { u16, unhex } from '../vectors/bytes.ts';
-import { derive, mac } from '../vectors/keys.ts';
-import { Party } from '../vectors/noise.ts';
-import { decodePacket, encodePacket } from '../vectors/packet.ts';
+import { u16, unhex } from '../../ts/testing/wire/bytes.ts';
+import { derive, mac } from '../../ts/testing/wire/keys.ts';
+import { Party } from '../../ts/testing/wire/noise.ts';
+import { decodePacket, encodePacket } from '../../ts/testing/wire/packet.ts';
 import type { Datagram } from './capture.ts';
 import { decode } from './decoder.ts';
 import { type Forged, refusal, replace, reseal } from './forge.ts';

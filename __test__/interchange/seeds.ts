@@ -1,7 +1,7 @@
 // What follows from seeds (PROTOCOL.md section 0.2), and what a reader is given.
 
-import { hex } from '../vectors/bytes.ts';
-import { derive, hmac, sha256, x25519Public } from '../vectors/keys.ts';
+import { hex } from '../../ts/testing/wire/bytes.ts';
+import { derive, hmac, sha256, x25519Public } from '../../ts/testing/wire/keys.ts';
 import type { Role } from './capture.ts';
 
 /** What the reader is given: everything secret. */

@@ -1,8 +1,8 @@
 // The frames of a session that are not about streams: what each may say, after what was said before
 // (PROTOCOL.md sections 1.6, 1.10, 2.4, 2.7, 6).
 
-import { hex } from '../vectors/bytes.ts';
-import type { Frame } from '../vectors/frames.ts';
+import { hex } from '../../ts/testing/wire/bytes.ts';
+import type { Frame } from '../../ts/testing/wire/frames.ts';
 import type { Agreement } from './agreement.ts';
 import type { Role } from './capture.ts';
 import { demand } from './deviation.ts';

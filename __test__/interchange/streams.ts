@@ -1,7 +1,7 @@
 // The streams of a session as their bytes pass on the wire (PROTOCOL.md sections 1.9 and 5.4).
 
-import { unhex } from '../vectors/bytes.ts';
-import type { Frame } from '../vectors/frames.ts';
+import { unhex } from '../../ts/testing/wire/bytes.ts';
+import type { Frame } from '../../ts/testing/wire/frames.ts';
 import type { Role } from './capture.ts';
 import { demand } from './deviation.ts';
 import type { Params } from './params.ts';

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { message } from '../network/children.ts';
 import { Network, obstacle } from './network.ts';
 import { arrives, type Ended, LIMIT, MIB, received, start } from './transfer.ts';
@@ -13,7 +13,7 @@ const title =
 
 describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   test('a transfer crosses a router', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     await arrives(await start(net, 8 * MIB));
   });
 
@@ -21,7 +21,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     { percent: 2, size: 8 },
     { percent: 10, size: 2 },
   ])('$percent % of all datagrams are lost, and $size MiB arrive', async ({ percent, size }) => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.forward(`meta l4proto udp numgen random mod 100 < ${percent} counter drop`);
     const { packetsLost } = await arrives(await start(net, size * MIB));
     expect(packetsLost).toBeGreaterThan(0);
@@ -29,7 +29,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   });
 
   test('a link of 20 Mbit/s is used and not flooded', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const before = net.sentTo('b');
     const began = performance.now();
@@ -42,7 +42,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   });
 
   test('the MTU falls from 1500 to 1280 in the middle', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const running = await start(net, 6 * MIB);
     await received(running, MIB);
@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   });
 
   test('the link is down for five seconds and comes back', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const running = await start(net, 6 * MIB);
     await received(running, MIB);
@@ -63,13 +63,13 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   });
 
   test('behind a masquerading router', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.masquerade();
     await arrives(await start(net, 4 * MIB));
   });
 
   test('one direction dies: the deaf side ends in its time, and the other hears of it', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const options = { keepAliveInterval: 1_000, keepAliveTimeout: 4_000 };
     const running = await start(net, 64 * MIB, options);

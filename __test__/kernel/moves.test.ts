@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { message } from '../network/children.ts';
 import { ADDRESS, Network, obstacle } from './network.ts';
 import { arrives, LIMIT, MIB, migrate, moved, rebind, received, start } from './transfer.ts';
@@ -11,7 +11,7 @@ const RATE = '20mbit';
 
 /** A network with a rate, so that a transfer takes its time. */
 function slow(): Network {
-  const net = new Network();
+  const net = new Network(onTestFinished);
   net.limit('b', RATE);
   return net;
 }

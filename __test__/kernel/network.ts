@@ -1,8 +1,9 @@
-// Network namespaces of this kernel, joined by veth, made for one test and removed with it.
+// Network namespaces of this kernel, joined by veth, made for one test and removed with it. Every rule and
+// every link is made inside of them; the machine's own network is never touched.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import type { Disposer } from '../network/children.ts';
 
 /** The ends of a network, and the router between them where there is one. */
 export type Node = 'a' | 'b' | 'r';
@@ -52,15 +53,35 @@ export function obstacle(): string | undefined {
   }
 }
 
+/** Removes what a run left behind that was killed before it could. */
+export function sweepNamespaces(): void {
+  for (const line of run('ip', 'netns', 'list').split('\n')) {
+    const match = /^(stt-(?:try-)?(\d+)\S*)/.exec(line);
+    if (match === null || isAlive(Number(match[2]))) continue;
+    run('ip', 'netns', 'del', match[1] as string);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 export class Network {
   readonly #names: Record<Node, string>;
+  readonly #dispose: Disposer;
 
   /** `a` and `b` with a router between them: three hops of which each has its own rules. */
-  constructor() {
+  constructor(dispose: Disposer) {
+    this.#dispose = dispose;
     made += 1;
     const name = (node: Node): string => `stt-${process.pid}-${made}-${node}`;
     this.#names = { a: name('a'), b: name('b'), r: name('r') };
-    onTestFinished(() => this.#remove());
+    dispose(() => this.#remove());
     for (const netns of Object.values(this.#names)) {
       run('ip', 'netns', 'add', netns);
       run('ip', '-n', netns, 'link', 'set', 'lo', 'up');
@@ -213,12 +234,22 @@ export class Network {
     return link.stats64.tx.bytes;
   }
 
+  /** The command that runs another one in a namespace. */
+  within(node: Node): readonly [string, ...string[]] {
+    return ['ip', 'netns', 'exec', this.#names[node]];
+  }
+
+  /** Runs `ip` on a namespace. */
+  ip(node: Node, ...words: string[]): string {
+    return run('ip', '-n', this.#names[node], ...words);
+  }
+
   /** Starts one of the programs in `processes/` in a namespace; it ends with the test. */
   start(node: Node, program: string): ChildProcess {
     const path = fileURLToPath(new URL(`./processes/${program}.mjs`, import.meta.url));
-    const argv = ['netns', 'exec', this.#names[node], process.execPath, path];
-    const child = spawn('ip', argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    onTestFinished(() => void child.kill('SIGKILL'));
+    const [command, ...argv] = [...this.within(node), process.execPath, path];
+    const child = spawn(command, argv, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#dispose(() => void child.kill('SIGKILL'));
     return child;
   }
 

@@ -17,11 +17,11 @@ test('a reader that stops for 10 s in a transfer of 1 GiB keeps both processes u
   const target = join(folder, 'target');
   const expected = await writeRandom(source, GIB);
 
-  const reader = startProcess('reader');
+  const reader = startProcess('reader', onTestFinished);
   const sharedSeed = randomBytes(32);
   reader.send({ start: { sharedSeed, path: target, pauseAfter: 64 * 2 ** 20, pauseMs: 10_000 } });
   const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 20_000);
-  const writer = startProcess('writer');
+  const writer = startProcess('writer', onTestFinished);
   writer.send({ sharedSeed, port, nodeId, path: source });
   const paused = message<{ paused: number }>(reader, 'paused', 60_000);
   const finished = message<{ written: number; digest: string; peakRss: number }>(

@@ -1,16 +1,18 @@
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
 
-/** Starts one of the programs in `processes/`; it ends with the test. */
-export function startProcess(name: string): ChildProcess {
+/** Takes what has to be done when its owner, such as a test, is over. */
+export type Disposer = (dispose: () => void) => void;
+
+/** Starts one of the programs in `processes/`; it ends with what it is for. */
+export function startProcess(name: string, dispose: Disposer): ChildProcess {
   const path = fileURLToPath(new URL(`./processes/${name}.mjs`, import.meta.url));
   const child = fork(path, {
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  dispose(() => void child.kill('SIGKILL'));
   return child;
 }
 

@@ -18,7 +18,7 @@ test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat m
   const seed = Number(process.env.STT_SEED_FLOOD ?? randomInt(1, 2 ** 31));
   console.log(`flood seed ${seed} (STT_SEED_FLOOD=${seed} runs it again)`);
   const sharedSeed = randomBytes(32);
-  const reader = startProcess('reader');
+  const reader = startProcess('reader', onTestFinished);
   reader.send({ start: { sharedSeed, path: undefined, pauseAfter: 0, pauseMs: 0 } });
   const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 20_000);
   const templates = await captureDatagrams(sharedSeed, port, nodeId);
@@ -38,7 +38,7 @@ test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat m
     from: number,
     patterns: readonly Buffer[],
   ): Promise<number> {
-    const flooder = startProcess('flooder');
+    const flooder = startProcess('flooder', onTestFinished);
     flooder.send({ port: to, count, seed: from, templates: patterns });
     return (await message<{ sent: number }>(flooder, 'sent', 800_000)).sent;
   }

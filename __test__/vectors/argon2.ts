@@ -2,8 +2,8 @@
 // pairs of 32-bit ones, low half first: BigInt would take minutes for the memory that STT asks for.
 
 import { createHash } from 'node:crypto';
+import { u32 } from '../../ts/testing/wire/bytes.ts';
 import { blake2b256 } from './blake2b.ts';
-import { u32 } from './bytes.ts';
 
 const VERSION = 0x13;
 const ARGON2ID = 2;

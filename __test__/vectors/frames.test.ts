@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { hex, InvalidFrame, unhex } from '../../ts/testing/wire/bytes.ts';
+import { parseBundle, parseFrame, writeBody, writePart } from '../../ts/testing/wire/frames.ts';
 import vectors from '../../vectors/wire-frames.json' with { type: 'json' };
-import { hex, InvalidFrame, unhex } from './bytes.ts';
-import { parseBundle, parseFrame, writeBody, writePart } from './frames.ts';
 
 const SEALED = 0x02;
 const FIN = 0x04;

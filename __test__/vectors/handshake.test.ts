@@ -1,9 +1,17 @@
 import { describe, expect, test } from 'vitest';
+import { hex, u16, unhex } from '../../ts/testing/wire/bytes.ts';
+import {
+  derive,
+  mac,
+  ratchet,
+  sha256,
+  trafficKeys,
+  trafficSecret,
+  x25519Public,
+} from '../../ts/testing/wire/keys.ts';
+import { Party } from '../../ts/testing/wire/noise.ts';
 import vectors from '../../vectors/crypto-handshake.json' with { type: 'json' };
 import seeds from '../../vectors/crypto-seeds.json' with { type: 'json' };
-import { hex, u16, unhex } from './bytes.ts';
-import { derive, mac, ratchet, sha256, trafficKeys, trafficSecret, x25519Public } from './keys.ts';
-import { Party } from './noise.ts';
 
 const SUITES = { 1: 'AESGCM', 2: 'ChaChaPoly' } as const;
 const psk = unhex(vectors.psk);

@@ -1,7 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import packets from '../../vectors/crypto-packets.json' with { type: 'json' };
-import seeds from '../../vectors/crypto-seeds.json' with { type: 'json' };
-import { hex, unhex } from './bytes.ts';
+import { hex, unhex } from '../../ts/testing/wire/bytes.ts';
 import {
   type Algorithm,
   decrypt,
@@ -12,8 +10,10 @@ import {
   packetNonce,
   sha256,
   x25519Public,
-} from './keys.ts';
-import { encodeHeader } from './packet.ts';
+} from '../../ts/testing/wire/keys.ts';
+import { encodeHeader } from '../../ts/testing/wire/packet.ts';
+import packets from '../../vectors/crypto-packets.json' with { type: 'json' };
+import seeds from '../../vectors/crypto-seeds.json' with { type: 'json' };
 
 const psk = unhex(seeds.psk);
 

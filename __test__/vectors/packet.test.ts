@@ -1,11 +1,23 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import {
+  encodeVarint,
+  FieldReader,
+  hex,
+  InvalidFrame,
+  unhex,
+} from '../../ts/testing/wire/bytes.ts';
+import {
+  crc16,
+  decodePacket,
+  decodePacketNumber,
+  encodePacket,
+  RefusedPacket,
+} from '../../ts/testing/wire/packet.ts';
 import crcs from '../../vectors/wire-crc.json' with { type: 'json' };
 import packets from '../../vectors/wire-packet.json' with { type: 'json' };
 import numbers from '../../vectors/wire-packet-number.json' with { type: 'json' };
 import varints from '../../vectors/wire-varint.json' with { type: 'json' };
-import { encodeVarint, FieldReader, hex, InvalidFrame, unhex } from './bytes.ts';
-import { crc16, decodePacket, decodePacketNumber, encodePacket, RefusedPacket } from './packet.ts';
 
 const NO_MASK = Buffer.alloc(11);
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { hex, unhex } from '../../ts/testing/wire/bytes.ts';
 import vector from '../../vectors/crypto-passphrase.json' with { type: 'json' };
 import { argon2id } from './argon2.ts';
-import { hex, unhex } from './bytes.ts';
 
 // Four seconds of one processor, which a busy machine may not have at once.
 test('a passphrase gives a shared seed', { timeout: 120_000 }, () => {

@@ -1,8 +1,15 @@
 import { describe, expect, test } from 'vitest';
+import { hex, u16, unhex } from '../../ts/testing/wire/bytes.ts';
+import {
+  derive,
+  hmac,
+  mac,
+  ratchet,
+  trafficKeys,
+  trafficSecret,
+} from '../../ts/testing/wire/keys.ts';
+import { Party } from '../../ts/testing/wire/noise.ts';
 import vectors from '../../vectors/crypto-resumption.json' with { type: 'json' };
-import { hex, u16, unhex } from './bytes.ts';
-import { derive, hmac, mac, ratchet, trafficKeys, trafficSecret } from './keys.ts';
-import { Party } from './noise.ts';
 
 const CIPHERS = { 1: 'AESGCM', 2: 'ChaChaPoly' } as const;
 

@@ -1,7 +1,7 @@
 // Reading and writing the fields that STT's packets and frames are made of.
 
 /** Largest value of a varint (RFC 9000 section 16). */
-export const MAX_VARINT = (1n << 62n) - 1n;
+export const MAX_VARINT: bigint = (1n << 62n) - 1n;
 
 /** A structure that cannot be: INVALID_FRAME (0x0401). */
 export class InvalidFrame extends Error {}

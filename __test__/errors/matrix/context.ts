@@ -1,0 +1,157 @@
+// What a row works with: a network of its own, a notebook for errors, and what is to be undone.
+
+import { strict as assert } from 'node:assert';
+import type { ListenOptions, SttEndpoint, SttSession, SttStream } from '@seigr/stt';
+import { isSttError } from '@seigr/stt';
+import { TestNetwork } from '@seigr/stt/testing';
+import type { Seen } from './row.ts';
+
+/** The facts of an error, as a side reports them. */
+export type Report = Omit<Seen, 'side' | 'how' | 'ms'>;
+
+export class Context {
+  readonly network: TestNetwork = new TestNetwork();
+  readonly seen: Seen[] = [];
+  readonly #disposers: (() => unknown)[] = [];
+  readonly #watchers = new Set<() => void>();
+  #started = performance.now();
+
+  /** From here on errors count, and their milliseconds. */
+  start(): void {
+    this.seen.length = 0;
+    this.#started = performance.now();
+  }
+
+  /** Does this when the row is over, the last first. */
+  readonly defer = (dispose: () => unknown): void => {
+    this.#disposers.push(dispose);
+  };
+
+  async dispose(): Promise<void> {
+    for (const dispose of this.#disposers.reverse()) await dispose();
+    await this.network[Symbol.asyncDispose]();
+  }
+
+  /** Notes an error that a side got. */
+  note(side: string, how: string, report: Report): void {
+    this.seen.push({ side, how, ...report, ms: Math.round(performance.now() - this.#started) });
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** Notes what a promise rejects with; never rejects. */
+  async watch(side: string, how: string, promise: Promise<unknown>): Promise<void> {
+    try {
+      await promise;
+    } catch (error) {
+      this.note(side, how, describe(error));
+    }
+  }
+
+  /** Notes how a session ends at this side, and the frames that it drops. */
+  watchSession(side: string, session: SttSession): void {
+    void this.watch(side, 'closed', session.closed);
+    session.on('frameError', ({ code, codeName }) =>
+      this.note(side, 'frameError', { code, codeName, message: codeName }),
+    );
+  }
+
+  /** Notes the handshakes that fail at a responder. */
+  watchEndpoint(side: string, endpoint: SttEndpoint): void {
+    endpoint.on('handshakeError', ({ error }) =>
+      this.note(side, 'handshakeError', describe(error)),
+    );
+  }
+
+  /** Resolves once `holds`, which is asked at each error, or after `ms`. */
+  async until(holds: () => boolean, ms: number): Promise<boolean> {
+    if (holds()) return true;
+    return new Promise((resolve) => {
+      const done = (held: boolean): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        resolve(held);
+      };
+      const look = (): void => {
+        if (holds()) done(true);
+      };
+      const timer = setTimeout(() => done(false), ms);
+      this.#watchers.add(look);
+    });
+  }
+
+  /** The last error that a side got this way; fails the row where there is none. */
+  last(side: string, how: string): Seen {
+    const found = this.seen.findLast((seen) => seen.side === side && seen.how === how);
+    assert(found !== undefined, `${side} got no error from ${how}`);
+    return found;
+  }
+}
+
+/** The facts of whatever was thrown. */
+export function describe(error: unknown): Report {
+  if (!isSttError(error)) {
+    return {
+      code: 0,
+      codeName: error instanceof Error ? error.name : 'unknown',
+      message: `${error}`,
+    };
+  }
+  const { code, codeName, subcode, reason, message, recoverable, recovery, cause } = error;
+  return {
+    code,
+    codeName,
+    ...(subcode === undefined ? {} : { subcode }),
+    ...(reason === undefined ? {} : { reason }),
+    message,
+    recoverable,
+    recovery,
+    ...(isSttError(cause) ? { cause: cause.code } : {}),
+  };
+}
+
+/** Answers every stream of every session with what came. */
+export function serveEcho(
+  endpoint: SttEndpoint,
+  watch?: (session: SttSession) => void,
+  options: ListenOptions = {},
+): void {
+  const handler = async (session: SttSession): Promise<void> => {
+    watch?.(session);
+    for await (const stream of session.incomingBidirectionalStreams) void echo(stream);
+  };
+  endpoint.serve(handler, { ...options, onError: () => undefined });
+}
+
+async function echo(stream: SttStream): Promise<void> {
+  try {
+    await stream.write(await stream.bytes());
+    await stream.end();
+  } catch {
+    // The other side sees why.
+  }
+}
+
+/** Sends bytes through a session and checks that they come back as they were. */
+export async function exchange(session: SttSession, bytes = 1_000): Promise<void> {
+  const sent = Buffer.alloc(bytes, 'stt');
+  const stream = await session.createBidirectionalStream({ timeout: EXCHANGE_LIMIT });
+  const read = stream.bytes({ timeout: EXCHANGE_LIMIT });
+  await stream.write(sent, { timeout: EXCHANGE_LIMIT });
+  await stream.end({ timeout: EXCHANGE_LIMIT });
+  assert(sent.equals(await read), 'what came back is not what was sent');
+}
+
+/** Rejects where a promise does not settle in time. */
+export async function inTime<T>(promise: Promise<T>, what: string, ms = 5_000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const EXCHANGE_LIMIT = 10_000;

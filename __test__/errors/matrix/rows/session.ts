@@ -1,0 +1,406 @@
+// 0x02xx: what ends a session, or keeps it from beginning; and the four reasons, as everything pending sees them.
+
+import { strict as assert } from 'node:assert';
+import { type CloseReason, generateSeed, type SttErrorCode } from '@seigr/stt';
+import { SHORT_TIMINGS, type TestPair } from '@seigr/stt/testing';
+import { type Context, exchange, inTime } from '../context.ts';
+import { together } from '../meeting.ts';
+import { NodeProcess } from '../node.ts';
+import { type AnyRow, type Expected, type Recovery, row } from '../row.ts';
+
+const MIB = 1024 * 1024;
+
+/** A session on which every kind of operation waits at both sides. */
+async function busy(context: Context): Promise<TestPair> {
+  const pair = await context.network.connect({ server: { maxConcurrentStreams: 2 } });
+  const { session, accepted } = pair;
+  context.watchSession('client', session);
+  context.watchSession('server', accepted);
+  const opened = await session.createBidirectionalStream();
+  const { value: incoming } =
+    await accepted.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
+  assert(incoming !== undefined);
+  const unread = await session.createBidirectionalStream();
+  void context.watch('client', 'read', opened.text());
+  void context.watch('server', 'read', incoming.text());
+  void context.watch('client', 'write', unread.write(Buffer.alloc(32 * MIB)));
+  void context.watch('client', 'drained', unread.drained());
+  void context.watch('client', 'end', unread.end());
+  void context.watch('server', 'write', incoming.write(Buffer.alloc(32 * MIB)));
+  const waiting = session.createBidirectionalStream({ waitUntilAvailable: true });
+  void context.watch('client', 'open', waiting);
+  const streams = session.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
+  void context.watch('client', 'streams', streams);
+  void context.watch('server', 'datagrams', accepted.datagrams[Symbol.asyncIterator]().next());
+  return pair;
+}
+
+/** What {@link busy} leaves waiting. */
+const PENDING: readonly (readonly [side: string, how: string])[] = [
+  ['client', 'read'],
+  ['client', 'write'],
+  ['client', 'drained'],
+  ['client', 'end'],
+  ['client', 'open'],
+  ['server', 'read'],
+  ['server', 'write'],
+];
+/** What ends well after a graceful end, and throws after any other. */
+const ITERATORS: readonly (readonly [side: string, how: string])[] = [
+  ['client', 'streams'],
+  ['server', 'datagrams'],
+];
+
+interface End {
+  readonly reason: CloseReason;
+  readonly fault: string;
+  inject(pair: TestPair): Promise<unknown>;
+  /** What `closed` rejects with, at either side. */
+  readonly closed: Readonly<Partial<Record<'client' | 'server', SttErrorCode>>>;
+  undo?(pair: TestPair): Promise<void>;
+  readonly recovery: Readonly<Record<string, Recovery<TestPair>>>;
+}
+
+/** A row for a reason: both sides, everything that waits, and what is tried afterwards. */
+function endRow({ reason, fault, inject, closed, undo, recovery }: End): AnyRow {
+  const of = ([side, how]: readonly [string, string]): Expected => ({
+    side,
+    how,
+    code: 0x0201,
+    reason,
+  });
+  return row({
+    id: `reason.${reason}`,
+    title: 'everything pending, at both sides',
+    fault,
+    setup: busy,
+    async baseline({ session, accepted }) {
+      await session.ping({ timeout: 2_000 });
+      await accepted.ping({ timeout: 2_000 });
+    },
+    async inject(pair) {
+      await inject(pair);
+    },
+    async act({ session, accepted }, context) {
+      for (const [side, each] of [
+        ['client', session],
+        ['server', accepted],
+      ] as const) {
+        const ended = inTime(each.settled, 'the end', 2_400).catch(() => undefined);
+        void ended.then(() => context.watch(side, 'use after', each.ping({ timeout: 1_000 })));
+      }
+    },
+    patience: 8_000,
+    expect: [
+      ...PENDING.map(of),
+      ...(reason === 'graceful' ? [] : ITERATORS.map(of)),
+      of(['client', 'use after']),
+      of(['server', 'use after']),
+      ...Object.entries(closed).map(([side, code]): Expected => ({ side, how: 'closed', code })),
+    ],
+    ...(undo === undefined ? {} : { undo }),
+    recovery,
+  });
+}
+
+/** Exactly one error for each operation that waited. */
+function onceEach(context: Context): void {
+  for (const [side, how] of [...PENDING, ...ITERATORS]) {
+    const count = context.seen.filter((seen) => seen.side === side && seen.how === how).length;
+    assert(count <= 1, `${side} ${how} ended ${count} times`);
+  }
+}
+
+export const sessionRows = [
+  endRow({
+    reason: 'graceful',
+    fault: 'accepted.close() at the peer',
+    inject: ({ accepted }) => accepted.close({ timeout: 200 }).catch(() => undefined),
+    closed: {},
+    recovery: {
+      async '0x0201/1'({ session }, context) {
+        onceEach(context);
+        assert.equal((await session.closed).reason, 'graceful');
+      },
+      'reason.graceful/1': async ({ session }) => {
+        assert.equal((await session.settled).error, undefined);
+      },
+    },
+  }),
+
+  endRow({
+    reason: 'timeout',
+    fault: 'a partition: a relay that lets nothing through',
+    inject: ({ faults }) => faults.partition(),
+    closed: { client: 0x0202, server: 0x0202 },
+    undo: ({ faults }) => faults.heal(),
+    recovery: {
+      async '0x0201/2'({ client, server, faults }, context) {
+        onceEach(context);
+        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+      },
+      'reason.timeout/1': async ({ client, server, faults }) => {
+        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+      },
+    },
+  }),
+
+  endRow({
+    reason: 'error',
+    fault: "accepted.destroy('the peer gives up') at the peer",
+    inject: async ({ accepted }) => accepted.destroy('the peer gives up'),
+    closed: { client: 0x0201, server: 0x0201 },
+    recovery: {
+      async '0x0201/3'({ client, server, faults }, context) {
+        onceEach(context);
+        // The cause is in the message: what the other side said.
+        assert.match(context.last('client', 'read').message, /the peer gives up/);
+        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+      },
+      'reason.error/1': async ({ client, server, faults }) => {
+        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+      },
+      'reason.error/2': async (_, context) => {
+        assert.match(context.last('client', 'closed').message, /the peer gives up/);
+      },
+    },
+  }),
+
+  endRow({
+    reason: 'auth_failure',
+    fault: 'server.revoke(client.nodeId)',
+    inject: async ({ server, client }) => server.revoke(client.nodeId),
+    closed: { client: 0x0103 },
+    recovery: {
+      'reason.auth_failure/1': async ({ server, faults }, context) => {
+        onceEach(context);
+        assert.match(context.last('client', 'closed').message, /admit/);
+        // Whoever runs the peer admits the person again: under a node id that is not revoked.
+        const admitted = await context.network.endpoint();
+        const session = await admitted.connect(faults.address, { peerNodeId: server.nodeId });
+        await session.ping();
+      },
+    },
+  }),
+
+  row({
+    id: '0x0202',
+    title: 'a peer that is stopped',
+    fault: 'kill -STOP of the process of the peer',
+    async setup(context) {
+      return withChild(context, {});
+    },
+    baseline: ({ session }) => exchange(session),
+    async inject({ peer }) {
+      peer.signal('SIGSTOP');
+    },
+    expect: [{ side: 'client', how: 'closed', code: 0x0202, says: /crashed, hangs/ }],
+    async undo({ peer }) {
+      peer.signal('SIGCONT');
+    },
+    recovery: {
+      async '0x0202/1'({ client, address, nodeId }) {
+        await exchange(await client.connect(address, { peerNodeId: nodeId, timeout: 5_000 }));
+      },
+      async '0x0202/2'({ peer, client, address, nodeId }, context) {
+        // Both sides tell of it, each in its own logs: the stopped one once it runs again.
+        const heard = (): boolean =>
+          context.seen.some(({ side, how }) => side === peer.side && how === 'closed');
+        assert(await context.until(heard, 5_000), 'the peer has not noticed');
+        await exchange(await client.connect(address, { peerNodeId: nodeId }));
+      },
+    },
+  }),
+
+  row({
+    id: '0x0202',
+    title: 'a gap that is longer than the timeout',
+    fault: 'kill -STOP of the process of the peer, until the session is given up; then kill -CONT',
+    async setup(context) {
+      const short = await withChild(context, {});
+      const patient = { keepAliveTimeout: 20_000 };
+      const there = await short.peer.create({ ...options(context), ...patient });
+      await short.peer.serve(there);
+      const client = await context.network.endpoint(patient);
+      const address = `127.0.0.1:${there.port}`;
+      return { ...short, kept: await client.connect(address, { peerNodeId: there.nodeId }) };
+    },
+    async baseline({ session, kept }) {
+      await exchange(session);
+      await exchange(kept);
+    },
+    async inject({ peer }) {
+      peer.signal('SIGSTOP');
+    },
+    expect: [{ side: 'client', how: 'closed', code: 0x0202, says: /keepAliveTimeout/ }],
+    async undo({ peer }) {
+      peer.signal('SIGCONT');
+    },
+    recovery: {
+      // The same gap, on a session for which keepAliveTimeout was raised.
+      '0x0202/3': ({ kept }) => exchange(kept),
+    },
+  }),
+
+  row({
+    id: '0x0202',
+    title: 'a peer that is killed, on a host that lives',
+    fault: 'kill -9 of the process of the peer; its port refuses from then on',
+    async setup(context) {
+      const patient = { keepAliveTimeout: 30_000 };
+      return withChild(context, patient, patient);
+    },
+    baseline: ({ session }) => exchange(session),
+    async inject({ peer, session }, context) {
+      await peer.kill();
+      context.start();
+      // The first probe that is refused.
+      void context.watch('client', 'ping', session.ping());
+    },
+    expect: [
+      { side: 'client', how: 'closed', code: 0x0202, within: 2_500 },
+      { side: 'client', how: 'ping', code: 0x0201, reason: 'timeout' },
+    ],
+    recovery: {
+      async '0x0202/1'({ client, there }, context) {
+        const peer = new NodeProcess(context, 'peer');
+        const again = await peer.create({ ...options(context), port: there.port });
+        await peer.serve(again);
+        const address = `127.0.0.1:${there.port}`;
+        await exchange(await client.connect(address, { peerNodeId: again.nodeId }));
+      },
+    },
+  }),
+
+  row({
+    id: '0x0203',
+    title: "the peer's limit",
+    fault: 'a session more than listen({ maxSessions: 2 })',
+    async setup(context) {
+      const pair = await together(context, { listen: { maxSessions: 2 } });
+      const { client, faults, server } = pair;
+      const more = () => client.connect(faults.address, { peerNodeId: server.nodeId });
+      return { ...pair, more, second: await more() };
+    },
+    async baseline({ session, second }) {
+      await exchange(session);
+      await exchange(second);
+    },
+    inject: ({ more }, context) => context.watch('client', 'connect', more()),
+    expect: [{ side: 'client', how: 'connect', code: 0x0203, says: /raise maxConcurrentSessions/ }],
+    recovery: {
+      async '0x0203/1'({ more, second }) {
+        await second.close();
+        await exchange(await eventually(more, 0x0203));
+      },
+      async '0x0203/3'({ more, session, server }) {
+        // One that leaks keeps its place; one that is closed gives it back.
+        await session.close();
+        const again = await eventually(more, 0x0203);
+        await exchange(again);
+        await again.close();
+        await exchange(await eventually(more, 0x0203));
+        assert((server.stats()?.sessions ?? 0) >= 1);
+      },
+    },
+  }),
+
+  row({
+    id: '0x0203',
+    title: 'the own limit',
+    fault: 'a session more than maxConcurrentSessions: 1 of the endpoint that connects',
+    async setup(context) {
+      const pair = await together(context, { client: { maxConcurrentSessions: 1 } });
+      const { client, faults, server } = pair;
+      const more = () => client.connect(faults.address, { peerNodeId: server.nodeId });
+      return { ...pair, more };
+    },
+    baseline: ({ session }) => exchange(session),
+    inject: ({ more }, context) => context.watch('client', 'connect', more()),
+    expect: [
+      { side: 'client', how: 'connect', code: 0x0203, says: /1 sessions already \(maxConcurrent/ },
+    ],
+    recovery: {
+      async '0x0203/2'({ faults, server }, context) {
+        const roomy = await context.network.endpoint({ maxConcurrentSessions: 2 });
+        for (let count = 0; count < 2; count += 1) {
+          await exchange(await roomy.connect(faults.address, { peerNodeId: server.nodeId }));
+        }
+      },
+      async '0x0203/1'({ session, more }) {
+        await session.close();
+        await exchange(await eventually(more, 0x0203));
+      },
+    },
+  }),
+
+  row({
+    id: '0x0204',
+    title: 'a peer that was started anew',
+    fault: 'kill -9 of the process of the peer; then the same port and node seed in another',
+    async setup(context) {
+      const nodeSeed = generateSeed();
+      const patient = { keepAliveTimeout: 30_000 };
+      const state = await withChild(context, { ...patient, nodeSeed }, patient);
+      return { ...state, nodeSeed, rtt: 0 };
+    },
+    async baseline(state) {
+      await exchange(state.session);
+      state.rtt = await state.session.ping();
+    },
+    async inject(state, context) {
+      const { peer, there, nodeSeed, session } = state;
+      await peer.kill();
+      const next = new NodeProcess(context, 'peer again');
+      const again = await next.create({ ...options(context), port: there.port, nodeSeed });
+      await next.serve(again);
+      context.start();
+      void context.watch('client', 'ping', session.ping());
+    },
+    expect: [
+      // One round trip of the next frame: a thousandth of the timeout, on loopback.
+      { side: 'client', how: 'closed', code: 0x0204, within: 1_000, says: /started anew/ },
+      { side: 'client', how: 'ping', code: 0x0201, reason: 'error' },
+    ],
+    recovery: {
+      async '0x0204/1'({ client, address, nodeId }) {
+        await exchange(await client.connect(address, { peerNodeId: nodeId }));
+      },
+      async '0x0204/2'({ session, client, address, nodeId }) {
+        // Asked before it is used: the session tells that it is over, and nothing fails.
+        const end = await inTime(session.settled, 'settled', 100);
+        assert.equal(end.error?.code, 0x0204);
+        await exchange(await client.connect(address, { peerNodeId: nodeId }));
+      },
+    },
+  }),
+];
+
+/** What an endpoint of the row's network is made with. */
+function options(context: Context) {
+  return { sharedSeed: context.network.sharedSeed, host: '127.0.0.1', ...SHORT_TIMINGS };
+}
+
+/** A session with a node in a process of its own. */
+async function withChild(context: Context, theirs: object, ours: object = {}) {
+  const peer = new NodeProcess(context, 'peer');
+  const there = await peer.create({ ...options(context), ...theirs });
+  await peer.serve(there);
+  const client = await context.network.endpoint(ours);
+  const address = `127.0.0.1:${there.port}`;
+  const session = await client.connect(address, { peerNodeId: there.nodeId });
+  context.watchSession('client', session);
+  return { peer, there, client, session, address, nodeId: there.nodeId };
+}
+
+/** Tries again while it is refused with this code: the other side learns of an end a moment later. */
+async function eventually<T>(act: () => Promise<T>, code: number): Promise<T> {
+  const until = performance.now() + 5_000;
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if ((error as { code?: number }).code !== code || performance.now() > until) throw error;
+    }
+  }
+}

@@ -1,0 +1,200 @@
+// 0x0301 to 0x0303: what ends a stream, or keeps it from beginning.
+
+import { strict as assert } from 'node:assert';
+import type { SttSession, SttStream } from '@seigr/stt';
+import type { TestPair } from '@seigr/stt/testing';
+import type { Context } from '../context.ts';
+import { type AnyRow, row } from '../row.ts';
+
+/** A session whose accepted streams are the row's own, and one stream of it, seen from both sides. */
+interface Streams extends TestPair {
+  readonly opened: SttStream;
+  readonly incoming: SttStream;
+}
+
+async function streams(
+  context: Context,
+  options: Parameters<Context['network']['connect']>[0] = {},
+): Promise<Streams> {
+  const pair = await context.network.connect(options);
+  const opened = await pair.session.createBidirectionalStream();
+  return { ...pair, opened, incoming: await nextStream(pair.accepted) };
+}
+
+async function nextStream(session: SttSession): Promise<SttStream> {
+  const step = await session.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
+  assert(step.done !== true, 'the session has ended');
+  return step.value;
+}
+
+/** Bytes go both ways through a stream of the session that is opened for it. */
+async function streamWorks({ session, accepted }: TestPair): Promise<void> {
+  const opened = await session.createBidirectionalStream();
+  const incoming = await nextStream(accepted);
+  await Promise.all([opened.write('there'), opened.end(), incoming.write('back'), incoming.end()]);
+  assert.equal(await incoming.text(), 'there');
+  assert.equal(await opened.text(), 'back');
+}
+
+export const streamRows: readonly AnyRow[] = [
+  row({
+    id: '0x0301',
+    title: 'used after its end',
+    fault: 'stream.end() and the end of the peer; then stream.write()',
+    setup: (context) => streams(context),
+    baseline: (state) => streamWorks(state),
+    async inject({ opened, incoming }, context) {
+      await Promise.all([opened.end(), incoming.end(), incoming.text(), opened.text()]);
+      await context.watch('client', 'write', opened.write('more'));
+      await context.watch('server', 'write', incoming.write('more'));
+    },
+    expect: [
+      { side: 'client', how: 'write', code: 0x0301 },
+      { side: 'server', how: 'write', code: 0x0301 },
+    ],
+    recovery: {
+      async '0x0301/1'({ opened, incoming }) {
+        // Everything had been said: both halves of both sides ended well.
+        await Promise.all([opened.closed, incoming.closed]);
+      },
+      '0x0301/3': (state) => streamWorks(state),
+    },
+  }),
+
+  row({
+    id: '0x0301',
+    title: 'reset by one side, stopped by the other',
+    fault: 'incoming.reset(7) and incoming.stop(8) at the peer',
+    setup: (context) => streams(context),
+    baseline: (state) => streamWorks(state),
+    async inject({ incoming }) {
+      incoming.reset(7);
+      incoming.stop(8);
+    },
+    async act({ opened, incoming }, context) {
+      void context.watch('client', 'read', opened.text({ timeout: 20_000 }));
+      void context.watch('client', 'closed', opened.closed);
+      void context.watch('server', 'write', incoming.write('more'));
+      // The peer's wish not to hear more has to arrive first.
+      const until = performance.now() + 2_000;
+      while (performance.now() < until && !context.seen.some(({ how }) => how === 'write more')) {
+        await context.watch('client', 'write more', opened.write('more'));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+    expect: [
+      { side: 'client', how: 'read', code: 0x0301 },
+      { side: 'client', how: 'write more', code: 0x0301 },
+      { side: 'client', how: 'closed', code: 0x0301 },
+      { side: 'server', how: 'write', code: 0x0301 },
+    ],
+    recovery: {
+      async '0x0301/2'(state) {
+        // The session has not ended as well: that is what to look at.
+        assert.equal(await isOver(state.session), false);
+        await streamWorks(state);
+      },
+    },
+  }),
+
+  row({
+    id: '0x0301',
+    title: 'silent for streamIdleTimeout',
+    fault: 'nothing is written for 400 ms: streamIdleTimeout is 300',
+    async setup(context) {
+      return { ...(await streams(context, { client: { streamIdleTimeout: 300 } })), quiet: false };
+    },
+    baseline: (state) => streamWorks(state),
+    async inject(state) {
+      state.quiet = true;
+    },
+    async act(state, context) {
+      void context.watch('client', 'read', state.opened.text());
+      const keep = setInterval(() => {
+        if (!state.quiet) void state.incoming.write('.');
+      }, 50);
+      context.defer(() => clearInterval(keep));
+    },
+    expect: [{ side: 'client', how: 'read', code: 0x0301, says: /300 ms \(streamIdleTimeout\)/ }],
+    recovery: { '0x0301/3': (state) => streamWorks(state) },
+  }),
+
+  row({
+    id: '0x0302',
+    title: "the peer's limit",
+    fault: 'a stream more than the maxConcurrentStreams: 2 of the peer',
+    async setup(context) {
+      const state = await streams(context, { server: { maxConcurrentStreams: 2 } });
+      const second = await state.session.createBidirectionalStream();
+      return { ...state, second, incoming2: await nextStream(state.accepted) };
+    },
+    async baseline({ session }) {
+      await session.ping({ timeout: 2_000 });
+    },
+    inject: ({ session }, context) =>
+      context.watch('client', 'open', session.createBidirectionalStream()),
+    expect: [{ side: 'client', how: 'open', code: 0x0302, says: /waitUntilAvailable/ }],
+    recovery: {
+      async '0x0302/1'({ session, accepted, second, incoming2 }) {
+        const waiting = session.createBidirectionalStream({
+          waitUntilAvailable: true,
+          timeout: 5_000,
+        });
+        await endBoth(second, incoming2);
+        const third = await waiting;
+        await endBoth(third, await nextStream(accepted));
+      },
+      async '0x0302/3'({ session, accepted }) {
+        // Streams that end come back for as long as they are asked for: far more than the limit.
+        for (let count = 0; count < 20; count += 1) {
+          const stream = await session.createBidirectionalStream({ waitUntilAvailable: true });
+          await endBoth(stream, await nextStream(accepted));
+        }
+      },
+      async '0x0302/2'(_, context) {
+        const roomy = await context.network.connect({ server: { maxConcurrentStreams: 3 } });
+        for (let count = 0; count < 3; count += 1) await roomy.session.createBidirectionalStream();
+      },
+    },
+  }),
+
+  row({
+    id: '0x0303',
+    title: 'an id that was used before',
+    fault: 'createBidirectionalStream({ id: 7 }) twice',
+    setup: (context) => context.network.connect(),
+    async baseline({ session, accepted }) {
+      await session.createBidirectionalStream({ id: 7 });
+      await nextStream(accepted);
+    },
+    inject: ({ session }, context) =>
+      context.watch('client', 'open', session.createBidirectionalStream({ id: 7 })),
+    expect: [{ side: 'client', how: 'open', code: 0x0303, says: /Leave it out, or agree/ }],
+    recovery: {
+      '0x0303/1': (state) => streamWorks(state),
+      async '0x0303/2'({ session, accepted }) {
+        // One side the even, one the odd.
+        const both = await Promise.all([
+          session.createBidirectionalStream({ id: 8 }),
+          accepted.createBidirectionalStream({ id: 9 }),
+          nextStream(accepted),
+          nextStream(session),
+        ]);
+        assert.deepEqual(
+          both.map(({ name }) => name),
+          [8, 9, 8, 9],
+        );
+      },
+    },
+  }),
+];
+
+/** Ends a stream at both of its sides. */
+async function endBoth(one: SttStream, other: SttStream): Promise<void> {
+  await Promise.all([one.end(), other.end(), one.text(), other.text()]);
+}
+
+async function isOver(session: SttSession): Promise<boolean> {
+  const running = Symbol('running');
+  return (await Promise.race([session.settled, Promise.resolve(running)])) !== running;
+}

@@ -1,0 +1,169 @@
+// Runs rows. A row passes when every error that it expects has come, and every recovery that it claims works:
+// with and without injection by the same code, but that `inject` returns without acting.
+
+import { Context } from './context.ts';
+import type { AnyRow, Expected, Need, Seen } from './row.ts';
+import { nameOf } from './row.ts';
+
+/** Why a row failed. */
+export type Why = 'not-observed' | 'setup' | 'wrong-error' | 'recovery' | 'skipped' | 'harness';
+
+export interface Result {
+  readonly row: AnyRow;
+  readonly ok: boolean;
+  readonly why?: Why;
+  /** What went wrong, in words. */
+  readonly detail?: string;
+  /** Whether the healthy state was shown before the fault. */
+  readonly baseline: boolean;
+  readonly seen: readonly Seen[];
+  /** The errors that were expected and came. */
+  readonly observed: readonly Expected[];
+  /** Lines of the reference that were shown at work. */
+  readonly recovered: readonly string[];
+  readonly ms: number;
+}
+
+export interface RunOptions {
+  readonly inject: boolean;
+  /** Why a need cannot be met here, by need. */
+  readonly obstacles: ReadonlyMap<Need, string>;
+  readonly onResult?: (result: Result) => void;
+}
+
+const PATIENCE = 5_000;
+/** Without injection nothing is to come: this long is long enough to see that. */
+const PATIENCE_WITHOUT = 2_500;
+/** No row takes longer, whatever happens. */
+const ROW_LIMIT = 60_000;
+
+export async function runRows(rows: readonly AnyRow[], options: RunOptions): Promise<Result[]> {
+  const results: Result[] = [];
+  // Commands that build networks hold this process up, so what is measured comes before them.
+  for (const group of Object.values(GROUPS)) {
+    const queue = rows.filter((row) => groupOf(row) === group);
+    const worker = async (): Promise<void> => {
+      for (let row = queue.shift(); row !== undefined; row = queue.shift()) {
+        results.push(await report(row, options));
+      }
+    };
+    await Promise.all(Array.from({ length: group.parallel }, worker));
+  }
+  return results;
+}
+
+/** What may run beside one another, and how many at a time. */
+const GROUPS = {
+  process: { parallel: 6 },
+  network: { parallel: 4 },
+  alone: { parallel: 1 },
+} as const;
+
+function groupOf({ alone, needs }: AnyRow): (typeof GROUPS)[keyof typeof GROUPS] {
+  if (alone === true) return GROUPS.alone;
+  return needs?.includes('netns') === true ? GROUPS.network : GROUPS.process;
+}
+
+async function report(row: AnyRow, options: RunOptions): Promise<Result> {
+  const result = await runRow(row, options);
+  options.onResult?.(result);
+  return result;
+}
+
+class Failed extends Error {
+  readonly why: Why;
+  constructor(why: Why, error: unknown) {
+    super(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    this.why = why;
+  }
+}
+
+async function runRow(row: AnyRow, { inject, obstacles }: RunOptions): Promise<Result> {
+  const started = performance.now();
+  const context = new Context();
+  const facts = { baseline: false, observed: [] as readonly Expected[], recovered: [] as string[] };
+  const result = (failed?: Failed): Result => ({
+    row,
+    ok: failed === undefined,
+    ...(failed === undefined ? {} : { why: failed.why, detail: failed.message }),
+    ...facts,
+    seen: [...context.seen],
+    ms: Math.round(performance.now() - started),
+  });
+  const missing = row.needs?.find((need) => obstacles.has(need));
+  if (missing !== undefined) {
+    return result(new Failed('skipped', `${missing}: ${obstacles.get(missing)}`));
+  }
+  try {
+    const state = await as('setup', () => row.setup(context));
+    await as('setup', () => row.baseline(state, context));
+    facts.baseline = true;
+    context.start();
+    if (inject) await as('harness', () => row.inject(state, context));
+    await as('harness', async () => row.act?.(state, context));
+    const met = (): boolean => row.expect.every((expected) => find(context.seen, expected));
+    const patience = row.patience ?? PATIENCE;
+    await context.until(met, inject ? patience : Math.min(patience, PATIENCE_WITHOUT));
+    facts.observed = row.expect.filter((expected) => find(context.seen, expected));
+    if (!met()) throw unmet(row.expect, context.seen);
+    await as('recovery', async () => row.undo?.(state, context));
+    for (const [line, show] of Object.entries(row.recovery)) {
+      await as('recovery', async () => {
+        try {
+          await show(state, context);
+        } catch (error) {
+          throw new Error(`${line}: ${error instanceof Error ? error.stack : error}`);
+        }
+      });
+      facts.recovered.push(line);
+    }
+    return result();
+  } catch (error) {
+    return result(error instanceof Failed ? error : new Failed('harness', error));
+  } finally {
+    await context.dispose().catch((error: unknown) => {
+      console.error(`${nameOf(row)}: could not be cleared away: ${error}`);
+    });
+  }
+}
+
+/** Does a part of a row within the limit, and says which part it was that failed. */
+async function as<T>(why: Why, act: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done in ${ROW_LIMIT} ms`)), ROW_LIMIT);
+  });
+  try {
+    return await Promise.race([act(), late]);
+  } catch (error) {
+    throw new Failed(why, error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Whether an expected error is among those that came. */
+function find(seen: readonly Seen[], expected: Expected): boolean {
+  return seen.some(
+    (error) =>
+      error.side === expected.side &&
+      error.how === expected.how &&
+      error.code === expected.code &&
+      (expected.subcode === undefined || error.subcode === expected.subcode) &&
+      (expected.reason === undefined || error.reason === expected.reason) &&
+      (expected.says === undefined || expected.says.test(error.message)) &&
+      (expected.within === undefined || error.ms <= expected.within),
+  );
+}
+
+function unmet(expected: readonly Expected[], seen: readonly Seen[]): Failed {
+  const missing = expected.filter((each) => !find(seen, each));
+  const words = missing.map(
+    ({ side, how, code, ...rest }) => `${side} ${how} ${code.toString(16)} ${JSON.stringify(rest)}`,
+  );
+  // Something came where it was expected, but something else.
+  const other = missing.some(({ side, how }) =>
+    seen.some((error) => error.side === side && error.how === how),
+  );
+  return new Failed(other ? 'wrong-error' : 'not-observed', `missing: ${words.join('; ')}`);
+}
