@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { message } from '../network/children.ts';
 import { Network, obstacle } from './network.ts';
 import { arrives, type Ended, LIMIT, MIB, type Running, received, start } from './transfer.ts';
@@ -15,7 +15,7 @@ const refused = async ({ sender }: Running): Promise<Refused['sendError']> =>
 
 describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   test('a firewall forbids it in the middle of bulk data, and later does not', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const running = await start(net, 6 * MIB);
     await received(running, MIB);
@@ -33,7 +33,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     ['a firewall', (net: Network) => net.refuseAt('a', 'meta l4proto udp drop')],
     ['its own link', (net: Network) => net.ownLink('a', 'down')],
   ])('%s stays in the way: 0x0501 within keepAliveTimeout', async (_, block) => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const options = { keepAliveInterval: 1_000, keepAliveTimeout: 4_000 };
     const running = await start(net, 64 * MIB, options);
@@ -49,7 +49,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
   });
 
   test('its own link is down for five seconds and comes back', async () => {
-    const net = new Network();
+    const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
     const running = await start(net, 6 * MIB);
     await received(running, MIB);

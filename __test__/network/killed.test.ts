@@ -11,7 +11,7 @@ test.runIf(process.platform === 'linux')(
   { timeout: 3 * LIMIT },
   async () => {
     const sharedSeed = Buffer.from(generateSeed()).toString('hex');
-    const child = startProcess('listener');
+    const child = startProcess('listener', onTestFinished);
     child.send({ options: { sharedSeed } });
     const { address } = await message<{ address: SocketAddress }>(child, 'address', LIMIT);
     const client = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1' });

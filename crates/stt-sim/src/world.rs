@@ -74,7 +74,7 @@ struct Icmp {
 impl Icmp {
     fn take(&mut self, now: Instant) -> bool {
         while self.since + ICMP_INTERVAL <= now {
-            self.since = self.since + ICMP_INTERVAL;
+            self.since += ICMP_INTERVAL;
             self.tokens = (self.tokens + 1).min(ICMP_BURST);
         }
         let any = self.tokens > 0;

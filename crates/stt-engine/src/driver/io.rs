@@ -269,6 +269,7 @@ impl Driver {
             return true;
         }
         self.core.handle_send_error(now, transmit.path, error);
+        self.refused = true;
         true
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct Driver {
     stats: EngineStats,
     looked: rebind::Looked,
     lag: LagWatch,
+    /// The system refused a send: the core has something to tell that no deadline brings up.
+    refused: bool,
 }
 
 impl Driver {
@@ -137,6 +139,7 @@ impl Driver {
             stats: EngineStats::default(),
             looked: None,
             lag: LagWatch::default(),
+            refused: false,
         }
     }
 }
@@ -173,7 +176,8 @@ impl Turns for Driver {
         // Messages that wait for room in the ring wake the thread when there is some.
         let more_messages = !self.message_readers.is_empty() && self.has_room();
         self.lag.goes_on(now.mono);
-        if more_in || more_out || more_messages {
+        let refused = std::mem::take(&mut self.refused);
+        if more_in || more_out || more_messages || refused {
             return Turn::Again;
         }
         self.lie_down()
@@ -193,7 +197,9 @@ impl Turns for Driver {
             (deadline, None) => deadline.is_some(),
             (None, Some(_)) => false,
         };
+        let refused = std::mem::take(&mut self.refused);
         more || earlier
+            || refused
             || self.io.is_blocked()
             || !self.readable.is_empty()
             || !self.message_readers.is_empty()
