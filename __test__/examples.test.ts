@@ -35,3 +35,8 @@ test('file-transfer.mjs', async () => {
   expect(output).toBe('the copy is the same\n');
   expect((await readFile(join(place, 'copy'))).equals(bytes)).toBe(true);
 });
+
+test('reconnect.mjs', async () => {
+  const output = await example('reconnect.mjs');
+  expect(output).toBe('connected again\nwhat was stored is not sent again\n');
+});

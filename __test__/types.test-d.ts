@@ -3,17 +3,25 @@ import type {
   AnySttError,
   AuthenticationError,
   Batch,
+  BreakerOptions,
+  CircuitInfo,
   CloseInfo,
   ConnectOptions,
   DatagramDrop,
   EndpointOptions,
   FrameHandler,
+  LogTarget,
   MigrateOptions,
   PeerAddress,
+  ReconnectingOptions,
+  RetryCode,
+  RetryOptions,
+  RunContext,
   SettledInfo,
   SocketAddress,
   StreamGap,
   StreamOptions,
+  StreamProgress,
   SttDatagrams,
   SttErrorCode,
   SttErrorCodeName,
@@ -25,9 +33,13 @@ import type {
   SttStream,
 } from '@seigr/stt';
 import {
+  CircuitOpenError,
   type ConnectionTimeoutError,
   generateSeed,
   isSttError,
+  logTo,
+  openMetrics,
+  ReconnectingSession,
   type SessionClosedError,
   SttEndpoint,
   type SttError,
@@ -157,5 +169,64 @@ describe('endpoint, session, stream', () => {
       session.on('error', () => {});
     };
     expectTypeOf(check).toBeFunction();
+  });
+});
+
+describe('resilience', () => {
+  test('retry and breaker are off, on, or options', () => {
+    expectTypeOf<ConnectOptions['retry']>().toEqualTypeOf<boolean | RetryOptions | undefined>();
+    expectTypeOf<EndpointOptions['breaker']>().toEqualTypeOf<
+      boolean | BreakerOptions | undefined
+    >();
+    expectTypeOf<'CONNECTION_TIMEOUT'>().toExtend<RetryCode>();
+    expectTypeOf<'HANDSHAKE_FAILURE.TIMESTAMP_EXPIRED'>().toExtend<RetryCode>();
+    expectTypeOf<'HANDSHAKE_FAILURE.5'>().not.toExtend<RetryCode>();
+    expectTypeOf<{ codes: (error: SttError) => boolean }>().toExtend<RetryOptions>();
+    expectTypeOf<{ codes: ['CONNECTION_REFUSED'] }>().toExtend<RetryOptions>();
+    expectTypeOf<SttEndpoint['breakers']>().toEqualTypeOf<readonly CircuitInfo[]>();
+    expectTypeOf<CircuitInfo['state']>().toEqualTypeOf<'closed' | 'open' | 'half-open'>();
+  });
+
+  test('an open circuit is no error of the table', () => {
+    expectTypeOf<CircuitOpenError>().toExtend<Error>();
+    expectTypeOf<CircuitOpenError>().not.toExtend<AnySttError>();
+    expectTypeOf<CircuitOpenError['until']>().toBeNumber();
+    expectTypeOf(CircuitOpenError).toBeConstructibleWith('x', { peer: 'x', retryAfter: 0 });
+  });
+
+  test('a session that is kept up gives back what a run returns', () => {
+    const check = async (endpoint: SttEndpoint): Promise<void> => {
+      const kept = await ReconnectingSession.connect(endpoint, 'a:1', { peerNodeId: 'any' });
+      const run = kept.run('x', async (stream, context) => {
+        expectTypeOf(stream).toEqualTypeOf<SttStream>();
+        expectTypeOf(context).toEqualTypeOf<RunContext>();
+        return 5;
+      });
+      expectTypeOf(run).resolves.toBeNumber();
+      kept.on('reconnected', ({ session, lost }) => {
+        expectTypeOf(session).toEqualTypeOf<SttSession>();
+        expectTypeOf(lost[0]?.bytesAcknowledged).toEqualTypeOf<number | undefined>();
+      });
+      // @ts-expect-error: there is no 'error' event
+      kept.on('error', () => {});
+      // @ts-expect-error: without a purpose there is nothing to open again
+      kept.run({ priority: 1 }, () => {});
+    };
+    expectTypeOf(check).toBeFunction();
+    expectTypeOf<ReconnectingSession['closed']>().resolves.toEqualTypeOf<CloseInfo>();
+    expectTypeOf<ReconnectingOptions>().toExtend<ConnectOptions>();
+    expectTypeOf<RunContext['previous']>().toEqualTypeOf<StreamProgress | undefined>();
+  });
+});
+
+describe('operators', () => {
+  test('a logger is a console, a function, or one that looks like pino or winston', () => {
+    expectTypeOf<Console>().toExtend<LogTarget>();
+    expectTypeOf(logTo).returns.toEqualTypeOf<() => void>();
+    expectTypeOf(logTo).parameter(0).toEqualTypeOf<LogTarget>();
+    // @ts-expect-error: a name is no logger
+    expectTypeOf(logTo).toBeCallableWith('console');
+    expectTypeOf(openMetrics).parameter(0).toEqualTypeOf<SttEndpoint | readonly SttEndpoint[]>();
+    expectTypeOf(openMetrics).returns.toBeString();
   });
 });

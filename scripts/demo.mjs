@@ -59,6 +59,8 @@ async function demonstrate(folder, bytes, children) {
   const inbox = join(folder, 'inbox');
   const seedFile = join(folder, 'seed');
   await mkdir(inbox);
+  // The node ids of a demonstration are not those of whoever tries it.
+  process.env.XDG_STATE_HOME = join(folder, 'state');
 
   say(`making ${(bytes / MIB).toFixed(0)} MiB of random bytes ...`);
   const expected = await writeRandomFile(source, bytes);

@@ -112,6 +112,11 @@ export class SttDatagrams implements AsyncIterable<Uint8Array> {
     return this.#inbox.dropped;
   }
 
+  /** @internal Datagrams that nobody has taken. */
+  get unread(): number {
+    return this.#inbox.length;
+  }
+
   /** @internal The session is over; with an error, what waits throws it. */
   end(error: unknown): void {
     this.#inbox.end(error);

@@ -1,19 +1,40 @@
 import type { Channel } from 'node:diagnostics_channel';
 import { channel } from 'node:diagnostics_channel';
 import type { SocketAddress } from './address.ts';
+import { formatAddress } from './address.ts';
 import type { SttEndpoint, SttResource } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
+import { hasBrand } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
 import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
 import type { SttSession } from './session.ts';
 import type { SttStream } from './stream.ts';
 
+/** What every message has. */
+export interface DiagnosticsRecord {
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+  /** The peer's address, `host:port`, where there is one. */
+  readonly peer?: string;
+  /** The number of the error, where there is one. */
+  readonly code?: number;
+}
+
 /** What each `node:diagnostics_channel` of this package publishes. */
-export interface DiagnosticsMessages {
+export type DiagnosticsMessages = {
+  readonly [Name in keyof Messages]: Messages[Name] & DiagnosticsRecord;
+};
+
+/** The same, without what every message has. */
+interface Messages {
   'stt.endpoint.created': { readonly endpoint: SttEndpoint };
   'stt.endpoint.closed': { readonly endpoint: SttEndpoint; readonly error?: unknown };
-  'stt.endpoint.handshakeError': { readonly endpoint: SttEndpoint; readonly error: SttError };
+  'stt.endpoint.handshakeError': {
+    readonly endpoint: SttEndpoint;
+    readonly peer: string;
+    readonly error: SttError;
+  };
   'stt.endpoint.resourceWarning': {
     readonly endpoint: SttEndpoint;
     readonly resource: SttResource;
@@ -76,7 +97,12 @@ export interface DiagnosticsMessages {
   /** It has been replaced. */
   'stt.session.reconnected': ReconnectedEvent;
   'stt.stream.opened': { readonly session: SttSession; readonly stream: SttStream };
-  'stt.stream.closed': { readonly session: SttSession; readonly stream: SttStream };
+  /** Both halves are over; the error is what the first half failed with that failed. */
+  'stt.stream.closed': {
+    readonly session: SttSession;
+    readonly stream: SttStream;
+    readonly error?: unknown;
+  };
 }
 
 /** Names of the channels. */
@@ -87,12 +113,29 @@ const CHANNELS = new Map<string, Channel>();
 /** Publishes, building the message only when somebody listens. */
 export function publish<Name extends DiagnosticsChannel>(
   name: Name,
-  message: () => DiagnosticsMessages[Name],
+  message: () => Messages[Name],
 ): void {
   let found = CHANNELS.get(name);
   if (found === undefined) {
     found = channel(name);
     CHANNELS.set(name, found);
   }
-  if (found.hasSubscribers) found.publish(message());
+  if (found.hasSubscribers) found.publish(complete(message()));
+}
+
+/** Adds what every message has, as far as the message knows it. */
+function complete(message: object): DiagnosticsRecord {
+  const { session, error, code } = message as {
+    session?: SttSession;
+    error?: unknown;
+    code?: number;
+  };
+  const peer = session && formatAddress(session.remoteAddress);
+  const number = hasBrand(error) ? error.code : code;
+  return {
+    timestamp: Date.now(),
+    ...(peer === undefined ? {} : { peer }),
+    ...message,
+    ...(number === undefined ? {} : { code: number }),
+  };
 }

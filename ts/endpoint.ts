@@ -347,7 +347,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   /** Counters of the whole endpoint; undefined after its end. */
   stats(): EndpointStats | undefined {
     if (this.#ended) return undefined;
-    return snapshot({ ...this.#engine.endpointStats(), errors: this.#tally.snapshot() });
+    const { unaccepted = 0, authorizing = 0 } = this.#listener ?? {};
+    return snapshot({
+      ...this.#engine.endpointStats(),
+      unacceptedSessions: unaccepted,
+      pendingAuthorizations: authorizing,
+      errors: this.#tally.snapshot(),
+    });
   }
 
   /** The circuits of the peers that were connected to, with `breaker` only. */
@@ -634,7 +640,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
     const error = faultToError(fault, { peer, context: this.#contextOf(peer) });
-    publish('stt.endpoint.handshakeError', () => ({ endpoint: this, error }));
+    publish('stt.endpoint.handshakeError', () => ({ endpoint: this, peer, error }));
     this.emit('handshakeError', { address, port, error });
   }
 

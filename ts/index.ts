@@ -8,7 +8,11 @@ export type { PeerAddress, SocketAddress } from './address.ts';
 export type { WaitOptions } from './async.ts';
 export type { ConnectOptions } from './connect.ts';
 export { SttDatagrams } from './datagrams.ts';
-export type { DiagnosticsChannel, DiagnosticsMessages } from './diagnostics.ts';
+export type {
+  DiagnosticsChannel,
+  DiagnosticsMessages,
+  DiagnosticsRecord,
+} from './diagnostics.ts';
 export {
   type EndpointCloseOptions,
   type EndpointFrameErrorEvent,
@@ -45,6 +49,20 @@ export type { Emits } from './events.ts';
 export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
 export type { FrameHandler } from './messages/frames.ts';
 export type { MigrateOptions } from './moves.ts';
+export {
+  type ConsoleLike,
+  type LogOptions,
+  type LogTarget,
+  logTo,
+  type PinoLike,
+  type WinstonLike,
+} from './operators/log.ts';
+export {
+  OPEN_METRICS_CONTENT_TYPE,
+  type OpenMetricsOptions,
+  openMetrics,
+} from './operators/openmetrics.ts';
+export type { LogLevel, LogRecord } from './operators/records.ts';
 export type { DatagramDrop, EndpointOptions, SttPreset, TuningOptions } from './options.ts';
 export type { RebindOptions } from './rebinding.ts';
 export type { BreakerOptions, CircuitState } from './resilience/breaker.ts';

@@ -181,6 +181,16 @@ export class Listener implements SttListener {
     this.end();
   }
 
+  /** Sessions that nobody has taken. */
+  get unaccepted(): number {
+    return this.#queue.length;
+  }
+
+  /** Peers that are being decided on. */
+  get authorizing(): number {
+    return this.#pending.size;
+  }
+
   /** Stops accepting; with an error, the iteration throws it. */
   end(error?: unknown): void {
     if (this.#closed) return;

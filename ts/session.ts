@@ -348,7 +348,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   stats(): SessionStats | undefined {
     const stats =
       this.#end === undefined ? this.#host.engine.sessionStats(this.#number) : undefined;
-    if (stats) this.#lastStats = this.#withOwnCounts(snapshot(stats));
+    if (stats) this.#lastStats = this.#withOwnCounts(stats);
     return this.#lastStats;
   }
 
@@ -612,9 +612,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         maxPendingBytes: this.#host.maxPendingBytes,
         streamIdleTimeout: this.#host.streamIdleTimeout,
         context: () => this.#context(),
-        streamOver: () => {
+        streamOver: (error) => {
           this.#streams.delete(stream);
-          publish('stt.stream.closed', () => ({ session: this, stream }));
+          publish('stt.stream.closed', () => ({
+            session: this,
+            stream,
+            ...(error === undefined ? {} : { error }),
+          }));
         },
         streamGone: () => this.#forget(number),
       },
@@ -663,14 +667,17 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return sessionClosedError('graceful', undefined, this.#place());
   }
 
-  /** The core's counters, with what was dropped on this side of the boundary. */
-  #withOwnCounts(stats: SessionStats): SessionStats {
-    const { dropped } = this.datagrams;
-    if (dropped === 0 && this.#lateFrames === 0) return stats;
-    return Object.freeze({
+  /** The core's counters, with what was dropped and what waits on this side of the boundary. */
+  #withOwnCounts(stats: object): SessionStats {
+    const { dropped, unread } = this.datagrams;
+    const { messagesDroppedReceiving, unknownFrames } = stats as SessionStats;
+    return snapshot({
       ...stats,
-      messagesDroppedReceiving: stats.messagesDroppedReceiving + dropped,
-      unknownFrames: stats.unknownFrames + this.#lateFrames,
+      messagesDroppedReceiving: messagesDroppedReceiving + dropped,
+      unknownFrames: unknownFrames + this.#lateFrames,
+      pendingBytes: this.#pendingBytes(),
+      unacceptedStreams: this.#bidirectional.length + this.#unidirectional.length,
+      unreadDatagrams: unread,
     });
   }
 

@@ -50,6 +50,12 @@ export interface SessionStats {
   readonly bytesGivenUp: number;
   /** Bytes of deadline streams that the peer gave up and that were never read here. */
   readonly bytesSkipped: number;
+  /** Now: bytes of writes that wait for room in the send ring. */
+  readonly pendingBytes: number;
+  /** Now: streams of the peer that the application has not taken. */
+  readonly unacceptedStreams: number;
+  /** Now: datagrams that came and that the application has not taken. */
+  readonly unreadDatagrams: number;
 }
 
 /** An endpoint in numbers: sums since its start, but for those that say otherwise. */
@@ -84,6 +90,16 @@ export interface EndpointStats {
   readonly resetsSent: number;
   /** Packets for no session of this endpoint. */
   readonly unknownPath: number;
+  /** Round-trip times measured, in all sessions. */
+  readonly rttSamples: number;
+  /** Now: the median of the last some thousand of them, to a sixteenth; 0 before the first. Milliseconds. */
+  readonly rttP50: number;
+  /** Now: their 99th percentile. Milliseconds. */
+  readonly rttP99: number;
+  /** Now: sessions that were accepted and that nobody has taken. */
+  readonly unacceptedSessions: number;
+  /** Now: peers that `authorize` decides on. */
+  readonly pendingAuthorizations: number;
   /** Of sessions and outside any: frames dropped with 0x0401. */
   readonly invalidFrames: number;
   /** Of sessions and outside any: packets dropped with 0x0402. */

@@ -33,8 +33,8 @@ export interface StreamHost {
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
   context(): Partial<SttErrorContext>;
-  /** Both halves are over; the session may forget it. */
-  streamOver(): void;
+  /** Both halves are over, by `error` if one failed; the session may forget it. */
+  streamOver(error: unknown): void;
   /** The core will tell nothing more of it. */
   streamGone(): void;
 }
@@ -82,6 +82,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly #idle: IdleTimer | undefined;
   #id = -1;
   #halves: number;
+  /** What the first half failed with that failed. */
+  #failure: unknown;
   #settleClosed!: { resolve: () => void; reject: (error: unknown) => void };
   #readable: ReadableStream<Uint8Array> | undefined;
   #writable: WritableStream<ByteSource> | undefined;
@@ -347,11 +349,12 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   #halfDone(error: unknown): void {
     // At once: whoever watches `closed` must not wait for the other half to learn of a failure.
     if (error !== undefined) this.#settleClosed.reject(error);
+    this.#failure ??= error;
     this.#halves -= 1;
     if (this.#halves > 0) return;
     this.#idle?.stop();
     this.#settleClosed.resolve();
-    this.#host.streamOver();
+    this.#host.streamOver(this.#failure);
   }
 }
 

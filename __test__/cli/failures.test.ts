@@ -260,8 +260,9 @@ describe('what a mistake gets', () => {
       { address: '127.0.0.1', port },
       { peerNodeId: nodeId, transport: 'udp' },
     );
-    const stream = await session.createBidirectionalStream({ purpose: 'stt.transfer.1' });
-    const body = Buffer.from(JSON.stringify({ name, size: 1, modified: null }));
+    const stream = await session.createBidirectionalStream({ purpose: 'stt.transfer.2' });
+    const offer = { name, size: 1, modified: null, transfer: null, resume: true };
+    const body = Buffer.from(JSON.stringify(offer));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(body.length);
     await stream.write(Buffer.concat([length, body]));

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,10 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** Where all of them keep what lasts, so that no test touches the user's. */
+const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
+process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared. */
 export const STEP_MS = 30_000;
@@ -38,7 +43,7 @@ export class Stt {
       wrapper?: readonly string[];
     } = {},
   ) {
-    const env = { ...process.env, ...options.env };
+    const env = { ...process.env, XDG_STATE_HOME: STATE, ...options.env };
     const [command = process.execPath, ...rest] = [
       ...(options.wrapper ?? []),
       process.execPath,

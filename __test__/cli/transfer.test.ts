@@ -14,12 +14,12 @@ async function stage(): Promise<{ folder: string; inbox: string; seed: string }>
 }
 
 /** A transfer that has begun and is far from its end. */
-async function midway(): Promise<{ inbox: string; recv: Stt; send: Stt }> {
+async function midway(...more: string[]): Promise<{ inbox: string; recv: Stt; send: Stt }> {
   const { folder, inbox, seed } = await stage();
   const big = join(folder, 'big');
   await writeFile(big, Buffer.alloc(512 * 1024 * 1024));
   const { recv, port } = await startRecv(inbox, seed);
-  const send = new Stt(['send', big, `127.0.0.1:${port}`, '--seed-file', seed, '--json']);
+  const send = new Stt(['send', big, `127.0.0.1:${port}`, '--seed-file', seed, '--json', ...more]);
   await send.record(({ event }) => event === 'progress');
   return { inbox, recv, send };
 }
@@ -135,19 +135,21 @@ describe('stt send and stt recv', () => {
   });
 
   test('a receiver killed in the middle leaves nothing under the final name, and the sender ends with 5', async () => {
-    const { inbox, recv, send } = await midway();
+    const { inbox, recv, send } = await midway('--resume-timeout', '500ms');
     recv.child.kill('SIGKILL');
     const sent = await send.end();
     expect([sent.code, sent.stderr]).toEqual([
       5,
-      expect.stringMatching(/^0x02[0-9a-f]{2} [A-Z_]+: .*\nTry: ./m),
+      expect.stringMatching(
+        /^0x0[12][0-9a-f]{2} [A-Z_]+: .*\nTry: .* were sent; to go on from there: stt send \S+ 127/m,
+      ),
     ]);
     expect(sent.stderr).not.toContain('    at ');
     expect((await readdir(inbox)).filter((name) => !/^\.stt-.*\.part$/.test(name))).toEqual([]);
   }, 90_000);
 
-  test('a sender killed in the middle leaves nothing at all, and the receiver ends with an error', async () => {
-    const { inbox, recv, send } = await midway();
+  test('with --no-resume a cut leaves nothing at all, and both sides end with an error', async () => {
+    const { inbox, recv, send } = await midway('--no-resume');
     send.child.kill('SIGINT');
     expect((await send.end()).code).toBe(130);
     expect((await recv.end()).code).toBe(5);

@@ -34,6 +34,9 @@ const SESSION: Record<keyof SessionStats, true> = {
   messagesDroppedReceiving: true,
   bytesGivenUp: true,
   bytesSkipped: true,
+  pendingBytes: true,
+  unacceptedStreams: true,
+  unreadDatagrams: true,
 };
 
 /** The same of an endpoint. */
@@ -55,6 +58,11 @@ const ENDPOINT: Record<keyof EndpointStats, true> = {
   decoysSent: true,
   resetsSent: true,
   unknownPath: true,
+  rttSamples: true,
+  rttP50: true,
+  rttP99: true,
+  unacceptedSessions: true,
+  pendingAuthorizations: true,
   invalidFrames: true,
   encryptionErrors: true,
   checksumErrors: true,

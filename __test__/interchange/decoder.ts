@@ -44,6 +44,8 @@ export interface Decoded {
   readonly early: Early | undefined;
   /** Addresses that the initiator was seen at, and how many of them were proven. */
   readonly paths: { readonly seen: number; readonly proven: number };
+  /** Path ids that each side was sent sealed packets under. */
+  readonly pathIds: Readonly<Record<Role, number>>;
 }
 
 /** What a packet holds. */
@@ -62,6 +64,8 @@ class Decoder {
   #directions: Record<Role, Direction> | undefined;
   #session: SessionFrames | undefined;
   readonly #largest: Record<Role, number> = { initiator: 0, responder: 0 };
+  /** The address of the initiator's own that each path id is used with. */
+  readonly #locals = new Map<string, string>();
   /** Whether the initiator has been heard under the session's keys. */
   #heard = false;
 
@@ -96,17 +100,18 @@ class Decoder {
   }
 
   #sealed(datagram: Datagram, pathId: string, payload: Buffer): void {
-    const { from, bytes, delivered, path } = datagram;
+    const { from, bytes, delivered, path, local } = datagram;
     const agreement = this.#agreement();
     const session = this.#session as SessionFrames;
     const to = peerOf(from);
     demand(session.receivesUnder(to, pathId), '1.1', 'the path id is one of the receiver’s');
+    this.#usedWith(`${to} ${pathId}`, local);
     const most = largestDatagram(agreement.params[to]);
     demand(bytes.length <= most, '5.3', 'more than the peer takes');
     this.#largest[from] = Math.max(this.#largest[from], bytes.length);
     const direction = (this.#directions as Record<Role, Direction>)[from];
-    // The initiator sends to one address, whichever it is seen at itself.
-    const host = from === 'initiator' ? 'responder' : path.host;
+    // The initiator knows from which of its own addresses it sends, and not at which it is seen.
+    const host = from === 'initiator' ? local : path.host;
     const sent = { datagram: bytes.length, delivered, host };
     const packet = direction.open(bytes.subarray(0, 22), payload, sent);
     const { frames, again, padded } = contents(packet);
@@ -136,6 +141,13 @@ class Decoder {
     }
   }
 
+  /** Who moves on purpose, and who is moved with, uses other path ids there: a watcher learns nothing. */
+  #usedWith(pathId: string, local: string): void {
+    const known = this.#locals.get(pathId) ?? local;
+    demand(known === local, '6.3', 'a path id that was used on another path');
+    this.#locals.set(pathId, local);
+  }
+
   done(): Decoded {
     const { sessionId, resumed } = this.#agreement();
     const { initiator, responder } = this.#directions as Record<Role, Direction>;
@@ -152,7 +164,12 @@ class Decoder {
       handshake: this.#handshake.counts,
       early: this.#handshake.early,
       paths: this.#paths.counts,
+      pathIds: { initiator: this.#idsOf('initiator'), responder: this.#idsOf('responder') },
     };
+  }
+
+  #idsOf(role: Role): number {
+    return [...this.#locals.keys()].filter((name) => name.startsWith(role)).length;
   }
 
   /** The handshake's outcome, which the key log has to agree with. */
@@ -235,4 +252,32 @@ export function decode(
     }
   }
   return decoder.done();
+}
+
+/**
+ * A capture in the order in which its datagrams were sent. Sockets of one wire are read one after the other,
+ * so that what went to two of the initiator's addresses may have changed places.
+ */
+export function inOrder(
+  capture: readonly Datagram[],
+  secrets: Omit<Secrets, 'ephemerals' | 'tickets'>,
+  keyLog: KeyLog,
+): Datagram[] {
+  const ordered = [...capture];
+  for (let tries = 0; tries < 64; tries++) {
+    try {
+      decode(ordered, { ...secrets, tickets: new Map() }, keyLog);
+      return ordered;
+    } catch (error) {
+      const at = error instanceof Deviation && error.section === '4.3' ? error.datagram : undefined;
+      const late = at === undefined ? undefined : ordered[at];
+      if (at === undefined || late === undefined) return ordered;
+      const before = ordered.slice(0, at).findLastIndex(({ from }) => from === late.from);
+      // On one socket nothing changes places: that is for the reader to refuse.
+      if (before < 0 || ordered[before]?.path === late.path) return ordered;
+      ordered.splice(at, 1);
+      ordered.splice(before, 0, late);
+    }
+  }
+  return ordered;
 }

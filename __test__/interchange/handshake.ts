@@ -13,6 +13,7 @@ import type { Secrets } from './seeds.ts';
 
 const ZERO_ID = '0'.repeat(16);
 const SESSION_NOT_FOUND = 0x0204;
+const NO_COOKIE = Buffer.alloc(16);
 
 const TYPES: Readonly<Record<number, { name: ClearType; from: Role }>> = {
   1: { name: 'HELLO', from: 'initiator' },
@@ -151,6 +152,8 @@ export class HandshakeReader {
     const attempt = this.#attempts.get(packet.pathId);
     demand(attempt !== undefined, '2.3', 'RETRY names the path id of HELLO or RESUME');
     const cookie = payload.subarray(0, 16);
+    demand(!cookie.equals(NO_COOKIE), '3.1', 'a cookie is never all zeros');
+    attempt.cookies.add(hex(cookie));
     demand(
       this.#errMac(attempt.ephemeral, 0x05, cookie).equals(payload.subarray(16)),
       '2.2',

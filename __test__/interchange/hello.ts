@@ -32,6 +32,8 @@ export class HelloAttempt {
   /** The initiator's, under which the answers come. */
   readonly pathId: string;
   readonly ephemeral: Buffer;
+  /** What a copy may carry as its cookie: nothing, or what a RETRY gave. */
+  readonly cookies = new Set([hex(Buffer.alloc(16))]);
   readonly #secrets: Secrets;
   readonly #psk: Buffer;
   readonly #payload: Buffer;
@@ -75,6 +77,8 @@ export class HelloAttempt {
       hex(Buffer.concat([hello.subarray(0, 84), hello.subarray(100)]));
     const same = withoutCookie(payload) === withoutCookie(this.#payload);
     demand(same, '2.3', 'HELLO is repeated with the same bytes');
+    const known = this.cookies.has(hex(payload.subarray(84, 100)));
+    demand(known, '2.3', 'a cookie that no RETRY gave');
   }
 
   readChallenge({ payload }: ClearPacket): void {

@@ -26,6 +26,8 @@ export class ResumeAttempt {
   /** The initiator's, under which the answers come. */
   readonly pathId: string;
   readonly ephemeral: Buffer;
+  /** What a copy may carry as its cookie: nothing, or what a RETRY gave. */
+  readonly cookies = new Set([hex(Buffer.alloc(16))]);
   readonly early: Buffer;
   readonly ticket: string;
   readonly #payload: Buffer;
@@ -98,6 +100,8 @@ export class ResumeAttempt {
       hex(Buffer.concat([resume.subarray(0, at), resume.subarray(at + 16)]));
     const same = withoutCookie(payload) === withoutCookie(this.#payload);
     demand(same, '2.7', 'RESUME is repeated with the same bytes');
+    const known = this.cookies.has(hex(payload.subarray(at, at + 16)));
+    demand(known, '2.3', 'a cookie that no RETRY gave');
   }
 
   /** What the handshake has come to; nothing new where RESUME_REPLY is a copy. */

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { plainStream } from '../native/peer.ts';
 import type { Datagram, Loses, Path, Role } from './capture.ts';
+import { inOrder } from './decoder.ts';
 import type { Message } from './session-frames.ts';
 import { type Met, type Open, Stage, write } from './stage.ts';
 
@@ -187,6 +188,33 @@ function expectEarly({ info }: Met, status: string, received: Buffer | undefined
   const same =
     received === undefined ? got === undefined : got !== undefined && received.equals(got);
   if (initiator.earlyDataStatus !== status || !same) throw new Error('early data fared otherwise');
+}
+
+export interface Moved extends Recorded {
+  readonly streams: Map<string, Buffer>;
+}
+
+/** Half-open handshakes of one source from which on it draws RETRY (PROTOCOL.md section 3.1). */
+const CROWD = 64;
+
+/** A connect that takes a RETRY, and an initiator that moves to another of its addresses and back. */
+export async function recordMoved(): Promise<Moved> {
+  const anywhere = { initiator: { host: '0.0.0.0' } };
+  const { played, ...open } = await Stage.play(anywhere, async (stage) => {
+    await stage.crowd(CROWD);
+    const met = await stage.meet();
+    const streams = new Map(await stage.exchange(met, 200_000, 'before'));
+    await met.wire.move('127.0.0.2', '127.0.0.2');
+    for (const [index, local] of ['127.0.0.2', '127.0.0.1'].entries()) {
+      stage.initiator.engine.moveSession(met.session.initiator, index, local, undefined);
+      await stage.initiator.take('moved');
+      for (const sent of await stage.exchange(met, 200_000, local)) streams.set(...sent);
+    }
+    const capture = await stage.part(met);
+    return { capture, sessionId: idOf(met), streams };
+  });
+  const { secrets, keyLog } = open;
+  return { ...played, ...open, capture: inOrder(played.capture, secrets, keyLog) };
 }
 
 /** Roles in the order in which a session knows them. */

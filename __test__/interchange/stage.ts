@@ -23,6 +23,12 @@ export interface Met {
   readonly info: Readonly<Record<Role, Connected>>;
 }
 
+/** Types of clear packets (PROTOCOL.md section 1.5). */
+const CHALLENGE = 0x02;
+const AUTH_PROOF = 0x03;
+
+const pathIdOf = (packet: Buffer): string => packet.toString('hex', 4, 12);
+
 type Connected = Parameters<import('../../ts/native/engine.ts').EngineHandlers['connected']>[1];
 
 export class Stage {
@@ -88,6 +94,30 @@ export class Stage {
     ]);
     const session = { initiator, responder };
     return { wire, session, info: { initiator: ours, responder: theirs } };
+  }
+
+  /** Begins so many handshakes that never end, as the AUTH_PROOF of each is lost. */
+  async crowd(count: number): Promise<void> {
+    let challenged = 0;
+    const challenges = new Set<string>();
+    const loses: Loses = (_, from, bytes) => {
+      // A CHALLENGE goes to the path id of its HELLO.
+      if (from === 'responder' && bytes[1] === CHALLENGE) challenges.add(pathIdOf(bytes));
+      challenged = challenges.size;
+      return from === 'initiator' && bytes[1] === AUTH_PROOF;
+    };
+    const { engine } = this.responder;
+    const wire = await Wire.to(engine.address.port, loses);
+    this.#wires.push(wire);
+    for (let begun = 0; begun < count; begun++) {
+      const to = { address: '127.0.0.1', port: wire.port, peerNodeId: engine.nodeId };
+      this.initiator.engine.connect({ ...to, timeoutMs: 9_000 });
+    }
+    const limit = Date.now() + 8_000;
+    while (challenged < count) {
+      if (Date.now() > limit) throw new Error(`${challenged} of ${count} CHALLENGEs`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** Closes a session from the initiator's side, and gives what passed on its wire. */

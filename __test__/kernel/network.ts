@@ -133,6 +133,14 @@ export class Network {
     return run('ip', 'netns', 'exec', this.#names[node], ...argv);
   }
 
+  /** Takes the interface of an end down, its routes with it, or up again with them. */
+  interface(end: 'a' | 'b', state: 'up' | 'down'): void {
+    run('ip', '-n', this.#names[end], 'link', 'set', 'wire', state);
+    if (state === 'down') return;
+    const via = end === 'a' ? '10.77.1.254' : OUTSIDE;
+    run('ip', '-n', this.#names[end], 'route', 'add', 'default', 'via', via);
+  }
+
   /** Rules of the router for what it forwards, in nftables' own words; replaces those before. */
   forward(...rules: string[]): void {
     const nft = (words: string): string => this.exec('r', 'nft', words);

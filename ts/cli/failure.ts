@@ -17,6 +17,13 @@ export class CliError extends Error {
   }
 }
 
+/** A transfer that was cut off, and what goes on with it: the cause's headline with a hint of its own. */
+export class ResumableError extends CliError {
+  constructor(exitCode: ExitCode, cause: unknown, hint: string) {
+    super(exitCode, cause instanceof Error ? cause.message : String(cause), hint, { cause });
+  }
+}
+
 /** The two lines that a person sees, and the same facts for a program. */
 export interface FailureReport {
   readonly headline: string;
@@ -43,6 +50,9 @@ const SYSTEM_HINTS: Record<string, string> = {
 
 /** What to show for any failure, without a stack trace for a user's mistake. */
 export function describeFailure(error: unknown): FailureReport {
+  if (error instanceof ResumableError) {
+    return { ...describeFailure(error.cause), hint: error.hint };
+  }
   if (error instanceof CliError) {
     return { headline: error.message, hint: error.hint, code: 'CLI' };
   }

@@ -1,14 +1,9 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
-import { CliError } from './failure.ts';
 import { Output } from './output.ts';
 import { createProgram, failureOf, UsageShown } from './program.ts';
-
-const SIGNAL_EXITS = { SIGINT: ExitCode.Interrupt, SIGTERM: ExitCode.Terminate } as const;
-
-/** How long the clean end that a signal asks for may take before the process just ends. */
-const SIGNAL_GRACE_MS = 3_000;
+import { Signals } from './signals.ts';
 
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(
@@ -19,24 +14,6 @@ function packageVersion(): string {
       ? manifest.version
       : undefined;
   return typeof version === 'string' ? version : 'unknown';
-}
-
-function watchSignals(): AbortSignal {
-  const controller = new AbortController();
-  for (const [signal, exitCode] of Object.entries(SIGNAL_EXITS) as [
-    keyof typeof SIGNAL_EXITS,
-    ExitCode,
-  ][]) {
-    process.on(signal, () => {
-      // A second signal means now.
-      if (controller.signal.aborted) process.exit(exitCode);
-      controller.abort(
-        new CliError(exitCode, `ended by ${signal}.`, 'run the same command again.'),
-      );
-      setTimeout(() => process.exit(exitCode), SIGNAL_GRACE_MS).unref();
-    });
-  }
-  return controller.signal;
 }
 
 /** A reader that went away (`stt ... | head`) ends the command quietly, as other tools do. */
@@ -51,7 +28,7 @@ function endOnBrokenPipe(): void {
 
 async function main(): Promise<void> {
   endOnBrokenPipe();
-  const signal = watchSignals();
+  const signals = new Signals().watch();
   let output = new Output({
     json: process.argv.includes('--json'),
     quiet: false,
@@ -60,7 +37,7 @@ async function main(): Promise<void> {
   });
   const program = createProgram({
     version: packageVersion(),
-    signal,
+    signals,
     onOutput: (chosen) => (output = chosen),
   });
   try {

@@ -32,6 +32,11 @@ export class Output {
     else process.stdout.write(`${text}\n`);
   }
 
+  /** What happened on the way, for a program alone; a person reads it in a note. */
+  event(event: string, fields: Record<string, unknown>): void {
+    if (this.options.json) writeJson(event, fields);
+  }
+
   /** A remark for a person; silent with `--quiet` and `--json`. */
   note(text: string): void {
     if (!this.options.quiet && !this.options.json) process.stderr.write(`${text}\n`);
@@ -54,12 +59,16 @@ export class Output {
     process.stderr.write(`${red}${report.headline}${plain}\nTry: ${report.hint}\n`);
   }
 
-  /** Progress of one transfer; `total` is undefined when nobody knows it. */
-  progress(label: string, total: number | undefined): Progress {
-    if (this.options.json) return new JsonProgress(label, total);
+  /**
+   * Progress of one transfer; `total` is undefined when nobody knows it, and `base` is what was there before:
+   * it counts as done and not for the rate.
+   */
+  progress(label: string, total: number | undefined, base = 0): Progress {
+    const meter = new Meter(total, base);
+    if (this.options.json) return new JsonProgress(label, meter);
     if (this.options.quiet) return new SilentProgress();
-    if (process.stderr.isTTY) return new BarProgress(label, total);
-    return new PlainProgress(label, total);
+    if (process.stderr.isTTY) return new BarProgress(label, meter);
+    return new PlainProgress(label, meter);
   }
 }
 
@@ -82,9 +91,11 @@ class SilentProgress implements Progress {
 class Meter {
   readonly #start = performance.now();
   readonly total: number | undefined;
+  readonly base: number;
 
-  constructor(total: number | undefined) {
+  constructor(total: number | undefined, base: number) {
     this.total = total;
+    this.base = base;
   }
 
   seconds(): number {
@@ -93,7 +104,7 @@ class Meter {
 
   rate(done: number): number {
     const seconds = this.seconds();
-    return seconds > 0 ? done / seconds : 0;
+    return seconds > 0 ? (done - this.base) / seconds : 0;
   }
 
   eta(done: number): number {
@@ -109,9 +120,9 @@ class JsonProgress implements Progress {
   readonly #meter: Meter;
   #last = 0;
 
-  constructor(label: string, total: number | undefined) {
+  constructor(label: string, meter: Meter) {
     this.#label = label;
-    this.#meter = new Meter(total);
+    this.#meter = meter;
   }
 
   update(done: number): void {
@@ -135,9 +146,9 @@ class PlainProgress implements Progress {
   readonly #meter: Meter;
   #last = performance.now();
 
-  constructor(label: string, total: number | undefined) {
+  constructor(label: string, meter: Meter) {
     this.#label = label;
-    this.#meter = new Meter(total);
+    this.#meter = meter;
   }
 
   update(done: number): void {
@@ -162,8 +173,10 @@ class BarProgress implements Progress {
   readonly #meter: Meter;
   #done = 0;
 
-  constructor(label: string, total: number | undefined) {
-    this.#meter = new Meter(total);
+  constructor(label: string, meter: Meter) {
+    this.#meter = meter;
+    const { total, base } = meter;
+    this.#done = base;
     const known = '{label} [{bar}] {percentage} % {size} {rate} {left}';
     const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
@@ -174,7 +187,10 @@ class BarProgress implements Progress {
       barsize: 24,
       gracefulExit: false,
     });
-    this.#bar.start(Math.max(total ?? 1, 1), 0, { label, ...this.#payload(0) });
+    this.#bar.start(Math.max(total ?? 1, 1), total === undefined ? 0 : base, {
+      label,
+      ...this.#payload(base),
+    });
   }
 
   update(done: number): void {

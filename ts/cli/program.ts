@@ -6,6 +6,7 @@ import { DEFAULT_PORT, send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import { Output } from './output.ts';
+import { DEFAULT_DRAIN_MS, type Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
 
 interface CommonOptions {
@@ -14,6 +15,12 @@ interface CommonOptions {
   verbose?: true;
   color: boolean;
   seedFile?: string;
+  nodeSeedFile?: string;
+}
+
+interface TransferOptions extends CommonOptions {
+  resumeTimeout: number;
+  drain: number;
 }
 
 interface ParsedListen {
@@ -21,11 +28,14 @@ interface ParsedListen {
   port: number;
 }
 
+/** How long a transfer that was cut off waits for its other side. */
+const DEFAULT_RESUME_TIMEOUT_MS = 10 * 60_000;
+
 /** What a run of the command line needs from its process. */
 export interface ProgramContext {
   readonly version: string;
-  /** Aborts when the process is asked to end. */
-  readonly signal: AbortSignal;
+  /** What the process is asked for from outside. */
+  readonly signals: Signals;
   /** Told how to speak as soon as the options are known, for failures that come later. */
   readonly onOutput: (output: Output) => void;
 }
@@ -73,7 +83,7 @@ export function createProgram(context: ProgramContext): Command {
       },
     );
 
-  seeded(common(program.command('recv')))
+  transfers(common(program.command('recv')))
     .description('receive a file')
     .argument('[dir]', 'folder that files go to', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
@@ -89,7 +99,7 @@ export function createProgram(context: ProgramContext): Command {
     .action(
       async (
         folder: string,
-        options: CommonOptions & {
+        options: TransferOptions & {
           listen: ParsedListen;
           forever?: true;
           maxSize?: number;
@@ -104,15 +114,15 @@ export function createProgram(context: ProgramContext): Command {
             forever: options.forever ?? false,
             maxSize: options.maxSize ?? Number.MAX_SAFE_INTEGER,
             collision: options.overwrite ? 'overwrite' : options.rename ? 'rename' : 'refuse',
-            seedFile: options.seedFile,
-            signal: context.signal,
+            ...transferOptions(options),
+            signals: context.signals,
           },
           outputFor(options),
         );
       },
     );
 
-  seeded(common(program.command('send')))
+  transfers(common(program.command('send')))
     .description('send a file, or stdin as "-", to a machine that runs "stt recv"')
     .argument('<file>', 'file to send, or -')
     .argument('<peer>', `HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
@@ -122,8 +132,12 @@ export function createProgram(context: ProgramContext): Command {
       'any',
     )
     .option('--name <name>', 'name to give it there')
-    .option('--deadline <duration>', 'give up after this long, as in 1h', (text) =>
+    .option('--deadline <duration>', 'give up after this long, as in 1h (default: never)', (text) =>
       parseDuration(text, '--deadline'),
+    )
+    .option(
+      '--no-resume',
+      'begin again from the start, and give up at the first break; what stands there is thrown away',
     )
     .option(
       '--timeout <duration>',
@@ -140,10 +154,11 @@ export function createProgram(context: ProgramContext): Command {
       async (
         file: string,
         peer: string,
-        options: CommonOptions & {
+        options: TransferOptions & {
           peerId: string;
           name?: string;
           deadline?: number;
+          resume: boolean;
           timeout: number;
           transport: 'auto' | 'udp' | 'websocket';
         },
@@ -155,10 +170,11 @@ export function createProgram(context: ProgramContext): Command {
             peerId: options.peerId,
             name: options.name,
             deadline: options.deadline,
+            resume: options.resume,
             connectTimeout: options.timeout,
             transport: options.transport,
-            seedFile: options.seedFile,
-            signal: context.signal,
+            ...transferOptions(options),
+            signals: context.signals,
           },
           outputFor(options),
         );
@@ -201,11 +217,38 @@ function common(command: Command): Command {
     .option('--no-color', 'no colours');
 }
 
-function seeded(command: Command): Command {
-  return command.option(
-    '--seed-file <file>',
-    'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)',
-  );
+function transfers(command: Command): Command {
+  return command
+    .option(
+      '--seed-file <file>',
+      'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)',
+    )
+    .option(
+      '--node-seed-file <file>',
+      'file that node ids come from, made if there is none (default: $STT_NODE_SEED_FILE, then that of this user)',
+    )
+    .option(
+      '--resume-timeout <duration>',
+      'how long a transfer that was cut off may stand still before it is given up',
+      (text) => parseDuration(text, '--resume-timeout'),
+      DEFAULT_RESUME_TIMEOUT_MS,
+    )
+    .option(
+      '--drain <duration>',
+      'how long SIGTERM lets a transfer go on to its end',
+      (text) => parseDuration(text, '--drain'),
+      DEFAULT_DRAIN_MS,
+    );
+}
+
+function transferOptions(options: TransferOptions): {
+  seedFile: string | undefined;
+  nodeSeedFile: string | undefined;
+  resumeTimeout: number;
+  drain: number;
+} {
+  const { seedFile, nodeSeedFile, resumeTimeout, drain } = options;
+  return { seedFile, nodeSeedFile, resumeTimeout, drain };
 }
 
 function parseListen(text: string): ParsedListen {

@@ -36,8 +36,30 @@ export async function loadSeed(option: string | undefined): Promise<string> {
     );
   }
   try {
-    await checkPermissions(file, path);
-    return await readSeedText(file, path);
+    await checkPermissions(file, path, 'seed file');
+    return await readSeedText(file, path, 'make one with "stt keygen"');
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The seed in a file that has been named or made before, as text.
+ *
+ * @throws {CliError} when it cannot be read, others can read it, or it holds no seed.
+ */
+export async function readSecretFile(path: string, what: string, remedy: string): Promise<string> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new CliError(
+      ExitCode.Configuration,
+      `cannot read the ${what} ${path}: ${reasonOf(error)}.`,
+      `${remedy}, or name another.`,
+      { cause: error },
+    );
+  });
+  try {
+    await checkPermissions(file, path, what);
+    return await readSeedText(file, path, remedy);
   } finally {
     await file.close();
   }
@@ -67,7 +89,7 @@ export async function writeSeedFile(path: string, seed: string): Promise<void> {
   await chmod(path, 0o600);
 }
 
-async function checkPermissions(file: FileHandle, path: string): Promise<void> {
+async function checkPermissions(file: FileHandle, path: string, what: string): Promise<void> {
   if (process.platform === 'win32') return;
   const stat = await file.stat();
   // A pipe or a terminal handed over as /dev/fd/N has no readers but its holders.
@@ -75,13 +97,13 @@ async function checkPermissions(file: FileHandle, path: string): Promise<void> {
   if ((stat.mode & 0o077) !== 0) {
     throw new CliError(
       ExitCode.Configuration,
-      `the seed file ${path} can be read by others (mode ${(stat.mode & 0o777).toString(8)}).`,
+      `the ${what} ${path} can be read by others (mode ${(stat.mode & 0o777).toString(8)}).`,
       `chmod 600 ${path}; if others may have seen it, make a new seed.`,
     );
   }
 }
 
-async function readSeedText(file: FileHandle, path: string): Promise<string> {
+async function readSeedText(file: FileHandle, path: string, remedy: string): Promise<string> {
   const buffer = Buffer.alloc(MAX_SEED_FILE + 1);
   let length = 0;
   while (length < buffer.length) {
@@ -95,7 +117,7 @@ async function readSeedText(file: FileHandle, path: string): Promise<string> {
     throw new CliError(
       ExitCode.Configuration,
       `${path} does not hold a seed.`,
-      'a seed file is one line of 64 hex digits or 43 base64url characters; make one with "stt keygen".',
+      `it has to be one line of 64 hex digits or 43 base64url characters; ${remedy}.`,
     );
   }
   return text;

@@ -26,6 +26,11 @@ export class DatagramInbox {
     return this.#dropped;
   }
 
+  /** Datagrams that wait. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
   push(datagram: Uint8Array): void {
     const waiter = this.#waiting.shift();
     if (waiter !== undefined) {

@@ -153,6 +153,9 @@ export interface NativeEndpointStats {
   decoysSent: number
   resetsSent: number
   unknownPath: number
+  rttSamples: number
+  rttP50: number
+  rttP99: number
   invalidFrames: number
   encryptionErrors: number
   checksumErrors: number

@@ -5,6 +5,8 @@
 //! constant time; [`Recount`] walks through what a session holds and counts it anew, so that a number
 //! that the core keeps can be held against what it stands for. What of it is wrong, the reader judges.
 
+use core::time::Duration;
+
 use crate::streams::StreamId;
 use crate::time::Instant;
 
@@ -50,6 +52,8 @@ pub struct Deadlines {
     pub ack: Option<Instant>,
     /// AUTH_PROOF goes out again (PROTOCOL.md section 2).
     pub proof: Option<Instant>,
+    /// AUTH_PROOF has gone unanswered for so long that the responder has forgotten the handshake.
+    pub stale: Option<Instant>,
     /// The handshake, or the application's word on it, has taken too long.
     pub verdict: Option<Instant>,
     /// The key before the present one is forgotten (PROTOCOL.md section 4.4).
@@ -68,6 +72,37 @@ pub struct Deadlines {
     pub moving: Option<Instant>,
     /// A challenge is repeated. Passed: it waits until the address has paid for it.
     pub challenge: Option<Instant>,
+}
+
+/// What a connect waits for whose HELLO or RESUME nobody has answered (PROTOCOL.md section 2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectInspection {
+    /// The deadline that the endpoint holds for it.
+    pub timer: Option<Instant>,
+    /// The next HELLO or RESUME. `None`: there is none, and never will be.
+    pub next_send: Option<Instant>,
+    /// What a message that proves nothing claims is believed then.
+    pub hint: Option<Instant>,
+    /// A RESUME is given up for HELLO then.
+    pub fall_back: Option<Instant>,
+    /// All of it is given up.
+    pub deadline: Instant,
+    /// How often the packet that was repeated most has gone out since it was made or a RETRY came, and
+    /// how long ago it was made.
+    pub copies: (u32, Duration),
+}
+
+/// The half-open handshakes of a listener (PROTOCOL.md section 3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HalfOpenInspection {
+    /// How many there are, and how many may be.
+    pub count: (usize, usize),
+    /// The deadline that the endpoint holds for them.
+    pub timer: Option<Instant>,
+    /// When the first of them is forgotten, counted over all.
+    pub until: Option<Instant>,
+    /// Bytes kept for sessions to come, as kept, and as counted.
+    pub held: [usize; 2],
 }
 
 /// The path in use in numbers.
@@ -148,6 +183,9 @@ pub struct StreamsCount {
     pub orphaned: u64,
     /// Runs of bytes out of order over all streams, as kept.
     pub runs: u64,
+    /// Streams that fill a large block: as kept, as counted, and as many as may beside those whose one
+    /// frame was larger than a small block.
+    pub large_tails: [u64; 3],
     /// Streams that each side may have open, by direction, and those that are: this side's, then the
     /// peer's.
     pub live: [[(usize, usize); 2]; 2],

@@ -29,6 +29,7 @@ pub mod inspect;
 mod messages;
 mod path;
 mod recovery;
+mod rtts;
 mod session;
 mod stats;
 mod streams;

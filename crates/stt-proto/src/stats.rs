@@ -133,6 +133,12 @@ pub struct EndpointStats {
     pub receive_blocks_made: u64,
     /// Gauge: bytes of such blocks that are kept for use again, those still read in included.
     pub receive_blocks_held: u64,
+    /// Round-trip times measured, in all sessions.
+    pub rtt_samples: u64,
+    /// Gauge: the median of the last some thousand of them, to a sixteenth; zero before the first.
+    pub rtt_p50: Duration,
+    /// Gauge: their 99th percentile.
+    pub rtt_p99: Duration,
     /// Frames dropped, of sessions and outside any.
     pub frame_errors: FrameErrorCounts,
 }

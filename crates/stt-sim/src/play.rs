@@ -4,7 +4,7 @@ mod expect;
 
 use core::time::Duration;
 
-use stt_proto::{Endpoint, EndpointConfig, Instant, ListenConfig};
+use stt_proto::{Endpoint, EndpointConfig, Instant, ListenConfig, Rebind};
 
 use crate::{
     app::App,
@@ -58,9 +58,10 @@ struct Play<'a> {
     waiting: Vec<(u64, EventSpec)>,
     wake_up: Option<Instant>,
     cross: Vec<usize>,
-    /// Interfaces of each client, and the one that sessions were moved to last.
-    interfaces: usize,
-    interface: usize,
+    /// Interfaces of each client and of the server.
+    interfaces: [usize; 2],
+    /// Those that sessions were moved to last.
+    current: [usize; 2],
     /// Bytes a second of the clients' first links, there and back.
     rates: [Option<u64>; 2],
 }
@@ -132,14 +133,26 @@ impl<'a> Play<'a> {
                 *world.link_mut(server_end, *end) = back.clone();
             }
         }
-        let mut interfaces = 1;
+        let mut interfaces = [1; 2];
         if let Some(second) = &scenario.second {
-            interfaces = 2;
+            interfaces[0] = 2;
             for client in &clients {
                 let end = (*client, world.add_interface(*client));
                 *world.link_mut(end, server_end) = second.over(profile.link());
                 *world.link_mut(server_end, end) = second.over(profile.link());
             }
+        }
+        if let Some(second) = &scenario.server_second {
+            let far = (server, world.add_interface(server));
+            for (client, near) in clients.iter().flat_map(|id| (0..interfaces[0]).map(|i| (*id, i)))
+            {
+                *world.link_mut((client, near), far) = second.over(profile.link());
+                *world.link_mut(far, (client, near)) = second.over(profile.link());
+            }
+            interfaces[1] = 2;
+        }
+        if scenario.expect.unlinkable {
+            world.watch_path_ids();
         }
         if let Some(timeout) = scenario.nat_timeout_ms {
             for client in &clients {
@@ -180,7 +193,7 @@ impl<'a> Play<'a> {
             wake_up: None,
             cross,
             interfaces,
-            interface: FIRST,
+            current: [FIRST; 2],
             rates,
         };
         play.listen();
@@ -333,17 +346,24 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    /// Every way from a client's interface to one of the server's, with both interfaces.
+    fn paths(&self) -> impl Iterator<Item = ([(NodeId, usize); 2], [usize; 2])> {
+        let (server, [near, far]) = (self.server, self.interfaces);
+        self.clients.iter().flat_map(move |client| {
+            (0..near).flat_map(move |near| {
+                (0..far).map(move |far| ([(*client, near), (server, far)], [near, far]))
+            })
+        })
+    }
+
     fn perform(&mut self, world: &mut World, action: Action, value: u64) -> Result<(), String> {
         let links = |world: &mut World, which: [bool; 2], change: &dyn Fn(&mut Link)| {
-            for client in &self.clients {
-                for interface in 0..self.interfaces {
-                    let ends = [(*client, interface), (self.server, FIRST)];
-                    if which[0] {
-                        change(world.link_mut(ends[0], ends[1]));
-                    }
-                    if which[1] {
-                        change(world.link_mut(ends[1], ends[0]));
-                    }
+            for ends in self.paths().map(|(ends, _)| ends) {
+                if which[0] {
+                    change(world.link_mut(ends[0], ends[1]));
+                }
+                if which[1] {
+                    change(world.link_mut(ends[1], ends[0]));
                 }
             }
         };
@@ -362,24 +382,31 @@ impl<'a> Play<'a> {
             }
             Action::Switch => {
                 for client in &self.clients {
-                    let next = (world.active_interface(*client) + 1) % self.interfaces;
+                    let next = (world.active_interface(*client) + 1) % self.interfaces[0];
                     world.switch_interface(*client, next);
                 }
             }
-            Action::Move => {
+            Action::Move | Action::MoveRemote => {
                 links(world, [true, true], &|link| link.dark = false);
-                self.interface = (self.interface + 1) % self.interfaces;
+                let end = usize::from(action == Action::MoveRemote);
+                self.current[end] = (self.current[end] + 1) % self.interfaces[end];
                 for flow in &mut self.app.flows {
-                    flow.move_to(world, self.interface)?;
+                    flow.move_to(world, self.current)?;
                 }
             }
             Action::Leave => {
+                for (ends, _) in self.paths().filter(|(_, at)| *at != self.current) {
+                    world.link_mut(ends[0], ends[1]).dark = true;
+                    world.link_mut(ends[1], ends[0]).dark = true;
+                }
+            }
+            Action::SocketPort | Action::SocketAddr => {
+                let is_address = action == Action::SocketAddr;
+                let rebind = if is_address { Rebind::Address } else { Rebind::Port };
                 for client in &self.clients {
-                    for left in (0..self.interfaces).filter(|at| *at != self.interface) {
-                        let ends = [(*client, left), (self.server, FIRST)];
-                        world.link_mut(ends[0], ends[1]).dark = true;
-                        world.link_mut(ends[1], ends[0]).dark = true;
-                    }
+                    world.rebind_next(*client, is_address);
+                    let now = world.now_at(*client);
+                    world.endpoint_mut(*client).handle_rebind(now, rebind);
                 }
             }
             Action::Restart => {

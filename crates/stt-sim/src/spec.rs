@@ -57,6 +57,9 @@ pub struct Scenario {
     /// A second interface of each client, both ways; makes every client multi-homed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second: Option<LinkSpec>,
+    /// A second address of the server, both ways from each of the clients' interfaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_second: Option<LinkSpec>,
     /// Sessions' settings at both ends.
     #[serde(skip_serializing_if = "is_default")]
     pub session: SessionSpec,

@@ -13,7 +13,7 @@ use stt_proto::{
 };
 
 use crate::{
-    check::Checks,
+    check::{Checks, PathIds},
     cross::{CrossFlow, CrossKind, CrossStats},
     link::{IPV4_OVERHEAD, Link, LinkState, LinkStats},
     random::Random,
@@ -375,6 +375,12 @@ impl World {
         self.checks.responders.insert(node);
     }
 
+    /// Holds it against a session, from now on, when one of its path ids is seen on two paths
+    /// (PROTOCOL.md section 6.3).
+    pub fn watch_path_ids(&mut self) {
+        self.checks.path_ids = Some(PathIds::default());
+    }
+
     /// Counters of one direction.
     pub fn link_stats(&mut self, from: NodeId, to: NodeId) -> LinkStats {
         self.link_state((from, 0), (to, 0)).stats
@@ -454,6 +460,12 @@ impl World {
     #[must_use]
     pub fn address(&self, node: NodeId) -> SocketAddr {
         self.nodes[node].addresses[self.nodes[node].active]
+    }
+
+    /// How many interfaces a node has.
+    #[must_use]
+    pub fn interfaces(&self, node: NodeId) -> usize {
+        self.nodes[node].addresses.len()
     }
 
     /// Address of one of a node's interfaces.
@@ -548,7 +560,14 @@ impl World {
         self.buffer = buffer;
         while let Some(event) = self.nodes[node].endpoint.poll_event() {
             self.idle_timeouts = 0;
-            self.checks.on_event(node, &event);
+            let from = match &event {
+                Event::Incoming { remote: PathAddress::Udp { remote, .. }, .. }
+                | Event::Connected { remote: PathAddress::Udp { remote, .. }, .. } => {
+                    self.owners.get(remote).map(|(from, _)| *from)
+                }
+                _ => None,
+            };
+            self.checks.on_event(node, &event, from);
             self.nodes[node].events.push(event);
         }
     }
@@ -572,6 +591,9 @@ impl World {
         // Nobody is there: the network loses it.
         let Some(to) = self.owners.get(&remote).copied() else { return };
         self.checks.on_sent(node, to.0, datagram.len());
+        if let Some(ids) = &mut self.checks.path_ids {
+            ids.on_sent(source, remote, datagram);
+        }
         let overhead = overhead(&remote);
         let state = self.link_state((node, interface), to);
         for flight in state.send(now, datagram.len(), overhead, ecn).into_iter().flatten() {
@@ -753,6 +775,7 @@ impl World {
         }
         let doubled = self.links.iter().map(|link| link.stats.duplicated).sum();
         let now = self.now;
+        self.checks.check_path_ids()?;
         for id in 0..self.nodes.len() {
             if self.nodes[id].asleep || self.nodes[id].gone.is_some() {
                 continue;

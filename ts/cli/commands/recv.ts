@@ -1,14 +1,13 @@
 import { access, constants, stat } from 'node:fs/promises';
-import type { SttSession } from '../../index.ts';
 import { SttEndpoint } from '../../index.ts';
-import { ExitCode, exitCodeOf } from '../exit-codes.ts';
+import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
+import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
-import type { Received } from '../transfer/receive.ts';
-import { receiveFile } from '../transfer/receive.ts';
-import type { Collision } from '../transfer/target.ts';
-import { formatRate, formatSize } from '../units.ts';
+import type { Signals } from '../signals.ts';
+import type { Collision } from '../transfer/files.ts';
+import { Inbox } from '../transfer/inbox.ts';
 
 /** Options of `stt recv`, parsed. */
 export interface RecvOptions {
@@ -18,42 +17,71 @@ export interface RecvOptions {
   readonly forever: boolean;
   readonly maxSize: number;
   readonly collision: Collision;
+  /** Milliseconds that an unfinished transfer is waited for. */
+  readonly resumeTimeout: number;
+  /** Milliseconds that SIGTERM leaves to what is under way. */
+  readonly drain: number;
   readonly seedFile: string | undefined;
-  readonly signal: AbortSignal;
+  readonly nodeSeedFile: string | undefined;
+  readonly signals: Signals;
 }
 
-/** How long a session may take to say goodbye once its file is there. */
-const CLOSE_TIMEOUT_MS = 5_000;
+/** How long a receipt may take to leave when the command is cut short. */
+const LAST_WORDS_MS = 500;
 
-/** Waits for one file, or with `--forever` for any number, each in a session of its own. */
+/** Waits for one file, or with `--forever` for any number. */
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
-  await checkFolder(options.folder);
+  const { folder, host, port, signals } = options;
+  await checkFolder(folder);
   const sharedSeed = await loadSeed(options.seedFile);
-  const endpoint = await SttEndpoint.create({ sharedSeed, host: options.host, port: options.port });
-  const abort = (): void => endpoint.destroy();
-  options.signal.addEventListener('abort', abort, { once: true });
+  const secret = await loadNodeSecret(options.nodeSeedFile, output);
+  signals.drainFor(options.drain);
+  // One port, one node: two processes cannot have the same. A port that nobody chose is not come back to.
+  const nodeSeed = port === 0 ? undefined : secret.seedFor('recv', host, String(port));
+  const endpoint = await SttEndpoint.create({
+    sharedSeed,
+    host,
+    port,
+    ...(nodeSeed === undefined ? {} : { nodeSeed }),
+  });
+  const { ending, draining } = signals;
+  const inbox = new Inbox({ ...options, output });
   try {
     // Listening first: whoever reads the line below may call at once.
     const sessions = endpoint.listen();
-    const { address, port } = endpoint.address;
-    const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-    output.result(
-      'listening',
-      { address, port, nodeId: endpoint.nodeId, folder: options.folder },
-      `listening on ${where}\nnode id ${endpoint.nodeId}`,
-    );
-    await (options.forever
-      ? acceptForever(sessions, options, output)
-      : acceptOne(sessions, options, output));
-    options.signal.throwIfAborted();
-  } catch (error) {
-    // The endpoint was torn down by the signal; what that broke is not news.
-    options.signal.throwIfAborted();
-    throw error;
+    const stop = (): void => {
+      sessions.close();
+      inbox.drain(draining.reason);
+    };
+    const abort = (): void => {
+      inbox.end(ending.reason);
+      endpoint.close({ drain: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+    };
+    draining.addEventListener('abort', stop, { once: true });
+    ending.addEventListener('abort', abort, { once: true });
+    announce(endpoint, folder, output);
+    try {
+      if (draining.aborted) stop();
+      await inbox.serve(sessions);
+    } finally {
+      draining.removeEventListener('abort', stop);
+      ending.removeEventListener('abort', abort);
+    }
   } finally {
-    options.signal.removeEventListener('abort', abort);
     await endpoint.close();
+    await inbox.idle();
   }
+}
+
+function announce(endpoint: SttEndpoint, folder: string, output: Output): void {
+  const { nodeId } = endpoint;
+  const { address, port } = endpoint.address;
+  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  output.result(
+    'listening',
+    { address, port, nodeId, folder },
+    `listening on ${where}\nnode id ${nodeId}`,
+  );
 }
 
 async function checkFolder(folder: string): Promise<void> {
@@ -65,67 +93,4 @@ async function checkFolder(folder: string): Promise<void> {
       'name the folder that files shall go to.',
     );
   await access(folder, constants.W_OK);
-}
-
-async function acceptOne(
-  sessions: AsyncIterable<SttSession>,
-  options: RecvOptions,
-  output: Output,
-): Promise<void> {
-  for await (const session of sessions) {
-    await receiveOne(session, options, output);
-    return;
-  }
-}
-
-async function acceptForever(
-  sessions: AsyncIterable<SttSession>,
-  options: RecvOptions,
-  output: Output,
-): Promise<void> {
-  const running = new Set<Promise<void>>();
-  for await (const session of sessions) {
-    const task = receiveOne(session, options, output)
-      .catch((error: unknown) => {
-        if (!options.signal.aborted) output.failure(error, exitCodeOf(error));
-      })
-      .finally(() => running.delete(task));
-    running.add(task);
-  }
-  await Promise.all(running);
-}
-
-async function receiveOne(
-  session: SttSession,
-  options: RecvOptions,
-  output: Output,
-): Promise<void> {
-  output.detail(`session ${session.id} with node ${session.peerNodeId}`);
-  try {
-    const received = await receiveFile(session, { ...options, output });
-    report(received, session, output);
-    await session.settled;
-  } catch (error) {
-    // A refusal is told on the stream; it must arrive before the session ends.
-    await session.close({ timeout: CLOSE_TIMEOUT_MS }).catch(() => undefined);
-    throw error;
-  }
-}
-
-function report(received: Received, session: SttSession, output: Output): void {
-  const { name, bytes, sha256, seconds } = received;
-  const rate = seconds > 0 ? bytes / seconds : 0;
-  output.result(
-    'received',
-    {
-      name,
-      bytes,
-      sha256,
-      verified: true,
-      seconds,
-      peerNodeId: session.peerNodeId,
-      transport: session.transport,
-    },
-    `received ${name}: ${formatSize(bytes)} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
-  );
 }

@@ -1,10 +1,21 @@
+import { mkdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseAddress } from '../../address.ts';
+import { parseNodeId } from '../../connect.ts';
 import { SttEndpoint } from '../../index.ts';
-import { ExitCode } from '../exit-codes.ts';
-import { CliError } from '../failure.ts';
+import { ExitCode, exitCodeOf } from '../exit-codes.ts';
+import { CliError, ResumableError } from '../failure.ts';
+import type { NodeSecret } from '../node-seed.ts';
+import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
-import type { Sent } from '../transfer/send.ts';
-import { openSource, sendFile } from '../transfer/send.ts';
+import type { Signals } from '../signals.ts';
+import type { Carried } from '../transfer/carry.ts';
+import { carry } from '../transfer/carry.ts';
+import { ClaimBusyError, claim, forget } from '../transfer/claim.ts';
+import type { Sending } from '../transfer/send.ts';
+import type { Source } from '../transfer/source.ts';
+import { openSource } from '../transfer/source.ts';
 import { formatRate, formatSize } from '../units.ts';
 
 /** Options of `stt send`, parsed. */
@@ -17,49 +28,159 @@ export interface SendOptions {
   readonly name: string | undefined;
   /** Milliseconds for the whole command, or undefined for no limit. */
   readonly deadline: number | undefined;
+  readonly resume: boolean;
+  /** Milliseconds that a transfer may stand still after a break. */
+  readonly resumeTimeout: number;
+  /** Milliseconds that SIGTERM leaves. */
+  readonly drain: number;
   readonly connectTimeout: number;
   readonly transport: 'udp' | 'websocket' | 'auto';
   readonly seedFile: string | undefined;
-  readonly signal: AbortSignal;
+  readonly nodeSeedFile: string | undefined;
+  readonly signals: Signals;
 }
 
 /** The port of `stt recv` unless another is said. */
 export const DEFAULT_PORT = 7788;
+
+/** How long what was written may take to arrive when the command is cut short. */
+const LAST_WORDS_MS = 500;
 
 /** Sends one file or all of stdin to the `stt recv` at `peer`. */
 export async function send(options: SendOptions, output: Output): Promise<void> {
   const source = await openSource(options.file, options.name);
   try {
     const sharedSeed = await loadSeed(options.seedFile);
-    const endpoint = await SttEndpoint.create({ sharedSeed });
-    const deadline = new Deadline(options.deadline, options.signal);
-    const abort = (): void => endpoint.destroy();
-    deadline.signal.addEventListener('abort', abort, { once: true });
+    const secret = await loadNodeSecret(options.nodeSeedFile, output);
+    options.signals.drainFor(options.drain);
+    checkPeer(options);
+    const role = roleOf(source, withDefaultPort(options.peer));
+    const release = await takeTurn(secret, role);
     try {
-      const session = await endpoint.connect(withDefaultPort(options.peer), {
-        peerNodeId: options.peerId,
-        timeout: options.connectTimeout,
-        transport: options.transport,
-        signal: deadline.signal,
+      const endpoint = await SttEndpoint.create({
+        sharedSeed,
+        ...(role === undefined ? {} : { nodeSeed: secret.seedFor(...role) }),
       });
-      output.detail(
-        `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
-      );
-      const sent = await sendFile(session, source, output);
-      await session.close();
-      report(sent, session.peerNodeId, session.transport, output);
-    } catch (error) {
-      // A teardown by signal or deadline breaks whatever was under way; the cause is the news.
-      deadline.signal.throwIfAborted();
-      throw error;
+      await sendFrom(endpoint, source, secret, options, output);
     } finally {
-      deadline.clear();
-      deadline.signal.removeEventListener('abort', abort);
-      await endpoint.close();
+      await release();
     }
   } finally {
     await source.close();
   }
+}
+
+async function sendFrom(
+  endpoint: SttEndpoint,
+  source: Source,
+  secret: NodeSecret,
+  options: SendOptions,
+  output: Output,
+): Promise<void> {
+  const deadline = new Deadline(options.deadline, options.signals.ending);
+  const { signal } = deadline;
+  const abort = (): void =>
+    void endpoint.close({ drain: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+  signal.addEventListener('abort', abort, { once: true });
+  const transfer = source.path && secret.name('transfer', source.path, source.name);
+  const sending: Sending = {
+    source,
+    transfer: transfer ?? null,
+    resume: options.resume,
+    output,
+    state: {
+      begun: false,
+      position: 0,
+      best: -1,
+      advanced: performance.now(),
+      bytesSent: 0,
+      size: null,
+    },
+  };
+  try {
+    const carried = await carry(endpoint, withDefaultPort(options.peer), sending, {
+      peerNodeId: options.peerId,
+      timeout: options.connectTimeout,
+      transport: options.transport,
+      patience: options.resumeTimeout,
+      signal,
+    });
+    report(carried, sending, output);
+  } catch (error) {
+    // A teardown by signal or deadline breaks whatever was under way; the cause is the news.
+    throw withResumption(signal.aborted ? signal.reason : error, sending);
+  } finally {
+    deadline.clear();
+    signal.removeEventListener('abort', abort);
+    await endpoint.close();
+  }
+}
+
+/** A mistake in the command is told before anybody's turn is asked for. */
+function checkPeer({ peer, peerId }: SendOptions): void {
+  parseAddress(withDefaultPort(peer));
+  if (peerId !== 'any') parseNodeId('peerNodeId', peerId);
+}
+
+/** What tells this transfer from every other; undefined for what cannot be gone on with. */
+function roleOf(source: Source, peer: string): readonly string[] | undefined {
+  return source.path === undefined ? undefined : ['send', source.path, source.name, peer];
+}
+
+/**
+ * Makes sure that one process alone sends this file to this peer: they would have one node id, and take the
+ * transfer from each other.
+ */
+async function takeTurn(
+  secret: NodeSecret,
+  role: readonly string[] | undefined,
+): Promise<() => Promise<void>> {
+  if (secret.folder === undefined || role === undefined) return async () => undefined;
+  const folder = join(secret.folder, 'sending');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  try {
+    const { path } = await claim(folder, secret.name(...role));
+    return async () => {
+      await unlink(path).catch(() => undefined);
+      forget(path);
+    };
+  } catch (error) {
+    if (!(error instanceof ClaimBusyError)) throw error;
+    throw new CliError(
+      ExitCode.LocalResource,
+      `this file is on its way there already: process ${error.owner.pid} sends it.`,
+      'wait for that one, or end it first.',
+      { cause: error },
+    );
+  }
+}
+
+/** Says how to go on, where that is possible. */
+function withResumption(error: unknown, { source, state, resume }: Sending): unknown {
+  if (!state.begun) return error;
+  const exitCode = exitCodeOf(error);
+  const lost =
+    exitCode === ExitCode.Unreachable ||
+    (exitCode === ExitCode.Interrupted && !(error instanceof CliError));
+  const ended = exitCode === ExitCode.Interrupt || exitCode === ExitCode.Terminate;
+  const late = error instanceof DeadlineError;
+  if (!lost && !ended && !late) return error;
+  const code = lost ? ExitCode.Interrupted : exitCode;
+  if (!source.readable) {
+    const hint = 'a pipe cannot be read twice: run all of it again, or send a file, which resumes.';
+    return new ResumableError(code, error, hint);
+  }
+  const done = state.size === null ? '' : ` of ${formatSize(state.size)}`;
+  const sent = `${formatSize(state.position)}${done} were sent`;
+  const hint = resume ? 'to go on from there:' : 'to begin again:';
+  return new ResumableError(code, error, `${sent}; ${hint} ${commandLine()}`);
+}
+
+/** The command as it was typed, near enough to be typed again. */
+function commandLine(): string {
+  const word = (text: string): string =>
+    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+  return ['stt', ...process.argv.slice(2).map(word)].join(' ');
 }
 
 /** Adds port 7788 to an address that names none. */
@@ -68,6 +189,17 @@ export function withDefaultPort(peer: string): string {
     return peer;
   if (/^\[[^\]]+\]$/.test(peer) || !peer.includes(':')) return `${peer}:${DEFAULT_PORT}`;
   return `[${peer}]:${DEFAULT_PORT}`;
+}
+
+/** `--deadline` passed. */
+class DeadlineError extends CliError {
+  constructor(duration: number) {
+    super(
+      ExitCode.Interrupted,
+      `the deadline of ${duration / 1_000} s passed before the file was there.`,
+      'allow more time with --deadline.',
+    );
+  }
 }
 
 /** One signal for `--deadline` and for Ctrl-C; it keeps no process alive. */
@@ -82,15 +214,7 @@ class Deadline {
     outer.addEventListener('abort', this.#forward, { once: true });
     if (outer.aborted) this.#forward();
     if (duration === undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#controller.abort(
-        new CliError(
-          ExitCode.Interrupted,
-          `the deadline of ${duration / 1_000} s passed before the file was there.`,
-          'allow more time with --deadline.',
-        ),
-      );
-    }, duration);
+    this.#timer = setTimeout(() => this.#controller.abort(new DeadlineError(duration)), duration);
     this.#timer.unref();
   }
 
@@ -104,12 +228,26 @@ class Deadline {
   }
 }
 
-function report(sent: Sent, peerNodeId: string, transport: string, output: Output): void {
-  const { name, bytes, sha256, seconds } = sent;
-  const rate = seconds > 0 ? bytes / seconds : 0;
+function report(carried: Carried, { state }: Sending, output: Output): void {
+  const { name, bytes, sha256, seconds, resumedFrom } = carried;
+  const { reconnects, peerNodeId, transport } = carried;
+  const moved = bytes - resumedFrom;
+  const rate = seconds > 0 ? moved / seconds : 0;
+  const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
   output.result(
     'sent',
-    { name, bytes, sha256, verified: true, seconds, peerNodeId, transport },
-    `sent ${name}: ${formatSize(bytes)} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
+    {
+      name,
+      bytes,
+      sha256,
+      verified: true,
+      seconds,
+      peerNodeId,
+      transport,
+      resumedFrom,
+      reconnects,
+      bytesSent: state.bytesSent,
+    },
+    `sent ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
   );
 }

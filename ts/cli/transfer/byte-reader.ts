@@ -1,3 +1,6 @@
+import { ExitCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+
 /** Reads exact pieces from a stream of batches, and hands on what is left. */
 export class ByteReader {
   readonly #batches: AsyncIterator<readonly Uint8Array[]>;
@@ -52,10 +55,12 @@ export class ByteReader {
 }
 
 /** The stream ended where more had to come. */
-export class UnexpectedEndError extends Error {
-  override readonly name = 'UnexpectedEndError';
-
+export class UnexpectedEndError extends CliError {
   constructor(missing: number) {
-    super(`the far side ended the stream ${missing} bytes too early`);
+    super(
+      ExitCode.Interrupted,
+      `the far side ended the stream ${missing} bytes too early.`,
+      'see what it says there, then run the same command again.',
+    );
   }
 }

@@ -1,20 +1,27 @@
 import type { SttStream } from '../../index.ts';
+import { ExitCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
 import type { ByteReader } from './byte-reader.ts';
 
 /**
- * The conversation on one bidirectional stream whose purpose is {@link TRANSFER_PURPOSE}:
+ * The conversation on one bidirectional stream whose purpose is {@link TRANSFER_PURPOSE}
+ * (docs/adr/0079-transfers-resume.md):
  *
  * 1. sender: an {@link Offer};
- * 2. receiver: an {@link Answer};
- * 3. sender: the bytes of the file, then their SHA-256 (32 bytes), then FIN;
+ * 2. receiver: an {@link Answer}, which tells how much of it stands there already;
+ * 3. sender: a {@link Start}, the bytes of the file from there on, the SHA-256 of the whole file (32
+ *    bytes), then FIN;
  * 4. receiver: a {@link Receipt}, once the file stands under its final name, then FIN.
  *
- * Offer, Answer and Receipt are UTF-8 JSON behind a length of four bytes, little endian.
+ * All but the bytes and their digest is UTF-8 JSON behind a length of four bytes, little endian.
  */
-export const TRANSFER_PURPOSE = 'stt.transfer.1';
+export const TRANSFER_PURPOSE = 'stt.transfer.2';
 
 /** Bytes of the digest that ends the file's bytes. */
 export const DIGEST_LENGTH = 32;
+
+/** Most marks that an {@link Answer} has; they fit a message many times. */
+export const MAX_MARKS = 64;
 
 /** Longest message that is read; an offer with the longest name fits many times. */
 const MAX_MESSAGE = 16 * 1024;
@@ -26,10 +33,38 @@ export interface Offer {
   readonly size: number | null;
   /** Milliseconds since 1970, or null. */
   readonly modified: number | null;
+  /** Names the transfer over all its sessions, 32 hex digits; null where the sender cannot read twice. */
+  readonly transfer: string | null;
+  /** Whether what stands there is wanted; false throws it away, and keeps nothing after a break. */
+  readonly resume: boolean;
+}
+
+/** The SHA-256 of the first bytes of a file. */
+export interface Mark {
+  /** How many bytes. */
+  readonly length: number;
+  /** 64 hex digits. */
+  readonly sha256: string;
 }
 
 /** Whether the receiver takes it. */
-export type Answer = { readonly accept: true } | { readonly accept: false; readonly why: string };
+export type Answer =
+  | {
+      readonly accept: true;
+      /** What is on the receiver's disk, for good: beginnings of it, shorter ones first. */
+      readonly marks: readonly Mark[];
+    }
+  | {
+      readonly accept: false;
+      /** The receiver, or the file there, is in use; that may pass. */
+      readonly busy: boolean;
+      readonly why: string;
+    };
+
+/** Where the sender's bytes begin: 0, or the length of a mark that is a beginning of its file. */
+export interface Start {
+  readonly offset: number;
+}
 
 /** What became of it. */
 export type Receipt =
@@ -41,14 +76,21 @@ export type Receipt =
     };
 
 /** The far side did not keep to the conversation. */
-export class TransferProtocolError extends Error {
-  override readonly name = 'TransferProtocolError';
+export class TransferProtocolError extends CliError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(
+      ExitCode.Interrupted,
+      `${message}.`,
+      'install the same version of stt on both machines, then run the same command again.',
+      options,
+    );
+  }
 }
 
 /** Sends one message. */
 export async function writeMessage(
   stream: SttStream,
-  message: Offer | Answer | Receipt,
+  message: Offer | Answer | Start | Receipt,
 ): Promise<void> {
   const body = Buffer.from(JSON.stringify(message));
   const frame = Buffer.alloc(4 + body.length);
@@ -59,17 +101,35 @@ export async function writeMessage(
 
 /** Reads an {@link Offer}. */
 export async function readOffer(reader: ByteReader): Promise<Offer> {
-  const { name, size, modified } = await readObject(reader);
-  if (typeof name !== 'string') throw malformed('offer');
-  return { name, size: countOrNull(size), modified: countOrNull(modified) };
+  const { name, size, modified, transfer, resume } = await readObject(reader);
+  if (typeof name !== 'string' || typeof resume !== 'boolean') throw malformed('offer');
+  if (transfer !== null && !isHex(transfer, 32)) throw malformed('offer');
+  return {
+    name,
+    size: countOrNull(size, 'offer'),
+    modified: countOrNull(modified, 'offer'),
+    transfer,
+    resume,
+  };
 }
 
 /** Reads an {@link Answer}. */
 export async function readAnswer(reader: ByteReader): Promise<Answer> {
-  const { accept, why } = await readObject(reader);
-  if (accept === true) return { accept };
-  if (accept === false && typeof why === 'string') return { accept, why };
+  const { accept, marks, busy, why } = await readObject(reader);
+  if (accept === true && Array.isArray(marks) && marks.length <= MAX_MARKS) {
+    return { accept, marks: checkMarks(marks) };
+  }
+  if (accept === false && typeof busy === 'boolean' && typeof why === 'string')
+    return { accept, busy, why };
   throw malformed('answer');
+}
+
+/** Reads a {@link Start}. */
+export async function readStart(reader: ByteReader): Promise<Start> {
+  const message = await readObject(reader);
+  const offset = countOrNull(message['offset'], 'start');
+  if (offset === null) throw malformed('start');
+  return { offset };
 }
 
 /** Reads a {@link Receipt}. */
@@ -112,10 +172,26 @@ async function readObject(reader: ByteReader): Promise<Record<string, unknown>> 
   return value as Record<string, unknown>;
 }
 
-function countOrNull(value: unknown): number | null {
+function checkMarks(marks: readonly unknown[]): Mark[] {
+  let last = 0;
+  return marks.map((mark) => {
+    const { length, sha256 } = (mark ?? {}) as Record<string, unknown>;
+    if (typeof length !== 'number' || !Number.isSafeInteger(length) || length <= last)
+      throw malformed('answer');
+    if (!isHex(sha256, 64)) throw malformed('answer');
+    last = length;
+    return { length, sha256 };
+  });
+}
+
+function isHex(value: unknown, digits: number): value is string {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value);
+}
+
+function countOrNull(value: unknown, what: string): number | null {
   if (value === null || value === undefined) return null;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw malformed('offer');
+  throw malformed(what);
 }
 
 function malformed(what: string): TransferProtocolError {

@@ -5,11 +5,25 @@ import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { formatSize } from '../units.ts';
 import { ByteReader } from './byte-reader.ts';
-import type { Offer, Receipt } from './messages.ts';
-import { DIGEST_LENGTH, readOffer, TRANSFER_PURPOSE, writeMessage } from './messages.ts';
-import { checkName, NameError, quote } from './names.ts';
-import type { Collision } from './target.ts';
-import { exists, freeSpace, TargetExistsError, TargetFile } from './target.ts';
+import { removeStale, sweep } from './claim.ts';
+import type { Desk } from './desk.ts';
+import type { DoneRecord } from './done.ts';
+import { readDone, removeDone } from './done.ts';
+import type { Collision } from './files.ts';
+import { exists, freeSpace } from './files.ts';
+import type { Mark, Offer } from './messages.ts';
+import {
+  DIGEST_LENGTH,
+  readOffer,
+  readStart,
+  TRANSFER_PURPOSE,
+  TransferProtocolError,
+  writeMessage,
+} from './messages.ts';
+import { checkName, quote } from './names.ts';
+import { Part, partKey, randomKey } from './part.ts';
+import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
+import { splitTail } from './tail.ts';
 
 /** Where files go and which are taken. */
 export interface ReceiveOptions {
@@ -18,6 +32,7 @@ export interface ReceiveOptions {
   /** Largest file that is taken, in bytes. */
   readonly maxSize: number;
   readonly output: Output;
+  readonly desk: Desk;
 }
 
 /** A file that arrived whole. */
@@ -25,68 +40,53 @@ export interface Received {
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** Time of its last session. */
   readonly seconds: number;
+  /** Bytes that stood there when its last session began. */
+  readonly resumedFrom: number;
+  /** The part's key. */
+  readonly key: string;
+  /** Whether the sender is known to know. */
+  readonly acknowledged: boolean;
 }
 
 /**
- * Receives the one file that a sender offers on `session`.
+ * Receives the one file that a sender offers on `session`, or the rest of it.
  *
  * @throws {CliError} when the offer is refused or the file cannot be kept; the sender is told why first.
- * @throws {SttError} when the session ends before the file is whole. Nothing is left under the final name.
+ * @throws {SuspendedError} when the session ends before the file is whole, and what came is kept.
+ * @throws {SttError} when the session ends before, and nothing is kept.
  */
 export async function receiveFile(session: SttSession, options: ReceiveOptions): Promise<Received> {
-  const stream = await nextTransfer(session);
-  const reader = new ByteReader(stream.batches());
-  const offer = await readOffer(reader);
-  const name = await admit(stream, reader, offer, options);
-  const started = performance.now();
-  await writeMessage(stream, { accept: true });
-  const progress = options.output.progress(name, offer.size ?? undefined);
-  const target = await TargetFile.create(options.folder);
+  const { stream, reader, offer } = await nextOffer(session);
+  const key = offer.transfer === null ? randomKey() : partKey(session.peerNodeId, offer.transfer);
+  const reception = new Reception(session, stream, reader, offer, key, options);
+  let leave: (() => void) | undefined;
   try {
-    const stated = await store(reader, target, offer, options.maxSize, (done) =>
-      progress.update(done),
-    );
-    const digest = await target.digest();
-    if (!timingSafeEqual(digest, stated)) {
-      throw new Refusal(
-        'hash',
-        ExitCode.HashMismatch,
-        `${name}: what stands on the disk is not what was sent.`,
-        'run the same command again; if it happens twice, check this disk and its memory.',
-      );
-    }
-    const final = await target.commit(name, options.collision, offer.modified);
-    const received = { name: final, bytes: target.length, sha256: digest.toString('hex') };
-    await sendReceipt(stream, { ok: true, ...received });
-    return { ...received, seconds: (performance.now() - started) / 1_000 };
+    // Told of a name or a size that will not do before anybody else's session is ended for it.
+    await reception.declineIf(async () => {
+      reception.check();
+      leave = await options.desk.enter(key, session);
+    });
+    return await reception.run();
   } catch (error) {
-    const refusal = asRefusal(error, name);
-    if (refusal === undefined) throw error;
-    await sendReceipt(stream, { ok: false, fault: refusal.fault, why: refusal.message }).catch(
-      () => undefined,
-    );
-    await reader.cancel().catch(() => undefined);
-    throw refusal;
+    if (error instanceof Busy) options.desk.unbind(key);
+    throw error;
   } finally {
-    progress.stop();
-    await target.discard();
+    leave?.();
   }
 }
 
-/** A reason of ours not to keep the file, told to the sender in the receipt. */
-class Refusal extends CliError {
-  readonly fault: Exclude<Receipt, { ok: true }>['fault'];
-
-  constructor(
-    fault: Refusal['fault'],
-    exitCode: ExitCode,
-    message: string,
-    hint: string,
-    options?: ErrorOptions,
-  ) {
-    super(exitCode, message, hint, options);
-    this.fault = fault;
+async function nextOffer(
+  session: SttSession,
+): Promise<{ stream: SttStream; reader: ByteReader; offer: Offer }> {
+  try {
+    const stream = await nextTransfer(session);
+    const reader = new ByteReader(stream.batches());
+    return { stream, reader, offer: await readOffer(reader) };
+  } catch (error) {
+    // Whatever it was, no transfer has begun.
+    throw new NothingOfferedError({ cause: error });
   }
 }
 
@@ -97,144 +97,267 @@ async function nextTransfer(session: SttSession): Promise<SttStream> {
     stream.reset(0);
     stream.stop(0);
   }
-  throw new CliError(
-    ExitCode.Interrupted,
-    'the sender left without offering a file.',
-    'run "stt send" there again.',
-  );
+  throw new NothingOfferedError();
 }
 
-/** Checks the offer before a byte of the file is sent. Returns the name to store it under. */
-async function admit(
-  stream: SttStream,
-  reader: ByteReader,
-  offer: Offer,
-  options: ReceiveOptions,
-): Promise<string> {
-  try {
-    const name = checkName(offer.name);
-    const size = offer.size ?? 0;
-    if (size > options.maxSize) {
+/** Somebody came and left again. */
+export class NothingOfferedError extends CliError {
+  constructor(options?: ErrorOptions) {
+    super(
+      ExitCode.Interrupted,
+      'a node came and left without offering a file.',
+      'run "stt send" there again.',
+      options,
+    );
+  }
+}
+
+/** One session's part in one transfer. */
+class Reception {
+  readonly #stream: SttStream;
+  readonly #reader: ByteReader;
+  readonly #offer: Offer;
+  readonly #key: string;
+  readonly #options: ReceiveOptions;
+  readonly #started = performance.now();
+  #name = '';
+  #over = false;
+
+  constructor(
+    session: SttSession,
+    stream: SttStream,
+    reader: ByteReader,
+    offer: Offer,
+    key: string,
+    options: ReceiveOptions,
+  ) {
+    this.#stream = stream;
+    this.#reader = reader;
+    this.#offer = offer;
+    this.#key = key;
+    this.#options = options;
+    void session.settled.then(() => (this.#over = true));
+  }
+
+  /** Whether the sender returns for what is missing. */
+  get #resumable(): boolean {
+    return this.#offer.transfer !== null && this.#offer.resume;
+  }
+
+  /** What can be said of the offer before anything is touched. */
+  check(): void {
+    this.#name = checkName(this.#offer.name);
+    const size = this.#offer.size ?? 0;
+    if (size > this.#options.maxSize) {
       throw new CliError(
         ExitCode.LocalFile,
-        `${name} has ${formatSize(size)}; at most ${formatSize(options.maxSize)} are taken.`,
+        `${this.#name} has ${formatSize(size)}; at most ${formatSize(this.#options.maxSize)} are taken.`,
         'raise --max-size.',
       );
     }
-    const free = await freeSpace(options.folder);
-    if (size > free) {
-      throw new CliError(
-        ExitCode.LocalFile,
-        `${name} has ${formatSize(size)}; the disk has ${formatSize(free)} free.`,
-        'free some space, or choose another folder.',
-      );
-    }
-    if (options.collision === 'refuse' && (await exists(options.folder, name))) {
-      throw new CliError(
-        ExitCode.LocalFile,
-        `${name} exists already in ${options.folder}.`,
-        'allow it with --overwrite, or keep both with --rename.',
-      );
-    }
-    return name;
-  } catch (error) {
-    const refusal =
-      error instanceof NameError
-        ? new CliError(
-            ExitCode.LocalFile,
-            `refused: ${error.message}.`,
-            'rename the file at the sender.',
-          )
-        : error;
-    const why = refusal instanceof Error ? refusal.message : 'the receiver failed';
-    await writeMessage(stream, { accept: false, why }).catch(() => undefined);
-    await stream.end().catch(() => undefined);
-    await reader.cancel().catch(() => undefined);
-    throw refusal;
   }
-}
 
-/** Writes all but the last {@link DIGEST_LENGTH} bytes to the file and returns these. */
-async function store(
-  reader: ByteReader,
-  target: TargetFile,
-  offer: Offer,
-  maxSize: number,
-  onProgress: (done: number) => void,
-): Promise<Uint8Array> {
-  let held: Uint8Array = new Uint8Array(0);
-  const limit = offer.size ?? maxSize;
-  for await (const batch of reader.rest()) {
-    const { body, tail } = splitTail([held, ...batch]);
-    held = tail;
-    await target.write(body);
-    if (target.length > limit) {
+  async run(): Promise<Received> {
+    const { folder } = this.#options;
+    const done = this.#resumable ? await readDone(folder, this.#key) : undefined;
+    if (done !== undefined) {
+      const offset = await this.#agree(done);
+      if (offset === undefined) return this.#received(done, done.bytes, false);
+      if (offset === done.bytes) return this.#confirm(done);
+      // Its file has changed since: what it sends now is another one.
+      return this.#receive(await this.#open(this.#refuse), offset, []);
+    }
+    const part = await this.#open(this.#decline);
+    let marks: Mark[];
+    let offset: number;
+    try {
+      marks = await part.marks(() => this.#alive());
+      await this.#answer(marks);
+      ({ offset } = await readStart(this.#reader));
+    } catch (error) {
+      await part.release();
+      throw this.#resumable && part.length > 0 ? this.#suspended(part.length, error) : error;
+    }
+    return this.#receive(part, offset, marks);
+  }
+
+  /** Runs `step`; what it throws is told to the sender as the answer. */
+  async declineIf<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      return this.#decline(error);
+    }
+  }
+
+  readonly #decline = async (error: unknown): Promise<never> => {
+    const decline = asDecline(error);
+    const why = decline?.message ?? 'the receiver failed';
+    const busy = decline instanceof Busy;
+    await writeMessage(this.#stream, { accept: false, busy, why }).catch(() => undefined);
+    await this.#stream.end().catch(() => undefined);
+    await this.#reader.cancel().catch(() => undefined);
+    throw decline ?? error;
+  };
+
+  readonly #refuse = async (error: unknown): Promise<never> => {
+    const refusal = asRefusal(error, this.#name);
+    if (refusal === undefined) throw error;
+    const { fault, message: why } = refusal;
+    await this.#receipt({ ok: false, fault, why }).catch(() => undefined);
+    await this.#reader.cancel().catch(() => undefined);
+    throw refusal;
+  };
+
+  async #answer(marks: readonly Mark[]): Promise<void> {
+    await writeMessage(this.#stream, { accept: true, marks });
+  }
+
+  /** The part to write to, once there is nothing against it. */
+  async #open(otherwise: (error: unknown) => Promise<never>): Promise<Part> {
+    const { folder, collision } = this.#options;
+    let part: Part | undefined;
+    try {
+      if (collision === 'refuse' && (await exists(folder, this.#name)))
+        throw existsRefusal(`${this.#name} exists already in ${folder}`);
+      await sweep(folder);
+      part = await Part.open(folder, this.#key);
+      if (!this.#resumable) await part.truncate(0);
+      const size = this.#offer.size ?? 0;
+      if (size > 0 && part.length > size) await part.truncate(size);
+      const free = await freeSpace(folder);
+      if (size - part.length > free) {
+        throw new Refusal(
+          'disk',
+          ExitCode.LocalFile,
+          `${this.#name} has ${formatSize(size)}; the disk has ${formatSize(free)} free.`,
+          'free some space, or choose another folder.',
+        );
+      }
+      return part;
+    } catch (error) {
+      await part?.release();
+      return otherwise(error);
+    }
+  }
+
+  async #receive(part: Part, offset: number, marks: readonly Mark[]): Promise<Received> {
+    const { output, collision, folder } = this.#options;
+    const progress = output.progress(this.#name, this.#offer.size ?? undefined, offset);
+    let keep = this.#resumable;
+    try {
+      if (offset !== 0 && !marks.some(({ length }) => length === offset))
+        throw new TransferProtocolError(`a start at ${offset}, which was not told`);
+      await part.truncate(offset);
+      if (offset > 0) {
+        output.event('resumed', { name: this.#name, offset });
+        output.note(`${this.#name}: goes on after ${formatSize(offset)}`);
+      }
+      const stated = await this.#store(part, (done) => progress.update(done));
+      const digest = await part.digest();
+      if (!timingSafeEqual(digest, stated)) {
+        throw new Refusal(
+          'hash',
+          ExitCode.HashMismatch,
+          `${this.#name}: what stands on the disk is not what was sent.`,
+          'run the same command again; if it happens twice, check this disk and its memory.',
+        );
+      }
+      const [bytes, sha256] = [part.length, digest.toString('hex')];
+      const record = this.#resumable ? { bytes, sha256 } : undefined;
+      const name = await part.commit(this.#name, collision, this.#offer.modified, record);
+      const acknowledged = await this.#tell({ name, bytes, sha256 });
+      if (acknowledged && record !== undefined) await removeDone(folder, this.#key);
+      return this.#received({ name, bytes, sha256 }, offset, acknowledged);
+    } catch (error) {
+      const refusal = asRefusal(error, this.#name);
+      // A name that is taken says nothing against the bytes.
+      if (refusal !== undefined && refusal.fault !== 'exists') keep = false;
+      const bytes = part.length;
+      await (keep ? part.release() : part.discard());
+      if (refusal !== undefined) return await this.#refuse(refusal);
+      throw keep ? this.#suspended(bytes, error) : error;
+    } finally {
+      progress.stop();
+    }
+  }
+
+  /** Tells that all stands there, and where the sender begins; undefined if it is gone again. */
+  async #agree(done: DoneRecord): Promise<number | undefined> {
+    try {
+      await this.#answer([{ length: done.bytes, sha256: done.sha256 }]);
+      return (await readStart(this.#reader)).offset;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The file has been whole before; the sender did not hear of it. */
+  async #confirm(done: DoneRecord): Promise<Received> {
+    const heard = await this.#reader.exactly(DIGEST_LENGTH).then(
+      () => this.#tell(done),
+      () => false,
+    );
+    if (heard) await removeDone(this.#options.folder, this.#key);
+    await removeStale(this.#options.folder, this.#key);
+    return this.#received(done, done.bytes, heard);
+  }
+
+  /** Writes all but the last {@link DIGEST_LENGTH} bytes to the file and returns these. */
+  async #store(part: Part, onProgress: (done: number) => void): Promise<Uint8Array> {
+    let held: Uint8Array = new Uint8Array(0);
+    const { size } = this.#offer;
+    const limit = size ?? this.#options.maxSize;
+    for await (const batch of this.#reader.rest()) {
+      const { body, tail } = splitTail([held, ...batch], DIGEST_LENGTH);
+      held = tail;
+      await part.write(body);
+      if (part.length > limit) {
+        throw new Refusal(
+          'size',
+          ExitCode.LocalFile,
+          `the sender sent more than the ${formatSize(limit)} allowed.`,
+          'raise --max-size, or send a file that does not grow meanwhile.',
+        );
+      }
+      onProgress(part.length);
+    }
+    if (held.length < DIGEST_LENGTH || (size !== null && part.length !== size)) {
       throw new Refusal(
         'size',
-        ExitCode.LocalFile,
-        `the sender sent more than the ${formatSize(limit)} allowed.`,
-        'raise --max-size, or send a file that does not grow meanwhile.',
+        ExitCode.HashMismatch,
+        `${quote(this.#offer.name)} ended after ${part.length} bytes; ${size ?? 'more'} were announced.`,
+        'send it again; it was changed while it was read.',
       );
     }
-    onProgress(target.length);
+    return held;
   }
-  if (held.length < DIGEST_LENGTH || (offer.size !== null && target.length !== offer.size)) {
-    throw new Refusal(
-      'size',
-      ExitCode.HashMismatch,
-      `${quote(offer.name)} ended after ${target.length} bytes; ${offer.size ?? 'more'} were announced.`,
-      'send it again; it was changed while it was read.',
+
+  /** Tells the sender that it is done; false when that cannot be known to have arrived. */
+  async #tell({ name, bytes, sha256 }: DoneRecord): Promise<boolean> {
+    return this.#receipt({ ok: true, name, bytes, sha256 }).then(
+      () => true,
+      () => false,
     );
   }
-  return held;
-}
 
-/** Cuts the last {@link DIGEST_LENGTH} bytes (or all, if fewer) off a list of chunks. */
-function splitTail(chunks: readonly Uint8Array[]): { body: Uint8Array[]; tail: Uint8Array } {
-  const body = [...chunks];
-  const tail: Uint8Array[] = [];
-  let missing = DIGEST_LENGTH;
-  while (missing > 0) {
-    const chunk = body.pop();
-    if (chunk === undefined) break;
-    const cut = Math.max(0, chunk.length - missing);
-    tail.unshift(chunk.subarray(cut));
-    missing -= chunk.length - cut;
-    if (cut > 0) body.push(chunk.subarray(0, cut));
+  async #receipt(receipt: Parameters<typeof writeMessage>[1]): Promise<void> {
+    await writeMessage(this.#stream, receipt);
+    await this.#stream.end();
   }
-  return { body, tail: Buffer.concat(tail) };
-}
 
-/** The sender closes the session once it holds the receipt, so that is not a failure here. */
-async function sendReceipt(stream: SttStream, receipt: Receipt): Promise<void> {
-  await writeMessage(stream, receipt);
-  await stream.end();
-}
+  #received(record: DoneRecord, resumedFrom: number, acknowledged: boolean): Received {
+    const { name, bytes, sha256 } = record;
+    const seconds = (performance.now() - this.#started) / 1_000;
+    return { name, bytes, sha256, seconds, resumedFrom, key: this.#key, acknowledged };
+  }
 
-function asRefusal(error: unknown, name: string): Refusal | undefined {
-  if (error instanceof Refusal) return error;
-  if (error instanceof TargetExistsError) {
-    return new Refusal(
-      'exists',
-      ExitCode.LocalFile,
-      `${error.message}.`,
-      'allow it with --overwrite, or keep both with --rename.',
-    );
+  #suspended(bytes: number, cause: unknown): SuspendedError {
+    return new SuspendedError(this.#key, this.#name, bytes, cause);
   }
-  if (
-    error instanceof Error &&
-    'syscall' in error &&
-    'code' in error &&
-    typeof error.code === 'string'
-  ) {
-    const full = error.code === 'ENOSPC' || error.code === 'EDQUOT';
-    return new Refusal(
-      'disk',
-      ExitCode.LocalFile,
-      `${error.code}: ${name} cannot be stored: ${full ? 'the disk is full' : error.message}.`,
-      full ? 'free some space, or choose another folder.' : 'check the folder and its disk.',
-      { cause: error },
-    );
+
+  /** There is no sense in reading a long part back for a sender that is gone. */
+  #alive(): void {
+    if (this.#over) throw new TransferProtocolError('the session ended');
   }
-  return undefined;
 }

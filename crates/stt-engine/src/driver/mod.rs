@@ -167,7 +167,7 @@ impl Turns for Driver {
         self.collect(now);
         // Published before anything is sent: the application can work while this thread does.
         self.publish();
-        let more_out = self.transmit(now);
+        let more_out = self.transmit_and_look(now);
         self.settle_messages();
         self.publish_stats();
         if self.is_closed(now) {
@@ -189,7 +189,7 @@ impl Turns for Driver {
         self.run_commands(now);
         self.collect(now);
         self.publish();
-        let more = self.transmit(now);
+        let more = self.transmit_and_look(now);
         self.settle_messages();
         self.publish_stats();
         let earlier = match (self.next_deadline(), self.wakes) {
@@ -215,6 +215,13 @@ impl Turns for Driver {
 }
 
 impl Driver {
+    /// Sends what is due. True when another turn has to come at once: because there is more, or because a
+    /// send was refused. That may have ended a connect, and nothing else would wake this thread to tell of it.
+    fn transmit_and_look(&mut self, now: Now) -> bool {
+        let refused = self.stats.send_errors;
+        self.transmit(now) || self.stats.send_errors != refused
+    }
+
     /// Whether a close has run its course.
     fn is_closed(&self, now: Now) -> bool {
         let Some(limit) = self.closing else { return false };

@@ -147,6 +147,14 @@ impl HalfOpenTable {
         None
     }
 
+    /// When the oldest was made, and the bytes held, as kept and as counted.
+    #[cfg(feature = "inspect")]
+    pub(super) fn counted(&self) -> (Option<Instant>, [usize; 2]) {
+        let oldest = self.entries.iter().map(|(_, entry)| entry.created).min();
+        let held = self.entries.iter().flat_map(|(_, entry)| &entry.held);
+        (oldest, [self.held_bytes, held.map(|(_, bytes)| bytes.len()).sum()])
+    }
+
     /// Keeps a sealed datagram until the proof comes, if there is room.
     pub(super) fn hold(&mut self, index: u32, ecn: Option<Ecn>, datagram: &[u8]) {
         let Some(entry) = self.entries.get_mut(index as usize) else { return };

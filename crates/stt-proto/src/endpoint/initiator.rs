@@ -149,6 +149,21 @@ impl Connecting {
         self.attempts.iter_mut().find(|attempt| attempt.path_id == id)
     }
 
+    /// The endpoint fills in its timer.
+    #[cfg(feature = "inspect")]
+    pub(super) fn inspect(&self, now: Instant) -> crate::inspect::ConnectInspection {
+        let age = |attempt: &Attempt| now.saturating_duration_since(attempt.created);
+        let copies = self.attempts.iter().map(|attempt| (attempt.copies, age(attempt))).max();
+        crate::inspect::ConnectInspection {
+            timer: None,
+            next_send: self.attempts.iter().map(|attempt| attempt.send_at).min(),
+            hint: self.hint.map(|(at, _)| at),
+            fall_back: self.fall_back_at,
+            deadline: self.deadline,
+            copies: copies.unwrap_or_default(),
+        }
+    }
+
     /// Notes what a message that proves nothing claims. The first claim about this attempt's seed
     /// or version stands; each new attempt gets its own time.
     fn on_hint(&mut self, now: Instant, rtt: Duration, fault: Fault) {

@@ -41,6 +41,7 @@ use crate::event::{Event, SessionHandle};
 use crate::fault::Fault;
 use crate::path::{PathAddress, Transmit};
 use crate::recovery::{Content, Fate};
+use crate::rtts::RttHistogram;
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::streams::Blocks;
@@ -154,6 +155,8 @@ pub struct Endpoint {
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
     blocks: Blocks,
+    /// Of all sessions.
+    rtts: RttHistogram,
     tracer: Option<Box<dyn Tracer>>,
 }
 
@@ -242,6 +245,7 @@ impl Endpoint {
             contents: Vec::new(),
             fates: Vec::new(),
             blocks,
+            rtts: RttHistogram::default(),
             tracer: None,
             rng,
         }
@@ -367,6 +371,9 @@ impl Endpoint {
             half_open: self.half_open.len() as u64,
             receive_blocks_made: self.blocks.made(),
             receive_blocks_held: self.blocks.held(),
+            rtt_samples: self.rtts.samples(),
+            rtt_p50: self.rtts.median(),
+            rtt_p99: self.rtts.p99(),
             ..self.stats
         }
     }
@@ -403,6 +410,7 @@ impl Endpoint {
             contents: &mut self.contents,
             fates: &mut self.fates,
             blocks: &mut self.blocks,
+            rtts: &mut self.rtts,
         };
         let ended = session.has_ended();
         if let Some(tracer) = &mut self.tracer {

@@ -94,6 +94,12 @@ impl<T> Slots<T> {
         self.len
     }
 
+    /// The same from an index on.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn indices_from(&self, index: u32) -> impl Iterator<Item = u32> + '_ {
+        (index..self.slots.len() as u32).filter(|index| self.get(*index).is_some())
+    }
+
     /// Indices of everything stored.
     pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.slots.len() as u32).filter(|index| self.get(*index).is_some())

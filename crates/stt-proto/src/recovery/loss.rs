@@ -192,7 +192,9 @@ mod tests {
         t.on_spurious_loss(at(1), LossCause::Time, 1, &rtt);
         t.on_spurious_loss(at(2), LossCause::Time, 1, &rtt);
         assert_eq!(t.delay(&rtt), ms(100), "once a round trip");
-        (0..QUIET_EPISODES).for_each(|_| t.on_loss_episode());
+        (1..QUIET_EPISODES).for_each(|_| t.on_loss_episode());
+        assert_eq!((t.packets, t.delay(&rtt)), (MAX_PACKET_THRESHOLD, ms(100)), "not yet");
+        t.on_loss_episode();
         assert_eq!((t.packets, t.delay(&rtt)), (PACKET_THRESHOLD, ms(90)));
     }
 
@@ -211,5 +213,8 @@ mod tests {
         assert!(!run.on_lost(at(4000), &rtt, ms(25)));
         run.on_spurious_loss(at(3999));
         assert!(run.on_lost(at(5000), &rtt, ms(25)));
+        assert!(!run.on_lost(at(6000), &rtt, ms(25)));
+        run.on_spurious_loss(at(6000));
+        assert!(!run.on_lost(at(7000), &rtt, ms(25)), "what was sent in the run had arrived");
     }
 }

@@ -146,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_often_loses_no_part_of_a_byte() {
+        let rate = Rate::per_second(100_000);
+        let mut pacer = Pacer::new();
+        let first = pacer.available(us(0), rate, 12_000, 1_200).unwrap();
+        pacer.on_sent(first);
+        // A tenth of a byte for each question, and 1200 bytes until a packet may leave.
+        let ready = (1..20_000).find(|now| pacer.available(us(*now), rate, 12_000, 1_200).is_ok());
+        assert_eq!(ready, Some(12_000));
+    }
+
+    #[test]
     fn a_slow_path_sends_packet_by_packet_after_the_first_burst() {
         let (bytes, wakes) = drain(Rate::per_second(12_000), 12_000, 1_200, 1_000_000);
         assert_eq!((bytes, wakes), (12_000 + 9 * 1_200, 10));

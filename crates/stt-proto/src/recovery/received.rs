@@ -355,6 +355,52 @@ mod tests {
     }
 
     #[test]
+    fn the_rhythm_is_sixteen_acks_a_round_trip_within_its_bounds() {
+        // Packets, the round trips that they took, and after how many of them an ACK follows then.
+        let cases =
+            [(400, 1, 25), (400, 4, 6), (1_600, 4, 25), (640, 2, 20), (100, 7, 2), (4_000, 1, 32)];
+        for (packets, trips, every) in cases {
+            let mut r = ReceivedPackets::new(DELAY);
+            (0..packets - 1).for_each(|n| r.on_received(at(0), n, true, false, RTT));
+            assert_eq!(r.ack_every, MIN_ACK_EVERY, "no round is over");
+            r.on_received(at(40_000 * trips), packets - 1, true, false, RTT);
+            assert_eq!(r.ack_every, every, "{packets} in {trips}");
+        }
+    }
+
+    #[test]
+    fn only_an_ack_that_waited_to_the_end_makes_the_rhythm_faster() {
+        let mut r = ReceivedPackets::new(DELAY);
+        (0..399).for_each(|n| r.on_received(at(0), n, true, false, RTT));
+        r.on_received(at(40_000), 399, true, false, RTT);
+        r.on_ack_sent(at(40_000));
+        let every: Vec<u32> = (0..5)
+            .map(|round| {
+                r.on_received(at(40_001), 400 + 2 * round, true, false, RTT);
+                let deadline = r.ack_deadline().unwrap();
+                // With a packet that leaves anyhow, a moment before.
+                let before = r.ack_every;
+                r.on_ack_sent(at(deadline.as_nanos() / 1_000 - 1));
+                assert_eq!(r.ack_every, before);
+                r.on_received(at(40_001), 401 + 2 * round, true, false, RTT);
+                r.on_ack_sent(r.ack_deadline().unwrap());
+                r.ack_every
+            })
+            .collect();
+        assert_eq!(every, [12, 6, 3, 2, 2]);
+    }
+
+    #[test]
+    fn an_ack_waits_a_quarter_of_a_round_trip() {
+        let cases = [(40_000, 10_000), (2_000, 1_000), (400_000, 25_000)];
+        for (rtt, delay) in cases.map(|(rtt, delay)| (Duration::from_micros(rtt), delay)) {
+            let mut r = ReceivedPackets::new(DELAY);
+            r.on_received(at(7), 0, true, false, Some(rtt));
+            assert_eq!(r.ack_deadline(), Some(at(7 + delay)), "{rtt:?}");
+        }
+    }
+
+    #[test]
     fn acknowledged_acks_end_the_repetition_but_the_largest_stays() {
         let mut r = ReceivedPackets::new(DELAY);
         [0, 1, 4, 5, 6, 9].iter().for_each(|n| r.on_received(at(0), *n, true, false, RTT));

@@ -133,6 +133,17 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_may_be_another_one_keeps_only_the_latest_as_its_minimum() {
+        let at = Instant::default();
+        let mut rtt = RttEstimator::new(INITIAL_RTT);
+        rtt.update(at, ms(40), ms(0), ms(25));
+        rtt.update(at, ms(80), ms(0), ms(25));
+        assert_eq!((rtt.min(), rtt.measured()), (ms(40), Some(ms(45))));
+        rtt.reset_min();
+        assert_eq!((rtt.min(), rtt.measured()), (ms(80), Some(ms(45))));
+    }
+
+    #[test]
     fn an_exaggerated_delay_is_capped() {
         let at = Instant::default();
         let mut rtt = RttEstimator::new(INITIAL_RTT);

@@ -236,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_larger_than_every_path_carries_and_counts_is_large() {
+        let is_large = |info: PacketInfo| {
+            let mut sent = SentPackets::default();
+            sent.push(Instant::default(), 0, info, &[]);
+            sent.oldest().unwrap().0.is_large()
+        };
+        let large = PacketInfo { bytes: stt_wire::MIN_MTU as u16 + 1, ..INFO };
+        assert!(is_large(large));
+        assert!(is_large(PacketInfo { bytes: 65_507, ..INFO }));
+        assert!(!is_large(PacketInfo { bytes: stt_wire::MIN_MTU as u16, ..INFO }));
+        assert!(!is_large(PacketInfo { bytes: 100, ..INFO }));
+        assert!(!is_large(PacketInfo { mtu_probe: true, ..large }), "it only tries the size");
+        assert!(!is_large(PacketInfo { ack_eliciting: false, ..large }), "nobody misses it");
+    }
+
+    #[test]
     fn numbers_that_other_paths_took_are_no_holes() {
         let sent = ring([3, 4, 9, 1_000_000_000]);
         assert_eq!(sent.len(), 4);

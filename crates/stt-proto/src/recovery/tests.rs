@@ -408,3 +408,136 @@ fn the_steady_state_allocates_nothing() {
     }
     assert_eq!(capacities[10], capacities[999]);
 }
+
+/// Remembers which pauses it was told of.
+#[derive(Clone, Debug)]
+struct Pauses(std::sync::Arc<std::sync::Mutex<Vec<(Instant, Instant)>>>);
+
+impl Controller for Pauses {
+    fn on_idle_end(&mut self, now: Instant, since: Instant) {
+        self.0.lock().unwrap().push((since, now));
+    }
+
+    fn on_ack(&mut self, _: &Acked<'_>) {}
+
+    fn on_congestion(&mut self, _: &Congestion) -> bool {
+        false
+    }
+
+    fn on_spurious_congestion(&mut self) {}
+
+    fn on_mtu_update(&mut self, _: u16) {}
+
+    fn window(&self) -> u64 {
+        1 << 20
+    }
+
+    fn slow_start_threshold(&self) -> Option<u64> {
+        None
+    }
+
+    fn recovery_start(&self) -> Option<Instant> {
+        None
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn a_pause_is_told_when_it_ends_and_only_where_nothing_was_in_flight() {
+    let told = std::sync::Arc::default();
+    let mut path = Path::with(Box::new(Pauses(std::sync::Arc::clone(&told))));
+    path.send(0, [0]);
+    path.send(10, [1]);
+    path.ack(100, [0..=1]);
+    path.send(500, [2]);
+    path.send(501, [3]);
+    assert_eq!(*told.lock().unwrap(), [(at(10), at(500))]);
+}
+
+#[test]
+fn another_path_begins_anew_with_what_is_the_sessions() {
+    let config = RecoveryConfig { max_ack_delay: ms(7), ecn: false, ..config() };
+    let recovery = Recovery::new(&config, Box::new(Cubic::new(MTU)));
+    let other = recovery.for_new_path(Box::new(Cubic::new(MTU)));
+    assert_eq!(other.max_ack_delay, ms(7));
+    assert!(other.ecn.mark() && !recovery.ecn.mark(), "each path is tested for ECN by itself");
+    let initial = RttEstimator::new(INITIAL_RTT).pto(ms(7));
+    assert_eq!(other.pto(), initial, "its round trip is not known");
+}
+
+#[test]
+fn what_was_lost_long_ago_is_forgotten_with_its_memory() {
+    let mut path = Path::measured();
+    path.send(200, 1..=5);
+    path.ack(300, [5..=5]);
+    assert_eq!(path.lost, [1, 2]);
+    path.send(310, [6]);
+    let pto = path.recovery.pto();
+    let forgotten = 300 + (pto * LOST_MEMORY).as_millis() as u64;
+    path.ack(forgotten - 10, [6..=6]);
+    assert!(path.recovery.lost.is_some(), "a late ACK still counts");
+    path.ack(100_000, [6..=6]);
+    assert!(path.recovery.lost.is_none());
+}
+
+#[test]
+fn losses_are_noted_only_where_somebody_asked_and_each_once() {
+    let mut path = Path::measured();
+    let mut losses = Vec::new();
+    path.send(200, 1..=4);
+    path.ack(300, [4..=4]);
+    path.recovery.take_losses(&mut losses);
+    assert!(!path.lost.is_empty() && losses.is_empty(), "nobody asked");
+    path.recovery.note_losses();
+    path.send(310, 5..=9);
+    path.ack(410, [9..=9]);
+    path.recovery.take_losses(&mut losses);
+    let numbers: Vec<u64> = losses.iter().map(|loss| loss.number).collect();
+    assert!(numbers.contains(&5) && losses.iter().all(|loss| loss.bytes == u64::from(MTU)));
+    let before = losses.len();
+    path.recovery.take_losses(&mut losses);
+    assert_eq!(losses.len(), before);
+    // On the next path they are noted, too.
+    let mut other = path.recovery.for_new_path(Box::new(Cubic::new(MTU)));
+    path.recovery.hand_over_to(&mut other);
+    assert!(other.losses.is_some() && path.recovery.losses.is_none());
+}
+
+#[test]
+fn large_packets_lost_in_a_row_are_counted_until_one_arrives_or_the_size_changes() {
+    let large = PacketInfo { bytes: 1_400, ..info(true) };
+    let mut path = Path::measured();
+    let send = |path: &mut Path, now, number, info| {
+        path.recovery.on_packet_sent(at(now), number, info, &[content(number)]);
+    };
+    (1..=3).for_each(|number| send(&mut path, 200, number, large));
+    (4..=6).for_each(|number| send(&mut path, 201, number, info(true)));
+    path.ack(301, [4..=6]);
+    assert_eq!((path.lost.as_slice(), path.recovery.large_lost_in_a_row()), (&[1, 2, 3][..], 3));
+    send(&mut path, 310, 7, large);
+    path.ack(410, [7..=7]);
+    assert_eq!(path.recovery.large_lost_in_a_row(), 0);
+    send(&mut path, 420, 8, large);
+    (9..=11).for_each(|number| send(&mut path, 421, number, info(true)));
+    path.ack(521, [9..=11]);
+    assert_eq!(path.recovery.large_lost_in_a_row(), 1);
+    path.recovery.on_mtu_update(1_200);
+    assert_eq!(path.recovery.large_lost_in_a_row(), 0);
+}
+
+#[test]
+fn another_packet_size_is_the_controllers_the_pacers_and_the_allowances() {
+    let mut path = Path::new();
+    assert_eq!((path.recovery.window(), path.recovery.mark_ecn()), (10_000, false));
+    path.recovery.on_mtu_update(1_400);
+    assert_eq!(path.recovery.window(), 14_000);
+    // Of the window nine tenths and a byte less than a packet remain: nothing more leaves.
+    let info = |bytes| PacketInfo { bytes, ..info(true) };
+    path.recovery.on_packet_sent(at(0), 0, info(12_600), &[]);
+    assert_eq!(path.recovery.allowance(at(10_000)).bytes, 1_400, "exactly one fits");
+    path.recovery.on_packet_sent(at(10_000), 1, info(1), &[]);
+    assert_eq!(path.recovery.allowance(at(20_000)).bytes, 0);
+}

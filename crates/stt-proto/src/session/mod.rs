@@ -39,6 +39,7 @@ use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
+use crate::rtts::RttHistogram;
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
     Blocks, LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions,
@@ -88,6 +89,8 @@ pub(crate) struct Context<'a> {
     pub(crate) fates: &'a mut Vec<(Fate, Content)>,
     /// Memory for what streams bring.
     pub(crate) blocks: &'a mut Blocks,
+    /// Where round-trip times are noted.
+    pub(crate) rtts: &'a mut RttHistogram,
 }
 
 impl Context<'_> {

@@ -287,6 +287,9 @@ impl Session {
             self.largest_acked = self.largest_acked.max(late.largest_newly_acked);
         }
         self.largest_acked = self.largest_acked.max(summary.largest_newly_acked);
+        if let Some(rtt) = summary.rtt_sample {
+            cx.rtts.record(rtt);
+        }
         self.stats.packets_lost += u64::from(summary.lost_packets);
         self.stats.congestion_events += u64::from(summary.congestion);
         self.paced_until = None;

@@ -8,14 +8,22 @@ use super::blocks::{BLOCK, Blocks};
 
 /// Block of a stream of which little has come: short streams stay cheap.
 const FIRST_BLOCK: usize = 512;
+/// Largest block of a stream whose session has as many larger ones as it may.
+pub(super) const SMALL_BLOCK: usize = 4 * 1024;
 /// Runs up to this length are copied behind what stands in order; longer ones are handed on whole.
 const SMALL_RUN: usize = 4 * 1024;
+/// What a skip leaves of a block is copied where it is less than this, so that it does not hold the
+/// whole of it.
+const SMALL_REST: usize = BLOCK / 4;
 
 /// See the module. It does not judge how much comes: credit does.
 ///
 /// What comes in order is appended to a block, and reading splits pieces off that block without a
 /// copy. Once the application has dropped them the block is used again: here, if the reader keeps up,
 /// and else where [`Blocks`] finds that it has come back.
+///
+/// A block is memory that credit does not count, so whoever has many streams has few large ones:
+/// [`Assembler::be_frugal`], `docs/adr/0074`.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     /// Full blocks in order, not read.
@@ -24,6 +32,9 @@ pub(super) struct Assembler {
     tail: BytesMut,
     /// Whether `tail` is one of [`Blocks`].
     is_tail_lent: bool,
+    /// Size of the block that `tail` is a part of.
+    tail_size: usize,
+    is_frugal: bool,
     /// Runs that came out of order, by offset; they overlap neither each other nor what is in order.
     early: BTreeMap<u64, BytesMut>,
     /// Offset past the last byte read.
@@ -33,6 +44,26 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
+    /// Whether blocks are small from now on, but for frames that are larger.
+    pub(super) fn be_frugal(&mut self, is_frugal: bool) {
+        self.is_frugal = is_frugal;
+    }
+
+    /// Whether the block that grows is a large one.
+    pub(super) const fn has_large_tail(&self) -> bool {
+        self.tail_size > SMALL_BLOCK
+    }
+
+    /// Lets go of the block that grows where nothing unread is in it. Returns whether it was a large one.
+    pub(super) fn release_tail(&mut self) -> bool {
+        if !self.has_large_tail() || !self.tail.is_empty() {
+            return false;
+        }
+        self.tail = BytesMut::new();
+        (self.is_tail_lent, self.tail_size) = (false, 0);
+        true
+    }
+
     /// Takes bytes. Where some of them are held already, those that came first stay.
     pub(super) fn insert(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         let known = usize::try_from(self.contiguous.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -94,13 +125,15 @@ impl Assembler {
     fn renew_tail(&mut self, blocks: &mut Blocks, needed: usize) {
         self.close_block();
         let seen = usize::try_from(self.contiguous).unwrap_or(BLOCK);
-        let wanted = seen.clamp(FIRST_BLOCK, BLOCK).max(needed);
+        let largest = if self.is_frugal { SMALL_BLOCK } else { BLOCK };
+        let wanted = seen.clamp(FIRST_BLOCK, largest).max(needed);
         // The same block again when nobody holds a part of it any more.
         if self.tail.try_reclaim(wanted) {
             return;
         }
         let is_lent = is_block(wanted);
         let tail = if is_lent { blocks.take() } else { BytesMut::with_capacity(wanted) };
+        self.tail_size = wanted;
         let rest = core::mem::replace(&mut self.tail, tail);
         if core::mem::replace(&mut self.is_tail_lent, is_lent) {
             blocks.lend(rest);
@@ -152,6 +185,9 @@ impl Assembler {
                 break;
             }
         }
+        if let Some(front) = self.ready.front_mut().filter(|front| front.len() < SMALL_REST) {
+            *front = Bytes::copy_from_slice(front);
+        }
         if offset <= self.contiguous {
             return;
         }
@@ -160,7 +196,9 @@ impl Assembler {
             let (start, mut run) = entry.remove_entry();
             let known = usize::try_from(offset - start).unwrap_or(usize::MAX);
             if run.len() > known {
-                self.early.insert(offset, run.split_off(known));
+                let rest = run.split_off(known);
+                let is_small = rest.len() < SMALL_REST;
+                self.early.insert(offset, if is_small { BytesMut::from(&rest[..]) } else { rest });
             }
         }
         self.join(blocks);
@@ -187,6 +225,14 @@ impl Assembler {
         let ready: usize = self.ready.iter().map(Bytes::len).sum();
         let early: usize = self.early.values().map(BytesMut::len).sum();
         (ready + self.tail.len() + early) as u64
+    }
+
+    /// Bytes that it keeps from being used for anything else, if each block before the one that grows is
+    /// as full as blocks become.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let ready: usize = self.ready.iter().map(Bytes::len).sum();
+        ready + self.tail_size + self.early.values().map(BytesMut::capacity).sum::<usize>()
     }
 
     /// Forgets what is out of order: it can never become readable.

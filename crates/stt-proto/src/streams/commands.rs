@@ -111,6 +111,7 @@ impl Streams {
         }
         let left = recv.unread();
         self.runs -= recv.runs() as u64;
+        self.large_tails -= u64::from(recv.has_large_tail());
         recv.stop(code);
         stream.owed.remove(Owed::WINDOW);
         self.orphaned += left.unconsumed;
@@ -125,12 +126,17 @@ impl Streams {
         let raw = id.as_u32();
         let ended =
             if self.has_ended { ReadError::SessionClosed } else { ReadError::UnknownStream };
+        let is_frugal = 2 * self.large_tails > self.most_large_tails();
         let stream = self.table.get_mut(&raw).ok_or(ended)?;
         if let Some(code) = stream.reset_code {
             return Ok(ReadOutcome::Reset(code));
         }
         let recv = stream.recv.as_mut().filter(|recv| recv.stop_code().is_none()).ok_or(ended)?;
-        match recv.read(max.max(1)) {
+        let outcome = recv.read(max.max(1));
+        if is_frugal && recv.release_tail() {
+            self.large_tails -= 1;
+        }
+        match outcome {
             ReadOutcome::Finished => {
                 self.end_receiving(raw);
                 Ok(ReadOutcome::Finished)

@@ -70,13 +70,16 @@ impl Streams {
         fin: bool,
     ) -> Result<(), PeerFault> {
         let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
+        let is_frugal = self.large_tails >= self.most_large_tails();
         let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
         let Some(recv) = &mut stream.recv else { return Ok(()) };
-        let runs = recv.runs() as u64;
+        let (runs, large) = (recv.runs() as u64, u64::from(recv.has_large_tail()));
         let growth = recv.account(offset.saturating_add(bytes.len() as u64), fin)?;
         self.recv_credit.receive(growth).map_err(Breach::Credit)?;
+        recv.be_frugal(is_frugal);
         recv.insert(blocks, offset, bytes);
         self.runs = self.runs + recv.runs() as u64 - runs;
+        self.large_tails = self.large_tails + u64::from(recv.has_large_tail()) - large;
         if self.runs > MIN_RUNS.max(self.limits.max_session_window / WINDOW_PER_RUN) {
             return Err(INVALID);
         }

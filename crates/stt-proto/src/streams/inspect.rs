@@ -24,6 +24,8 @@ impl Streams {
         let halves = || streams.iter().filter_map(|stream| stream.recv);
         let mut send = self.send_credit.counted();
         send.counted = streams.iter().filter_map(|s| s.send).map(|send| send.counted).sum();
+        let receiving = self.table.values().filter_map(|stream| stream.recv.as_ref());
+        let counted_large = receiving.filter(|recv| recv.has_large_tail()).count() as u64;
         StreamsCount {
             has_ended: self.has_ended,
             send,
@@ -35,6 +37,7 @@ impl Streams {
             },
             orphaned: self.orphaned,
             runs: self.runs,
+            large_tails: [self.large_tails, counted_large, self.most_large_tails()],
             live,
             closed_ranges: self.peers.iter().map(|peers| peers.remembered()).max().unwrap_or(0),
             streams,

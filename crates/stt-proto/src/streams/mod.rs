@@ -47,6 +47,7 @@ pub(crate) use self::event::{PeerFault, StreamEvent};
 pub(crate) use self::limits::{LocalLimits, PeerLimits};
 pub(crate) use self::outbound::DataWritten;
 
+use self::blocks::BLOCK;
 use self::flow::{RecvCredit, SendCredit};
 use self::limits::{OwnStreams, PeerStreams};
 use self::names::Names;
@@ -89,6 +90,8 @@ pub(crate) struct Streams {
     orphaned: u64,
     /// Runs out of order, over all streams.
     runs: u64,
+    /// Streams that fill a large block.
+    large_tails: u64,
     /// Boxed, because few sessions have deadline streams.
     skips: Box<Skips>,
     has_ended: bool,
@@ -114,6 +117,7 @@ impl Streams {
             recv_credit: RecvCredit::new(limits.session_window, limits.max_session_window),
             orphaned: 0,
             runs: 0,
+            large_tails: 0,
             skips: Box::default(),
             has_ended: false,
         }
@@ -186,11 +190,20 @@ impl Streams {
             }
             true
         });
+        let halves = self.table.values().filter_map(|stream| stream.recv.as_ref());
+        self.large_tails = halves.filter(|recv| recv.has_large_tail()).count() as u64;
         self.skips.forget();
         self.scheduler = Scheduler::default();
         self.control = VecDeque::new();
         self.owes_session_window = false;
         self.owes_max_streams = [false; 2];
+    }
+
+    /// Streams that may fill a large block at a time: what such a block holds is counted by credit, the
+    /// block is not, so together they take what the largest window of the session would
+    /// (`docs/adr/0074`).
+    fn most_large_tails(&self) -> u64 {
+        (self.limits.max_session_window / BLOCK as u64).max(1)
     }
 
     fn is_own(&self, id: StreamId) -> bool {
@@ -247,6 +260,7 @@ impl Streams {
         stream.owed.remove(Owed::WINDOW);
         let left = recv.unread();
         self.runs -= recv.runs() as u64;
+        self.large_tails -= u64::from(recv.has_large_tail());
         self.orphaned += left.unconsumed;
         self.release_credit(left.unread);
         self.forget_if_over(raw);

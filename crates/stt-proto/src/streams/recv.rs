@@ -92,6 +92,21 @@ impl RecvHalf {
         Ok(growth)
     }
 
+    /// Whether its blocks are small from now on.
+    pub(super) fn be_frugal(&mut self, is_frugal: bool) {
+        self.assembler.be_frugal(is_frugal);
+    }
+
+    /// Whether it fills a block of more than [`SMALL_BLOCK`](super::assembler::SMALL_BLOCK) bytes.
+    pub(super) const fn has_large_tail(&self) -> bool {
+        self.assembler.has_large_tail()
+    }
+
+    /// Lets go of a large block in which nothing is unread. Returns whether there was one.
+    pub(super) fn release_tail(&mut self) -> bool {
+        self.assembler.release_tail()
+    }
+
     /// Takes the bytes of a frame that was counted.
     pub(super) fn insert(&mut self, blocks: &mut Blocks, offset: u64, bytes: &[u8]) {
         if self.stop.is_none() {
@@ -194,6 +209,12 @@ impl RecvHalf {
             runs: self.assembler.runs() as u64,
             ..self.credit.counted()
         }
+    }
+
+    /// See [`Assembler::memory`].
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.assembler.memory()
     }
 
     /// Runs out of order.

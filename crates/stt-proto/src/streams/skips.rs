@@ -104,6 +104,7 @@ impl Streams {
         offset: u64,
     ) -> Result<(), PeerFault> {
         let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
+        let is_frugal = self.large_tails >= self.most_large_tails();
         let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
         // Before STREAM_OPEN has come this side cannot tell whether the stream may skip.
         let is_known = stream.is_established || id.is_by_initiator() == self.initiator;
@@ -118,9 +119,11 @@ impl Streams {
             self.release_credit(growth);
             return Ok(());
         }
-        let runs = recv.runs() as u64;
+        let (runs, large) = (recv.runs() as u64, u64::from(recv.has_large_tail()));
+        recv.be_frugal(is_frugal);
         let skipped = recv.skip(blocks, offset);
         self.runs = self.runs + recv.runs() as u64 - runs;
+        self.large_tails = self.large_tails + u64::from(recv.has_large_tail()) - large;
         self.skips.counts.skipped += skipped;
         let is_window_due = recv.is_window_due();
         self.release_credit(skipped);

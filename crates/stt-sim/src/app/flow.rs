@@ -62,6 +62,10 @@ pub(crate) struct Flow {
     pub(crate) datagrams: Datagrams,
     /// Moves that it was told of.
     pub(crate) moved: u64,
+    /// The same for the server.
+    pub(crate) followed: u64,
+    /// Where it was moved to last, and whether the move is over.
+    wanted: Option<(PathAddress, bool)>,
 }
 
 impl Flow {
@@ -80,6 +84,8 @@ impl Flow {
             early: Early::default(),
             returned: 0,
             moved: 0,
+            followed: 0,
+            wanted: None,
             spec,
             number,
             client,
@@ -294,7 +300,14 @@ impl Flow {
                 self.on_connected(world);
             }
             Event::Ticket { ticket, .. } if end == 0 => self.early.ticket = Some(ticket.clone()),
-            Event::PathChange { .. } if end == 0 => self.moved += 1,
+            Event::PathChange { remote, .. } if end == 0 => {
+                self.moved += 1;
+                if let Some((wanted, true)) = &self.wanted {
+                    return Err(format!("moved to {wanted:?} and went on to {remote:?} by itself"));
+                }
+            }
+            Event::PathChange { .. } => self.followed += 1,
+            Event::Moved { path, .. } => self.wanted = Some((*path, true)),
             Event::MoveFailed { .. } => return Err(format!("end {end}: {event:?}")),
             Event::MessagesReadable { session } => {
                 self.datagrams.read(world, self.node(end), end, *session)?;
@@ -357,11 +370,17 @@ impl Flow {
         self.phase = Phase::Waiting(at);
     }
 
-    /// Moves the session to another of its client's interfaces, if it is open.
-    pub(crate) fn move_to(&mut self, world: &mut World, interface: usize) -> Result<(), String> {
+    /// Moves the session to these interfaces of its client and of its server, if it is open.
+    pub(crate) fn move_to(
+        &mut self,
+        world: &mut World,
+        [near, far]: [usize; 2],
+    ) -> Result<(), String> {
         let (Phase::Open, Some(session)) = (self.phase, self.sessions[0]) else { return Ok(()) };
-        let local = Some(world.interface_address(self.client, interface).ip());
-        let path = PathAddress::Udp { remote: world.address(self.server), local };
+        let several = world.interfaces(self.client) > 1;
+        let local = several.then(|| world.interface_address(self.client, near).ip());
+        let path = PathAddress::Udp { remote: world.interface_address(self.server, far), local };
+        self.wanted = Some((path, false));
         let now = world.now_at(self.client);
         let moved = world.endpoint_mut(self.client).move_session(now, session, path);
         moved.map(drop).map_err(|error| format!("session {}: move: {error:?}", self.number))

@@ -220,6 +220,7 @@ fn session_of(event: &Event) -> Option<SessionHandle> {
         | Event::Ticket { session, .. }
         | Event::MessagesReadable { session }
         | Event::PathChange { session, .. }
+        | Event::Moved { session, .. }
         | Event::MoveFailed { session, .. }
         | Event::SessionClosed { session, .. } => Some(*session),
         _ => None,

@@ -3,6 +3,8 @@
 //! What takes constant time is looked at after each step; what must be counted, after so many steps
 //! that the counting costs about as much as the rest.
 
+mod handshake;
+mod path_ids;
 mod recount;
 mod session;
 
@@ -14,6 +16,8 @@ use stt_proto::{
 };
 
 use crate::world::NodeId;
+
+pub(crate) use self::path_ids::PathIds;
 
 /// Sessions of one node that are looked at after each step; with more of them, they take turns.
 const SESSIONS_A_STEP: usize = 8;
@@ -57,21 +61,27 @@ pub(crate) struct Checks {
     looks: BTreeMap<NodeId, u64>,
     /// Where the turns of each node have come to.
     turn: BTreeMap<NodeId, u64>,
+    /// The same for what has not become a session that its application knows.
+    handshake_turn: BTreeMap<NodeId, u32>,
     pairs: BTreeMap<(NodeId, NodeId), Pair>,
     /// Nodes that only answer: what they send to others is held against what came.
     pub(crate) responders: BTreeSet<NodeId>,
+    /// Where each path id was seen, if that matters.
+    pub(crate) path_ids: Option<PathIds>,
 }
 
 impl Checks {
-    pub(crate) fn on_event(&mut self, node: NodeId, event: &Event) {
+    /// `from` is the node at the address that the event names.
+    pub(crate) fn on_event(&mut self, node: NodeId, event: &Event, from: Option<NodeId>) {
         match event {
             Event::Incoming { session, .. } | Event::Connected { session, .. } if !self.blind => {
                 let last = SessionStats::default();
                 let watched = Watched { session: *session, last, seen: None, rest: 0 };
                 self.sessions.entry((node, session.as_u64())).or_insert(watched);
-                self.pairs.range_mut((node, 0)..=(node, NodeId::MAX)).for_each(|(_, pair)| {
-                    pair.proven = true;
-                });
+                // Who has moved on meanwhile may be any of them.
+                let proven = from
+                    .map_or((node, 0)..=(node, NodeId::MAX), |from| (node, from)..=(node, from));
+                self.pairs.range_mut(proven).for_each(|(_, pair)| pair.proven = true);
             }
             _ => {}
         }
@@ -112,6 +122,9 @@ impl Checks {
         let look = self.looks.entry(node).or_default();
         *look += 1;
         let look = *look;
+        if !self.blind {
+            self.check_handshakes(node, now, look, endpoint)?;
+        }
         for key in self.turn_of(node) {
             let Some(watched) = self.sessions.get_mut(&(node, key)) else { continue };
             let handle = watched.session;
@@ -145,6 +158,48 @@ impl Checks {
             {
                 check_both(&count, &theirs).map_err(told)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether every path id was seen on one path only, where that was asked for.
+    pub(crate) fn check_path_ids(&self) -> Result<(), String> {
+        self.path_ids.as_ref().map_or(Ok(()), PathIds::check)
+    }
+
+    /// What no event has told of yet: connects, half-open handshakes, and sessions that wait for the
+    /// last word of theirs.
+    fn check_handshakes(
+        &mut self,
+        node: NodeId,
+        now: Instant,
+        look: u64,
+        endpoint: &Endpoint,
+    ) -> Result<(), String> {
+        let from = self.handshake_turn.remove(&node).unwrap_or(0);
+        let mut next = None;
+        for (index, (place, handle)) in endpoint.inspected_from(from).enumerate() {
+            if index == SESSIONS_A_STEP {
+                next = Some(place);
+                break;
+            }
+            let told = |what| format!("node {node} {handle:?}, in its handshake: {what}");
+            if let Some(seen) = endpoint.inspect_connect(now, handle) {
+                handshake::check_connect(&seen, now).map_err(told)?;
+            } else if !self.sessions.contains_key(&(node, handle.as_u64()))
+                && let Some(seen) = endpoint.inspect(now, handle)
+            {
+                session::check(&seen, now).map_err(told)?;
+            }
+        }
+        self.handshake_turn.extend(next.map(|place| (node, place)));
+        // Counting them costs as much as there are.
+        let many = endpoint.stats().half_open / COUNTED_A_STEP as u64;
+        if look.is_multiple_of(many + 1)
+            && let Some(seen) = endpoint.inspect_half_open()
+        {
+            handshake::check_half_open(&seen, now)
+                .map_err(|what| format!("node {node}: {what}"))?;
         }
         Ok(())
     }

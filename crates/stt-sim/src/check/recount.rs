@@ -77,6 +77,10 @@ fn check_streams(streams: &StreamsCount) -> Result<(), String> {
             recv.runs, streams.runs
         ));
     }
+    let [kept, counted, most] = streams.large_tails;
+    if !streams.has_ended && (kept != counted || kept > most) {
+        return Err(format!("{counted} streams fill a large block, {kept} kept, {most} allowed"));
+    }
     let mut open = streams.orphaned;
     for stream in &streams.streams {
         if let Some(send) = stream.send

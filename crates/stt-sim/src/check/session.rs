@@ -90,12 +90,13 @@ fn ahead(at: Instant, now: Instant) -> String {
     format!("in {:?}", at.saturating_duration_since(now))
 }
 
-fn named(deadlines: &Deadlines) -> [(&'static str, Option<Instant>); 13] {
+fn named(deadlines: &Deadlines) -> [(&'static str, Option<Instant>); 14] {
     let Deadlines {
         loss,
         pacing,
         ack,
         proof,
+        stale,
         verdict,
         keys,
         liveness,
@@ -111,6 +112,7 @@ fn named(deadlines: &Deadlines) -> [(&'static str, Option<Instant>); 13] {
         ("the pacer's grant", pacing),
         ("an ACK", ack),
         ("AUTH_PROOF", proof),
+        ("the end of a handshake that nobody answers", stale),
         ("the handshake's verdict", verdict),
         ("the end of the previous key", keys),
         ("a keep-alive", liveness),

@@ -53,6 +53,8 @@ impl Play<'_> {
         least("sessions had their early data taken", taken, expect.early_data)?;
         let moved = flows.iter().map(|flow| flow.moved).min().unwrap_or(0);
         least("moves of a session", moved, expect.moved)?;
+        let followed = flows.iter().map(|flow| flow.followed).min().unwrap_or(0);
+        least("moves of a session that the server saw", followed, expect.followed)?;
         if let Some(least) = expect.delivered {
             let [sent, came] = flows.iter().map(|flow| flow.datagrams.counts()).fold([0; 2], add);
             if (came as f64) < sent as f64 * least {

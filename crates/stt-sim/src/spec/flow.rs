@@ -123,8 +123,14 @@ pub enum Action {
     Switch,
     /// Sessions move to the next of their client's interfaces by themselves; all links pass again.
     Move,
-    /// Nothing passes on the interfaces that sessions have moved away from.
+    /// Sessions move to the next of the server's addresses by themselves; all links pass again.
+    MoveRemote,
+    /// Nothing passes on the paths that sessions have moved away from.
     Leave,
+    /// Each client's endpoint is given a socket with another port, and told so.
+    SocketPort,
+    /// Each client's endpoint is given a socket with another address, and told so.
+    SocketAddr,
     /// The server's process is replaced by a fresh one with the same identity.
     Restart,
     /// The first client is suspended for `value` seconds.
@@ -162,6 +168,12 @@ pub struct Expect {
     /// Each session is told of so many moves that it made, at least.
     #[serde(skip_serializing_if = "is_default")]
     pub moved: u64,
+    /// The server is told of so many moves of each session, at least.
+    #[serde(skip_serializing_if = "is_default")]
+    pub followed: u64,
+    /// No path id is seen on two paths: nobody who watches both can join them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unlinkable: bool,
     /// Share of the datagrams that arrived, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivered: Option<f64>,

@@ -166,3 +166,78 @@ fn limits_of_the_peer_beyond_all_numbers() {
     while transmit(&mut a, 1_200).is_some() {}
     assert_eq!(a.undelivered(), 100_000);
 }
+
+/// What the streams of a side keep in memory for bytes that have come.
+fn memory(streams: &Streams) -> usize {
+    let halves = streams.table.values().filter_map(|stream| stream.recv.as_ref());
+    halves.map(|recv| recv.memory()).sum()
+}
+
+/// Writes to each of these streams and carries all of it over, which is read if `is_read`.
+fn feed(sides: &mut [Streams; 2], ids: &[StreamId], bytes: usize, is_read: bool) {
+    for id in ids {
+        let [from, to] = sides;
+        from.write(NOW, *id, vec![7; bytes].into()).unwrap();
+        settle(from, to);
+        events(to);
+        if is_read {
+            assert_eq!(read_all(to, *id).0.len(), bytes);
+            settle(to, from);
+        }
+    }
+}
+
+#[test]
+fn a_byte_on_each_of_a_thousand_streams_takes_little_memory() {
+    const WINDOW: usize = 2 << 20;
+    const STREAMS: usize = 1_000;
+    for before in [0, 600, 6_000, 40_000, 100_000] {
+        let limits = limits(STREAMS as u32, WINDOW as u64, WINDOW as u64);
+        let (from, to) = joined(limits, limits);
+        let mut sides = [from, to];
+        let ids: Vec<StreamId> =
+            (0..STREAMS).map(|_| sides[0].open(unidirectional()).unwrap()).collect();
+        feed(&mut sides, &ids, before, true);
+        // All was read: a few large blocks stay with those that may need them again.
+        let idle = memory(&sides[1]);
+        assert!(idle <= WINDOW / 2 + BLOCK + STREAMS * 4_096, "{before}: {idle} bytes at rest");
+        feed(&mut sides, &ids, 1, false);
+        let held = memory(&sides[1]);
+        assert!(held <= WINDOW + STREAMS * (1 + 4_096), "{before}: {held} bytes for {STREAMS}");
+        let large = |streams: &Streams| {
+            let halves = streams.table.values().filter_map(|stream| stream.recv.as_ref());
+            halves.filter(|recv| recv.has_large_tail()).count() as u64
+        };
+        assert_eq!(sides[1].large_tails, large(&sides[1]));
+        // Streams that end give it all back.
+        for id in &ids {
+            sides[0].finish(*id).unwrap();
+        }
+        let [from, to] = &mut sides;
+        settle(from, to);
+        ids.iter().for_each(|id| assert_eq!(read_all(to, *id).0, [7]));
+        assert_eq!((to.large_tails, memory(to)), (0, 0));
+    }
+}
+
+#[test]
+fn a_skip_does_not_hold_a_block_for_what_it_leaves() {
+    let limits = limits(10, 1 << 20, 1 << 20);
+    let (mut from, mut to) = joined(limits, limits);
+    let deadline = Some(Duration::from_millis(10));
+    let id = from.open(StreamOptions { deadline, ..unidirectional() }).unwrap();
+    settle(&mut from, &mut to);
+    let mut blocks = Blocks::new(8 * BLOCK);
+    let raw = id.as_u32();
+    let all = vec![7; BLOCK];
+    to.handle_data(&mut blocks, raw, 0, &all, false).unwrap();
+    to.handle_data(&mut blocks, raw, BLOCK as u64, &all[..100], false).unwrap();
+    // One byte of the first block remains to be read.
+    to.handle_skip(&mut blocks, raw, BLOCK as u64 - 1).unwrap();
+    let made = blocks.made();
+    drop(blocks.take());
+    assert_eq!(blocks.made(), made, "the block is free for others");
+    let skipped = ReadOutcome::Skipped { offset: 0, len: BLOCK as u64 - 1 };
+    assert_eq!(to.read(id, 1_000), Ok(skipped));
+    assert_eq!(read_all(&mut to, id).0, vec![7; 101]);
+}

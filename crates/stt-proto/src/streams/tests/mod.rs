@@ -5,6 +5,7 @@ mod credit;
 mod deadlines;
 mod hostile;
 mod random;
+mod states;
 
 use core::time::Duration;
 

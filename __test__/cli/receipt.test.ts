@@ -1,0 +1,202 @@
+import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ByteReader } from '../../ts/cli/transfer/byte-reader.ts';
+import {
+  type Answer,
+  type Offer,
+  readAnswer,
+  readReceipt,
+  TRANSFER_PURPOSE,
+  writeMessage,
+} from '../../ts/cli/transfer/messages.ts';
+import { SttEndpoint } from '../../ts/index.ts';
+import { content, Stage, until } from './stage.ts';
+import type { Stt } from './stt.ts';
+
+const NODE_SEED = createHash('sha256').update('a node of this test').digest();
+const SIZE = 300_000;
+
+/** A sender that says what a test has it say, always the same node. */
+class Puppet {
+  readonly stage: Stage;
+  readonly offer: Offer;
+  readonly #endpoint: SttEndpoint;
+
+  private constructor(stage: Stage, endpoint: SttEndpoint) {
+    this.stage = stage;
+    this.#endpoint = endpoint;
+    this.offer = {
+      name: 'data.bin',
+      size: stage.bytes.length,
+      modified: 1_700_000_000_000,
+      transfer: '5a'.repeat(16),
+      resume: true,
+    };
+  }
+
+  static async make(stage: Stage, nodeSeed: Uint8Array = NODE_SEED): Promise<Puppet> {
+    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
+    const endpoint = await SttEndpoint.create({ sharedSeed, nodeSeed });
+    onTestFinished(() => endpoint.destroy());
+    return new Puppet(stage, endpoint);
+  }
+
+  /** Offers, and returns the answer with what goes on from it. */
+  async offers({ port = this.stage.port } = {}) {
+    const address = { address: '127.0.0.1', port };
+    const session = await this.#endpoint.connect(address, { peerNodeId: 'any' });
+    const stream = await session.createBidirectionalStream({ purpose: TRANSFER_PURPOSE });
+    const reader = new ByteReader(stream.batches());
+    await writeMessage(stream, this.offer);
+    const answer = await readAnswer(reader);
+    const { bytes } = this.stage;
+    /** Starts there and sends the rest, with its hash. */
+    const sends = async (offset: number, digest = sha256Of(bytes)): Promise<void> => {
+      await writeMessage(stream, { offset });
+      await stream.write(bytes.subarray(offset));
+      await stream.write(digest);
+      await stream.end();
+    };
+    return { session, stream, reader, answer, sends };
+  }
+}
+
+function sha256Of(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+function marksOf(answer: Answer): number[] {
+  return answer.accept ? answer.marks.map(({ length }) => length) : [];
+}
+
+/** Stands between a sender and its receiver, and can be made deaf to the receiver. */
+async function between(port: number): Promise<{ port: number; deafen: () => void }> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  onTestFinished(() => void socket.close());
+  let client = 0;
+  let deaf = false;
+  socket.on('message', (bytes, { port: from }) => {
+    if (from !== port) client = from;
+    else if (deaf) return;
+    socket.send(bytes, from === port ? client : port, '127.0.0.1');
+  });
+  return {
+    port: (socket.address() as AddressInfo).port,
+    deafen: () => {
+      deaf = true;
+    },
+  };
+}
+
+/** Resolves once something of that kind is in the inbox. */
+async function there(stage: Stage, wanted: (name: string) => boolean): Promise<void> {
+  const look = async () => (await readdir(stage.inbox)).some(wanted) || undefined;
+  await until(look, 'a file in the inbox');
+}
+
+describe('a receipt that is lost', { timeout: 60_000 }, () => {
+  test.each([false, true])(
+    'is given again; the receiver was killed meanwhile: %s',
+    async (killed) => {
+      // So short that nothing has to be acknowledged on the way.
+      const stage = await Stage.make(content(1, 1_000));
+      const puppet = await Puppet.make(stage);
+      let recv = await stage.recv();
+      const relay = await between(stage.port);
+      const first = await puppet.offers({ port: relay.port });
+      expect(marksOf(first.answer)).toEqual([]);
+      relay.deafen();
+      const sending = first.sends(0).catch(() => undefined);
+      await there(stage, (name) => name === 'data.bin');
+      expect((await readdir(stage.inbox)).some((name) => name.endsWith('.done'))).toBe(true);
+      if (killed) {
+        recv.child.kill('SIGKILL');
+        await recv.end();
+        recv = await stage.recv();
+      }
+      first.session.destroy();
+      await sending;
+      const second = await puppet.offers();
+      expect(marksOf(second.answer)).toEqual([1_000]);
+      await second.sends(1_000);
+      expect(await readReceipt(second.reader)).toMatchObject({ ok: true, name: 'data.bin' });
+      await second.session.close();
+      const { code, records } = await recv.end();
+      expect(code).toBe(0);
+      expect(records.filter(({ event }) => event === 'received')).toHaveLength(1);
+      expect(await stage.received()).toEqual(stage.expected());
+    },
+  );
+
+  test('is not waited for longer than --resume-timeout: the file is there', async () => {
+    const stage = await Stage.make(content(2, 1_000));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv('--resume-timeout', '500ms');
+    const relay = await between(stage.port);
+    const first = await puppet.offers({ port: relay.port });
+    relay.deafen();
+    const sending = first.sends(0).catch(() => undefined);
+    await there(stage, (name) => name === 'data.bin');
+    first.session.destroy();
+    await sending;
+    expect((await recv.end()).code).toBe(0);
+  });
+});
+
+describe('what a sender may do', { timeout: 60_000 }, () => {
+  /** A part of which some is there, left by its sender. */
+  async function left(): Promise<{ stage: Stage; puppet: Puppet; recv: Stt }> {
+    const stage = await Stage.make(content(3, SIZE));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv('--forever');
+    const { session, stream } = await puppet.offers();
+    await writeMessage(stream, { offset: 0 });
+    await stream.write(stage.bytes.subarray(0, 200_000));
+    await stage.reaches(199_968);
+    session.destroy();
+    await recv.record(({ event }) => event === 'suspended');
+    return { stage, puppet, recv };
+  }
+
+  test('another node does not get at a part, even with its transfer id', async () => {
+    const { stage, puppet } = await left();
+    const other = await Puppet.make(stage, createHash('sha256').update('another').digest());
+    expect(marksOf((await other.offers()).answer)).toEqual([]);
+    // The owner's is still there.
+    expect(marksOf((await puppet.offers()).answer)).toEqual([199_968]);
+  });
+
+  test('the same node may come back before its old session is known to be dead', async () => {
+    const { stage, puppet } = await left();
+    const old = await puppet.offers();
+    expect(marksOf(old.answer)).toEqual([199_968]);
+    const fresh = await puppet.offers();
+    expect(marksOf(fresh.answer)).toEqual([199_968]);
+    expect((await old.session.settled).reason).toBe('error');
+    await fresh.sends(199_968);
+    expect(await readReceipt(fresh.reader)).toMatchObject({ ok: true });
+    expect((await stage.received()).sha256).toBe(stage.expected().sha256);
+  });
+
+  test('a start that was not told ends the session, and what stands there stays', async () => {
+    const { puppet } = await left();
+    const { session, sends } = await puppet.offers();
+    await sends(100_000).catch(() => undefined);
+    await session.settled;
+    expect(marksOf((await puppet.offers()).answer)).toEqual([199_968]);
+  });
+
+  test('a wrong hash throws everything away, so that the next try can be a good one', async () => {
+    const { stage, puppet } = await left();
+    const { reader, sends } = await puppet.offers();
+    await sends(199_968, Buffer.alloc(32)).catch(() => undefined);
+    expect(await readReceipt(reader)).toMatchObject({ ok: false, fault: 'hash' });
+    expect(await readdir(stage.inbox)).toEqual([]);
+    expect(marksOf((await puppet.offers()).answer)).toEqual([]);
+  });
+});

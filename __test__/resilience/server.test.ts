@@ -1,0 +1,203 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { SttSession } from '@seigr/stt';
+import { generateSeed, isSttError } from '@seigr/stt';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { endpoint, isPending, next, pair, streamPair } from '../contract/pair.ts';
+import { message } from '../network/children.ts';
+
+const any = { peerNodeId: 'any' };
+
+describe('the accept backlog', () => {
+  test('full: the session past it ends with 0x0602 as the cause, those in it stay', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    const listener = server.listen({ backlog: 2 });
+    const client = await endpoint({ sharedSeed });
+    const ended: unknown[] = [];
+    server.on('sessionClosed', (event) => ended.push(event));
+    const kept = [
+      await client.connect(server.address, any),
+      await client.connect(server.address, any),
+    ];
+    await expect.poll(() => server.stats()?.unacceptedSessions).toBe(2);
+    const third = await client.connect(server.address, any);
+    const error = await third.closed.catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 0x0602, codeName: 'BUFFER_OVERFLOW' });
+    await expect(third.createBidirectionalStream()).rejects.toMatchObject({
+      code: 0x0201,
+      reason: 'error',
+      cause: { code: 0x0602 },
+    });
+    await expect.poll(() => ended.length).toBe(1);
+    expect(ended[0]).toMatchObject({ reason: 'error', initiator: 'local' });
+    // Those that wait are whole, and taking them makes room.
+    for (const session of kept) expect(await session.ping()).toBeGreaterThan(0);
+    const taken = [await next(listener), await next(listener)];
+    expect(taken.map(({ id }) => id).sort()).toEqual(kept.map(({ id }) => id).sort());
+    const fourth = await client.connect(server.address, any);
+    expect((await next(listener)).id).toBe(fourth.id);
+  });
+
+  test('that is never taken is told when accepting stops', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    const listener = server.listen();
+    const client = await endpoint({ sharedSeed });
+    const session = await client.connect(server.address, any);
+    await expect.poll(() => server.stats()?.unacceptedSessions).toBe(1);
+    listener.close();
+    await expect(session.closed).rejects.toMatchObject({ code: 0x0203 });
+  });
+});
+
+describe('authorize', () => {
+  test('decides on so many at a time: the next is told 0x0203, and comes in once there is room', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    const decide: ((admitted: boolean) => void)[] = [];
+    const authorize = () => new Promise<boolean>((resolve) => void decide.push(resolve));
+    server.serve(() => {}, { authorize, maxPendingAuthorizations: 1 });
+    const client = await endpoint({ sharedSeed });
+    const first = client.connect(server.address, any);
+    await expect.poll(() => decide.length).toBe(1);
+    await expect(client.connect(server.address, any)).rejects.toMatchObject({ code: 0x0203 });
+    const retried = client.connect(server.address, {
+      ...any,
+      retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
+    });
+    decide[0]?.(true);
+    expect(await (await first).ping()).toBeGreaterThan(0);
+    await expect.poll(() => decide.length).toBe(2);
+    decide[1]?.(true);
+    expect(await (await retried).ping()).toBeGreaterThan(0);
+  });
+
+  test('that takes too long has its signal aborted, and so has one that is no longer needed', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    const signals: AbortSignal[] = [];
+    const authorize = (_: unknown, { signal }: { signal: AbortSignal }) => {
+      signals.push(signal);
+      return new Promise<boolean>(() => {});
+    };
+    const listener = server.serve(() => {}, { authorize, authorizeTimeout: 100 });
+    const client = await endpoint({ sharedSeed });
+    await expect(client.connect(server.address, any)).rejects.toMatchObject({ code: 0x0103 });
+    expect(signals[0]?.aborted).toBe(true);
+    const second = client.connect(server.address, any);
+    await expect.poll(() => signals.length).toBe(2);
+    listener.close();
+    expect(signals[1]?.aborted).toBe(true);
+    await expect(second).rejects.toSatisfy(isSttError);
+  });
+});
+
+describe('close({ drain })', () => {
+  test('takes nobody new, lets what was written arrive, and ends gracefully for the peers', async () => {
+    const both = await pair();
+    const { opened, incoming } = await streamPair(both);
+    const draining = drainingOf(both.accepted);
+    void incoming.write(Buffer.alloc(3_000_000));
+    void incoming.end();
+    const read = opened.bytes();
+    const closing = both.server.close({ drain: 10_000 });
+    await draining;
+    await expect(both.client.connect(both.server.address, any)).rejects.toMatchObject({
+      code: 0x0102,
+    });
+    expect((await read).length).toBe(3_000_000);
+    await closing;
+    expect(await both.session.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+  });
+
+  test('waits no longer than it was told for a peer that does not read', async () => {
+    const both = await pair();
+    const { incoming } = await streamPair(both);
+    void incoming.write(Buffer.alloc(30_000_000));
+    const started = performance.now();
+    await both.server.close({ drain: 300 });
+    expect(performance.now() - started).toBeLessThan(5_000);
+    await expect(incoming.closed).rejects.toBeDefined();
+  });
+
+  test('on SIGTERM: a server that drains loses nothing, and its process ends by itself', async () => {
+    const path = fileURLToPath(new URL('./processes/drained.mjs', import.meta.url));
+    const child = fork(path, { serialization: 'advanced' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const sharedSeed = generateSeed();
+    child.send({ sharedSeed });
+    const { port } = await message<{ port: number }>(child, 'port', 10_000);
+    const client = await endpoint({ sharedSeed });
+    const session = await client.connect(`127.0.0.1:${port}`, any);
+    const stream = await session.createBidirectionalStream();
+    const answer = stream.bytes();
+    await stream.end();
+    await message(child, 'written', 10_000);
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect((await answer).length).toBe(5_000_000);
+    expect(await session.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+    expect(await ended).toEqual([0, null]);
+  });
+});
+
+describe('a seed that is rotated by sharedSeed: [new, old]', () => {
+  test('loses nobody: old and new peers meet at every step', async () => {
+    const [old, fresh] = [generateSeed(), generateSeed()];
+    const steps = [
+      [old, old],
+      // The servers first: they admit both, and the peers are moved one by one.
+      [[fresh, old], old],
+      [
+        [fresh, old],
+        [fresh, old],
+      ],
+      // A peer that connects with the new one first finds a server that has the old one only.
+      [old, [fresh, old]],
+      [fresh, [fresh, old]],
+      [fresh, fresh],
+    ] as const;
+    for (const [server, client] of steps) {
+      const serving = await endpoint({ sharedSeed: server as never });
+      serving.serve(() => {});
+      const connecting = await endpoint({ sharedSeed: client as never });
+      const session = await connecting.connect(serving.address, any);
+      expect(await session.ping()).toBeGreaterThan(0);
+    }
+    const retired = await endpoint({ sharedSeed: fresh });
+    retired.serve(() => {});
+    const left = await endpoint({ sharedSeed: old });
+    await expect(left.connect(retired.address, any)).rejects.toMatchObject({
+      code: 0x0103,
+      subcode: 3,
+    });
+  });
+});
+
+describe('caps', () => {
+  test('hold for each peer apart: one that has all of its own does not shut out another', async () => {
+    const sharedSeed = generateSeed();
+    const server = await endpoint({ sharedSeed });
+    server.serve(() => {}, { maxSessionsPerPeer: 2 });
+    const [greedy, modest] = [await endpoint({ sharedSeed }), await endpoint({ sharedSeed })];
+    const sessions: SttSession[] = [];
+    for (let n = 0; n < 2; n += 1) sessions.push(await greedy.connect(server.address, any));
+    await expect(greedy.connect(server.address, any)).rejects.toMatchObject({ code: 0x0203 });
+    expect(await (await modest.connect(server.address, any)).ping()).toBeGreaterThan(0);
+    // What ends makes room, and the retry finds it by itself.
+    const retried = greedy.connect(server.address, {
+      ...any,
+      retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
+    });
+    expect(await isPending(retried, 100)).toBe(true);
+    await sessions[0]?.close();
+    expect(await (await retried).ping()).toBeGreaterThan(0);
+  });
+});
+
+/** Resolves at the session's `draining`. */
+function drainingOf(session: SttSession): Promise<void> {
+  return new Promise((resolve) => session.once('draining', () => resolve()));
+}

@@ -1,0 +1,104 @@
+import type { SttEndpoint } from '../../index.ts';
+import { isSttError, ReconnectingSession } from '../../index.ts';
+import { describeFailure } from '../failure.ts';
+import { UnexpectedEndError } from './byte-reader.ts';
+import { TRANSFER_PURPOSE } from './messages.ts';
+import type { Sending, Sent } from './send.ts';
+import { ReceiverBusyError, sendFile } from './send.ts';
+
+/** How the receiver is reached. */
+export interface Line {
+  /** 64 hex digits, or `any`: then whoever takes the first bytes gets the rest, and nobody else. */
+  readonly peerNodeId: string;
+  /** Milliseconds for one try. */
+  readonly timeout: number;
+  readonly transport: 'udp' | 'websocket' | 'auto';
+  /** Milliseconds that a transfer may stand still after a break. */
+  readonly patience: number;
+  /** Ends the wait for the first session; then the end of the endpoint does. */
+  readonly signal: AbortSignal;
+}
+
+/** How a transfer went. */
+export interface Carried extends Sent {
+  readonly peerNodeId: string;
+  readonly transport: string;
+  /** Sessions after the first. */
+  readonly reconnects: number;
+}
+
+/** How long a session may take to say goodbye once the receipt is there. */
+const GOODBYE_MS = 5_000;
+
+/** Pauses between tries: somebody may just have started the receiver again. */
+const PAUSES = { base: 250, minDelay: 50, maxDelay: 5_000 } as const;
+
+/** Sends a file on as many sessions as it takes. What the first cannot begin is not tried again. */
+export async function carry(
+  endpoint: SttEndpoint,
+  peer: string,
+  sending: Sending,
+  { patience, signal, ...options }: Line,
+): Promise<Carried> {
+  const { state, source, output } = sending;
+  const giveUp = new AbortController();
+  const forward = (): void => giveUp.abort(signal.reason);
+  signal.addEventListener('abort', forward, { once: true });
+  const line = await ReconnectingSession.connect(endpoint, peer, {
+    ...options,
+    signal: giveUp.signal,
+    reconnect: { ...PAUSES, deadline: patience },
+  });
+  // From here on whoever aborts closes the endpoint, so that what was written may still arrive.
+  signal.removeEventListener('abort', forward);
+  let reconnects = 0;
+  const mayGoOn = (): boolean =>
+    sending.resume &&
+    state.begun &&
+    source.readable &&
+    // Sessions that come and go and bring nothing are no progress.
+    performance.now() - state.advanced < patience;
+  line.on('reconnecting', ({ attempt, delay, error }) => {
+    const cause = rootOf(error);
+    if (!mayGoOn()) return giveUp.abort(cause);
+    const { code, headline } = describeFailure(cause);
+    output.event('reconnecting', { try: attempt, code, message: headline, delay });
+    if (attempt === 1) output.note(`${headline}\nTrying again ...`);
+  });
+  line.on('reconnected', () => (reconnects += 1));
+  try {
+    const sent = await line.run(TRANSFER_PURPOSE, async (stream, { session, signal: over }) => {
+      output.detail(
+        `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
+      );
+      try {
+        return await sendFile(stream, sending, over);
+      } catch (error) {
+        // It may be better on another session; this one is given up for that.
+        if (isPassing(error) && mayGoOn()) session.destroy('this side begins anew');
+        throw error;
+      }
+    });
+    // The receipt is there: whatever happens to the session now, the file has arrived.
+    await line.close({ timeout: GOODBYE_MS }).catch(() => undefined);
+    const { transport, peerNodeId } = line.session;
+    return { ...sent, peerNodeId, transport, reconnects };
+  } catch (error) {
+    line.destroy('this side has ended the transfer');
+    throw rootOf(error);
+  }
+}
+
+/** What ended a session, rather than that it has ended. */
+function rootOf(error: unknown): unknown {
+  return isSttError(error, 'SESSION_CLOSED') && isSttError(error.cause) ? error.cause : error;
+}
+
+/** Whether a conversation that ended on a living session may go better on the next. */
+function isPassing(error: unknown): boolean {
+  return (
+    error instanceof UnexpectedEndError ||
+    error instanceof ReceiverBusyError ||
+    isSttError(error, 'STREAM_CLOSED')
+  );
+}

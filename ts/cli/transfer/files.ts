@@ -1,0 +1,101 @@
+import { link, lstat, open, rename, statfs, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { numberedName } from './names.ts';
+
+/** What to do when a file of that name is there already. */
+export type Collision = 'refuse' | 'overwrite' | 'rename';
+
+/** How many numbered names `--rename` tries. */
+const MAX_RENAMES = 10_000;
+
+/** The final name is taken and may not be replaced. */
+export class TargetExistsError extends Error {
+  override readonly name = 'TargetExistsError';
+}
+
+/** Whether anything of that name, a dangling link included, is in the folder. */
+export async function exists(folder: string, name: string): Promise<boolean> {
+  return lstat(join(folder, name)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Bytes that an ordinary user may still write to the folder's file system. */
+export async function freeSpace(folder: string): Promise<number> {
+  const stats = await statfs(folder);
+  return stats.bavail * stats.bsize;
+}
+
+/**
+ * Gives a finished file its final name, and returns that.
+ *
+ * @param before called with each name before it is tried, for a note that outlives this process.
+ */
+export async function place(
+  from: string,
+  folder: string,
+  name: string,
+  collision: Collision,
+  before: (name: string) => Promise<void>,
+): Promise<string> {
+  if (collision === 'overwrite') {
+    await before(name);
+    await rename(from, join(folder, name));
+    return name;
+  }
+  const last = collision === 'rename' ? MAX_RENAMES : 0;
+  for (let number = 0; number <= last; number += 1) {
+    const candidate = number === 0 ? name : numberedName(name, number);
+    if (await exists(folder, candidate)) continue;
+    await before(candidate);
+    if (await placeNew(from, join(folder, candidate))) return candidate;
+  }
+  throw new TargetExistsError(`${name} exists already`);
+}
+
+/** Names the file without ever replacing another: a hard link fails where the name is taken. */
+async function placeNew(temporary: string, final: string): Promise<boolean> {
+  try {
+    await link(temporary, final);
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error;
+    // A file system without hard links: claim the name first, then replace our own claim.
+    return placeByClaim(temporary, final);
+  }
+  await unlink(temporary);
+  return true;
+}
+
+async function placeByClaim(temporary: string, final: string): Promise<boolean> {
+  try {
+    await (await open(final, 'wx')).close();
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+  await rename(temporary, final);
+  return true;
+}
+
+/** A new name survives a power cut only once its folder is on the disk; not every platform can. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync().catch(() => undefined);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Whether a system error has one of these codes. */
+export function hasCode(error: unknown, ...codes: string[]): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    codes.includes(error.code)
+  );
+}

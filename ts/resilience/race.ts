@@ -1,0 +1,183 @@
+import { addAbortListener } from 'node:events';
+import { handled } from '../async.ts';
+import { isFinal } from './codes.ts';
+
+/** One way to carry a session: UDP, or a WebSocket. */
+export interface Carrier<Value> {
+  readonly name: string;
+  /** Resolves once the peer has proved itself. Aborted, it leaves nothing behind. */
+  connect(signal: AbortSignal): Promise<Value>;
+  /** Gets rid of a connection that came too late, without a word to the application. */
+  dispose(value: Value): void;
+}
+
+/** How carriers race. */
+export interface RaceOptions {
+  /**
+   * Milliseconds that a carrier has before the next begins.
+   * @default 250
+   */
+  readonly headStart?: number;
+  /** Ends the race; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How one carrier failed. */
+export interface FailedCarrier {
+  readonly transport: string;
+  readonly error: unknown;
+}
+
+/** Who won. */
+export interface RaceResult<Value> {
+  readonly transport: string;
+  readonly value: Value;
+}
+
+/** RFC 8305, section 8, recommends 250 ms between the connection attempts of two addresses. */
+const HEAD_START = 250;
+
+/**
+ * Races carriers as RFC 8305 races addresses: the first has a head start, the next begins when that is
+ * over, or at once when all before it have failed. The first to authenticate the peer wins, the others are
+ * cancelled, and one that comes too late all the same is disposed of. A verdict that no carrier
+ * changes (0x0103, 0x0105) from any of them ends the race.
+ *
+ * When all fail, the first carrier's error is thrown, with what all of them said in `attempts`.
+ */
+export function raceCarriers<Value>(
+  carriers: readonly Carrier<Value>[],
+  options: RaceOptions = {},
+): Promise<RaceResult<Value>> {
+  return handled(new Promise((resolve, reject) => new Race(carriers, options, resolve, reject)));
+}
+
+class Race<Value> {
+  readonly #carriers: readonly Carrier<Value>[];
+  readonly #headStart: number;
+  readonly #resolve: (result: RaceResult<Value>) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #over = new AbortController();
+  readonly #abort: Disposable | undefined;
+  /** By the carrier's place, so that the first one's error stays first. */
+  readonly #failed: (FailedCarrier | undefined)[] = [];
+  #begun = 0;
+  #running = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    carriers: readonly Carrier<Value>[],
+    { headStart = HEAD_START, signal }: RaceOptions,
+    resolve: (result: RaceResult<Value>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#carriers = carriers;
+    this.#headStart = headStart;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    if (signal?.aborted === true) {
+      reject(signal.reason);
+      return;
+    }
+    if (signal !== undefined) {
+      this.#abort = addAbortListener(signal, () => this.#end(() => reject(signal.reason)));
+    }
+    this.#next();
+  }
+
+  /** Starts the next carrier, and the clock for the one after it. */
+  #next(): void {
+    clearTimeout(this.#timer);
+    const place = this.#begun;
+    const carrier = this.#carriers[place];
+    if (carrier === undefined) return;
+    this.#begun += 1;
+    this.#running += 1;
+    if (this.#begun < this.#carriers.length) {
+      this.#timer = setTimeout(() => this.#next(), this.#headStart);
+    }
+    // A carrier that throws at once must not escape.
+    new Promise<Value>((resolve) => resolve(carrier.connect(this.#over.signal))).then(
+      (value) => this.#onConnected(carrier, value),
+      (error: unknown) => this.#onFailed(place, { transport: carrier.name, error }),
+    );
+  }
+
+  #onConnected(carrier: Carrier<Value>, value: Value): void {
+    if (this.#over.signal.aborted) carrier.dispose(value);
+    else this.#end(() => this.#resolve({ transport: carrier.name, value }));
+  }
+
+  #onFailed(place: number, failed: FailedCarrier): void {
+    if (this.#over.signal.aborted) return;
+    this.#running -= 1;
+    this.#failed[place] = failed;
+    if (isFinal(failed.error)) {
+      this.#end(() => this.#reject(this.#withAttempts(failed.error)));
+    } else if (this.#running > 0) {
+      return;
+    } else if (this.#begun < this.#carriers.length) {
+      this.#next();
+    } else {
+      this.#end(() => this.#reject(this.#withAttempts(this.#failed[0]?.error)));
+    }
+  }
+
+  #end(settle: () => void): void {
+    if (this.#over.signal.aborted) return;
+    clearTimeout(this.#timer);
+    this.#abort?.[Symbol.dispose]();
+    // Settled first: what a carrier does as it is cancelled changes nothing any more.
+    settle();
+    this.#over.abort();
+  }
+
+  #withAttempts(error: unknown): unknown {
+    if (!(error instanceof Error)) return error;
+    const attempts = Object.freeze(this.#failed.filter((failed) => failed !== undefined));
+    return Object.defineProperty(error, 'attempts', { value: attempts, configurable: true });
+  }
+}
+
+/** Peers whose winner is remembered at most. */
+const MAX_PEERS = 1_024;
+const REMEMBERED_MS = 600_000;
+
+/**
+ * Which carrier won last, per peer, for ten minutes: it has the head start the next time. A network that
+ * lets no UDP pass costs one head start, not one for every connect.
+ */
+export class RaceMemory {
+  readonly #now: () => number;
+  readonly #winners = new Map<string, { readonly transport: string; readonly until: number }>();
+
+  /** @param now milliseconds on a clock that is never set. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** The carrier that won last against `peer`, if that is not too long ago. */
+  winner(peer: string): string | undefined {
+    const found = this.#winners.get(peer);
+    if (found === undefined || found.until > this.#now()) return found?.transport;
+    this.#winners.delete(peer);
+    return undefined;
+  }
+
+  remember(peer: string, transport: string): void {
+    this.#winners.delete(peer);
+    this.#winners.set(peer, { transport, until: this.#now() + REMEMBERED_MS });
+    if (this.#winners.size <= MAX_PEERS) return;
+    for (const oldest of this.#winners.keys()) {
+      this.#winners.delete(oldest);
+      return;
+    }
+  }
+
+  /** The carriers, the last winner first, the others in their order. */
+  inOrder<Value>(peer: string, carriers: readonly Carrier<Value>[]): readonly Carrier<Value>[] {
+    const name = this.winner(peer);
+    const won = carriers.filter((carrier) => carrier.name === name);
+    return [...won, ...carriers.filter((carrier) => carrier.name !== name)];
+  }
+}
