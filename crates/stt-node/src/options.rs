@@ -162,7 +162,6 @@ impl NativeOptions {
             integrity_limit: self
                 .integrity_limit
                 .map_or(defaults.integrity_limit, |n| (n as u64).max(1 << 20)),
-            ..defaults
         };
         Ok(EngineConfig {
             bind: SocketAddr::new(host, port),
