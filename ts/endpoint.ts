@@ -130,6 +130,8 @@ interface Connecting {
   /** Its IP address. */
   readonly host: string;
   readonly started: number;
+  /** The node that must answer, where one must. */
+  readonly nodeId: string | undefined;
   readonly attempt: Try;
 }
 
@@ -465,8 +467,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
+    const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
     if (!waiter.settled) {
-      this.#connecting.set(number, { waiter, peer, host: address.address, started, attempt });
+      const host = address.address;
+      this.#connecting.set(number, { waiter, peer, host, started, nodeId, attempt });
     }
     this.#updateRef();
     return waiter.promise;
@@ -546,7 +550,9 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       finished: (number) => stream(number)?.onFinished(),
       reset: (number, code) => stream(number)?.onReset(code),
       stopped: (number, code) => stream(number)?.onStopped(code),
-      streamClosed: (number) => stream(number)?.onStreamClosed(),
+      streamFailed: (number, fault) => stream(number)?.onFailed(fault),
+      streamClosed: (number, acknowledged) => stream(number)?.onStreamClosed(acknowledged),
+      acknowledged: (number, bytes) => stream(number)?.onAcknowledged(bytes),
       streamsAvailable: (number, unidirectional) =>
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
@@ -618,8 +624,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, host, started, attempt } = connecting;
-    const context = this.#contextOf(peer, attempt);
+    const { waiter, peer, host, started, nodeId, attempt } = connecting;
+    const context = {
+      ...this.#contextOf(peer, attempt),
+      ...(nodeId === undefined ? {} : { nodeId }),
+    };
     const elapsed = performance.now() - started;
     waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
   }
@@ -712,7 +721,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
     for (const session of [...this.#sessions.values()]) {
-      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
+      const origin = error === undefined ? ('local' as const) : ('transport' as const);
+      session.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0, origin });
     }
     this.#listener?.end(error);
     this.#updateRef();
@@ -730,7 +740,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 /** What a connect gets that the end of its endpoint breaks. */
 function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
-  return error ?? new SessionClosedError(message, { reason: 'graceful', context: { peer } });
+  const details = { reason: 'graceful', origin: 'local', context: { peer } } as const;
+  return error ?? new SessionClosedError(message, details);
 }
 
 function closedState(what: string): SttStateError {

@@ -26,7 +26,12 @@ export {
   type SttResource,
 } from './endpoint.ts';
 export * from './errors/classes.ts';
-export { SttError, type SttErrorContext, type SttErrorDetails } from './errors/error.ts';
+export {
+  SttError,
+  type SttErrorContext,
+  type SttErrorDetails,
+  type SttErrorOrigin,
+} from './errors/error.ts';
 export { isSttError } from './errors/guard.ts';
 export {
   CircuitOpenError,

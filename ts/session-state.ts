@@ -5,7 +5,7 @@ import type {
   UdpSendError,
   UnknownFrameTypeError,
 } from './errors/classes.ts';
-import type { SttError } from './errors/error.ts';
+import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { CloseReason } from './errors/table.ts';
 
 /** How a session ended that ended well. */
@@ -13,7 +13,7 @@ export interface CloseInfo {
   readonly reason: 'graceful';
   /** Who ended it. */
   readonly initiator: 'local' | 'remote';
-  /** Bytes written here that the peer's transport never acknowledged. */
+  /** Bytes written here, taken or still waiting, that the peer's transport never acknowledged. */
   readonly undelivered: number;
 }
 
@@ -21,8 +21,10 @@ export interface CloseInfo {
 export interface SettledInfo {
   readonly reason: CloseReason;
   readonly initiator: 'local' | 'remote';
-  /** Bytes written here that the peer's transport never acknowledged. */
+  /** Bytes written here, taken or still waiting, that the peer's transport never acknowledged. */
   readonly undelivered: number;
+  /** Whose doing it was; see {@link SttErrorOrigin}. */
+  readonly origin: SttErrorOrigin;
   /** What the closing side said. */
   readonly message: string;
   /** The root cause, unless graceful. */

@@ -4,12 +4,13 @@ import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
-import type { SttError } from './errors/error.ts';
+import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import {
   closeReason,
   faultToError,
   frameErrorEvent,
+  peerFaultToError,
   reasonToError,
   sessionClosedError,
 } from './errors/fault.ts';
@@ -105,7 +106,10 @@ export interface SessionEnd {
   readonly remote: boolean;
   readonly fault?: Fault | undefined;
   readonly message: string;
+  /** What the core knows of; what waits here is added. */
   readonly undelivered: number;
+  /** Whose doing it was, where neither the fault nor the side that ended it says. */
+  readonly origin?: SttErrorOrigin;
 }
 
 const DEFAULT_CLOSE_TIMEOUT = 10_000;
@@ -380,12 +384,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   destroy(message = ''): void {
     if (this.#end !== undefined) return;
     this.#closeNative(REASON_ERROR, CODE_SESSION_CLOSED, message, 0);
-    this.onClosed({
-      reason: REASON_ERROR,
-      remote: false,
-      message,
-      undelivered: this.#pendingBytes(),
-    });
+    this.onClosed({ reason: REASON_ERROR, remote: false, message, undelivered: 0 });
   }
 
   /** `close()`, then the abrupt way. Never throws. */
@@ -524,7 +523,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#cut = [...this.#streams];
     for (const stream of this.#cut) stream.fail(error);
     this.#streams.clear();
-    for (const number of this.#numbers) this.#forget(number);
+    for (const number of this.#numbers) {
+      this.#host.streams.get(number)?.seal();
+      this.#forget(number);
+    }
     const iterationEnd = info.reason === 'graceful' ? undefined : error;
     this.#bidirectional.end(iterationEnd);
     this.#unidirectional.end(iterationEnd);
@@ -571,19 +573,16 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   async #drainAndClose(timeout: number): Promise<CloseInfo> {
     const started = performance.now();
-    let lost = 0;
     if (this.#end === undefined) {
       await this.flush(timeout);
       const left = Math.max(0, timeout - (performance.now() - started));
-      lost = this.#pendingBytes();
       if (this.#end === undefined) this.#closeNative(REASON_GRACEFUL, 0, '', left);
     }
     const end = await this.settled;
     if (end.error !== undefined) throw end.error;
-    const undelivered = end.undelivered + lost;
-    if (undelivered > 0 && end.initiator === 'local') {
+    if (end.undelivered > 0 && end.initiator === 'local') {
       throw timeoutError(
-        `Closing the session with ${undelivered} bytes undelivered`,
+        `Closing the session with ${end.undelivered} bytes undelivered`,
         timeout,
         this.#context(),
       );
@@ -642,29 +641,45 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const base = {
       reason,
       initiator: end.remote ? ('remote' as const) : ('local' as const),
-      undelivered: end.undelivered,
+      undelivered: this.#undelivered(end.undelivered),
+      origin: end.fault?.origin ?? end.origin ?? (end.remote ? 'peer' : 'local'),
       message: end.message,
     };
     if (reason === 'graceful') return Object.freeze(base);
-    const error =
-      end.fault === undefined || end.fault.code === CODE_SESSION_CLOSED
-        ? this.#endWithoutFault(end)
-        : faultToError(end.fault, this.#place());
-    return Object.freeze({ ...base, error });
+    return Object.freeze({ ...base, error: this.#rootCause(end, base.origin) });
   }
 
-  #endWithoutFault(end: SessionEnd): SttError {
-    if (end.remote || closeReason(end.reason) !== 'error') {
-      return reasonToError(closeReason(end.reason), end.message, this.#place());
+  #rootCause(end: SessionEnd, origin: SttErrorOrigin): SttError {
+    const { fault, message } = end;
+    const reason = closeReason(end.reason);
+    if (fault !== undefined && fault.origin === 'peer') {
+      return peerFaultToError(fault, reason, message, this.#place());
     }
-    return sessionClosedError('error', undefined, this.#place());
+    if (fault !== undefined && fault.code !== CODE_SESSION_CLOSED) {
+      return faultToError(fault, this.#place());
+    }
+    if (end.remote || reason !== 'error') return reasonToError(reason, message, this.#place());
+    return sessionClosedError('error', undefined, this.#place(), origin);
+  }
+
+  /** What the core counts, which knows nothing of what waits here, or what is known here, if that is more. */
+  #undelivered(counted: number): number {
+    let known = 0;
+    for (const stream of this.#streams) known += stream.undelivered;
+    return Math.max(counted + this.#pendingBytes(), known);
+  }
+
+  #pendingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.pendingBytes;
+    return bytes;
   }
 
   /** Why nothing new can begin; undefined while it can. */
   #closingError(): SttError | undefined {
     if (this.#end !== undefined) return this.#closedError(this.#end);
     if (this.#closing === undefined) return undefined;
-    return sessionClosedError('graceful', undefined, this.#place());
+    return sessionClosedError('graceful', undefined, this.#place(), 'local');
   }
 
   /** The core's counters, with what was dropped and what waits on this side of the boundary. */
@@ -682,7 +697,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   #closedError(info: SettledInfo): SttError {
-    return sessionClosedError(info.reason, info.error, this.#place());
+    return sessionClosedError(info.reason, info.error, this.#place(), info.origin);
   }
 
   #place(): FaultPlace {
@@ -697,12 +712,6 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       transport: this.transport,
       [TALLY]: this.#host.tally,
     };
-  }
-
-  #pendingBytes(): number {
-    let bytes = 0;
-    for (const stream of this.#streams) bytes += stream.pendingBytes;
-    return bytes;
   }
 }
 

@@ -4,8 +4,9 @@ import type { WaitOptions } from './async.ts';
 import { handled, rejected } from './async.ts';
 import { StreamClosedError } from './errors/classes.ts';
 import type { SttErrorContext } from './errors/error.ts';
+import { faultToError } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
-import type { Engine } from './native/engine.ts';
+import type { Engine, Fault } from './native/engine.ts';
 import type { ByteSource } from './stream/bytes.ts';
 import { concatenate, toBytes } from './stream/bytes.ts';
 import { DEFAULT_MAX_MESSAGE, encodeLength, MessageSplitter } from './stream/framing.ts';
@@ -125,6 +126,21 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   /** Bytes of writes that wait for room. */
   get pendingBytes(): number {
     return this.#writer?.pendingBytes ?? 0;
+  }
+
+  /** Bytes of this stream that were taken into the send ring so far: offsets 0 up to this one. */
+  get bytesWritten(): number {
+    return this.#writer?.bytesWritten ?? 0;
+  }
+
+  /**
+   * Bytes of this stream, from offset 0 on and without a gap, that the peer's transport has acknowledged: it
+   * has them, its application may not have read them, and a peer that dies loses them. On a stream with a
+   * `deadline`, bytes that were given up count as well. Final once the stream or its session has ended, in
+   * whatever way; 0 for a stream that only receives.
+   */
+  get bytesAcknowledged(): number {
+    return this.#writer?.bytesAcknowledged ?? 0;
   }
 
   /**
@@ -305,9 +321,31 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#writer?.onStopped(code);
   }
 
+  /** @internal STT itself, here or at the peer, has ended both halves. */
+  onFailed(fault: Fault): void {
+    const context = this.#context();
+    this.fail(faultToError(fault, { peer: context.peer ?? 'the peer', context }));
+  }
+
+  /** @internal What the peer's transport has of it, for the last time. */
+  onAcknowledged(bytes: number): void {
+    this.#writer?.settleAcknowledged(bytes);
+  }
+
   /** @internal The core has forgotten the stream. */
-  onStreamClosed(): void {
+  onStreamClosed(acknowledged: number): void {
+    this.#writer?.settleAcknowledged(acknowledged);
     this.#host.streamGone();
+  }
+
+  /** @internal Its session ends: what it has acknowledged by now is all. */
+  seal(): void {
+    this.#writer?.settleAcknowledged();
+  }
+
+  /** @internal Bytes written, or waiting to be, that the peer's transport may lack; 0 once sending is over. */
+  get undelivered(): number {
+    return this.#writer?.undelivered ?? 0;
   }
 
   /** @internal A reader that cannot tell of a gap must not hide it. */
@@ -369,6 +407,8 @@ export type SttSendStream = Pick<
   | 'direction'
   | 'closed'
   | 'pendingBytes'
+  | 'bytesWritten'
+  | 'bytesAcknowledged'
   | 'write'
   | 'tryWrite'
   | 'drained'

@@ -164,7 +164,11 @@ describe('messages', () => {
     expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
     expect(message(0x0501, { kind: 'os', errno: 1, ms: 0 })).toContain('system error 1');
     const skew = fault(0x0405, 2, { kind: 'clockSkew', ms: -3_600_000 });
-    expect(faultToError(skew, place).message).toContain('3600.0 s');
+    expect(faultToError(skew, place).message).toContain("is 3600000 ms behind this machine's");
+    const ahead = fault(0x0405, 2, { kind: 'clockSkew', ms: 7_200_000 });
+    expect(faultToError({ ...ahead, origin: 'peer' }, place).message).toContain(
+      '7200000 ms ahead of',
+    );
   });
 
   test('of a wrong seed say so, with the handshake error as cause', () => {

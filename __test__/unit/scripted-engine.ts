@@ -30,6 +30,11 @@ export class ScriptedEngine {
     return total;
   }
 
+  /** As if the peer had nothing yet, and the stream were known. */
+  acknowledged(): number {
+    return 0;
+  }
+
   finish(): void {
     this.calls.push('finish');
   }

@@ -24,12 +24,23 @@ export interface SttErrorContext {
   readonly timestamp: number;
   /** Which try it was, from 1, of a connect that tries again. */
   readonly attempt?: number;
+  /** The node that answered a connect in the place of {@link SttErrorContext.nodeId}, proved, 64 hex digits. */
+  readonly answeredBy?: string;
 }
+
+/**
+ * Whose doing the end of a session, or of a connect, was: `local` this side's application, a limit of it, or
+ * a demand of it that the peer did not meet; `peer` the peer said so; `idle` nobody said anything, nothing was
+ * heard for too long; `path` the way to the peer: its host refuses the port, no route leads there, or this
+ * machine cannot send; `transport` what came breaks the protocol or does not authenticate, or the engine failed.
+ */
+export type SttErrorOrigin = 'local' | 'peer' | 'idle' | 'path' | 'transport';
 
 /** What the constructors of the error classes take beside a message. */
 export interface SttErrorDetails {
   readonly subcode?: number | undefined;
   readonly reason?: CloseReason | undefined;
+  readonly origin?: SttErrorOrigin | undefined;
   readonly context?: Partial<SttErrorContext> | undefined;
   readonly cause?: unknown;
   /** Bytes of a write that were taken before it failed. */
@@ -57,6 +68,8 @@ export class SttError extends Error {
   readonly subcodeName?: string;
   /** How the session ended, for what the end of a session broke. */
   readonly reason?: CloseReason;
+  /** Whose doing it was, for what ended a session or a connect, and for what that broke. */
+  readonly origin?: SttErrorOrigin;
   /** False where nothing short of a person can help. */
   readonly recoverable: boolean;
   /** What a program can do. */
@@ -89,6 +102,7 @@ export class SttError extends Error {
       if (name !== undefined) this.subcodeName = name;
     }
     if (details.reason !== undefined) this.reason = details.reason;
+    if (details.origin !== undefined) this.origin = details.origin;
     if (details.bytesTaken !== undefined) this.bytesTaken = details.bytesTaken;
     if (details.applicationCode !== undefined) this.applicationCode = details.applicationCode;
     if (details.system !== undefined) {
@@ -157,9 +171,10 @@ export function hasBrand(error: unknown): error is SttError {
 }
 
 function facts(error: SttError): Record<string, unknown> {
-  const { subcode, subcodeName, reason, bytesTaken, applicationCode, systemCode, errno } = error;
-  const named = { subcode, subcodeName, reason, bytesTaken, applicationCode, systemCode, errno };
-  const entries = Object.entries(named);
+  const { subcode, subcodeName, reason, origin, bytesTaken, applicationCode } = error;
+  const { systemCode, errno } = error;
+  const given = { subcode, subcodeName, reason, origin, bytesTaken, applicationCode };
+  const entries = Object.entries({ ...given, systemCode, errno });
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

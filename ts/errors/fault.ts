@@ -4,7 +4,7 @@ import { printable } from '../printable.ts';
 import type { FrameError, FrameErrorEvent } from '../session-state.ts';
 import { SessionClosedError } from './classes.ts';
 import { createError } from './create.ts';
-import type { SttError, SttErrorContext } from './error.ts';
+import type { SttError, SttErrorContext, SttErrorOrigin } from './error.ts';
 import type { CloseReason, SttErrorCodeName } from './table.ts';
 import { CLOSE_REASONS, errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';
 
@@ -22,7 +22,11 @@ export function faultToError(fault: Fault, place: FaultPlace): SttError {
   const cause = causeOf(fault, place);
   return createError(fault.code, fault.message ?? describe(fault, place), {
     subcode: fault.subcode,
-    context: place.context,
+    origin: fault.origin,
+    context:
+      fault.detail.kind === 'answered'
+        ? { ...place.context, answeredBy: fault.detail.nodeId }
+        : place.context,
     system: systemOf(fault.detail),
     ...(cause === undefined ? {} : { cause }),
   });
@@ -43,23 +47,71 @@ function systemOf(detail: FaultDetail): { code: string; errno: number } | undefi
   return { code: systemCode(detail.errno), errno: -detail.errno };
 }
 
+/** The root cause of a session's end that the peer told with a code: its words are kept, and its trouble is not ours. */
+export function peerFaultToError(
+  fault: Fault,
+  reason: CloseReason,
+  words: string,
+  place: FaultPlace,
+): SttError {
+  if (fault.code === 0x0201) return reasonToError(reason, words, place);
+  if (fault.code === 0x0204) return faultToError(fault, place);
+  return createError(fault.code, peerSays(fault, place.peer, told(words)), {
+    subcode: fault.subcode,
+    origin: 'peer',
+    context: place.context,
+  });
+}
+
+function told(words: string): string {
+  return words === '' ? '' : ` It says: "${printable(words)}".`;
+}
+
+/** What a peer means that ends the session with a code. */
+function peerSays({ code, detail }: Fault, peer: string, says: string): string {
+  switch (code) {
+    case 0x0103:
+      return detail.kind === 'revoked'
+        ? `${peer} has revoked this node's id.${says} Ask who runs it.`
+        : `${peer} no longer admits this node: its id was revoked there, or it is not authorized.${says} Ask who runs it.`;
+    case 0x0202:
+      return `${peer} gave the session up: it heard nothing from this side for too long.${says} Check the network between, and that this process is not held up; then connect again.`;
+    case 0x0203:
+      return `${peer} has as many sessions as it takes, and ended this one.${says} Try again later, or raise the limit there.`;
+    case 0x0602:
+      return `${peer} ended the session because a bounded queue of its own is full.${says} Nothing is wrong on this side: connect again later, or let the peer's application take what waits sooner.`;
+    case 0x0302:
+    case 0x0304:
+    case 0x0401:
+    case 0x0402:
+      return `${peer} ended the session with ${errorInfo(code)?.codeName ?? ''} because of what it got from this side.${says} Check that both sides run the same version; please report it if they do.`;
+    default:
+      return `${peer} ended the session with ${errorInfo(code)?.codeName ?? formatCode(code)}.${says} Connect again.`;
+  }
+}
+
 /** The root cause of a session's end that came with a reason but without more, as from a peer. */
 export function reasonToError(reason: CloseReason, words: string, place: FaultPlace): SttError {
-  const told = words === '' ? '' : ` It says: "${printable(words)}".`;
   const { context, peer } = place;
+  const details = { origin: 'peer' as const, context };
+  const says = told(words);
   if (reason === 'timeout') {
-    return createError(0x0202, `${peer} gave the session up as timed out.${told} Connect again.`, {
-      context,
-    });
+    return createError(
+      0x0202,
+      `${peer} gave the session up as timed out.${says} Connect again.`,
+      details,
+    );
   }
   if (reason === 'auth_failure') {
-    return createError(0x0103, `${peer} no longer admits this node.${told} Ask who runs it.`, {
-      context,
-    });
+    return createError(
+      0x0103,
+      `${peer} no longer admits this node.${says} Ask who runs it.`,
+      details,
+    );
   }
-  return new SessionClosedError(`${peer} ended the session with an error.${told} Connect again.`, {
+  return new SessionClosedError(`${peer} ended the session with an error.${says} Connect again.`, {
     reason,
-    context,
+    ...details,
   });
 }
 
@@ -68,14 +120,25 @@ export function sessionClosedError(
   reason: CloseReason,
   cause: SttError | undefined,
   place: FaultPlace,
+  origin?: SttErrorOrigin,
 ): SessionClosedError {
-  const why = cause === undefined ? 'It was closed.' : cause.message;
+  const why = cause?.message ?? CLOSED_BY[origin ?? 'transport'];
   return new SessionClosedError(`The session with ${place.peer} has ended (${reason}). ${why}`, {
     reason,
+    origin: cause?.origin ?? origin,
     context: place.context,
     ...(cause === undefined ? {} : { cause }),
   });
 }
+
+/** Who closed a session that ended without an error. */
+const CLOSED_BY: Readonly<Record<SttErrorOrigin, string>> = {
+  local: 'This side closed it.',
+  peer: 'The peer closed it.',
+  idle: 'It was closed.',
+  path: 'It was closed.',
+  transport: 'It was closed.',
+};
 
 /** The name of a close reason by its number on the wire; a number nobody knows counts as an error. */
 export function closeReason(reason: number): CloseReason {
@@ -165,21 +228,37 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
 };
 
-function authentication({ subcode, detail }: Fault, { peer, elapsed }: FaultPlace): string {
+function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): string {
+  const { subcode, detail, origin } = fault;
   const took = elapsed === undefined ? 'answered' : `answered in ${Math.round(elapsed)} ms`;
+  if (detail.kind === 'answered') {
+    return `${peer} ${took}, but it is the node ${detail.nodeId}, not ${context.nodeId ?? 'the one'} that peerNodeId names. Correct peerNodeId or the address.`;
+  }
+  if (detail.kind === 'revoked') {
+    return `${peer} ${took}: it has revoked this node's id. Ask who runs it.`;
+  }
+  if (detail.kind === 'seeds') {
+    return `${peer} ${took}; its shared seed is none of the ${detail.count} in sharedSeed here. Add its seed, or use the same sharedSeed on both sides.`;
+  }
+  if (elapsed === undefined && origin === 'local') {
+    return `This side has revoked the node at ${peer} (revoke()), so the session was ended. Let it in again with another endpoint, if that was a mistake.`;
+  }
+  if (subcode === 0 && origin === 'peer') {
+    return `${peer} ${took}, and does not admit this node: its authorize() said no, or did not decide in time. Have it admit this node's nodeId.`;
+  }
   if (subcode === 3) {
     return `${peer} ${took}; its shared seed is not ours. Use the same sharedSeed on both sides.`;
   }
-  if (subcode === 2) return clock(peer, detail);
+  if (subcode === 2) return clock(peer, fault);
   return `${peer} ${took}, and one side does not admit the other: it is not the node that peerNodeId names, or its authorize() said no. Compare peerNodeId with the peer's nodeId.`;
 }
 
-function handshake({ subcode, detail }: Fault, { peer }: FaultPlace): string {
-  switch (subcode) {
+function handshake(fault: Fault, { peer }: FaultPlace): string {
+  switch (fault.subcode) {
     case 1:
       return `${peer} used the random part of an earlier handshake again: a replay, or a broken source of randomness there. Please report it if the peer is yours.`;
     case 2:
-      return clock(peer, detail);
+      return clock(peer, fault);
     case 3:
       return `The handshake with ${peer} could not be decrypted: its shared seed is not ours. Use the same sharedSeed on both sides.`;
     case 4:
@@ -189,10 +268,19 @@ function handshake({ subcode, detail }: Fault, { peer }: FaultPlace): string {
   }
 }
 
-function clock(peer: string, detail: FaultDetail): string {
-  const off =
-    detail.kind === 'clockSkew' ? ` by ${(Math.abs(detail.ms) / 1_000).toFixed(1)} s` : '';
-  return `The clocks of ${peer} and this machine differ${off}, more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
+/** Clocks that agree this far are not what a HELLO was refused for: it was on its way for too long. */
+const CLOCKS_AGREE_MS = 1_000;
+
+function clock(peer: string, { detail, origin }: Fault): string {
+  if (detail.kind !== 'clockSkew') {
+    return `The clocks of ${peer} and this machine differ by more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
+  }
+  // The peer's clock as it answered: what it saw was the HELLO's, and that may be old.
+  if (origin === 'peer' && Math.abs(detail.ms) < CLOCKS_AGREE_MS) {
+    return `${peer} took this node's greeting for one of another time, though the clocks differ by ${detail.ms} ms only: it was on its way for longer than timestampWindow there. Try again, or widen that.`;
+  }
+  const off = `${Math.abs(detail.ms)} ms ${detail.ms > 0 ? 'ahead of' : 'behind'}`;
+  return `The clock of ${peer} is ${off} this machine's, more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
 }
 
 function after(detail: FaultDetail, elapsed: number | undefined): string {

@@ -51,6 +51,11 @@ export declare class NativeEndpoint {
    * nothing more, for ever, -2 when it is longer than `maxMessageSize` says.
    */
   sendMessage(session: number, frameType: number, bytes: Uint8Array): number
+  /**
+   * Bytes of a stream, from its first on, that the peer's transport has acknowledged without a gap; -1
+   * when nothing is known of it any more.
+   */
+  acknowledged(stream: number): number
   /** The longest message that a session takes now; 0 where the peer takes none. */
   maxMessageSize(session: number): number
   /** Whether the application takes custom frames of this type on this session. */

@@ -13,7 +13,10 @@ export type FaultDetail =
   | { readonly kind: 'clockSkew'; readonly ms: number }
   | { readonly kind: 'os'; readonly errno: number; readonly ms: number }
   | { readonly kind: 'refused'; readonly count: number; readonly ms: number }
-  | { readonly kind: 'count'; readonly count: number };
+  | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'answered'; readonly nodeId: string }
+  | { readonly kind: 'revoked' }
+  | { readonly kind: 'seeds'; readonly count: number };
 
 /** An error of the closed table, in numbers. A code of 0 is none of them: the engine itself failed. */
 export interface Fault {
@@ -22,6 +25,8 @@ export interface Fault {
   readonly causeCode: number;
   readonly causeSubcode: number;
   readonly detail: FaultDetail;
+  /** Whose doing it was; the core always says. */
+  readonly origin?: 'local' | 'peer' | 'idle' | 'path' | 'transport';
   readonly message?: string;
 }
 
@@ -120,7 +125,12 @@ export interface EngineHandlers {
   finished(stream: number): void;
   reset(stream: number, code: number): void;
   stopped(stream: number, code: number): void;
-  streamClosed(stream: number): void;
+  /** STT itself, here or at the peer, has ended both halves. */
+  streamFailed(stream: number, fault: Fault): void;
+  /** `acknowledged` as {@link Engine.acknowledged}, for the last time. */
+  streamClosed(stream: number, acknowledged: number): void;
+  /** The session of this stream ends with the next such word; as {@link Engine.acknowledged}. */
+  acknowledged(stream: number, bytes: number): void;
   streamsAvailable(session: number, unidirectional: boolean): void;
   pong(session: number, token: number, rttMicros: number): void;
   draining(session: number): void;
@@ -298,6 +308,14 @@ export class Engine {
   /** The same for many chunks in one call; the count runs over all of them. */
   writev(stream: number, chunks: readonly Uint8Array[]): number {
     return this.#native.writev(stream, chunks as Uint8Array[]);
+  }
+
+  /**
+   * Bytes of a stream, from its first on, that the peer's transport has acknowledged without a gap.
+   * @returns -1 where nothing is known of it, or its end has been told
+   */
+  acknowledged(stream: number): number {
+    return this.#native.acknowledged(stream);
   }
 
   finish(stream: number): void {

@@ -36,6 +36,8 @@ export const KINDS = [
   'moveFailed',
   'rebound',
   'rebindFailed',
+  'streamFailed',
+  'acknowledged',
   'sendError',
   'pathWarning',
 ] as const;
@@ -112,7 +114,7 @@ export function dispatch(
       handlers.ticket(subject, bytes(2).slice());
       return;
     case 'connectFailed':
-      handlers.connectFailed(subject, readFault(rows, at + 2));
+      handlers.connectFailed(subject, answered(readFault(rows, at + 2), bytes(7)));
       return;
     case 'streamOpened': {
       const name = number(6);
@@ -133,6 +135,12 @@ export function dispatch(
     case 'openFailed':
       handlers.openFailed(subject, readFault(rows, at + 2));
       return;
+    case 'streamFailed':
+      handlers.streamFailed(subject, readFault(rows, at + 2));
+      return;
+    case 'acknowledged':
+      handlers.acknowledged(subject, number(2));
+      return;
     case 'gap':
       handlers.gap(subject, number(2), number(3));
       return;
@@ -152,7 +160,7 @@ export function dispatch(
       handlers.stopped(subject, number(2));
       return;
     case 'streamClosed':
-      handlers.streamClosed(subject);
+      handlers.streamClosed(subject, number(2));
       return;
     case 'streamsAvailable':
       handlers.streamsAvailable(subject, flag(2));
@@ -268,16 +276,27 @@ function family(value: number): 'IPv4' | 'IPv6' {
   return value === 6 ? 'IPv6' : 'IPv4';
 }
 
-/** Five numbers: code and sub-code, those of the cause, the kind of detail, and two that depend on it. */
+/** The fault with the node id that stands beside it, where there is one. */
+function answered(fault: Fault, nodeId: Uint8Array): Fault {
+  if (nodeId.length === 0) return fault;
+  return { ...fault, detail: { kind: 'answered', nodeId: Buffer.from(nodeId).toString('hex') } };
+}
+
+/** Whose doing a fault was, by its number. */
+const ORIGINS = [undefined, 'local', 'peer', 'idle', 'path', 'transport'] as const;
+
+/** Five numbers: origin, code and sub-code, those of the cause, the kind of detail, and two that depend on it. */
 function readFault(rows: Float64Array, at: number): Fault {
   const own = rows[at] as number;
   const cause = rows[at + 1] as number;
+  const origin = ORIGINS[own >> 24];
   return {
-    code: own >> 8,
+    code: (own >> 8) & 0xffff,
     subcode: own & 0xff,
     causeCode: cause >> 8,
     causeSubcode: cause & 0xff,
     detail: readDetail(rows[at + 2] as number, rows[at + 3] as number, rows[at + 4] as number),
+    ...(origin === undefined ? {} : { origin }),
   };
 }
 
@@ -301,6 +320,10 @@ function readDetail(kind: number, first: number, second: number): FaultDetail {
     case 6:
       return { kind: 'count', count: first };
     case 8:
+      return { kind: 'revoked' };
+    case 9:
+      return { kind: 'seeds', count: first };
+    case 10:
       return { kind: 'refused', count: first, ms: second };
     default:
       return { kind: 'none' };

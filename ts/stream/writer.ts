@@ -44,6 +44,11 @@ export class Writer {
   readonly #maxPending: number;
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
+  #written = 0;
+  /** As the core said last. */
+  #acknowledged = 0;
+  /** The core says nothing more of it. */
+  #settled = false;
   /** The core took less than it was offered and owes a word when it has room again. */
   #refused = false;
   #failure: { readonly error: unknown } | undefined;
@@ -61,6 +66,31 @@ export class Writer {
   /** Bytes that the core has not taken yet. */
   get pendingBytes(): number {
     return this.#pendingBytes;
+  }
+
+  /** Bytes that the core has taken. */
+  get bytesWritten(): number {
+    return this.#written;
+  }
+
+  /** Bytes from the start that the peer's transport has without a gap. */
+  get bytesAcknowledged(): number {
+    if (!this.#settled) this.#ask();
+    return this.#acknowledged;
+  }
+
+  /** Bytes that were to be delivered and are not known to be; none where sending is over. */
+  get undelivered(): number {
+    if (this.over) return 0;
+    return this.#written - this.bytesAcknowledged + this.#pendingBytes;
+  }
+
+  /** From now on what is acknowledged stays: as many bytes as given, or as the core knows now. */
+  settleAcknowledged(bytes?: number): void {
+    if (this.#settled) return;
+    if (bytes === undefined) this.#ask();
+    else this.#acknowledged = bytes;
+    this.#settled = true;
   }
 
   /** Neither ended nor broken. */
@@ -188,12 +218,18 @@ export class Writer {
     this.#host.halfDone(error);
   }
 
+  #ask(): void {
+    const bytes = this.#host.engine.acknowledged(this.#host.stream);
+    if (bytes > this.#acknowledged) this.#acknowledged = bytes;
+  }
+
   #offer(bytes: Uint8Array, from: number): number {
     if (bytes.length === from) return 0;
     // -1: the core will take no more. The event that says why is on its way and rejects what waits.
     const { engine, stream } = this.#host;
     const taken = Math.max(0, engine.write(stream, bytes, from, bytes.length));
     if (taken < bytes.length - from) this.#refused = true;
+    this.#written += taken;
     return taken;
   }
 
@@ -226,6 +262,7 @@ export class Writer {
       );
       if (taken > 0) this.#host.touch();
       this.#pendingBytes -= taken;
+      this.#written += taken;
       if (!this.#settleTaken(taken)) {
         this.#refused = true;
         return;
@@ -325,7 +362,7 @@ export class Writer {
 /** The error for one write: its own count beside a failure that all share. An abort reason stays untouched. */
 function withTaken(error: unknown, bytesTaken: number): unknown {
   if (!hasBrand(error)) return error;
-  const { message, subcode, reason, context, cause, applicationCode } = error;
-  const details = { subcode, reason, context, cause, applicationCode, bytesTaken };
+  const { message, subcode, reason, origin, context, cause, applicationCode } = error;
+  const details = { subcode, reason, origin, context, cause, applicationCode, bytesTaken };
   return createError(error.code, message, details);
 }

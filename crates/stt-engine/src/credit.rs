@@ -31,6 +31,11 @@ pub(crate) struct SessionCredit {
 }
 
 impl SessionCredit {
+    /// Bytes that the session's streams have outstanding together.
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.outstanding.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn new(config: &SessionConfig) -> Arc<Self> {
         Arc::new(Self {
             stats: Snapshot::new(None),
@@ -47,6 +52,9 @@ pub struct SendCredit {
     session: Arc<SessionCredit>,
     limit: u64,
     outstanding: AtomicU64,
+    /// Bytes from the stream's start that the peer has acknowledged without a gap; a dead stream keeps
+    /// what it had.
+    acked: AtomicU64,
     /// A write was cut short: say so once there is room again.
     wanted: AtomicBool,
     /// Nothing can be written any more, for ever.
@@ -59,6 +67,7 @@ impl SendCredit {
             session: Arc::clone(session),
             limit: send_buffer.max(1),
             outstanding: AtomicU64::new(0),
+            acked: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
             dead: AtomicBool::new(false),
         })
@@ -92,6 +101,7 @@ impl SendCredit {
 
     /// Engine's side: the peer acknowledged `bytes` more. True when a waiting writer is to be told.
     pub(crate) fn release(&self, bytes: u64) -> bool {
+        self.acked.fetch_add(bytes, Ordering::SeqCst);
         let bytes = bytes.min(self.outstanding.load(Ordering::SeqCst));
         self.outstanding.fetch_sub(bytes, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(bytes, Ordering::SeqCst);
@@ -106,6 +116,11 @@ impl SendCredit {
     pub(crate) fn kill(&self) {
         self.dead.store(true, Ordering::SeqCst);
         self.settle();
+    }
+
+    /// Bytes from the stream's start that the peer's transport has acknowledged without a gap.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked.load(Ordering::SeqCst)
     }
 
     /// Bytes that the stream has outstanding, and those of all its session's streams.
@@ -176,6 +191,20 @@ mod tests {
         assert_eq!(stream.reserve(10), None);
         assert_eq!(session.outstanding.load(Ordering::SeqCst), 0);
         assert!(!stream.release(10));
+    }
+
+    #[test]
+    fn what_was_acknowledged_outlives_the_stream() {
+        let session = session(1000);
+        let stream = SendCredit::new(&session, 1000);
+        assert_eq!((stream.reserve(700), stream.acked()), (Some(700), 0));
+        stream.release(250);
+        assert_eq!(stream.acked(), 250);
+        stream.kill();
+        assert_eq!(stream.acked(), 250);
+        // An ACK that was on its way as the stream died.
+        stream.release(50);
+        assert_eq!(stream.acked(), 300);
     }
 
     #[test]

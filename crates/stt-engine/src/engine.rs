@@ -158,7 +158,7 @@ impl Engine {
             None => SessionCredit::new(&self.config),
         };
         let credit = SendCredit::new(&shared, self.config.send_buffer);
-        local.writers.insert(stream, Writer { session, credit: Arc::clone(&credit) });
+        local.writers.insert(stream, Writer::new(session, Arc::clone(&credit)));
         drop(local);
         self.push(Command::Open { session, stream, options: Box::new(options), credit });
         stream
@@ -184,13 +184,13 @@ impl Engine {
 
     /// Ends the sending side after everything written. Answered by [`Event::Finished`].
     pub fn finish(&self, stream: StreamNumber) {
-        self.local().writers.remove(&stream);
+        self.local().end_writing(stream);
         self.push(Command::Finish(stream));
     }
 
     /// Aborts the sending side.
     pub fn reset(&self, stream: StreamNumber, code: u16) {
-        self.local().writers.remove(&stream);
+        self.local().end_writing(stream);
         self.push(Command::Reset(stream, code));
     }
 
@@ -226,6 +226,13 @@ impl Engine {
             self.push(Command::Messages(session));
         }
         sent
+    }
+
+    /// How many bytes of a stream, from its first on, the peer's transport has acknowledged without a gap;
+    /// what a stream with a deadline gave up counts as well. `None` for a stream that cannot be written,
+    /// or whose end was taken by an earlier poll.
+    pub fn acknowledged(&self, stream: StreamNumber) -> Option<u64> {
+        self.local().acknowledged(stream)
     }
 
     /// The longest message that a session takes now, in bytes; 0 where the peer takes none.

@@ -125,8 +125,29 @@ pub enum Event {
     Reset(StreamNumber, u64),
     /// The peer asked this side to stop sending, with its code.
     Stopped(StreamNumber, u64),
+    /// STT itself, here or at the peer, has ended both halves of the stream.
+    StreamFailed {
+        /// The stream.
+        stream: StreamNumber,
+        /// Why: its name is in use (0x0303), or there are too many (0x0302).
+        fault: Fault,
+    },
     /// Both halves are done; the number is dead.
-    StreamClosed(StreamNumber),
+    StreamClosed {
+        /// The stream.
+        stream: StreamNumber,
+        /// How far the peer's transport has acknowledged what was written; see
+        /// [`Engine::acknowledged`](crate::Engine::acknowledged).
+        acked: u64,
+    },
+    /// The session of this stream is about to be over: how far the peer's transport has acknowledged
+    /// what was written.
+    Acknowledged {
+        /// The stream.
+        stream: StreamNumber,
+        /// As in [`Event::StreamClosed`].
+        acked: u64,
+    },
     /// After a refused open there is room for streams of this kind.
     StreamsAvailable(SessionNumber, Direction),
     /// The answer to a ping.

@@ -21,6 +21,14 @@ use crate::{SessionNumber, StreamNumber};
 pub(crate) struct Writer {
     pub(crate) session: SessionNumber,
     pub(crate) credit: Arc<SendCredit>,
+    /// The application has ended it: it is kept for what the peer has yet to acknowledge.
+    ended: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(session: SessionNumber, credit: Arc<SendCredit>) -> Self {
+        Self { session, credit, ended: false }
+    }
 }
 
 /// What only the application's side uses.
@@ -30,6 +38,9 @@ pub(crate) struct Local {
     inbox: VecDeque<Event>,
     pub(crate) sessions: FxHashMap<SessionNumber, Arc<SessionCredit>>,
     pub(crate) writers: FxHashMap<StreamNumber, Writer>,
+    /// Writers whose end was offered: kept until the next poll, so that what is known of them can still
+    /// be asked for while the events of this one are acted on.
+    leaving: Vec<StreamNumber>,
 }
 
 impl Local {
@@ -43,7 +54,8 @@ impl Local {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> (usize, bool) {
         let Self { arena, writers, .. } = self;
-        let Some(writer) = writers.get(&stream) else { return (0, true) };
+        let writer = writers.get(&stream).filter(|writer| !writer.ended);
+        let Some(writer) = writer else { return (0, true) };
         let (mut total, mut waiting) = (0, BytesMut::new());
         let mut dead = false;
         for bytes in pieces {
@@ -79,6 +91,9 @@ impl Local {
         ring: &Ring,
         mut take: impl FnMut(&mut Event) -> Taken,
     ) -> bool {
+        for stream in mem::take(&mut self.leaving) {
+            self.writers.remove(&stream);
+        }
         let (mut events, mut bytes) = (0, 0);
         let more = loop {
             let Some(event) = self.inbox.front_mut() else {
@@ -97,13 +112,27 @@ impl Local {
                 break true;
             }
             bytes += data_len(event).min(before);
-            self.inbox.pop_front();
+            if let Some(event) = self.inbox.pop_front() {
+                self.leave(&event);
+            }
             events += 1;
         };
         if ring.taken(events, bytes) {
             commands.wake();
         }
         more
+    }
+
+    /// Nothing more is written to this stream.
+    pub(crate) fn end_writing(&mut self, stream: StreamNumber) {
+        if let Some(writer) = self.writers.get_mut(&stream) {
+            writer.ended = true;
+        }
+    }
+
+    /// How far the peer has acknowledged a stream; `None` where nothing is known of it (any more).
+    pub(crate) fn acknowledged(&self, stream: StreamNumber) -> Option<u64> {
+        self.writers.get(&stream).map(|writer| writer.credit.acked())
     }
 
     /// Brings the tables in line with the event that is offered next. Doing so twice, when an event
@@ -114,17 +143,30 @@ impl Local {
                 self.sessions.entry(*session).or_insert_with(|| Arc::clone(&credit.0));
             }
             Some(Event::StreamOpened { session, stream, credit: Some(credit), .. }) => {
-                let writer = Writer { session: *session, credit: Arc::clone(credit) };
+                let writer = Writer::new(*session, Arc::clone(credit));
                 self.writers.entry(*stream).or_insert(writer);
             }
-            Some(Event::OpenFailed { stream, .. } | Event::StreamClosed(stream)) => {
-                self.writers.remove(stream);
-            }
-            Some(Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. }) => {
-                self.sessions.remove(session);
-                self.writers.retain(|_, writer| writer.session != *session);
-            }
             Some(_) | None => {}
+        }
+    }
+
+    /// Brings the tables in line with an event that was taken.
+    fn leave(&mut self, event: &Event) {
+        match event {
+            Event::OpenFailed { stream, .. } | Event::StreamClosed { stream, .. } => {
+                self.leaving.push(*stream);
+            }
+            Event::ConnectFailed { session, .. } | Event::SessionClosed { session, .. } => {
+                self.sessions.remove(session);
+                for (stream, writer) in &self.writers {
+                    if writer.session == *session {
+                        // The engine has seen to it, unless it died.
+                        writer.credit.kill();
+                        self.leaving.push(*stream);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -149,14 +191,25 @@ impl Local {
         }
         live.sort_unstable();
         let last = self.inbox.pop_back();
-        self.inbox.extend(live.into_iter().map(|session| Event::SessionClosed {
+        let mut streams: Vec<(StreamNumber, u64)> = self
+            .writers
+            .iter()
+            .filter(|(_, writer)| live.contains(&writer.session))
+            .map(|(stream, writer)| (*stream, writer.credit.acked()))
+            .collect();
+        streams.sort_unstable();
+        self.inbox.extend(
+            streams.into_iter().map(|(stream, acked)| Event::Acknowledged { stream, acked }),
+        );
+        let ends = live.into_iter().map(|session| Event::SessionClosed {
             session,
             reason: CloseReason::Error,
             remote: false,
             fault: None,
             message: message.clone(),
-            undelivered: 0,
-        }));
+            undelivered: self.sessions.get(&session).map_or(0, |credit| credit.outstanding()),
+        });
+        self.inbox.extend(ends);
         self.inbox.extend(last);
     }
 }

@@ -31,8 +31,8 @@ pub(crate) fn misuse(message: String) -> Error {
     Error::new(Status::InvalidArg, message)
 }
 
-/// Five numbers for a fault: code and sub-code, the cause's code and sub-code, the kind of detail,
-/// and two numbers that depend on it.
+/// Five numbers for a fault: origin, code and sub-code, the cause's code and sub-code, the kind of
+/// detail, and two numbers that depend on it.
 pub(crate) fn fault_numbers(fault: &Fault) -> [f64; 5] {
     let (cause, cause_subcode) = fault.cause.map_or((0, 0), |(code, sub)| (code as u16, sub));
     let (kind, first, second) = match fault.detail {
@@ -47,12 +47,20 @@ pub(crate) fn fault_numbers(fault: &Fault) -> [f64; 5] {
         }
         FaultDetail::ClockSkew { ms } => (4.0, ms as f64, 0.0),
         FaultDetail::Os { errno, ms } => (5.0, f64::from(errno), ms as f64),
-        FaultDetail::Refused { count, ms } => (8.0, count as f64, ms as f64),
+        FaultDetail::Refused { count, ms } => (10.0, count as f64, ms as f64),
         FaultDetail::Count { count } => (6.0, count as f64, 0.0),
+        // The node id stands beside the numbers, where there is one.
+        FaultDetail::Answered { .. } => (7.0, 0.0, 0.0),
+        FaultDetail::Revoked => (8.0, 0.0, 0.0),
+        FaultDetail::Seeds { count } => (9.0, f64::from(count), 0.0),
         _ => (0.0, 0.0, 0.0),
     };
     [
-        f64::from(u32::from(fault.code as u16) << 8 | u32::from(fault.subcode)),
+        f64::from(
+            u32::from(fault.origin as u8) << 24
+                | u32::from(fault.code as u16) << 8
+                | u32::from(fault.subcode),
+        ),
         f64::from(u32::from(cause) << 8 | u32::from(cause_subcode)),
         kind,
         first,

@@ -234,6 +234,13 @@ impl NativeEndpoint {
         }
     }
 
+    /// Bytes of a stream, from its first on, that the peer's transport has acknowledged without a gap; -1
+    /// when nothing is known of it any more.
+    #[napi(catch_unwind)]
+    pub fn acknowledged(&self, stream: u32) -> f64 {
+        self.engine.acknowledged(StreamNumber(stream)).map_or(-1.0, |bytes| bytes as f64)
+    }
+
     /// The longest message that a session takes now; 0 where the peer takes none.
     #[napi(catch_unwind)]
     pub fn max_message_size(&self, session: u32) -> u32 {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use napi_derive::napi;
 use stt_engine::{EngineEnd, Event, Resource, Taken};
-use stt_proto::{Direction, EarlyData, Fault};
+use stt_proto::{Direction, EarlyData, Fault, FaultDetail};
 
 use crate::convert::fault_numbers;
 
@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 34] = [
     "none",
     "incoming",
     "connected",
@@ -48,6 +48,8 @@ const KINDS: [&str; 32] = [
     "moveFailed",
     "rebound",
     "rebindFailed",
+    "streamFailed",
+    "acknowledged",
     "sendError",
     "pathWarning",
 ];
@@ -81,8 +83,10 @@ const MOVED: f64 = 26.0;
 const MOVE_FAILED: f64 = 27.0;
 const REBOUND: f64 = 28.0;
 const REBIND_FAILED: f64 = 29.0;
-const SEND_ERROR: f64 = 30.0;
-const PATH_WARNING: f64 = 31.0;
+const STREAM_FAILED: f64 = 30.0;
+const ACKNOWLEDGED: f64 = 31.0;
+const SEND_ERROR: f64 = 32.0;
+const PATH_WARNING: f64 = 33.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -253,7 +257,24 @@ impl<'a> Records<'a> {
                 self.row(&[TICKET, session.0.into(), bytes.0, bytes.1])
             }
             Event::ConnectFailed { session, fault } => {
-                self.fault_row(CONNECT_FAILED, session.0.into(), fault)
+                let answered: &[u8] = match &fault.detail {
+                    FaultDetail::Answered { by } => &by.0,
+                    _ => &[],
+                };
+                let node = self.bytes(&[answered])?;
+                let fault = fault_numbers(fault);
+                let row = [
+                    CONNECT_FAILED,
+                    session.0.into(),
+                    fault[0],
+                    fault[1],
+                    fault[2],
+                    fault[3],
+                    fault[4],
+                    node.0,
+                    node.1,
+                ];
+                self.row(&row)
             }
             Event::StreamOpened {
                 session,
@@ -300,7 +321,15 @@ impl<'a> Records<'a> {
             Event::Finished(stream) => self.row(&[FINISHED, stream.0.into()]),
             Event::Reset(stream, code) => self.row(&[RESET, stream.0.into(), *code as f64]),
             Event::Stopped(stream, code) => self.row(&[STOPPED, stream.0.into(), *code as f64]),
-            Event::StreamClosed(stream) => self.row(&[STREAM_CLOSED, stream.0.into()]),
+            Event::StreamFailed { stream, fault } => {
+                self.fault_row(STREAM_FAILED, stream.0.into(), fault)
+            }
+            Event::StreamClosed { stream, acked } => {
+                self.row(&[STREAM_CLOSED, stream.0.into(), *acked as f64])
+            }
+            Event::Acknowledged { stream, acked } => {
+                self.row(&[ACKNOWLEDGED, stream.0.into(), *acked as f64])
+            }
             Event::StreamsAvailable(session, direction) => {
                 self.row(&[STREAMS_AVAILABLE, session.0.into(), is_unidirectional(*direction)])
             }

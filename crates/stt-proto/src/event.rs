@@ -168,6 +168,16 @@ pub enum Event {
         /// The peer's code.
         code: u64,
     },
+    /// STT itself, here or at the peer, has ended both halves of the stream: its name is in use
+    /// (0x0303), or there are too many (0x0302).
+    StreamFailed {
+        /// The session.
+        session: SessionHandle,
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        error: Fault,
+    },
     /// Both halves are done; the id means nothing from now on.
     StreamClosed {
         /// The session.

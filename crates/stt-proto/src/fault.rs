@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use stt_crypto::NodeId;
 use stt_wire::ErrorCode;
 
 /// An error of the closed table (`docs/PROTOCOL.md`, error codes) with the numbers that explain it.
@@ -16,6 +17,47 @@ pub struct Fault {
     pub cause: Option<(ErrorCode, u8)>,
     /// The numbers behind it.
     pub detail: FaultDetail,
+    /// Whose doing it was.
+    pub origin: Origin,
+}
+
+/// Whose doing the end of a session, or of a connect, was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Origin {
+    /// This side ended it: its application, a limit of its own, or a demand that the peer did not meet.
+    Local = 1,
+    /// The peer said so: SESSION_CLOSE, a refusal, a reset, or a greeting of another seed or version.
+    Peer = 2,
+    /// Nobody said anything: nothing was heard for too long.
+    Idle = 3,
+    /// The way to the peer: its host refuses the port, no route leads there, or nothing can be sent.
+    Path = 4,
+    /// What came breaks the protocol, or does not authenticate.
+    Transport = 5,
+}
+
+impl Origin {
+    /// Where an error begins unless more is known.
+    const fn of(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::ConnectionTimeout | ErrorCode::SessionTimeout => Self::Idle,
+            ErrorCode::ConnectionRefused
+            | ErrorCode::NetworkUnreachable
+            | ErrorCode::UdpSendFailed
+            | ErrorCode::WebSocketClosed
+            | ErrorCode::WebSocketHandshakeFailed
+            | ErrorCode::TlsError => Self::Path,
+            ErrorCode::ProtocolVersionMismatch | ErrorCode::SessionNotFound => Self::Peer,
+            ErrorCode::FlowControlViolation
+            | ErrorCode::InvalidFrame
+            | ErrorCode::EncryptionError
+            | ErrorCode::ChecksumMismatch
+            | ErrorCode::UnknownFrameType
+            | ErrorCode::HandshakeFailure => Self::Transport,
+            _ => Self::Local,
+        }
+    }
 }
 
 /// Numbers that belong to a [`Fault`].
@@ -68,12 +110,24 @@ pub enum FaultDetail {
         /// The number.
         count: u64,
     },
+    /// Another node than the one that was asked for answered.
+    Answered {
+        /// The node that did, proved.
+        by: NodeId,
+    },
+    /// The peer has revoked this node's id.
+    Revoked,
+    /// None of several shared seeds is the peer's.
+    Seeds {
+        /// How many were tried.
+        count: u32,
+    },
 }
 
 impl Fault {
     /// An error without refinement.
     pub const fn new(code: ErrorCode) -> Self {
-        Self { code, subcode: 0, cause: None, detail: FaultDetail::None }
+        Self { code, subcode: 0, cause: None, detail: FaultDetail::None, origin: Origin::of(code) }
     }
 
     /// The same with a subcode.
@@ -87,6 +141,13 @@ impl Fault {
     #[must_use]
     pub const fn with_cause(mut self, code: ErrorCode, subcode: u8) -> Self {
         self.cause = Some((code, subcode));
+        self
+    }
+
+    /// The same, as whose doing it was.
+    #[must_use]
+    pub const fn by(mut self, origin: Origin) -> Self {
+        self.origin = origin;
         self
     }
 

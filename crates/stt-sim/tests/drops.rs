@@ -279,6 +279,107 @@ fn before_the_address_is_proven_no_more_is_sent_than_came() {
     }
 }
 
+/// A server that thinks until the initiator has heard that its proof arrived; then it says yes, and the
+/// line loses the next `lost` of its datagrams. How long the client waits from the yes on.
+fn final_after(lost: usize, timeout: Duration, early: bool) -> (Line, Option<Duration>) {
+    let mut line = Line::new(ListenConfig { authorize: true, ..ListenConfig::default() });
+    line.connect(0, ConnectOptions { timeout, early, ..ConnectOptions::default() });
+    // CHALLENGE, and the packet that says that the proof is there.
+    assert!(line.run(LIMIT, |line| line.sent[1] == 2), "{:?}", line.events);
+    assert!(!line.run(2 * ONE_WAY, |_| false));
+    let asked = line.events[1].iter().find_map(|event| match event {
+        Event::Incoming { session, .. } => Some(*session),
+        _ => None,
+    });
+    line.lost[1] = (line.sent[1]..line.sent[1] + lost).collect();
+    let (now, from) = (line.now(), line.now);
+    line.ends[1].accept(now, asked.unwrap());
+    line.events[1].clear();
+    let done = line.run(LIMIT, |line| {
+        line.events[0].iter().any(|event| matches!(event, Event::Ticket { .. }))
+            || line.events[0].iter().any(|event| matches!(event, Event::ConnectFailed { .. }))
+    });
+    assert!(done, "{:?}", line.events);
+    let took = line.now.saturating_duration_since(from);
+    let failed = line.events[0].iter().any(|event| matches!(event, Event::ConnectFailed { .. }));
+    (line, (!failed).then_some(took))
+}
+
+#[test]
+fn a_lost_final_is_asked_for_though_the_responder_was_heard() {
+    // By the responder's probe timeouts alone, each twice the one before, ten losses are a minute.
+    for early in [false, true] {
+        for lost in 0..=10 {
+            let (mut line, took) = final_after(lost, Duration::from_secs(60), early);
+            let took = took.unwrap();
+            let limit = Duration::from_millis(500) + lost as u32 * Duration::from_millis(1_500);
+            assert!(took <= limit, "{lost} lost: {took:?}");
+            assert_eq!(line.ends[1].stats().sessions, 1, "{lost} lost");
+            line.run(Duration::from_secs(5), |_| false);
+            let (ours, theirs) = (line.begun(0), line.begun(1));
+            assert_eq!((ours.len(), theirs.len()), (1, 1), "{lost} lost");
+            line.transfer(0, [ours[0].0, theirs[0].0], 20_000);
+        }
+    }
+}
+
+#[test]
+fn a_connect_that_heard_its_responder_does_not_begin_anew() {
+    let timeout = Duration::from_secs(20);
+    let (line, took) = final_after(1000, timeout, false);
+    assert_eq!(took, None, "{:?}", line.events);
+    assert_eq!(line.ends[1].stats().sessions, 1, "one handshake all the time");
+    assert!(line.now.as_nanos() >= timeout.as_nanos() as u64, "{:?}", line.now);
+}
+
+#[test]
+fn copies_of_a_proof_draw_little_and_nothing_behind_final() {
+    let mut line = Line::new(ListenConfig { authorize: true, ..ListenConfig::default() });
+    line.connect(0, ConnectOptions::default());
+    // HELLO, then AUTH_PROOF.
+    line.settle();
+    line.now += ONE_WAY;
+    let (now, mut hello) = (line.now(), line.flights.remove(0).2);
+    line.ends[1].handle_datagram(now, address(0), None, &mut hello);
+    line.settle();
+    line.now += ONE_WAY;
+    let (now, mut challenge) = (line.now(), line.flights.remove(0).2);
+    line.ends[0].handle_datagram(now, address(1), None, &mut challenge);
+    line.settle();
+    let proof = line.flights.remove(0).2;
+
+    let replay = |line: &mut Line, times: u64| {
+        let before = line.ends[1].stats().bytes_sent;
+        for _ in 0..times {
+            line.now += Duration::from_millis(1);
+            let (now, mut copy) = (line.now(), proof.clone());
+            line.ends[1].handle_datagram(now, address(0), None, &mut copy);
+            line.settle();
+        }
+        line.ends[1].stats().bytes_sent - before
+    };
+    let thinking = replay(&mut line, 100);
+    assert!(thinking > 0 && thinking <= 100 * proof.len() as u64, "{thinking} bytes");
+    let asked = line.events[1].iter().find_map(|event| match event {
+        Event::Incoming { session, .. } => Some(*session),
+        _ => None,
+    });
+    // Unanswered, FINAL goes out four times a second at most; its own probe timeouts add a few.
+    let (session, now) = (asked.unwrap(), line.now());
+    line.flights.clear();
+    line.ends[1].accept(now, session);
+    let (from, time) = (line.sent[1], line.now);
+    let unanswered = replay(&mut line, 5_000);
+    let seconds = line.now.saturating_duration_since(time).as_secs_f64();
+    let finals = (line.sent[1] - from) as f64;
+    assert!((4.0 * seconds - 2.0..=4.0 * seconds + 8.0).contains(&finals), "{finals} FINALs");
+    assert!(unanswered <= 5_000 * proof.len() as u64 / 50, "{unanswered} bytes");
+    // The client has its FINAL, and the server knows.
+    assert!(line.run(LIMIT, |line| !line.begun(0).is_empty()));
+    line.run(Duration::from_secs(1), |_| false);
+    assert_eq!(replay(&mut line, 100), 0, "behind an acknowledged FINAL");
+}
+
 #[test]
 fn two_nodes_that_connect_to_each_other_at_once_have_two_sessions() {
     for (ours, theirs) in [(Kind::Hello, Kind::Hello), (Kind::Resume, Kind::Hello)] {

@@ -5,10 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{DELAY, LIMIT, OTHER, Pair, SHARED, connected, steal, wait};
+use common::{DELAY, LIMIT, NODE, OTHER, Pair, SHARED, connected, steal, wait};
 use stt_proto::{
     Cap, Close, ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
-    ListenConfig, PathAddress, PathError,
+    ListenConfig, Origin, PathAddress, PathError,
 };
 use stt_sim::Link;
 use stt_wire::packet::seal_checksums;
@@ -106,8 +106,52 @@ fn another_node_than_the_pinned_one_is_refused_at_once() {
     let own = pair.client;
     let pinned = pair.world.endpoint_mut(own).node_id();
     pair.connect_with(ConnectOptions { peer: Some(pinned), ..ConnectOptions::default() });
-    assert_eq!(pair.failure(), Fault::new(ErrorCode::AuthenticationFailed));
+    let server = pair.server;
+    let answered = FaultDetail::Answered { by: pair.world.endpoint_mut(server).node_id() };
+    let expected = Fault::new(ErrorCode::AuthenticationFailed).with_detail(answered);
+    assert_eq!(pair.failure(), expected.by(Origin::Local));
     assert_eq!(pair.world.elapsed(), 2 * DELAY);
+}
+
+#[test]
+fn a_revoked_node_is_told_so_and_one_that_is_not_authorized_something_else() {
+    let mut pair = Pair::new();
+    let (client, server) = (pair.client, pair.server);
+    let revoked = pair.world.endpoint_mut(client).node_id();
+    let now = pair.world.now_at(server);
+    pair.world.endpoint_mut(server).revoke(now, revoked);
+    pair.connect();
+    let fault = pair.failure();
+    assert_eq!((fault.code, fault.subcode), (ErrorCode::AuthenticationFailed, 0));
+    assert_eq!((fault.detail, fault.origin), (FaultDetail::Revoked, Origin::Peer));
+
+    let listen = ListenConfig { authorize: true, ..ListenConfig::default() };
+    let mut pair = Pair::with(EndpointConfig::default(), listen, Link::with_delay(DELAY));
+    pair.connect();
+    let server = pair.server;
+    let session = wait(&mut pair.world, server, |event| match event {
+        Event::Incoming { session, .. } => Some(*session),
+        _ => None,
+    });
+    let now = pair.world.now_at(server);
+    pair.world.endpoint_mut(server).refuse(now, session, ErrorCode::AuthenticationFailed);
+    let fault = pair.failure();
+    assert_eq!((fault.detail, fault.origin), (FaultDetail::None, Origin::Peer));
+}
+
+#[test]
+fn that_no_seed_of_several_fits_is_told_with_their_number() {
+    for (seeds, detail) in
+        [(vec![OTHER], FaultDetail::None), (vec![OTHER, NODE], FaultDetail::Seeds { count: 2 })]
+    {
+        let (config, link) = (EndpointConfig::default(), Link::with_delay(DELAY));
+        let listen = ListenConfig::default();
+        let mut pair = Pair::with_seeds(config, listen, link, &seeds, &[SHARED]);
+        pair.connect();
+        let fault = pair.failure();
+        assert_eq!((fault.code, fault.subcode), (ErrorCode::AuthenticationFailed, 3));
+        assert_eq!((fault.detail, fault.origin), (detail, Origin::Peer));
+    }
 }
 
 #[test]

@@ -136,6 +136,19 @@ impl Driver {
                 }
                 self.stream_event(session, stream, |number| Event::Stopped(number, code));
             }
+            Core::StreamFailed { session, stream, error } => {
+                let Some(number) = self.sessions.stream(session, stream) else { return };
+                self.end_receiving(number);
+                let Some(state) = self.streams.get_mut(&number) else { return };
+                state.kill_sending();
+                // Either side may find the cause, and tell the other.
+                if !std::mem::replace(&mut state.failed, true) {
+                    self.stream_event(session, stream, |stream| Event::StreamFailed {
+                        stream,
+                        fault: error,
+                    });
+                }
+            }
             Core::StreamClosed { session, stream } => {
                 if let Some(number) = self.sessions.stream(session, stream) {
                     self.close_stream(now, number);

@@ -29,6 +29,8 @@ pub(super) struct Stream {
     queued: bool,
     /// The end of the incoming side has been given: nothing follows.
     ended: bool,
+    /// STT's own end of the stream has been told.
+    pub(super) failed: bool,
     /// The application has forgotten it: what still comes is consumed unseen.
     pub(super) forgotten: bool,
     /// Both halves are done; kept only until what was given is consumed, because that is session
@@ -53,6 +55,7 @@ impl Stream {
             readable: true,
             queued: false,
             ended: false,
+            failed: false,
             forgotten: false,
             closed: false,
         }
@@ -113,6 +116,7 @@ impl Driver {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         stream.kill_sending();
         stream.closed = true;
+        let acked = stream.acked;
         let (session, id) = (stream.session, stream.id);
         let (forgotten, given) = (stream.forgotten, stream.given);
         if let Some(session) = self.sessions.get_mut(session) {
@@ -122,7 +126,7 @@ impl Driver {
             self.streams.remove(&number);
         }
         if !forgotten {
-            self.push(Event::StreamClosed(number));
+            self.push(Event::StreamClosed { stream: number, acked });
         }
     }
 
@@ -131,6 +135,9 @@ impl Driver {
         self.read(now, number, Limit::Everything);
         if let Some(stream) = self.streams.remove(&number) {
             stream.kill_sending();
+            if stream.credit.is_some() && !stream.forgotten {
+                self.push(Event::Acknowledged { stream: number, acked: stream.acked });
+            }
         }
     }
 

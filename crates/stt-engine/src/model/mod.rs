@@ -213,7 +213,7 @@ impl Application {
         session.outbox.set_max_size(1);
         let credit = SendCredit::new(&session, SEND_BUFFER);
         let mut local = Local::default();
-        let writer = Writer { session: SESSION, credit: Arc::clone(&credit) };
+        let writer = Writer::new(SESSION, Arc::clone(&credit));
         local.writers.insert(STREAM, writer);
         let echo = Echo {
             shared: Arc::clone(&shared),

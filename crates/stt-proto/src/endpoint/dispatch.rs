@@ -207,7 +207,7 @@ impl Endpoint {
                 return true;
             }
             (FrameType::AUTH_PROOF, Some(Route::Slot(slot))) => {
-                self.with_session(now, slot, |session, _| session.on_repeated_proof());
+                self.with_session(now, slot, |session, cx| session.on_repeated_proof(cx.now.mono));
                 return true;
             }
             (FrameType::AUTH_PROOF, None) => return true,

@@ -21,9 +21,9 @@ use stt_wire::{
 use crate::config::{ConnectOptions, SessionConfig};
 use crate::departures::{Departures, send_fault};
 use crate::event::{EarlyData, Event, SessionHandle};
-use crate::fault::{Fault, FaultDetail};
+use crate::fault::{Fault, FaultDetail, Origin};
 use crate::path::{PathAddress, SendError, Transmit};
-use crate::session::{Beginning, Keys, MAX_INTERVAL, Session, Start, State, unfinished};
+use crate::session::{Beginning, Keys, MAX_INTERVAL, Session, Start, State, refusal, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
 
@@ -147,6 +147,15 @@ impl Connecting {
 
     pub(super) fn attempt_mut(&mut self, id: PathId) -> Option<&mut Attempt> {
         self.attempts.iter_mut().find(|attempt| attempt.path_id == id)
+    }
+
+    /// The last shared seed is not the peer's either, it seems: what was noted of an earlier seed says
+    /// less.
+    fn on_last_seed(&mut self, now: Instant, rtt: Duration, fault: Fault) {
+        match &mut self.hint {
+            Some((_, noted)) if noted.code == fault.code => *noted = fault,
+            _ => self.on_hint(now, rtt, fault),
+        }
     }
 
     /// The endpoint fills in its timer.
@@ -450,7 +459,8 @@ impl Endpoint {
         let subcode = HandshakeSubcode::ChallengeDecryptFailed as u8;
         let fault = Fault::new(ErrorCode::AuthenticationFailed)
             .with_subcode(subcode)
-            .with_cause(ErrorCode::HandshakeFailure, subcode);
+            .with_cause(ErrorCode::HandshakeFailure, subcode)
+            .by(Origin::Peer);
         let newest = connecting.attempts.last().map(|attempt| (attempt.path_id, attempt.network));
         let next = newest.filter(|(newest, _)| *newest == id).map(|(_, network)| network + 1);
         if let Some(next) = next.filter(|next| *next < self.networks.len())
@@ -462,7 +472,12 @@ impl Endpoint {
             connecting.hint = None;
             connecting.on_hint(now.mono, rtt, fault);
         } else if let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) {
-            connecting.on_hint(now.mono, rtt, fault);
+            let count = self.networks.len() as u32;
+            let fault = match count {
+                0 | 1 => fault,
+                _ => fault.with_detail(FaultDetail::Seeds { count }),
+            };
+            connecting.on_last_seed(now.mono, rtt, fault);
         }
         self.settle_connecting(now, slot);
     }
@@ -483,7 +498,9 @@ impl Endpoint {
             return;
         };
         if connecting.peer.is_some_and(|pinned| pinned != peer) {
-            self.fail_connecting(slot, Fault::new(ErrorCode::AuthenticationFailed));
+            let fault = Fault::new(ErrorCode::AuthenticationFailed)
+                .with_detail(FaultDetail::Answered { by: peer });
+            self.fail_connecting(slot, fault);
             return;
         }
         let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
@@ -631,7 +648,7 @@ impl Endpoint {
                     self.on_ticket_refused(now, slot, id);
                     return;
                 }
-                let mut fault = Fault::new(code).with_subcode(subcode);
+                let mut fault = refusal(code, subcode);
                 if code == ErrorCode::HandshakeFailure
                     && subcode == HandshakeSubcode::TimestampExpired as u8
                 {

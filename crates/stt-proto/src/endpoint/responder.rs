@@ -18,7 +18,7 @@ use crate::event::EarlyData;
 use crate::fault::{Fault, FaultDetail};
 use crate::path::PathAddress;
 use crate::recovery::INITIAL_RTT;
-use crate::session::{Beginning, Keys, MAX_ACK_DELAY, Session, Start, State};
+use crate::session::{Beginning, Keys, MAX_ACK_DELAY, REVOKED, Session, Start, State};
 use crate::streams::LocalLimits;
 use crate::time::Now;
 
@@ -326,11 +326,14 @@ impl Endpoint {
         if proof.initiator_path_id != entry.initiator_id
             || proof.responder_path_id != entry.local_id
         {
+            // Whoever holds the keys sealed something else than this handshake's ids.
             self.stats.proof_failed += 1;
             let subcode = HandshakeSubcode::ProofVerificationFailed as u8;
+            let fault = Fault::new(ErrorCode::HandshakeFailure).with_subcode(subcode);
+            self.handshake_error(now, *path, fault);
             return Some((ErrorCode::HandshakeFailure, subcode));
         }
-        self.limit_for(now, path, peer).map(|code| (code, 0))
+        self.limit_for(now, path, peer).map(|code| (code, self.refusal_subcode(peer)))
     }
 
     /// Why this node may not have a session now, if it may not.
@@ -349,6 +352,11 @@ impl Endpoint {
             || self.live >= self.config.max_sessions
             || !self.admission.admits(now.mono, path, peer, per_source, per_peer);
         full.then_some(ErrorCode::TooManySessions)
+    }
+
+    /// What FINAL says beside a code of [`Self::limit_for`].
+    pub(super) fn refusal_subcode(&self, peer: &NodeId) -> u8 {
+        if self.revoked.contains(peer) { REVOKED } else { 0 }
     }
 
     fn refused_sessions(&self) -> usize {

@@ -121,7 +121,8 @@ impl Endpoint {
         };
         let Ok(sealed) = ResumeSealed::read(&plain[..len]) else { return };
         if let Some(code) = self.limit_for(now, &path, &ticket.peer) {
-            self.send_refusal(now, path, greeting, code, 0);
+            let subcode = self.refusal_subcode(&ticket.peer);
+            self.send_refusal(now, path, greeting, code, subcode);
             return;
         }
         let early = self.listen.as_ref().is_some_and(|listen| listen.early_data)

@@ -552,3 +552,45 @@ fn strangers_cannot_make_more_wait_than_the_pools_hold() {
     }
     assert_eq!(answers, 10);
 }
+
+#[test]
+fn a_proof_for_other_path_ids_is_told_to_both_sides() {
+    let mut ends = [endpoint(3, SessionConfig::default()), endpoint(5, SessionConfig::default())];
+    ends[1].set_listening(Some(ListenConfig::default()));
+    let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
+    ends[0].connect(now, address(1), ConnectOptions::default()).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let mut carry = |ends: &mut [Endpoint; 2], from: usize| {
+        while let Some(transmit) = ends[from].poll_transmit(now, 1, &mut buffer) {
+            let datagram = &mut buffer[..transmit.len];
+            ends[1 - from].handle_datagram(now, address(from), None, datagram);
+        }
+    };
+    carry(&mut ends, 0);
+    // The CHALLENGE is on its way with the real id; the proof will name it, and not what the responder has.
+    let index = ends[1].routes.values().find_map(|route| match route {
+        super::Route::HalfOpen(index) => Some(*index),
+        super::Route::Slot(_) => None,
+    });
+    carry(&mut ends, 1);
+    ends[1].half_open.get_mut(index.unwrap()).unwrap().local_id = stt_wire::PathId([9; 8]);
+    carry(&mut ends, 0);
+    carry(&mut ends, 1);
+
+    let expected = |fault: &crate::Fault| (fault.code, fault.subcode);
+    let told: Vec<_> = core::iter::from_fn(|| ends[1].poll_event())
+        .filter_map(|event| match event {
+            Event::HandshakeError { remote, error } => Some((remote, expected(&error))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(address(0), (ErrorCode::HandshakeFailure, 4))]);
+    let failed: Vec<_> = core::iter::from_fn(|| ends[0].poll_event())
+        .filter_map(|event| match event {
+            Event::ConnectFailed { error, .. } => Some((expected(&error), error.origin)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failed, [((ErrorCode::HandshakeFailure, 4), crate::Origin::Peer)]);
+    assert_eq!((ends[1].stats().sessions, ends[1].stats().proof_failed), (0, 1));
+}

@@ -2,6 +2,8 @@
 //! the ticket, early data, and the proof of the address that a resumed session still lacks
 //! (PROTOCOL.md section 2.7).
 
+use core::time::Duration;
+
 use bytes::Bytes;
 use stt_wire::HELLO_LEN;
 use zeroize::Zeroizing;
@@ -9,11 +11,15 @@ use zeroize::Zeroizing;
 use crate::event::{EarlyData, Event};
 use crate::path::PathAddress;
 use crate::ticket::ResumptionTicket;
+use crate::time::Instant;
 
 use super::{Context, Session};
 
 /// Room below which an unproven address gets nothing more: what a FINAL alone takes.
 const MIN_ROOM: usize = 256;
+/// Time after FINAL for which copies of AUTH_PROOF draw no further one. Initiators leave a third of a
+/// second between their copies, so that whoever sends more is no initiator.
+const FINAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// See the module. Dropped once FINAL is through and the peer's address is proven.
 pub(crate) struct Beginning {
@@ -28,9 +34,9 @@ pub(crate) struct Beginning {
 pub(crate) enum Role {
     /// Initiator: a ticket but for what FINAL brings.
     Initiator { ticket: ResumptionTicket },
-    /// Responder: the ticket that FINAL carries, and, until something of a resumed session's peer
-    /// opens, what may be sent.
-    Responder { ticket: Box<[u8]>, unproven: Option<Unproven> },
+    /// Responder: the ticket that FINAL carries, when that went out last, and, until something of a
+    /// resumed session's peer opens, what may be sent.
+    Responder { ticket: Box<[u8]>, final_sent: Option<Instant>, unproven: Option<Unproven> },
 }
 
 /// A resumed session whose initiator has not been heard under its keys: its address may be forged.
@@ -63,7 +69,7 @@ impl Beginning {
         Box::new(Self {
             resumed: unproven.is_some(),
             early,
-            role: Role::Responder { ticket, unproven },
+            role: Role::Responder { ticket, final_sent: None, unproven },
         })
     }
 }
@@ -146,6 +152,38 @@ impl Session {
             Some(Role::Responder { ticket, .. }) => ticket,
             _ => &[],
         }
+    }
+
+    /// FINAL goes out.
+    pub(super) fn on_final_sent(&mut self, now: Instant) {
+        if let Some(Role::Responder { final_sent, .. }) =
+            self.beginning.as_mut().map(|beginning| &mut beginning.role)
+        {
+            *final_sent = Some(now);
+        }
+    }
+
+    /// Whether a copy of AUTH_PROOF draws FINAL again: while it is not acknowledged, and not sooner
+    /// than an initiator asks.
+    pub(super) fn repeats_final(&mut self, now: Instant) -> bool {
+        let unanswered = self.verdict.is_some() && !self.verdict_acked;
+        let due = match self.beginning.as_ref().map(|beginning| &beginning.role) {
+            Some(Role::Responder { final_sent, .. }) if unanswered => {
+                final_sent.is_none_or(|sent| now.saturating_duration_since(sent) >= FINAL_PAUSE)
+            }
+            _ => false,
+        };
+        if due {
+            self.on_final_sent(now);
+        }
+        due
+    }
+
+    /// Initiator: whether FINAL has yet to come.
+    pub(super) fn awaits_final(&self) -> bool {
+        self.beginning
+            .as_ref()
+            .is_some_and(|beginning| matches!(beginning.role, Role::Initiator { .. }))
     }
 
     /// FINAL is acknowledged, or the verdict needs no ticket.

@@ -7,7 +7,7 @@ use stt_wire::{CloseReason, ErrorCode};
 
 use crate::departures::send_fault;
 use crate::event::{Event, Side};
-use crate::fault::{Fault, FaultDetail};
+use crate::fault::{Fault, FaultDetail, Origin};
 use crate::time::Instant;
 use crate::trace::TraceEvent;
 
@@ -15,6 +15,9 @@ use super::{Context, Session, State};
 
 /// Probe timeouts for which SESSION_CLOSE is repeated, and for which an ended session still answers.
 const LINGER: u32 = 3;
+
+/// Sub-code of FINAL's 0x0103 for a node id that was revoked (PROTOCOL.md section 7).
+pub(crate) const REVOKED: u8 = 16;
 
 /// What SESSION_CLOSE says.
 #[derive(Clone, Debug)]
@@ -48,6 +51,19 @@ pub(crate) enum Answers {
     Everything,
     /// Nothing: the peer knows. Two ends that answer each other would never stop.
     Nothing,
+}
+
+/// What a refusal by the peer, in FINAL or ERROR, means to the side that is refused.
+pub(crate) fn refusal(code: ErrorCode, subcode: u8) -> Fault {
+    let error = Fault::new(code).by(Origin::Peer);
+    match (code, subcode) {
+        (ErrorCode::AuthenticationFailed, REVOKED) => error.with_detail(FaultDetail::Revoked),
+        // What the limit is the peer does not tell.
+        (ErrorCode::TooManySessions, _) => {
+            error.with_detail(FaultDetail::Limit { limit: 0, local: false })
+        }
+        _ => error.with_subcode(subcode),
+    }
 }
 
 impl Ending {
@@ -193,17 +209,15 @@ impl Session {
             State::Ending(Ending::Over) => {}
             State::Refused { .. } => self.state = State::Ending(Ending::Over),
             _ => {
+                let code = ErrorCode::from_u16(words.code).unwrap_or(ErrorCode::SessionClosed);
                 // The peer heard nothing, and that is why.
                 let unable = self.liveness.departures.failing(now);
                 let unable = unable.filter(|_| words.reason == CloseReason::Timeout);
                 let unable = unable.map(|(failure, span)| {
                     send_fault(failure, span).with_cause(ErrorCode::SessionTimeout, 0)
                 });
-                let error = (words.reason != CloseReason::Graceful).then(|| {
-                    unable.unwrap_or(Fault::new(
-                        ErrorCode::from_u16(words.code).unwrap_or(ErrorCode::SessionClosed),
-                    ))
-                });
+                let error = (words.reason != CloseReason::Graceful)
+                    .then(|| unable.unwrap_or(Fault::new(code).by(Origin::Peer)));
                 self.tell(cx, Side::Remote, &words, error);
                 // The answer repeats the reason; the words were the peer's.
                 self.linger(now, Words { message: String::new(), ..words }, true);
@@ -214,10 +228,7 @@ impl Session {
     /// The responder's FINAL said no.
     pub(super) fn on_refusal(&mut self, cx: &mut Context<'_>, status: u16, subcode: u8) {
         let code = ErrorCode::from_u16(status).unwrap_or(ErrorCode::ConnectionRefused);
-        let mut error = Fault::new(code).with_subcode(subcode);
-        if code == ErrorCode::TooManySessions {
-            error.detail = FaultDetail::Limit { limit: 0, local: false };
-        }
+        let error = refusal(code, subcode);
         let reason = if code == ErrorCode::AuthenticationFailed {
             CloseReason::AuthFailure
         } else {
@@ -236,14 +247,14 @@ impl Session {
         }
         let words =
             Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
-        self.tell(cx, Side::Local, &words, Some(error));
+        self.tell(cx, Side::Local, &words, Some(error.by(Origin::Transport)));
         self.say_once(cx.now.mono, words);
     }
 
     /// The peer lost its right to be here.
     pub(crate) fn revoke(&mut self, cx: &mut Context<'_>, error: Fault) {
         match self.state {
-            State::AwaitAuthorize { .. } => self.refuse(cx, error.code, 0),
+            State::AwaitAuthorize { .. } => self.refuse(cx, error.code, REVOKED),
             _ if self.is_live() => {
                 let words = Words {
                     reason: CloseReason::AuthFailure,
@@ -271,7 +282,11 @@ impl Session {
     /// The peer's host refused so many packets over this time: nobody is there any more.
     pub(super) fn die_refused(&mut self, cx: &mut Context<'_>, count: u64, span: Duration) {
         let detail = FaultDetail::Refused { count, ms: span.as_millis() as u64 };
-        self.die(cx, Fault::new(ErrorCode::SessionTimeout).with_detail(detail));
+        let error = Fault::new(ErrorCode::SessionTimeout)
+            .with_cause(ErrorCode::ConnectionRefused, 0)
+            .with_detail(detail)
+            .by(Origin::Path);
+        self.die(cx, error);
     }
 
     /// Ends the session for want of a peer.
@@ -298,7 +313,6 @@ impl Session {
             code: error.code.as_u16(),
             message: String::new(),
         };
-        self.proof = None;
         self.tell(cx, Side::Local, &words, Some(error));
         self.say_once(cx.now.mono, words);
     }
@@ -306,10 +320,9 @@ impl Session {
     /// The network says that the peer cannot be there, before it was heard. True when that ended
     /// the connect.
     pub(crate) fn abort_handshake(&mut self, cx: &mut Context<'_>, error: Fault) -> bool {
-        if self.proof.is_none() {
+        if self.proof.as_ref().is_none_or(|proof| proof.heard) {
             return false;
         }
-        self.proof = None;
         let words =
             Words { reason: CloseReason::Error, code: error.code.as_u16(), message: String::new() };
         self.tell(cx, Side::Local, &words, Some(error));
@@ -388,6 +401,7 @@ impl Session {
     /// Tells the application, once, in the form that fits how far the session had come.
     fn tell(&mut self, cx: &mut Context<'_>, initiator: Side, words: &Words, error: Option<Fault>) {
         let usable = self.is_usable();
+        self.proof = None;
         self.trace(cx.now.mono, || TraceEvent::SessionClosed {
             initiator,
             reason: words.reason,
@@ -406,7 +420,11 @@ impl Session {
                 undelivered: self.streams.undelivered(),
             });
         } else {
-            let error = error.unwrap_or(Fault::new(ErrorCode::SessionClosed));
+            let origin = match initiator {
+                Side::Local => Origin::Local,
+                Side::Remote => Origin::Peer,
+            };
+            let error = error.unwrap_or(Fault::new(ErrorCode::SessionClosed).by(origin));
             cx.events.push_back(Event::ConnectFailed { session: cx.handle, error });
             self.released = true;
         }

@@ -49,7 +49,7 @@ use crate::time::{Instant, Now};
 
 pub(crate) use self::beginning::{Beginning, Unproven, received, unfinished};
 use self::close::Ending;
-pub(crate) use self::close::Words;
+pub(crate) use self::close::{REVOKED, Words, refusal};
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
@@ -132,13 +132,15 @@ pub(crate) enum State {
     Ending(Ending),
 }
 
-/// AUTH_PROOF, repeated byte for byte until a sealed packet opens.
+/// AUTH_PROOF, repeated byte for byte until FINAL is there.
 struct Proof {
     packet: Box<[u8]>,
     at: Instant,
     interval: Duration,
-    /// The responder has forgotten the handshake by then.
+    /// The responder has forgotten the handshake by then, unless something of it was heard.
     stale: Instant,
+    /// A sealed packet of this session has opened: the responder has the proof.
+    heard: bool,
 }
 
 /// What FINAL says.
@@ -302,7 +304,7 @@ impl Session {
     }
 
     /// Initiator: AUTH_PROOF goes out now and then by probe timeout from `interval`. At `stale` a
-    /// fresh handshake has better prospects.
+    /// fresh handshake has better prospects, unless the responder has been heard.
     pub(crate) fn send_proof(
         &mut self,
         now: Instant,
@@ -310,7 +312,7 @@ impl Session {
         interval: Duration,
         stale: Instant,
     ) {
-        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale }));
+        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale, heard: false }));
     }
 
     /// Initiator of a resumed session: the responder knows this side's address only once something
@@ -322,7 +324,7 @@ impl Session {
     /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
     /// began and when it ends. Not for sessions in use.
     pub(crate) fn stale_connect(&self, now: Instant) -> Option<(Instant, Instant)> {
-        let stale = self.proof.as_ref().is_some_and(|proof| proof.stale <= now);
+        let stale = self.proof.as_ref().is_some_and(|proof| !proof.heard && proof.stale <= now);
         match self.state {
             State::AwaitFinal { early: false, since, deadline } if stale && deadline > now => {
                 Some((since, deadline))
@@ -335,9 +337,15 @@ impl Session {
         &self.config
     }
 
-    /// Responder: the proof came again, so the peer has not heard us yet.
-    pub(crate) fn on_repeated_proof(&mut self) {
-        self.confirm = matches!(self.state, State::AwaitAuthorize { .. });
+    /// Responder: the proof came again, so that the peer lacks FINAL. It is told that the proof has
+    /// arrived while there is no verdict, and the verdict once there is; nothing once it has that.
+    pub(crate) fn on_repeated_proof(&mut self, now: Instant) {
+        if matches!(self.state, State::AwaitAuthorize { .. }) {
+            self.confirm = true;
+        } else if self.repeats_final(now) {
+            self.verdict_pending = true;
+            self.on_late_packet();
+        }
     }
 
     /// Responder: FINAL says yes.
@@ -369,8 +377,8 @@ impl Session {
     }
 
     fn connected(&mut self, cx: &mut Context<'_>) {
-        // Behind FINAL no probe of a size may arrive before it: the initiator, which has heard
-        // something then, would no longer ask for a FINAL that was lost.
+        // The search for larger datagrams begins once FINAL is acknowledged: until then the path
+        // owes the initiator nothing but that.
         if !self.verdict_pending {
             self.path.mtu.start(cx.now.mono);
         }

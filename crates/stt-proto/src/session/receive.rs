@@ -76,7 +76,9 @@ impl Session {
             self.trace_key_update(now, Side::Remote);
         }
         self.largest_opened = self.largest_opened.max(Some(number));
-        self.proof = None;
+        if let Some(proof) = &mut self.proof {
+            proof.heard = true;
+        }
         self.prove_path(&path);
         let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
@@ -243,13 +245,24 @@ impl Session {
     }
 
     fn on_final(&mut self, cx: &mut Context<'_>, verdict: &frame::Final<'_>) {
-        let State::AwaitFinal { early, .. } = self.state else { return };
+        // A copy says nothing new.
+        if !self.awaits_final() {
+            return;
+        }
+        self.proof = None;
         self.remote_id.reset_token = Some(verdict.reset_token);
         if verdict.status != 0 {
             self.on_refusal(cx, verdict.status, verdict.subcode);
             return;
         }
-        self.state = State::Open;
+        let early = match self.state {
+            State::AwaitFinal { early, .. } => {
+                self.state = State::Open;
+                early
+            }
+            // An application that was told early drains already.
+            _ => true,
+        };
         self.path.mtu.start(cx.now.mono);
         self.liveness.on_activity(cx.now.mono);
         if !early {
@@ -325,11 +338,11 @@ impl Session {
             Content::Ack { largest } => self.received.on_ack_acked(largest),
             Content::Final => {
                 self.verdict_pending = false;
-                self.verdict_acked = true;
+                let first = !core::mem::replace(&mut self.verdict_acked, true);
                 self.forget_ticket();
                 if self.is_refused() {
                     self.state = State::Ending(Ending::Over);
-                } else {
+                } else if first {
                     self.path.mtu.start(cx.now.mono);
                 }
             }
@@ -353,7 +366,8 @@ impl Session {
 
     fn on_lost(&mut self, cx: &mut Context<'_>, content: Content) -> MtuChange {
         match content {
-            Content::Final => self.verdict_pending = self.verdict.is_some(),
+            // Of several copies one is enough.
+            Content::Final => self.verdict_pending = self.verdict.is_some() && !self.verdict_acked,
             Content::KeepAlive { token } => {
                 if self.path.mtu.is_probe(token) {
                     return self.path.mtu.on_probe_lost(cx.now.mono, self.recovery.pto());

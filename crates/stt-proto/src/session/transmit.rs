@@ -368,6 +368,7 @@ impl Session {
             };
             if bundle.part(FrameType::FINAL, 0, |out| body.write(out)).is_ok() {
                 self.verdict_pending = false;
+                self.on_final_sent(cx.now.mono);
                 cx.contents.push(Content::Final);
             }
         }

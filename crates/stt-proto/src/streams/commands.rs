@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use stt_wire::ErrorCode;
 
 use super::Streams;
-use super::event::StreamEvent;
+use super::event::{StreamEvent, own_code};
 use super::id::{Direction, StreamId};
 use super::limits::LimitReached;
 use super::names::{MAX_NAMES, NameError};
@@ -181,12 +182,11 @@ impl Streams {
     }
 
     /// Ends a stream of ours, both halves, with an error of STT's own that the application is told.
-    pub(super) fn fail(&mut self, id: StreamId, code: u64) {
-        if self.stop(id, code).is_ok() {
-            self.events.push_back(StreamEvent::Reset { stream: id, code });
-        }
-        if self.reset(id, code).is_ok() {
-            self.events.push_back(StreamEvent::Stopped { stream: id, code });
+    pub(super) fn fail(&mut self, id: StreamId, code: ErrorCode) {
+        let own = own_code(code);
+        let (stopped, reset) = (self.stop(id, own).is_ok(), self.reset(id, own).is_ok());
+        if stopped || reset {
+            self.events.push_back(StreamEvent::Failed { stream: id, code });
         }
     }
 }

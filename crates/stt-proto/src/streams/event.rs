@@ -6,6 +6,7 @@ use stt_wire::ErrorCode;
 
 use super::id::{Direction, StreamId};
 use crate::event::{Event, SessionHandle};
+use crate::fault::Fault;
 
 /// An event of one stream, before its session's handle is put on it.
 #[derive(Clone, PartialEq, Debug)]
@@ -35,6 +36,11 @@ pub(crate) enum StreamEvent {
         stream: StreamId,
         code: u64,
     },
+    /// STT itself ended both halves, here or at the peer.
+    Failed {
+        stream: StreamId,
+        code: ErrorCode,
+    },
     Closed {
         stream: StreamId,
     },
@@ -43,7 +49,37 @@ pub(crate) enum StreamEvent {
     },
 }
 
+/// Codes of STREAM_CLOSE and STREAM_STOP from here on are STT's own: this, plus an error code. Those
+/// below are the application's (PROTOCOL.md section 1.9).
+const OWN_CODES: u64 = 0x1_0000;
+
+/// The code by which STT itself aborts a stream.
+pub(super) fn own_code(code: ErrorCode) -> u64 {
+    OWN_CODES | u64::from(code.as_u16())
+}
+
+/// What STT itself has aborted a stream for, if `code` is its own.
+fn own_error(code: u64) -> Option<ErrorCode> {
+    ErrorCode::from_u16(u16::try_from(code.checked_sub(OWN_CODES)?).ok()?)
+}
+
 impl StreamEvent {
+    /// The peer gave up sending.
+    pub(super) fn reset(stream: StreamId, code: u64) -> Self {
+        match own_error(code) {
+            Some(code) => Self::Failed { stream, code },
+            None => Self::Reset { stream, code },
+        }
+    }
+
+    /// The peer wants no more.
+    pub(super) fn stopped(stream: StreamId, code: u64) -> Self {
+        match own_error(code) {
+            Some(code) => Self::Failed { stream, code },
+            None => Self::Stopped { stream, code },
+        }
+    }
+
     pub(crate) fn for_session(self, session: SessionHandle) -> Event {
         match self {
             Self::Opened { stream, purpose, name, priority, deadline } => {
@@ -63,6 +99,9 @@ impl StreamEvent {
             Self::Finished { stream } => Event::StreamFinished { session, stream },
             Self::Reset { stream, code } => Event::StreamReset { session, stream, code },
             Self::Stopped { stream, code } => Event::StreamStopped { session, stream, code },
+            Self::Failed { stream, code } => {
+                Event::StreamFailed { session, stream, error: Fault::new(code) }
+            }
             Self::Closed { stream } => Event::StreamClosed { session, stream },
             Self::Available { direction } => Event::StreamsAvailable { session, direction },
         }

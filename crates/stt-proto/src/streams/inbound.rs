@@ -10,7 +10,7 @@ use stt_wire::ErrorCode;
 use stt_wire::frame::{MaxStreams, Reliability, StreamOpen};
 
 use super::blocks::Blocks;
-use super::event::{PeerFault, StreamEvent};
+use super::event::{PeerFault, StreamEvent, own_code};
 use super::id::{Direction, StreamId};
 use super::limits::PeerStream;
 use super::names::NameError;
@@ -148,10 +148,10 @@ impl Streams {
         // What came before its STREAM_OPEN.
         let (reset, stop) = (stream.reset_code, stream.early_stop);
         if let Some(code) = stop {
-            self.events.push_back(StreamEvent::Stopped { stream: id, code });
+            self.events.push_back(StreamEvent::stopped(id, code));
         }
         if let Some(code) = reset {
-            self.events.push_back(StreamEvent::Reset { stream: id, code });
+            self.events.push_back(StreamEvent::reset(id, code));
         }
         self.tell_readable(id);
         self.forget_if_over(raw);
@@ -164,13 +164,12 @@ impl Streams {
     fn refuse(&mut self, theirs: StreamId, refusal: NameError) {
         let code = match refusal {
             NameError::Taken(owner) => {
-                let code = u64::from(ErrorCode::StreamIdConflict.as_u16());
                 if self.is_own(owner) {
-                    self.fail(owner, code);
+                    self.fail(owner, ErrorCode::StreamIdConflict);
                 }
-                code
+                own_code(ErrorCode::StreamIdConflict)
             }
-            NameError::Exhausted => u64::from(ErrorCode::TooManyStreams.as_u16()),
+            NameError::Exhausted => own_code(ErrorCode::TooManyStreams),
         };
         // Halves that are not there, or over, need no end.
         let _ = self.stop(theirs, code);
@@ -231,7 +230,7 @@ impl Streams {
         } else {
             stream.reset_code = Some(code);
             if stream.is_told {
-                self.events.push_back(StreamEvent::Reset { stream: id, code });
+                self.events.push_back(StreamEvent::reset(id, code));
             }
         }
         self.end_receiving(raw);
@@ -247,7 +246,7 @@ impl Streams {
         match send.on_stop(code) {
             Stopped::Reset => {
                 if stream.is_told {
-                    self.events.push_back(StreamEvent::Stopped { stream: id, code });
+                    self.events.push_back(StreamEvent::stopped(id, code));
                 } else {
                     stream.early_stop = Some(code);
                 }

@@ -175,8 +175,11 @@ impl Streams {
         let Some(send) = &stream.send else { return };
         let is_finished = send.is_finished();
         let id = stream.id;
-        // The last one is never merged into one that waits: the half is gone when that is polled.
-        if released && (is_finished || !stream.is_release_queued) {
+        // One that waits is brought up to date when it is polled. The last is never merged into it: the
+        // half is gone by then, also where only its FIN was still missing.
+        let waits = stream.is_release_queued;
+        let due = if is_finished { released || waits } else { released && !waits };
+        if due {
             stream.is_release_queued = true;
             self.events.push_back(StreamEvent::Released { stream: id, acked: send.released() });
         }

@@ -255,6 +255,29 @@ fn the_limit_holds_and_one_that_ends_makes_room() {
 }
 
 #[test]
+fn the_last_release_tells_all_of_it_though_another_one_waits() {
+    let (mut a, mut b) = pair(4, 10_000);
+    let id = a.open(unidirectional()).unwrap();
+    // The bytes in three packets, then FIN alone; nobody polls the events meanwhile.
+    let mut packets = Vec::new();
+    for _ in 0..3 {
+        a.write(NOW, id, vec![7; 1_000].into()).unwrap();
+        packets.push(transmit(&mut a, 1_200).unwrap());
+    }
+    a.finish(id).unwrap();
+    packets.push(transmit(&mut a, 1_200).unwrap());
+    for packet in &packets {
+        deliver(&mut b, packet).unwrap();
+        acked(&mut a, packet);
+    }
+    let mut released = events(&mut a).into_iter().filter_map(|event| match event {
+        StreamEvent::Released { acked, .. } => Some(acked),
+        _ => None,
+    });
+    assert_eq!(released.next_back(), Some(3_000));
+}
+
+#[test]
 fn the_limit_of_the_peer_is_told_as_such() {
     let (mut a, mut b) = joined(limits(8, 1_000, 4_000), limits(1, 1_000, 4_000));
     let id = a.open(unidirectional()).unwrap();
@@ -278,8 +301,12 @@ fn names_that_both_open_at_once_fail_on_both_sides() {
     settle(&mut a, &mut b);
     for (side, own) in [(&mut a, ours), (&mut b, theirs)] {
         let told = events(side);
-        assert!(told.contains(&StreamEvent::Reset { stream: own, code: 0x0303 }), "{told:?}");
-        assert!(told.contains(&StreamEvent::Stopped { stream: own, code: 0x0303 }), "{told:?}");
+        let code = stt_wire::ErrorCode::StreamIdConflict;
+        assert!(told.contains(&StreamEvent::Failed { stream: own, code }), "{told:?}");
+        let as_if_the_application = told
+            .iter()
+            .any(|event| matches!(event, StreamEvent::Reset { .. } | StreamEvent::Stopped { .. }));
+        assert!(!as_if_the_application, "{told:?}");
         assert!(told.contains(&StreamEvent::Closed { stream: own }), "{told:?}");
         assert!(!told.iter().any(|event| matches!(event, StreamEvent::Opened { .. })), "{told:?}");
         assert_eq!(side.open(named(7)), Err(OpenError::NameConflict), "a name serves once");

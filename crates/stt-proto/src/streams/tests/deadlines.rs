@@ -444,6 +444,10 @@ impl Run {
     fn end(&mut self) {
         for round in 0..60_000 {
             if self.sides.iter().all(|side| side.table.is_empty()) && self.flying.is_empty() {
+                // What was read of streams that were over before this began.
+                for side in [0, 1] {
+                    self.consume(side);
+                }
                 return;
             }
             for side in [0, 1] {
