@@ -31,7 +31,6 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
 
   test.each([
     ['a firewall', (net: Network) => net.refuseAt('a', 'meta l4proto udp drop')],
-    ['its own link', (net: Network) => net.ownLink('a', 'down')],
   ])('%s stays in the way: 0x0501 within keepAliveTimeout', async (_, block) => {
     const net = new Network(onTestFinished);
     net.limit('b', '20mbit');
