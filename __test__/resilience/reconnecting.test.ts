@@ -129,6 +129,22 @@ describe('a session that is lost', () => {
     expect(kept.state).toBe('closed');
   });
 
+  test('tells what of its streams had arrived', async () => {
+    const { kept, accepted } = await keep();
+    const stream = await kept.session.createBidirectionalStream({ purpose: 'upload' });
+    await stream.write(Buffer.alloc(5_000));
+    const incoming = await next((accepted[0] as SttSession).incomingBidirectionalStreams);
+    await incoming[Symbol.asyncIterator]().next();
+    await expect.poll(() => stream.bytesAcknowledged).toBe(5_000);
+    const over = await kept.session.createUnidirectionalStream({ purpose: 'done' });
+    await over.end();
+    const reconnected = told(kept, 'reconnected');
+    accepted[0]?.destroy();
+    expect(await reconnected).toMatchObject({
+      lost: [{ purpose: 'upload', bytesWritten: 5_000, bytesAcknowledged: 5_000 }],
+    });
+  });
+
   test('that lived shortly continues the outage: tries count on, pauses grow', async () => {
     const { kept, accepted } = await keep({
       base: 40,

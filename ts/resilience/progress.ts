@@ -13,6 +13,6 @@ export interface StreamProgress {
 
 /** The progress of a stream, to keep. */
 export function progressOf(stream: SttStream): StreamProgress {
-  const { bytesWritten = 0, bytesAcknowledged = 0 } = stream as Partial<StreamProgress>;
+  const { bytesWritten, bytesAcknowledged } = stream;
   return Object.freeze({ bytesWritten, bytesAcknowledged });
 }

@@ -4,6 +4,9 @@ import type { EndpointOptions, ListenOptions, SttEndpoint, SttSession } from '@s
 import type { TestLink, TestPair } from '@seigr/stt/testing';
 import { type Context, describe, exchange, serveEcho } from './context.ts';
 
+/** For rows whose fault is not silence: on a busy machine a second of it is nothing. */
+const PATIENT = { keepAliveTimeout: 15_000 };
+
 /** A server that echoes, a client, and a link between them. */
 export interface Meeting {
   server: SttEndpoint;
@@ -15,10 +18,10 @@ export async function meeting(
   context: Context,
   options: Partial<EndpointOptions> = {},
 ): Promise<Meeting> {
-  const server = await context.network.endpoint(options);
+  const server = await context.network.endpoint({ ...PATIENT, ...options });
   serveEcho(server);
   context.watchEndpoint('server', server);
-  const client = await context.network.endpoint();
+  const client = await context.network.endpoint(PATIENT);
   return { server, client, faults: await context.network.link(server) };
 }
 
@@ -63,8 +66,8 @@ export async function together(
     readonly listen?: ListenOptions;
   } = {},
 ): Promise<TestPair> {
-  const server = await context.network.endpoint(options.server);
-  const client = await context.network.endpoint(options.client);
+  const server = await context.network.endpoint({ ...PATIENT, ...options.server });
+  const client = await context.network.endpoint({ ...PATIENT, ...options.client });
   const faults = await context.network.link(server);
   const serving = new Promise<SttSession>((resolve) => serveEcho(server, resolve, options.listen));
   const session = await client.connect(faults.address, { peerNodeId: server.nodeId });

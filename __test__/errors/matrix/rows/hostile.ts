@@ -20,6 +20,7 @@ interface Target {
 /** A server that echoes, tells what its sessions end with, and has well-behaved peers. */
 async function target(context: Context): Promise<Target> {
   const server = await context.network.endpoint({
+    keepAliveTimeout: 15_000,
     recvBufferSize: 64 * KIB,
     streamRecvBuffer: 64 * KIB,
   });

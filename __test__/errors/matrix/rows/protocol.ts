@@ -1,12 +1,13 @@
 // 0x0304 and 0x04xx: damage, forgery, and peers that break the rules.
 
 import { strict as assert } from 'node:assert';
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { PathWarningEvent, SttSession } from '@seigr/stt';
 import { type Passing, SHORT_TIMINGS } from '@seigr/stt/testing';
 import { forge } from '../../../../ts/testing/peer.ts';
@@ -20,12 +21,12 @@ const MIB = 1024 * 1024;
 const isSealed = ({ bytes }: Passing): boolean => ((bytes[0] ?? 0) & 0x80) !== 0;
 
 /** The library that moves a process's wall clock. */
-function buildClock(context: Context): string {
+async function buildClock(context: Context): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'stt-clock-'));
   context.defer(() => rmSync(folder, { recursive: true }));
   const library = join(folder, 'clock.so');
   const source = fileURLToPath(new URL('../clock.c', import.meta.url));
-  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, source]);
+  await promisify(execFile)('cc', ['-shared', '-fPIC', '-O1', '-o', library, source]);
   return library;
 }
 
@@ -255,7 +256,7 @@ export const protocolRows = [
           await node.exchange(session);
         };
       };
-      return { server, environment, client, clock: buildClock(context) };
+      return { server, environment, client, clock: await buildClock(context) };
     },
     async baseline({ server, client }) {
       const connect = await client();

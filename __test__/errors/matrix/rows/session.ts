@@ -245,6 +245,7 @@ export const sessionRows = [
   row({
     id: '0x0202',
     title: 'a peer that is killed, on a host that lives',
+    alone: true,
     fault: 'kill -9 of the process of the peer; its port refuses from then on',
     async setup(context) {
       const patient = { keepAliveTimeout: 30_000 };
@@ -337,6 +338,7 @@ export const sessionRows = [
   row({
     id: '0x0204',
     title: 'a peer that was started anew',
+    alone: true,
     fault: 'kill -9 of the process of the peer; then the same port and node seed in another',
     async setup(context) {
       const nodeSeed = generateSeed();

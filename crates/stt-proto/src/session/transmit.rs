@@ -56,6 +56,9 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         self.address_room()?;
+        if self.liveness.departures.is_held_back(cx.now.mono) {
+            return None;
+        }
         // An unproven address pays for every datagram on its own.
         let max_segments = if self.is_unproven() { 1 } else { max_segments };
         let transmit = self.next_transmit(cx, max_segments, buf)?;
@@ -121,6 +124,9 @@ impl Session {
             return self.is_live()
                 && self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now));
         }
+        if self.liveness.departures.is_held_back(now) {
+            return false;
+        }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
         }
@@ -178,7 +184,7 @@ impl Session {
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
         self.last_datagram = len as u16;
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
@@ -219,7 +225,7 @@ impl Session {
         }
         self.last_datagram = len.min(mtu) as u16;
         self.ask_for_last_ack();
-        self.liveness.on_sent(segments as u64);
+        self.liveness.on_sent();
         Some(Transmit {
             path: self.path.address,
             len,
@@ -463,7 +469,7 @@ impl Session {
         bundle.pad_to(usize::MAX);
         let payload = Payload::bundle(bundle.len(), true);
         let len = self.seal(now, room, &payload, false, true, cx.contents);
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
@@ -474,6 +480,7 @@ impl Session {
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(cx.now.mono, room, &payload, false, false, &[]);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
@@ -509,7 +516,7 @@ impl Session {
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(now, room, &payload, false, false, cx.contents);
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
