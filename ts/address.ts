@@ -1,6 +1,8 @@
 import { lookup } from 'node:dns/promises';
+import { closeSync, openSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { NetworkUnreachableError } from './errors/classes.ts';
+import { constants, devNull } from 'node:os';
+import { NetworkUnreachableError, ResourceExhaustedError } from './errors/classes.ts';
 import type { SttErrorContext } from './errors/error.ts';
 import { SttOptionError } from './errors/local.ts';
 
@@ -74,12 +76,44 @@ export async function resolveHost(
   try {
     found = await lookUp(host, family);
   } catch (cause) {
+    const short = shortage(cause);
+    if (short !== undefined) {
+      throw new ResourceExhaustedError(
+        `The name ${host} could not be looked up: this process or machine has no more ${short.what} (${short.code}). Close some, or raise the limits (ulimit -n); then try again.`,
+        { cause, context, system: { code: short.code, errno: short.errno } },
+      );
+    }
     throw new NetworkUnreachableError(
       `The name ${host} has no address. Check its spelling, and the name servers of this machine.`,
       { cause, context },
     );
   }
   return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
+}
+
+/** What the system is out of, when that is why a name was not found. */
+function shortage(cause: unknown): { what: string; code: string; errno: number } | undefined {
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  if (code === 'EAI_MEMORY' || code === 'ENOMEM') return out('memory', 'ENOMEM');
+  if (code === 'EMFILE' || code === 'ENFILE') return out('descriptors', code);
+  // A resolver that gets no descriptor for its files and sockets says only that there is no answer.
+  try {
+    closeSync(openSync(devNull, 'r'));
+  } catch (error) {
+    const own = (error as { code?: unknown }).code;
+    if (own === 'EMFILE' || own === 'ENFILE') return out('descriptors', own);
+    if (own === 'ENOMEM') return out('memory', own);
+  }
+  return undefined;
+}
+
+function out(what: string, code: 'EMFILE' | 'ENFILE' | 'ENOMEM') {
+  return { what, code, errno: -constants.errno[code] };
+}
+
+/** Whether an IP address stands for this machine alone. */
+export function isLoopback(address: string): boolean {
+  return /^(?:::ffff:)?127\./i.test(address) || address === '::1';
 }
 
 /** Questions that the resolver has not answered. */

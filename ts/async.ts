@@ -1,5 +1,6 @@
 import { addAbortListener } from 'node:events';
 import { SttTimeoutError } from './errors/classes.ts';
+import type { SttErrorContext } from './errors/error.ts';
 import { SttOptionError } from './errors/local.ts';
 
 /** What every operation that may wait takes. */
@@ -68,11 +69,13 @@ export class Waiter<Value> {
   /**
    * @param onAbandon runs before the promise rejects because of the signal or the timeout; what it
    *   returns, if anything, is the rejection.
+   * @param context where it waits, for the error of the timeout.
    */
   constructor(
     options: WaitOptions = {},
     what = 'the operation',
     onAbandon: (error: unknown) => unknown = (error) => error,
+    context?: () => Partial<SttErrorContext>,
   ) {
     const promise = new ObservedPromise<Value>((resolve, reject) => {
       this.#resolve = resolve;
@@ -91,7 +94,7 @@ export class Waiter<Value> {
     }
     if (timeout !== undefined && timeout !== Number.POSITIVE_INFINITY) {
       this.#timer = setTimeout(
-        () => this.#abandon(timeoutError(what, timeout), onAbandon),
+        () => this.#abandon(timeoutError(what, timeout, context?.()), onAbandon),
         Math.min(timeout, MAX_TIMEOUT),
       );
     }
@@ -129,9 +132,14 @@ export class Waiter<Value> {
 }
 
 /** The error of a wait of our own that took too long. */
-export function timeoutError(what: string, timeout: number): SttTimeoutError {
+export function timeoutError(
+  what: string,
+  timeout: number,
+  context?: Partial<SttErrorContext>,
+): SttTimeoutError {
   return new SttTimeoutError(
     `${what} took longer than its ${timeout} ms. Allow more time, or look at what holds up the peer.`,
+    { context },
   );
 }
 

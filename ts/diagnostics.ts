@@ -2,7 +2,7 @@ import type { Channel } from 'node:diagnostics_channel';
 import { channel } from 'node:diagnostics_channel';
 import type { SocketAddress } from './address.ts';
 import { formatAddress } from './address.ts';
-import type { SttEndpoint } from './endpoint.ts';
+import type { SttEndpoint, SttResource } from './endpoint.ts';
 import type { SttError } from './errors/error.ts';
 import { hasBrand } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
@@ -37,13 +37,31 @@ interface Messages {
   };
   'stt.endpoint.resourceWarning': {
     readonly endpoint: SttEndpoint;
-    readonly resource: string;
+    readonly resource: SttResource;
     readonly wanted: number;
     readonly granted: number;
   };
   'stt.endpoint.addressChange': {
     readonly endpoint: SttEndpoint;
     readonly address: SocketAddress;
+  };
+  /** Of connects and sessions, and answers outside them; a session's stand in its own channel too. */
+  'stt.endpoint.sendError': {
+    readonly endpoint: SttEndpoint;
+    readonly session?: SttSession;
+    readonly error: SttError;
+    readonly count: number;
+  };
+  /** Frames outside any session. */
+  'stt.endpoint.frameError': {
+    readonly endpoint: SttEndpoint;
+    readonly error: SttError;
+    readonly count: number;
+  };
+  'stt.session.sendError': {
+    readonly session: SttSession;
+    readonly error: SttError;
+    readonly count: number;
   };
   /** A connect has failed for good. */
   'stt.connect.failed': {
@@ -67,6 +85,7 @@ interface Messages {
     readonly session: SttSession;
     readonly code: number;
     readonly count: number;
+    readonly error: SttError;
   };
   'stt.session.closed': {
     readonly session: SttSession;

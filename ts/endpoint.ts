@@ -1,21 +1,32 @@
 import type { PeerAddress, SocketAddress } from './address.ts';
-import { checkPort, formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
+import {
+  checkPort,
+  formatAddress,
+  isLoopback,
+  parseAddress,
+  reachableFamily,
+  resolveHost,
+} from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
 import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
+import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
 import type { SttError, SttErrorContext } from './errors/error.ts';
-import { faultToError } from './errors/fault.ts';
+import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
+import type { TalliedContext } from './errors/tally.ts';
+import { ErrorTally, TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { ListenOptions, SttListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { EngineHandlers, Fault } from './native/engine.ts';
 import { Engine } from './native/engine.ts';
+import { systemCode } from './native/records.ts';
 import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import { checkNumber, resolveTuning } from './options.ts';
 import type { RebindOptions } from './rebinding.ts';
@@ -30,7 +41,7 @@ import type { RetryPolicy } from './resilience/policy.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
 import { SttSession } from './session.ts';
-import type { SettledInfo } from './session-state.ts';
+import type { FrameErrorEvent, SendErrorEvent, SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { SttStream } from './stream.ts';
@@ -39,6 +50,13 @@ import type { SttStream } from './stream.ts';
 export interface SttEndpointEvents {
   /** A peer's handshake failed: wrong seed, replay, clock, version. Rate-limited. */
   handshakeError: HandshakeErrorEvent;
+  /**
+   * The system refuses to send, for a session, a connect, or an answer to somebody. What is refused is
+   * tried again. At once for the first of a session, then once a second.
+   */
+  sendError: EndpointSendErrorEvent;
+  /** Frames were dropped and counted, of a session or outside any. Rate-limited. */
+  frameError: EndpointFrameErrorEvent;
   /** The system gives less than was asked for, such as smaller socket buffers. */
   resourceWarning: ResourceWarningEvent;
   /** The endpoint is bound elsewhere: after `rebind()`, or by itself when its address went away. */
@@ -56,10 +74,30 @@ export interface HandshakeErrorEvent {
   readonly error: SttError;
 }
 
-/** Something is short. */
+/** Datagrams of this endpoint that the system refused to send. */
+export interface EndpointSendErrorEvent extends SendErrorEvent {
+  /** Whose they were; undefined while connecting, and for answers outside any session. */
+  readonly session: SttSession | undefined;
+}
+
+/** Frames that came to this endpoint and were dropped. */
+export interface EndpointFrameErrorEvent extends FrameErrorEvent {
+  /** Whose they were; undefined outside any session, as while a handshake runs. */
+  readonly session: SttSession | undefined;
+}
+
+/**
+ * What a {@link ResourceWarningEvent} is about: the system's buffers of the socket, in bytes; or the processor,
+ * in milliseconds by which the engine's thread ran late.
+ */
+export type SttResource = 'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag';
+
+/** Something is short. Rate-limited. */
 export interface ResourceWarningEvent {
-  readonly resource: string;
+  readonly resource: SttResource;
+  /** What was asked for, or borne without a word. */
   readonly wanted: number;
+  /** What there is. */
   readonly granted: number;
 }
 
@@ -89,6 +127,8 @@ export interface ServeOptions extends ListenOptions {
 interface Connecting {
   readonly waiter: Waiter<SttSession>;
   readonly peer: string;
+  /** Its IP address. */
+  readonly host: string;
   readonly started: number;
   /** The node that must answer, where one must. */
   readonly nodeId: string | undefined;
@@ -112,6 +152,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   readonly #engine: Engine;
   readonly #tuning: ResolvedTuning;
+  readonly #tally = new ErrorTally();
   readonly #sessions = new Map<number, SttSession>();
   readonly #streams = new Map<number, SttStream>();
   /** Streams of this side whose opening the core has not answered. */
@@ -313,6 +354,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       ...this.#engine.endpointStats(),
       unacceptedSessions: unaccepted,
       pendingAuthorizations: authorizing,
+      errors: this.#tally.snapshot(),
     });
   }
 
@@ -402,7 +444,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
-    const address = await this.#resolve(target, options, contextOf(peer, attempt));
+    const address = await this.#resolve(target, options, this.#contextOf(peer, attempt));
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     const { peerNodeId, signal, early, resume, earlyData } = options;
     attempt.onSending();
@@ -426,7 +468,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       },
     );
     const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
-    if (!waiter.settled) this.#connecting.set(number, { waiter, peer, started, nodeId, attempt });
+    if (!waiter.settled) {
+      const host = address.address;
+      this.#connecting.set(number, { waiter, peer, host, started, nodeId, attempt });
+    }
     this.#updateRef();
     return waiter.promise;
   }
@@ -520,9 +565,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       rebindFailed: (token, code, errno) => this.#rebinding.onFailed(token, code, errno),
       sessionClosed: (number, end) => session(number)?.onClosed({ message: '', ...end }),
       handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
-      frameError: (number, code, count) => session(number)?.onFrameError(code, count),
+      pathWarning: (number, damaged, packets) => session(number)?.onPathWarning(damaged, packets),
+      sendError: (number, info) => this.#onSendError(number, info),
+      frameError: (number, code, count) => this.#onFrameError(session(number), code, count),
       resourceWarning: ({ resource, value, limit }) => {
-        const event = { resource, wanted: limit, granted: value };
+        const event = { resource: resource as SttResource, wanted: limit, granted: value };
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
         this.emit('resourceWarning', event);
       },
@@ -542,11 +589,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         openings: this.#openings,
         maxPendingBytes: this.#tuning.maxPendingBytes,
         streamIdleTimeout: this.#tuning.streamIdleTimeout,
+        tally: this.#tally,
         boundTo: () => this.#address,
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
         sessionOver: (over, end) => this.#onSessionOver(over, end),
+        frameError: (session, event) => this.emit('frameError', { ...event, session }),
       },
       number,
       {
@@ -575,9 +624,18 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#connecting.delete(number);
     this.#updateRef();
     if (connecting === undefined) return;
-    const { waiter, peer, started, nodeId, attempt } = connecting;
-    const context = { ...contextOf(peer, attempt), ...(nodeId === undefined ? {} : { nodeId }) };
-    waiter.reject(faultToError(fault, { peer, context, elapsed: performance.now() - started }));
+    const { waiter, peer, host, started, nodeId, attempt } = connecting;
+    const context = {
+      ...this.#contextOf(peer, attempt),
+      ...(nodeId === undefined ? {} : { nodeId }),
+    };
+    const elapsed = performance.now() - started;
+    waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
+  }
+
+  #contextOf(peer: string, { number }: { number?: number | undefined } = {}): TalliedContext {
+    const attempt = number === undefined ? {} : { attempt: number };
+    return { peer, transport: 'udp', ...attempt, [TALLY]: this.#tally };
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
@@ -590,9 +648,54 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
-    const error = faultToError(fault, { peer, context: { peer, transport: 'udp' } });
+    const error = faultToError(fault, { peer, context: this.#contextOf(peer) });
     publish('stt.endpoint.handshakeError', () => ({ endpoint: this, peer, error }));
     this.emit('handshakeError', { address, port, error });
+  }
+
+  #onSendError(number: number, info: Parameters<EngineHandlers['sendError']>[1]): void {
+    const { address, port, fault, count } = info;
+    const session = this.#sessions.get(number);
+    const peer = formatAddress({ address, port });
+    const place = session?.place() ?? { peer, context: this.#contextOf(peer) };
+    const error = faultToError(this.#explained(fault, address), place) as UdpSendError;
+    this.#tally.count(error.code, count - 1);
+    session?.onSendError({ error, count });
+    const event = { session, error, count };
+    publish('stt.endpoint.sendError', () => ({
+      endpoint: this,
+      error,
+      count,
+      ...(session === undefined ? {} : { session }),
+    }));
+    this.emit('sendError', event);
+  }
+
+  #onFrameError(session: SttSession | undefined, code: number, count: number): void {
+    if (session !== undefined) {
+      session.onFrameError(code, count);
+      return;
+    }
+    const context = { transport: 'udp' as const, [TALLY]: this.#tally };
+    this.#tally.count(code, count - 1);
+    const event = frameErrorEvent(code, count, { peer: 'peers without a session', context });
+    const { error } = event;
+    publish('stt.endpoint.frameError', () => ({ endpoint: this, error, count }));
+    this.emit('frameError', { ...event, session: undefined });
+  }
+
+  /** A refused send that this endpoint's own address explains says so. */
+  #explained(fault: Fault, peer: string): Fault {
+    const { detail } = fault;
+    const bound = this.#address.address;
+    const stuck =
+      detail.kind === 'os' &&
+      ['EINVAL', 'EADDRNOTAVAIL'].includes(systemCode(detail.errno)) &&
+      isLoopback(bound) &&
+      !isLoopback(peer);
+    if (!stuck) return fault;
+    const message = `This endpoint is bound to loopback (${bound}), from where nothing leaves this machine, so ${peer} cannot be reached (${systemCode(detail.errno)}, system error ${detail.errno}). Create it without host, or with an address that leads there.`;
+    return { ...fault, message };
   }
 
   #onCircuitChange(event: CircuitChangeEvent): void {
@@ -633,9 +736,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 }
 
 /** Where a connect failed. */
-function contextOf(peer: string, { number }: Try): Partial<SttErrorContext> {
-  return { peer, transport: 'udp', ...(number === undefined ? {} : { attempt: number }) };
-}
 
 /** What a connect gets that the end of its endpoint breaks. */
 function connectEnded(peer: string, error: SttError | undefined): SttError {

@@ -42,6 +42,7 @@ export function engineOptions(tuning: ResolvedTuning, settings: EngineSettings):
     socketRecvBuffer: tuning.socketRecvBuffer,
     noDelay: tuning.noDelay,
     stealth: tuning.stealth,
+    integrityLimit: tuning.integrityLimit,
   };
 }
 

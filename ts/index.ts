@@ -15,12 +15,15 @@ export type {
 } from './diagnostics.ts';
 export {
   type EndpointCloseOptions,
+  type EndpointFrameErrorEvent,
+  type EndpointSendErrorEvent,
   type HandshakeErrorEvent,
   type ResourceWarningEvent,
   type ServeOptions,
   type SessionClosedEvent,
   SttEndpoint,
   type SttEndpointEvents,
+  type SttResource,
 } from './endpoint.ts';
 export * from './errors/classes.ts';
 export {
@@ -46,6 +49,7 @@ export {
   type SttErrorInfo,
   type SttRecovery,
 } from './errors/table.ts';
+export type { ErrorCounts } from './errors/tally.ts';
 export type { Emits } from './events.ts';
 export type { ListenOptions, PeerInfo, SttListener } from './listener.ts';
 export type { FrameHandler } from './messages/frames.ts';
@@ -97,8 +101,10 @@ export {
 } from './session.ts';
 export type {
   CloseInfo,
+  FrameError,
   FrameErrorEvent,
   PathWarningEvent,
+  SendErrorEvent,
   SettledInfo,
 } from './session-state.ts';
 export type { EndpointStats, SessionStats } from './stats.ts';

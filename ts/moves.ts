@@ -8,6 +8,7 @@ import type { FaultPlace } from './errors/fault.ts';
 import { faultToError } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import type { Engine, Fault } from './native/engine.ts';
+import { systemCode } from './native/records.ts';
 
 /** Where `session.migrate()` moves to: at least one of the two addresses. */
 export interface MigrateOptions extends WaitOptions {
@@ -86,11 +87,16 @@ export class Moves {
     const { peer } = host.place();
     const token = this.#nextToken;
     this.#nextToken = token === 0xffff_ffff ? 1 : token + 1;
-    const waiter = new Waiter<void>(target.wait, `Moving the session with ${peer}`, (error) => {
-      if (this.#current?.token === token) this.#current = undefined;
-      host.engine.cancelMove(host.session, token);
-      return error;
-    });
+    const waiter = new Waiter<void>(
+      target.wait,
+      `Moving the session with ${peer}`,
+      (error) => {
+        if (this.#current?.token === token) this.#current = undefined;
+        host.engine.cancelMove(host.session, token);
+        return error;
+      },
+      () => host.place().context,
+    );
     if (waiter.settled) return waiter.promise;
     this.#current?.waiter.reject(
       new SttStateError('A later migrate() of the session took the place of this one.'),
@@ -138,7 +144,9 @@ export class Moves {
     const { detail } = fault;
     const waited = detail.kind === 'waited' ? ` within ${detail.ms} ms` : '';
     const number =
-      detail.kind === 'os' && detail.errno !== 0 ? ` (system error ${detail.errno})` : '';
+      detail.kind === 'os' && detail.errno !== 0
+        ? ` (${systemCode(detail.errno)}, system error ${detail.errno})`
+        : '';
     const stays = 'The session goes on where it was.';
     const messages: Readonly<Record<number, string>> = {
       [CODE_CONNECTION_TIMEOUT]: `${place.peer} did not answer ${way}${waited}. ${stays} Check that UDP passes both ways there, and that the peer's endpoint is bound to that address.`,

@@ -122,6 +122,12 @@ export interface TuningOptions {
    * @default false
    */
   readonly stealth?: boolean;
+  /**
+   * Packets of a session that may fail to authenticate until it ends with 0x0402 (RFC 9001, section 6.6),
+   * from 2^20 to 2^36. Anybody who sees its packets can forge some that fail, so the least is no small number.
+   * @default 2^36
+   */
+  readonly integrityLimit?: number;
 }
 
 /** What {@link SttEndpoint.create} takes. */
@@ -199,6 +205,7 @@ const BALANCED: ResolvedTuning = {
   socketRecvBuffer: 2 * MIB,
   noDelay: true,
   stealth: false,
+  integrityLimit: 2 ** 36,
 };
 
 /** The presets, as what they change. */
@@ -245,6 +252,7 @@ const RANGES: Readonly<Record<NumericOption, readonly [least: number, most: numb
   mtu: [1_200, 65_507],
   socketSendBuffer: [4 * KIB, MAX_BUFFER],
   socketRecvBuffer: [4 * KIB, MAX_BUFFER],
+  integrityLimit: [2 ** 20, 2 ** 36],
 };
 
 /** The environment variables that are read, and the option that each stands for. */

@@ -1,3 +1,10 @@
+import type {
+  ChecksumMismatchError,
+  EncryptionError,
+  InvalidFrameError,
+  UdpSendError,
+  UnknownFrameTypeError,
+} from './errors/classes.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { CloseReason } from './errors/table.ts';
 
@@ -26,17 +33,44 @@ export interface SettledInfo {
 
 /** Frames that were dropped and counted; nothing is lost by them. */
 export interface FrameErrorEvent {
+  /** What was wrong with them, with the peer and the session where they are known. */
+  readonly error: FrameError;
   /** 0x0401 to 0x0404. */
-  readonly code: number;
+  readonly code: FrameError['code'];
   /** Its name, such as `CHECKSUM_MISMATCH`. */
-  readonly codeName: string;
+  readonly codeName: FrameError['codeName'];
   /** How many since the last such event. */
   readonly count: number;
 }
 
-/** A path that damages more than one packet in twenty. */
+/** The errors of single frames. */
+export type FrameError =
+  | InvalidFrameError
+  | EncryptionError
+  | ChecksumMismatchError
+  | UnknownFrameTypeError;
+
+/**
+ * The system refused to send datagrams. Nothing is lost by it: they are sent again until the system
+ * takes them, or until nothing has left this machine for `keepAliveTimeout`.
+ */
+export interface SendErrorEvent {
+  /** 0x0501, with `systemCode` and `errno` of the last refusal. */
+  readonly error: UdpSendError;
+  /** Datagrams refused since the last such event. */
+  readonly count: number;
+}
+
+/**
+ * A path that damages more than one packet in twenty of late. Told once, and again if it happens after a
+ * time with less than half as much.
+ */
 export interface PathWarningEvent {
-  /** Share of packets that arrived damaged, 0 to 1. */
+  /** Share of the newest packets that arrived damaged, 0 to 1. */
   readonly corruption: number;
+  /** How many of them did. */
+  readonly damaged: number;
+  /** How many they are, 512 at most. */
+  readonly packets: number;
   readonly message: string;
 }

@@ -4,16 +4,18 @@ import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
-import type { SttError, SttErrorContext, SttErrorOrigin } from './errors/error.ts';
+import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import {
   closeReason,
   faultToError,
+  frameErrorEvent,
   peerFaultToError,
   reasonToError,
   sessionClosedError,
 } from './errors/fault.ts';
-import { errorInfo } from './errors/table.ts';
+import type { ErrorTally, TalliedContext } from './errors/tally.ts';
+import { TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { FrameHandler } from './messages/frames.ts';
 import { checkFrameType, FrameHandlers } from './messages/frames.ts';
@@ -23,7 +25,13 @@ import type { MigrateOptions } from './moves.ts';
 import { Moves } from './moves.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import { IterableQueue } from './queue.ts';
-import type { CloseInfo, FrameErrorEvent, PathWarningEvent, SettledInfo } from './session-state.ts';
+import type {
+  CloseInfo,
+  FrameErrorEvent,
+  PathWarningEvent,
+  SendErrorEvent,
+  SettledInfo,
+} from './session-state.ts';
 import type { SessionStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { ByteSource } from './stream/bytes.ts';
@@ -44,6 +52,8 @@ export interface SttSessionEvents {
   pathWarning: PathWarningEvent;
   /** Frames were dropped and counted. Rate-limited. */
   frameError: FrameErrorEvent;
+  /** The system refuses to send; the session tries on. At once for the first, then once a second. */
+  sendError: SendErrorEvent;
   /** The session is closing; what was written is still delivered. */
   draining: undefined;
   /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
@@ -68,12 +78,15 @@ export interface SessionHost {
   readonly openings: Map<number, SttSession>;
   readonly maxPendingBytes: number;
   readonly streamIdleTimeout: number;
+  /** What its errors are counted with. */
+  readonly tally: ErrorTally;
   /** Where the endpoint is bound. */
   boundTo(): SocketAddress;
   readonly datagramSendBuffer: number;
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
   sessionOver(session: SttSession, info: SettledInfo): void;
+  frameError(session: SttSession, event: FrameErrorEvent): void;
 }
 
 /** What is known of a session when it begins. */
@@ -106,10 +119,6 @@ const REASON_GRACEFUL = 0;
 const REASON_ERROR = 2;
 const CODE_SESSION_CLOSED = 0x0201;
 
-/** Corruption is judged once so many packets came, and told from this share on. */
-const CORRUPTION_SAMPLE = 100;
-const CORRUPTION_LIMIT = 0.05;
-const CODE_CHECKSUM = 0x0403;
 const CODE_UNKNOWN_FRAME = 0x0404;
 
 /** The frame type of a DATAGRAM. */
@@ -301,10 +310,15 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
     const token = this.#nextPing;
     this.#nextPing = token === 0xffff_ffff ? 1 : token + 1;
-    const waiter = new Waiter<number>(wait, `A ping of ${this.#place().peer}`, (error) => {
-      this.#pings.delete(token);
-      return error;
-    });
+    const waiter = new Waiter<number>(
+      wait,
+      `A ping of ${this.#place().peer}`,
+      (error) => {
+        this.#pings.delete(token);
+        return error;
+      },
+      () => this.#context(),
+    );
     if (!waiter.settled) {
       this.#pings.set(token, waiter);
       this.#host.engine.ping(this.#number, token);
@@ -467,10 +481,32 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
+  onPathWarning(damaged: number, packets: number): void {
+    const corruption = damaged / packets;
+    const percent = (corruption * 100).toFixed(1);
+    const warning: PathWarningEvent = {
+      corruption,
+      damaged,
+      packets,
+      message: `${percent} % of the last ${packets} packets from ${this.#place().peer} arrived damaged. Nothing is lost by it but speed. Look at the network hardware: cables, network cards and their drivers on the way.`,
+    };
+    publish('stt.session.pathWarning', () => ({ session: this, ...warning }));
+    this.emit('pathWarning', warning);
+  }
+
+  /** @internal */
+  onSendError(event: SendErrorEvent): void {
+    publish('stt.session.sendError', () => ({ session: this, ...event }));
+    this.emit('sendError', event);
+  }
+
+  /** @internal */
   onFrameError(code: number, count: number): void {
-    publish('stt.session.frameError', () => ({ session: this, code, count }));
-    this.emit('frameError', { code, codeName: errorInfo(code)?.codeName ?? 'UNKNOWN', count });
-    if (code === CODE_CHECKSUM) this.#judgePath();
+    const event = frameErrorEvent(code, count, this.place());
+    this.#host.tally.count(code, count - 1);
+    publish('stt.session.frameError', () => ({ session: this, ...event }));
+    this.emit('frameError', event);
+    this.#host.frameError(this, event);
   }
 
   /** @internal */
@@ -509,6 +545,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return this.#number;
   }
 
+  /** @internal Where it is, for the messages of errors. */
+  place(): FaultPlace {
+    return this.#place();
+  }
+
   /** @internal How it ended; undefined while it lives. */
   get ended(): SettledInfo | undefined {
     return this.#end;
@@ -540,7 +581,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const end = await this.settled;
     if (end.error !== undefined) throw end.error;
     if (end.undelivered > 0 && end.initiator === 'local') {
-      throw timeoutError(`Closing the session with ${end.undelivered} bytes undelivered`, timeout);
+      throw timeoutError(
+        `Closing the session with ${end.undelivered} bytes undelivered`,
+        timeout,
+        this.#context(),
+      );
     }
     return closeInfo(end);
   }
@@ -659,28 +704,14 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return { peer: formatAddress(this.#remoteAddress), context: this.#context() };
   }
 
-  #context(): Partial<SttErrorContext> {
+  #context(): TalliedContext {
     return {
       peer: formatAddress(this.#remoteAddress),
       nodeId: this.peerNodeId,
       sessionId: this.id,
       transport: this.transport,
+      [TALLY]: this.#host.tally,
     };
-  }
-
-  #judgePath(): void {
-    const stats = this.stats();
-    if (stats === undefined) return;
-    const seen = stats.packetsReceived + stats.checksumErrors;
-    const corruption = stats.checksumErrors / seen;
-    if (seen < CORRUPTION_SAMPLE || corruption <= CORRUPTION_LIMIT) return;
-    const percent = (corruption * 100).toFixed(1);
-    const warning: PathWarningEvent = {
-      corruption,
-      message: `${percent} % of the packets from ${this.#place().peer} arrive damaged. Check cables, network cards and drivers on the way.`,
-    };
-    publish('stt.session.pathWarning', () => ({ session: this, ...warning }));
-    this.emit('pathWarning', warning);
   }
 }
 

@@ -1,3 +1,5 @@
+import type { ErrorCounts } from './errors/tally.ts';
+
 /** A session in numbers: sums since its start, but for those that say otherwise. Times in milliseconds. */
 export interface SessionStats {
   readonly packetsSent: number;
@@ -24,6 +26,8 @@ export interface SessionStats {
   readonly keyUpdates: number;
   /** Now: bytes of the largest UDP payload that is sent. */
   readonly mtu: number;
+  /** Datagrams that the system refused to send. */
+  readonly sendErrors: number;
   /** Frames dropped with 0x0401. */
   readonly invalidFrames: number;
   /** Packets dropped with 0x0402. */
@@ -96,13 +100,13 @@ export interface EndpointStats {
   readonly unacceptedSessions: number;
   /** Now: peers that `authorize` decides on. */
   readonly pendingAuthorizations: number;
-  /** Outside any session: frames dropped with 0x0401. */
+  /** Of sessions and outside any: frames dropped with 0x0401. */
   readonly invalidFrames: number;
-  /** Outside any session: packets dropped with 0x0402. */
+  /** Of sessions and outside any: packets dropped with 0x0402. */
   readonly encryptionErrors: number;
-  /** Outside any session: packets dropped with 0x0403. */
+  /** Of sessions and outside any: packets dropped with 0x0403. */
   readonly checksumErrors: number;
-  /** Outside any session: frames dropped with 0x0404. */
+  /** Of sessions and outside any: frames dropped with 0x0404. */
   readonly unknownFrames: number;
   /** Turns of the engine's loop. */
   readonly engineTurns: number;
@@ -130,6 +134,11 @@ export interface EndpointStats {
   readonly polls: number;
   /** Now: datagrams that may go into one system call; 1 without segmentation offload. */
   readonly segments: number;
+  /**
+   * Errors of each of the 25 kinds that were raised here, by the names of their codes: those that an operation
+   * rejected with, the root causes of ends and refusals, and each frame and send that was told as an event.
+   */
+  readonly errors: ErrorCounts;
 }
 
 /** A frozen copy, so that a reader cannot take a snapshot for live numbers. */

@@ -9,7 +9,9 @@ import {
   type Answer,
   type Offer,
   readAnswer,
+  readOffer,
   readReceipt,
+  readStart,
   TRANSFER_PURPOSE,
   writeMessage,
 } from '../../ts/cli/transfer/messages.ts';
@@ -198,5 +200,59 @@ describe('what a sender may do', { timeout: 60_000 }, () => {
     expect(await readReceipt(reader)).toMatchObject({ ok: false, fault: 'hash' });
     expect(await readdir(stage.inbox)).toEqual([]);
     expect(marksOf((await puppet.offers()).answer)).toEqual([]);
+  });
+});
+
+describe('what a receiver may do', { timeout: 60_000 }, () => {
+  test('one that takes the offer and goes away, again and again, is given up in time', async () => {
+    const stage = await Stage.make(content(4, 4_000_000));
+    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
+    const { port } = stage;
+    const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
+    onTestFinished(() => endpoint.destroy());
+    let sessions = 0;
+    endpoint.serve(async (session) => {
+      sessions += 1;
+      for await (const stream of session.incomingBidirectionalStreams) {
+        const reader = new ByteReader(stream.batches());
+        await readOffer(reader);
+        await writeMessage(stream, { accept: true, marks: [] });
+        await readStart(reader);
+        session.destroy('gone again');
+      }
+    });
+    const { code, stderr } = await stage.send('--resume-timeout', '3s').end();
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringMatching(/^0x02.*\nTry: .*; to go on from there: stt send /m),
+    ]);
+    expect(sessions).toBeGreaterThan(2);
+    // With pauses: not at full speed.
+    expect(sessions).toBeLessThan(40);
+  });
+
+  test('one that makes up what stands there is not believed', async () => {
+    const stage = await Stage.make(content(5, 100_000));
+    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
+    const { port } = stage;
+    const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
+    onTestFinished(() => endpoint.destroy());
+    const started = new Promise<number>((resolve, reject) => {
+      endpoint.serve(async (session) => {
+        for await (const stream of session.incomingBidirectionalStreams) {
+          const reader = new ByteReader(stream.batches());
+          await readOffer(reader);
+          const marks = [1_000, 100_000, 2 ** 40].map((length) => ({
+            length,
+            sha256: 'ab'.repeat(32),
+          }));
+          await writeMessage(stream, { accept: true, marks });
+          await readStart(reader).then(({ offset }) => resolve(offset), reject);
+        }
+      });
+    });
+    const send = stage.send('--no-resume');
+    expect(await started).toBe(0);
+    send.child.kill('SIGKILL');
   });
 });

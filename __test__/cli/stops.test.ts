@@ -56,7 +56,8 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
   test('a receiver that does not come back is given up in time, resumably', async () => {
     const stage = await Stage.make(content(3, 12 * MIB));
     const recv = await stage.recv();
-    const send = stage.send('--resume-timeout', '2s');
+    // The session itself takes 2.5 s of it to know that nobody is there.
+    const send = stage.send('--resume-timeout', '6s');
     await stage.reaches(2 * MIB);
     recv.child.kill('SIGKILL');
     const { code, stderr, records } = await send.end();
@@ -200,6 +201,7 @@ describe('the node seed', () => {
     for (const [text, why] of [
       ['abcdef', /has 3 bytes; 32 or more are needed/],
       ['not a seed', /does not hold a seed/],
+      ['00'.repeat(32), /^the node seed in \S+ is refused: .*placeholder/],
     ] as const) {
       await writeFile(path, text);
       const { code, stderr } = await attempt();

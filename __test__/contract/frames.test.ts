@@ -35,7 +35,12 @@ describe('frames of the application’s own types', () => {
     const { session, accepted } = await pair();
     const told = new Promise<FrameErrorEvent>((resolve) => accepted.once('frameError', resolve));
     await session.sendFrame(0x90, 'nobody');
-    expect(await told).toEqual({ code: 0x0404, codeName: 'UNKNOWN_FRAME_TYPE', count: 1 });
+    expect(await told).toMatchObject({
+      code: 0x0404,
+      codeName: 'UNKNOWN_FRAME_TYPE',
+      count: 1,
+      error: { name: 'UnknownFrameTypeError', code: 0x0404, context: { sessionId: accepted.id } },
+    });
     await session.ping();
     expect(accepted.stats()).toMatchObject({ unknownFrames: 1, messagesReceived: 0 });
     expect(session.stats()?.messagesLost).toBe(0);

@@ -22,6 +22,7 @@ const SESSION: Record<keyof SessionStats, true> = {
   probeTimeouts: true,
   keyUpdates: true,
   mtu: true,
+  sendErrors: true,
   invalidFrames: true,
   encryptionErrors: true,
   checksumErrors: true,
@@ -79,6 +80,7 @@ const ENDPOINT: Record<keyof EndpointStats, true> = {
   doorbells: true,
   polls: true,
   segments: true,
+  errors: true,
 };
 
 describe('stats()', () => {
@@ -136,6 +138,7 @@ describe('stats()', () => {
     const connect = client.connect(`127.0.0.1:${port}`, { peerNodeId: 'any' });
     await expect(connect).rejects.toMatchObject({ code: 0x0102 });
     expect(client.stats()?.pathErrors).toBeGreaterThan(0);
+    expect(client.stats()?.errors.CONNECTION_REFUSED).toBe(1);
   });
 
   test('counts strangers, and the decoys that answer them', async () => {

@@ -151,6 +151,28 @@ export class Network {
     for (const rule of rules) nft(`add rule ip stt fate ${rule}`);
   }
 
+  /** The firewall of `a` itself refuses what matches: the system says EPERM to whoever sends. */
+  refuseAt(node: 'a' | 'b', rule: string): void {
+    const nft = (words: string): string => this.exec(node, 'nft', words);
+    nft('add table ip own');
+    nft('add chain ip own out { type filter hook output priority 0; policy accept; }');
+    nft(`add rule ip own out ${rule}`);
+  }
+
+  /** That firewall refuses nothing any more. */
+  permitAt(node: 'a' | 'b'): void {
+    this.exec(node, 'nft', 'delete table ip own');
+  }
+
+  /** Takes the link of a node down, or up again, at its own end, as a pulled cable does; with its route. */
+  ownLink(node: 'a' | 'b', state: 'up' | 'down'): void {
+    run('ip', '-n', this.#names[node], 'link', 'set', 'wire', state);
+    if (state === 'up') {
+      const router = node === 'a' ? '10.77.1.254' : OUTSIDE;
+      run('ip', '-n', this.#names[node], 'route', 'replace', 'default', 'via', router);
+    }
+  }
+
   /** The router hides `a` behind its own address, and ports from these. */
   masquerade(ports = '1024-65535'): void {
     const nft = (words: string): string => this.exec('r', 'nft', words);

@@ -162,7 +162,7 @@ describe('messages', () => {
     expect(message(0x0203, { kind: 'limit', limit: 9, local: true })).toContain('9 sessions');
     expect(message(0x0302, { kind: 'limit', limit: 4, local: false })).toContain('admits 4');
     expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
-    expect(message(0x0501, { kind: 'os', errno: 1 })).toContain('system error 1');
+    expect(message(0x0501, { kind: 'os', errno: 1, ms: 0 })).toContain('system error 1');
     const skew = fault(0x0405, 2, { kind: 'clockSkew', ms: -3_600_000 });
     expect(faultToError(skew, place).message).toContain("is 3600000 ms behind this machine's");
     const ahead = fault(0x0405, 2, { kind: 'clockSkew', ms: 7_200_000 });

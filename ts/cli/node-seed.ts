@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { link, mkdir, open, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { checkSeed } from '../native/engine.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { Output } from './output.ts';
@@ -86,6 +87,14 @@ export async function loadNodeSecret(
     throw new CliError(
       ExitCode.Configuration,
       `the node seed in ${path} has ${root.length} bytes; ${MIN_SECRET} or more are needed.`,
+      'remove it to get a new one, or name another.',
+    );
+  }
+  const problem = checkSeed(root);
+  if (problem !== null) {
+    throw new CliError(
+      ExitCode.Configuration,
+      `the node seed in ${path} is refused: ${problem}.`,
       'remove it to get a new one, or name another.',
     );
   }

@@ -2,6 +2,8 @@ import type { InspectOptions } from 'node:util';
 import { inspect } from 'node:util';
 import type { CloseReason, SttErrorCategory, SttErrorCodeName, SttRecovery } from './table.ts';
 import { errorInfo, formatCode, HANDSHAKE_SUBCODES, recoveryOf } from './table.ts';
+import type { TalliedContext } from './tally.ts';
+import { TALLY } from './tally.ts';
 
 /** Shared by all copies of this package in a process, so that `instanceof` works across them. */
 const BRAND: unique symbol = Symbol.for('@seigr/stt.error') as never;
@@ -45,6 +47,8 @@ export interface SttErrorDetails {
   readonly bytesTaken?: number | undefined;
   /** The peer's own number for a stream that it reset or stopped. */
   readonly applicationCode?: number | undefined;
+  /** What the system said: its name for it, and its number, negative as in Node. */
+  readonly system?: { readonly code: string; readonly errno: number } | undefined;
 }
 
 /**
@@ -76,6 +80,10 @@ export class SttError extends Error {
   readonly bytesTaken?: number;
   /** The number that the peer's application gave when it reset or stopped a stream. */
   readonly applicationCode?: number;
+  /** What this machine's system said, such as `EPERM`, where it stood in the way. */
+  readonly systemCode?: string;
+  /** The system's number for {@link SttError.systemCode}, negative as in Node. */
+  readonly errno?: number;
 
   constructor(code: number, message: string, details: SttErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -85,7 +93,9 @@ export class SttError extends Error {
     this.category = info?.category ?? 'application';
     this.recoverable = info?.recoverable ?? false;
     this.recovery = recoveryOf(code, details.subcode, details.reason);
-    this.context = Object.freeze({ timestamp: Date.now(), ...details.context });
+    const { [TALLY]: tally, ...context }: TalliedContext = details.context ?? {};
+    tally?.count(code);
+    this.context = Object.freeze({ timestamp: Date.now(), ...context });
     if (details.subcode !== undefined && details.subcode !== 0) {
       this.subcode = details.subcode;
       const name = HANDSHAKE_SUBCODES[details.subcode as keyof typeof HANDSHAKE_SUBCODES];
@@ -95,6 +105,10 @@ export class SttError extends Error {
     if (details.origin !== undefined) this.origin = details.origin;
     if (details.bytesTaken !== undefined) this.bytesTaken = details.bytesTaken;
     if (details.applicationCode !== undefined) this.applicationCode = details.applicationCode;
+    if (details.system !== undefined) {
+      this.systemCode = details.system.code;
+      this.errno = details.system.errno;
+    }
     Object.defineProperty(this, 'name', {
       value: info?.className ?? 'SttError',
       configurable: true,
@@ -158,8 +172,9 @@ export function hasBrand(error: unknown): error is SttError {
 
 function facts(error: SttError): Record<string, unknown> {
   const { subcode, subcodeName, reason, origin, bytesTaken, applicationCode } = error;
+  const { systemCode, errno } = error;
   const given = { subcode, subcodeName, reason, origin, bytesTaken, applicationCode };
-  const entries = Object.entries(given);
+  const entries = Object.entries({ ...given, systemCode, errno });
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 

@@ -1,5 +1,7 @@
 import type { Fault, FaultDetail } from '../native/engine.ts';
+import { systemCode } from '../native/records.ts';
 import { printable } from '../printable.ts';
+import type { FrameError, FrameErrorEvent } from '../session-state.ts';
 import { SessionClosedError } from './classes.ts';
 import { createError } from './create.ts';
 import type { SttError, SttErrorContext, SttErrorOrigin } from './error.ts';
@@ -25,8 +27,24 @@ export function faultToError(fault: Fault, place: FaultPlace): SttError {
       fault.detail.kind === 'answered'
         ? { ...place.context, answeredBy: fault.detail.nodeId }
         : place.context,
+    system: systemOf(fault.detail),
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** Frames of one kind that were dropped, as an event. */
+export function frameErrorEvent(code: number, count: number, place: FaultPlace): FrameErrorEvent {
+  const detail = { kind: 'count', count } as const;
+  const fault = { code, subcode: 0, causeCode: 0, causeSubcode: 0, detail };
+  // The core tells of the four codes of frames only.
+  const error = faultToError(fault, place) as FrameError;
+  return { error, code: error.code, codeName: error.codeName, count };
+}
+
+/** What the system said, in its own terms. */
+function systemOf(detail: FaultDetail): { code: string; errno: number } | undefined {
+  if (detail.kind !== 'os' || detail.errno === 0) return undefined;
+  return { code: systemCode(detail.errno), errno: -detail.errno };
 }
 
 /** The root cause of a session's end that the peer told with a code: its words are kept, and its trouble is not ours. */
@@ -168,9 +186,9 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   PROTOCOL_VERSION_MISMATCH: ({ detail }, { peer }) =>
     `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match.`,
   SESSION_CLOSED: (_, { peer }) => `The session with ${peer} has ended. Connect again.`,
-  SESSION_TIMEOUT: ({ detail, causeCode }, { peer }) =>
-    causeCode === 0x0102
-      ? `The host of ${peer} answers that nothing listens on that UDP port any more, and nothing else was heard${forSome(detail)}. The peer has ended or crashed: start it again, then connect again.`
+  SESSION_TIMEOUT: ({ detail }, { peer }) =>
+    detail.kind === 'refused'
+      ? refused(detail.count, detail.ms, peer)
       : `Nothing was heard from ${peer}${forSome(detail)} (keepAliveTimeout). It has crashed, hangs, or the network between is cut. Connect again.`,
   TOO_MANY_SESSIONS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && detail.local
@@ -196,8 +214,7 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) =>
     `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; upgrade if the application misses them.`,
   HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
-  UDP_SEND_FAILED: ({ detail }, { peer }) =>
-    `The system refuses to send to ${peer}${osText(detail)}. Check the network interface and the local firewall.`,
+  UDP_SEND_FAILED: ({ detail }, { peer }) => unsent(detail, peer),
   WEBSOCKET_CLOSED: (_, { peer }) => `The WebSocket to ${peer} was closed. Connect again.`,
   WEBSOCKET_HANDSHAKE_FAILED: (_, { peer }) =>
     `${peer} refused the WebSocket upgrade. Check the address and the proxy.`,
@@ -289,6 +306,29 @@ function versions(detail: FaultDetail): string {
   return `version ${detail.versions.join(', ')}`;
 }
 
+function refused(count: number, ms: number, peer: string): string {
+  return `The host of ${peer} refuses: it said of ${count} packets in ${ms} ms that nothing is on that port any more. The process there has ended. Start it again, and connect again.`;
+}
+
+function unsent(detail: FaultDetail, peer: string): string {
+  const span = detail.kind === 'os' && detail.ms > 0 ? ` for ${detail.ms} ms` : '';
+  const code = detail.kind === 'os' ? systemCode(detail.errno) : 'UNKNOWN';
+  return `This machine's system refused to send to ${peer}${span}${osText(detail)}. ${UNSENT[code] ?? 'Check the network interface and the local firewall.'}`;
+}
+
+/** What to look at, by what the system said. */
+const UNSENT: Readonly<Record<string, string>> = {
+  EPERM: 'A firewall rule of this machine forbids it: look at the rules for outgoing UDP.',
+  EACCES:
+    'It is not permitted: a firewall or a policy of this machine forbids it, or the address is a broadcast address, which has no peer.',
+  ENOBUFS: "The interface's queue is full or out of memory: send less, or look at the interface.",
+  ENETDOWN: 'The network interface is down: bring it up.',
+  ENETUNREACH: "No route leads there: look at this machine's interfaces and routes.",
+  EHOSTUNREACH: 'Nothing answers for that address on the way: look at the route and the next hop.',
+  EADDRNOTAVAIL: 'The local address is not this machine’s any more.',
+};
+
 function osText(detail: FaultDetail): string {
-  return detail.kind === 'os' && detail.errno !== 0 ? ` (system error ${detail.errno})` : '';
+  if (detail.kind !== 'os' || detail.errno === 0) return '';
+  return ` (${systemCode(detail.errno)}, system error ${detail.errno})`;
 }

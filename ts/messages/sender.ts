@@ -73,10 +73,15 @@ export class MessageSender {
     const entry: Waiting = {
       frameType,
       bytes,
-      waiter: new Waiter<void>(wait, 'Sending a datagram', (error) => {
-        this.#remove(entry);
-        return error;
-      }),
+      waiter: new Waiter<void>(
+        wait,
+        'Sending a datagram',
+        (error) => {
+          this.#remove(entry);
+          return error;
+        },
+        () => this.#host.context(),
+      ),
     };
     if (!entry.waiter.settled) {
       this.#waiting.push(entry);

@@ -212,6 +212,7 @@ export interface NativeOptions {
   socketRecvBuffer: number
   stealth: boolean
   keyUpdatePackets?: number
+  integrityLimit?: number
   qlogDir?: string
   keyLog?: string
 }
@@ -233,6 +234,7 @@ export interface NativeSessionStats {
   probeTimeouts: number
   keyUpdates: number
   mtu: number
+  sendErrors: number
   invalidFrames: number
   encryptionErrors: number
   checksumErrors: number

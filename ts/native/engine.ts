@@ -11,7 +11,8 @@ export type FaultDetail =
   | { readonly kind: 'waited'; readonly ms: number }
   | { readonly kind: 'versions'; readonly versions: readonly number[] }
   | { readonly kind: 'clockSkew'; readonly ms: number }
-  | { readonly kind: 'os'; readonly errno: number }
+  | { readonly kind: 'os'; readonly errno: number; readonly ms: number }
+  | { readonly kind: 'refused'; readonly count: number; readonly ms: number }
   | { readonly kind: 'count'; readonly count: number }
   | { readonly kind: 'answered'; readonly nodeId: string }
   | { readonly kind: 'revoked' }
@@ -61,6 +62,8 @@ export interface EngineOptions {
   stealth: boolean;
   /** Packets sealed under one key, at most 2^23, which is the default. */
   keyUpdatePackets?: number;
+  /** Packets that fail to authenticate until a session ends. */
+  integrityLimit?: number;
   /** Folder for a qlog file of each session. */
   qlogDir?: string;
   /** File to append every session's secrets to. */
@@ -151,6 +154,10 @@ export interface EngineHandlers {
     },
   ): void;
   handshakeError(info: { address: string; port: number; fault: Fault }): void;
+  /** So many of the newest packets were damaged, of so many in all. */
+  pathWarning(session: number, damaged: number, packets: number): void;
+  /** Session 0: an answer outside any session; it may also be the number of a connect. */
+  sendError(session: number, info: PeerInfo & { fault: Fault; count: number }): void;
   frameError(session: number, code: number, count: number): void;
   resourceWarning(info: { resource: string; value: number; limit: number }): void;
   /** Exactly once, after everything else. */

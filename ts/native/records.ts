@@ -38,6 +38,8 @@ export const KINDS = [
   'rebindFailed',
   'streamFailed',
   'acknowledged',
+  'sendError',
+  'pathWarning',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -211,6 +213,18 @@ export function dispatch(
         fault: readFault(rows, at + 5),
       });
       return;
+    case 'pathWarning':
+      handlers.pathWarning(subject, number(2), number(3));
+      return;
+    case 'sendError':
+      handlers.sendError(subject, {
+        port: number(2),
+        family: family(number(3)),
+        address: utf8.decode(bytes(4)),
+        fault: readFault(rows, at + 6),
+        count: number(11),
+      });
+      return;
     case 'frameError':
       handlers.frameError(subject, number(2), number(3));
       return;
@@ -228,9 +242,22 @@ export function dispatch(
   }
 }
 
+/** The errors of Windows' sockets that sending can meet, by the names that Node has for them. */
+const WINSOCK: Readonly<Record<number, string>> = {
+  10013: 'EACCES',
+  10022: 'EINVAL',
+  10040: 'EMSGSIZE',
+  10049: 'EADDRNOTAVAIL',
+  10050: 'ENETDOWN',
+  10051: 'ENETUNREACH',
+  10055: 'ENOBUFS',
+  10065: 'EHOSTUNREACH',
+};
+
 /** The system's name for one of its error numbers. */
 export function systemCode(errno: number): string {
-  if (process.platform === 'win32' || errno <= 0) return 'UNKNOWN';
+  if (errno <= 0) return 'UNKNOWN';
+  if (process.platform === 'win32') return WINSOCK[errno] ?? 'UNKNOWN';
   return getSystemErrorName(-errno);
 }
 
@@ -241,7 +268,7 @@ function endFault(how: number, errno: number, words: string): Fault | undefined 
     how === 1
       ? `the engine thread panicked, which is a bug: ${words}`
       : `the system's poller failed with error ${errno}`;
-  const detail: FaultDetail = how === 1 ? { kind: 'none' } : { kind: 'os', errno };
+  const detail: FaultDetail = how === 1 ? { kind: 'none' } : { kind: 'os', errno, ms: 0 };
   return { code: 0, subcode: 0, causeCode: 0, causeSubcode: 0, detail, message };
 }
 
@@ -289,13 +316,15 @@ function readDetail(kind: number, first: number, second: number): FaultDetail {
     case 4:
       return { kind: 'clockSkew', ms: first };
     case 5:
-      return { kind: 'os', errno: first };
+      return { kind: 'os', errno: first, ms: second };
     case 6:
       return { kind: 'count', count: first };
     case 8:
       return { kind: 'revoked' };
     case 9:
       return { kind: 'seeds', count: first };
+    case 10:
+      return { kind: 'refused', count: first, ms: second };
     default:
       return { kind: 'none' };
   }

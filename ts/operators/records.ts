@@ -56,6 +56,16 @@ const DESCRIPTIONS: Descriptions = {
     level: 'warn',
     words: ({ peer, error }) => `handshake of ${peer} failed${because(error)}`,
   },
+  'stt.endpoint.sendError': {
+    level: 'warn',
+    words: ({ error, count }) => `${count} datagrams not sent${because(error)}`,
+    details: ({ count }) => ({ count }),
+  },
+  'stt.endpoint.frameError': {
+    level: 'warn',
+    words: ({ error, count }) => `${count} frames outside any session dropped${because(error)}`,
+    details: ({ count }) => ({ count }),
+  },
   'stt.endpoint.resourceWarning': {
     level: 'warn',
     words: ({ resource, wanted, granted }) => `${resource}: ${granted} of ${wanted} granted`,
@@ -110,6 +120,13 @@ const DESCRIPTIONS: Descriptions = {
     level: 'warn',
     words: ({ session, code, count }) =>
       `${count} frames from ${peerOf(session)} dropped: ${errorInfo(code)?.codeName ?? 'UNKNOWN'}`,
+    details: ({ count }) => ({ count }),
+  },
+  'stt.session.sendError': {
+    // The endpoint has told it.
+    level: 'debug',
+    words: ({ session, error, count }) =>
+      `${count} datagrams to ${peerOf(session)} not sent${because(error)}`,
     details: ({ count }) => ({ count }),
   },
   'stt.session.closed': {

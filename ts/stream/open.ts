@@ -114,10 +114,15 @@ export class StreamOpener {
       direction,
       options,
       attempt: undefined,
-      waiter: new Waiter<SttStream>(options.wait, 'Opening a stream', (error) => {
-        this.#abandon(opening);
-        return error;
-      }),
+      waiter: new Waiter<SttStream>(
+        options.wait,
+        'Opening a stream',
+        (error) => {
+          this.#abandon(opening);
+          return error;
+        },
+        () => this.#host.place().context,
+      ),
     };
     if (!opening.waiter.settled) this.#attempt(opening);
     return opening.waiter.promise;

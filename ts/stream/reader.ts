@@ -142,11 +142,16 @@ export class Reader {
     if (this.#queue.length > 0) return Promise.resolve({ done: false, value: this.#take() });
     if (this.#failure !== undefined) return handled(Promise.reject(this.#failure.error));
     if (this.#ended) return Promise.resolve(NOTHING);
-    const waiter = new Waiter<IteratorResult<Batch, undefined>>(wait, 'Reading', (error) => {
-      const index = this.#waiting.indexOf(waiter);
-      if (index >= 0) this.#waiting.splice(index, 1);
-      return error;
-    });
+    const waiter = new Waiter<IteratorResult<Batch, undefined>>(
+      wait,
+      'Reading',
+      (error) => {
+        const index = this.#waiting.indexOf(waiter);
+        if (index >= 0) this.#waiting.splice(index, 1);
+        return error;
+      },
+      () => this.#host.context(),
+    );
     if (!waiter.settled) this.#waiting.push(waiter);
     return waiter.promise;
   }

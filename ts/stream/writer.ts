@@ -138,7 +138,12 @@ export class Writer {
   drained(options?: WaitOptions): Promise<void> {
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     if (!this.#refused && this.#pending.length === 0) return DONE;
-    const waiter = new Waiter<void>(checkWait(options), 'Waiting for room to write');
+    const waiter = new Waiter<void>(
+      checkWait(options),
+      'Waiting for room to write',
+      undefined,
+      () => this.#host.context(),
+    );
     this.#drained.push(waiter);
     return waiter.promise;
   }
@@ -153,10 +158,15 @@ export class Writer {
     if (this.#finished) return DONE;
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     this.#ending = true;
-    const waiter = new Waiter<void>(wait, 'Ending the stream', (error) => {
-      this.#end = this.#end.filter((other) => other !== waiter);
-      return error;
-    });
+    const waiter = new Waiter<void>(
+      wait,
+      'Ending the stream',
+      (error) => {
+        this.#end = this.#end.filter((other) => other !== waiter);
+        return error;
+      },
+      () => this.#host.context(),
+    );
     if (!waiter.settled) this.#end.push(waiter);
     this.#finishWhenDrained();
     return waiter.promise;
@@ -227,7 +237,12 @@ export class Writer {
     const entry: Pending = {
       bytes,
       taken,
-      waiter: new Waiter<void>(wait, 'Writing', (error) => this.#abandon(entry, error)),
+      waiter: new Waiter<void>(
+        wait,
+        'Writing',
+        (error) => this.#abandon(entry, error),
+        () => this.#host.context(),
+      ),
     };
     this.#pending.push(entry);
     this.#pendingBytes += bytes.length - taken;

@@ -25,6 +25,9 @@ process.once('message', async ({ options, address, port, nodeId, bytes }) => {
       endpoint.rebind(order.rebind).then(tell, (error) => tell(String(error)));
     }
   });
+  session.on('sendError', ({ error, count }) => {
+    process.send({ sendError: { systemCode: error.systemCode, errno: error.errno, count } });
+  });
   process.send({ connected: session.id });
   try {
     const stream = await session.createBidirectionalStream({ purpose: 'kernel' });

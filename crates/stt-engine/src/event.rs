@@ -223,6 +223,27 @@ pub enum Event {
         /// What was wrong.
         fault: Fault,
     },
+    /// The system refused to send datagrams; who they belong to goes on and tries again.
+    SendError {
+        /// Whose they were, the number of a connect in progress included; `None` for answers outside
+        /// any session.
+        session: Option<SessionNumber>,
+        /// Where they were to go.
+        remote: SocketAddr,
+        /// 0x0501, with the system's number.
+        fault: Fault,
+        /// How many since the last such event.
+        count: u64,
+    },
+    /// More than one in twenty of the newest packets were damaged on the way.
+    PathWarning {
+        /// The session.
+        session: SessionNumber,
+        /// Damaged packets among the newest.
+        damaged: u32,
+        /// How many those are in all.
+        packets: u32,
+    },
     /// Frames were dropped and counted.
     FrameError {
         /// The session they were for, when known.
@@ -232,7 +253,7 @@ pub enum Event {
         /// How many since the last such event.
         count: u64,
     },
-    /// The system gives less than was asked for.
+    /// Something is short: the system gives less than was asked for, or took longer.
     ResourceWarning {
         /// What is short.
         resource: Resource,
@@ -253,6 +274,8 @@ pub enum Resource {
     SendBuffer,
     /// `SO_RCVBUF`, in bytes.
     RecvBuffer,
+    /// The processor, in milliseconds by which the engine's thread ran late.
+    EngineLag,
 }
 
 /// Why an engine ended.

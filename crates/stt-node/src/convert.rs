@@ -46,7 +46,8 @@ pub(crate) fn fault_numbers(fault: &Fault) -> [f64; 5] {
             (3.0, packed as f64, f64::from(count))
         }
         FaultDetail::ClockSkew { ms } => (4.0, ms as f64, 0.0),
-        FaultDetail::Os { errno } => (5.0, f64::from(errno), 0.0),
+        FaultDetail::Os { errno, ms } => (5.0, f64::from(errno), ms as f64),
+        FaultDetail::Refused { count, ms } => (10.0, count as f64, ms as f64),
         FaultDetail::Count { count } => (6.0, count as f64, 0.0),
         // The node id stands beside the numbers, where there is one.
         FaultDetail::Answered { .. } => (7.0, 0.0, 0.0),

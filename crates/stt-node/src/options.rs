@@ -38,6 +38,7 @@ pub struct NativeOptions {
     pub socket_recv_buffer: f64,
     pub stealth: bool,
     pub key_update_packets: Option<f64>,
+    pub integrity_limit: Option<f64>,
     pub qlog_dir: Option<String>,
     pub key_log: Option<String>,
 }
@@ -157,7 +158,10 @@ impl NativeOptions {
             key_update_packets: self
                 .key_update_packets
                 .map_or(defaults.key_update_packets, |n| (n as u64).clamp(1, 1 << 23)),
-            ..defaults
+            // Lower, and a stranger could end sessions by sending noise.
+            integrity_limit: self
+                .integrity_limit
+                .map_or(defaults.integrity_limit, |n| (n as u64).max(1 << 20)),
         };
         Ok(EngineConfig {
             bind: SocketAddr::new(host, port),

@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 34] = [
     "none",
     "incoming",
     "connected",
@@ -50,6 +50,8 @@ const KINDS: [&str; 32] = [
     "rebindFailed",
     "streamFailed",
     "acknowledged",
+    "sendError",
+    "pathWarning",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -83,6 +85,8 @@ const REBOUND: f64 = 28.0;
 const REBIND_FAILED: f64 = 29.0;
 const STREAM_FAILED: f64 = 30.0;
 const ACKNOWLEDGED: f64 = 31.0;
+const SEND_ERROR: f64 = 32.0;
+const PATH_WARNING: f64 = 33.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -399,6 +403,30 @@ impl<'a> Records<'a> {
                 ];
                 self.row(&row)
             }
+            Event::PathWarning { session, damaged, packets } => {
+                let row =
+                    [PATH_WARNING, session.0.into(), f64::from(*damaged), f64::from(*packets)];
+                self.row(&row)
+            }
+            Event::SendError { session, remote, fault, count } => {
+                let text = self.bytes(&[ip(remote).as_bytes()])?;
+                let fault = fault_numbers(fault);
+                let row = [
+                    SEND_ERROR,
+                    session.map_or(0, |session| session.0).into(),
+                    port(remote),
+                    family(remote),
+                    text.0,
+                    text.1,
+                    fault[0],
+                    fault[1],
+                    fault[2],
+                    fault[3],
+                    fault[4],
+                    *count as f64,
+                ];
+                self.row(&row)
+            }
             Event::FrameError { session, code, count } => {
                 let session = session.map_or(0, |session| session.0);
                 self.row(&[FRAME_ERROR, session.into(), (*code).into(), *count as f64])
@@ -407,6 +435,7 @@ impl<'a> Records<'a> {
                 let name = match resource {
                     Resource::SendBuffer => "socketSendBuffer",
                     Resource::RecvBuffer => "socketRecvBuffer",
+                    Resource::EngineLag => "engineLag",
                     _ => "other",
                 };
                 let text = self.bytes(&[name.as_bytes()])?;

@@ -257,6 +257,29 @@ pub enum Event {
         /// What was wrong.
         error: Fault,
     },
+    /// The system refused to send datagrams. The session, or the connect, goes on and tries again;
+    /// that nothing leaves for too long is what ends it. The first is told at once, those that follow
+    /// once a second: one event stands for `count` datagrams.
+    SendError {
+        /// Whose datagrams they were; `None` for answers outside any session.
+        session: Option<SessionHandle>,
+        /// Where they were to go.
+        remote: PathAddress,
+        /// 0x0501, with the system's error number for the last of them.
+        error: Fault,
+        /// How many since the last such event.
+        count: u64,
+    },
+    /// More than one in twenty of the packets that came of late were damaged on the way. Told once,
+    /// and again after they were fewer than one in forty.
+    PathWarning {
+        /// The session.
+        session: SessionHandle,
+        /// Damaged packets among the newest.
+        damaged: u32,
+        /// How many those are in all.
+        packets: u32,
+    },
     /// Frames were dropped and counted (0x0401 to 0x0404). Rate-limited: one event stands for
     /// `count` frames.
     FrameError {

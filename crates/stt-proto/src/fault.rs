@@ -95,6 +95,15 @@ pub enum FaultDetail {
     Os {
         /// The number, 0 when unknown.
         errno: i32,
+        /// For how many milliseconds it stood in the way; 0 where it does not matter.
+        ms: u64,
+    },
+    /// The peer's host said that nobody listens on the port.
+    Refused {
+        /// How many different packets of ours it said that of.
+        count: u64,
+        /// Milliseconds from the first time to the last.
+        ms: u64,
     },
     /// How many times something happened.
     Count {

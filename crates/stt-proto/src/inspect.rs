@@ -28,7 +28,7 @@ pub struct Inspection {
     /// Something that demands an ACK waits to be sent, and the peer's credit allows it.
     pub wants_to_send: bool,
     /// The address of the peer is not proven and has not paid for another packet
-    /// (PROTOCOL.md sections 2.6 and 6.3).
+    /// (PROTOCOL.md sections 2.6 and 6.3), or the system has just refused a datagram (section 6.1).
     pub is_held_by_address: bool,
     /// Events of streams that the endpoint has not taken over yet.
     pub queued_events: usize,

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod departures;
 mod endpoint;
 mod event;
 mod fault;

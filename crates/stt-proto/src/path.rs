@@ -126,10 +126,12 @@ pub struct Transmit {
 pub enum PathError {
     /// Nobody listens on the port.
     Refused,
-    /// The host cannot be reached.
-    HostUnreachable,
-    /// The network cannot be reached.
-    NetworkUnreachable,
+    /// Neither the host nor its port can be reached: no route, nobody answers for the address, or a
+    /// firewall on the way rejects it.
+    Unreachable {
+        /// The system's number for which of these it is; 0 when unknown.
+        errno: i32,
+    },
     /// The datagram was larger than a link on the way carries.
     MessageTooLong {
         /// Largest IP packet the link carries, in bytes; 0 when the message did not say.
@@ -146,19 +148,39 @@ pub enum Rebind {
     Address,
 }
 
-/// Why a datagram could not be sent.
+/// Why a datagram could not be sent, with the system's error number: which one means what differs
+/// between systems, so the driver sorts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SendError {
     /// EPERM or EACCES: a firewall rule of this host.
-    Permission,
+    Permission(i32),
     /// ENOBUFS or ENOMEM.
-    NoBuffers,
+    NoBuffers(i32),
     /// ENETDOWN.
-    NetworkDown,
-    /// ENETUNREACH or EHOSTUNREACH: no route.
-    Unreachable,
+    NetworkDown(i32),
+    /// ENETUNREACH, EHOSTUNREACH, or EADDRNOTAVAIL: no route.
+    Unreachable(i32),
     /// EMSGSIZE: larger than the local interface takes.
-    MessageTooLong,
-    /// Any other system error number.
+    MessageTooLong(i32),
+    /// Any other.
     Other(i32),
+}
+
+impl SendError {
+    /// The system's number, 0 when there is none.
+    pub const fn errno(self) -> i32 {
+        match self {
+            Self::Permission(errno)
+            | Self::NoBuffers(errno)
+            | Self::NetworkDown(errno)
+            | Self::Unreachable(errno)
+            | Self::MessageTooLong(errno)
+            | Self::Other(errno) => errno,
+        }
+    }
+
+    /// Whether the datagram was too large, and a smaller one may pass.
+    pub const fn is_too_long(self) -> bool {
+        matches!(self, Self::MessageTooLong(_))
+    }
 }

@@ -79,6 +79,8 @@ pub struct SessionStats {
     pub key_updates: u64,
     /// Gauge: UDP payload size in use.
     pub mtu: u64,
+    /// Datagrams that the system refused to send.
+    pub send_errors: u64,
     /// Frames dropped.
     pub frame_errors: FrameErrorCounts,
     /// Messages: DATAGRAM and custom frames.
@@ -137,6 +139,6 @@ pub struct EndpointStats {
     pub rtt_p50: Duration,
     /// Gauge: their 99th percentile.
     pub rtt_p99: Duration,
-    /// Frames dropped outside any session.
+    /// Frames dropped, of sessions and outside any.
     pub frame_errors: FrameErrorCounts,
 }

@@ -8,7 +8,9 @@ use std::{
 };
 
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
-use stt_proto::{Ecn, Endpoint, EndpointConfig, Event, Instant, Now, PathAddress};
+use stt_proto::{
+    Ecn, Endpoint, EndpointConfig, Event, Instant, Now, PathAddress, PathError, SendError,
+};
 
 use crate::{
     check::{Checks, PathIds},
@@ -29,6 +31,11 @@ const MAX_STEPS_AT_ONE_INSTANT: u32 = 20_000;
 const MAX_IDLE_TIMEOUTS: u32 = 4;
 /// Segments of one batch, as on a kernel with GSO.
 const MAX_SEGMENTS: usize = 44;
+/// Bytes of a datagram that a host quotes in its answer.
+const QUOTED: usize = 128;
+/// Answers that a host gives at once, and how often after that.
+const ICMP_BURST: u32 = 6;
+const ICMP_INTERVAL: Duration = Duration::from_secs(1);
 /// The port of every node's first address.
 const PORT: u16 = 7788;
 
@@ -57,6 +64,25 @@ struct Nat {
     used: Instant,
 }
 
+/// How fast a host answers for ports that nobody has: Linux's `icmp_ratelimit`.
+#[derive(Debug)]
+struct Icmp {
+    tokens: u32,
+    since: Instant,
+}
+
+impl Icmp {
+    fn take(&mut self, now: Instant) -> bool {
+        while self.since + ICMP_INTERVAL <= now {
+            self.since += ICMP_INTERVAL;
+            self.tokens = (self.tokens + 1).min(ICMP_BURST);
+        }
+        let any = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        any
+    }
+}
+
 struct Node {
     endpoint: Endpoint,
     /// As its peers see them, one for each interface.
@@ -66,6 +92,10 @@ struct Node {
     nat: Option<Nat>,
     /// Neither hears nor acts: a suspended computer.
     asleep: bool,
+    /// What its system says to whatever is sent.
+    refusing: Option<SendError>,
+    /// Its process has ended: the host answers that nobody has the port, when it may again.
+    gone: Option<Icmp>,
     /// Added to the wall clock of this node.
     clock_skew_ms: i64,
     events: Vec<Event>,
@@ -78,6 +108,12 @@ enum Cargo {
         to: SocketAddr,
         ecn: Option<Ecn>,
         bytes: Vec<u8>,
+    },
+    /// A host says that nobody has the port of `by`.
+    Refusal {
+        by: SocketAddr,
+        to: SocketAddr,
+        quoted: Vec<u8>,
     },
     /// A model's packet reached its far end.
     Cross {
@@ -204,6 +240,8 @@ impl World {
             active: 0,
             nat: None,
             asleep: false,
+            refusing: None,
+            gone: None,
             clock_skew_ms: 0,
             events: Vec::new(),
         });
@@ -403,6 +441,16 @@ impl World {
         self.nodes[node].nat = Some(Nat { timeout, used: self.now });
     }
 
+    /// The node's system refuses to send anything from now on, or does no more.
+    pub fn set_refusing(&mut self, node: NodeId, error: Option<SendError>) {
+        self.nodes[node].refusing = error;
+    }
+
+    /// The node's process ends, and its host answers for it, as a kernel does.
+    pub fn kill(&mut self, node: NodeId) {
+        self.nodes[node].gone = Some(Icmp { tokens: ICMP_BURST, since: self.now });
+    }
+
     /// Suspends a node, or wakes it: asleep it neither hears nor acts, but its clocks go on.
     pub fn set_asleep(&mut self, node: NodeId, asleep: bool) {
         self.nodes[node].asleep = asleep;
@@ -491,7 +539,7 @@ impl World {
     }
 
     fn drain(&mut self, node: NodeId) {
-        if self.nodes[node].asleep {
+        if self.nodes[node].asleep || self.nodes[node].gone.is_some() {
             return;
         }
         let now = self.now_at(node);
@@ -500,6 +548,10 @@ impl World {
             self.nodes[node].endpoint.poll_transmit(now, MAX_SEGMENTS, &mut buffer)
         {
             self.idle_timeouts = 0;
+            if let Some(error) = self.nodes[node].refusing {
+                self.nodes[node].endpoint.handle_send_error(now, transmit.path, error);
+                continue;
+            }
             let segment = transmit.segment_size.unwrap_or(transmit.len).max(1);
             for datagram in buffer[..transmit.len].chunks(segment) {
                 self.carry(node, transmit.path, transmit.ecn, datagram);
@@ -601,7 +653,7 @@ impl World {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        let awake = self.nodes.iter_mut().filter(|node| !node.asleep);
+        let awake = self.nodes.iter_mut().filter(|node| !node.asleep && node.gone.is_none());
         awake.filter_map(|node| node.endpoint.poll_timeout()).min()
     }
 
@@ -623,7 +675,9 @@ impl World {
             }
         }
         for node in 0..self.nodes.len() {
-            let Node { endpoint, asleep: false, .. } = &mut self.nodes[node] else { continue };
+            let Node { endpoint, asleep: false, gone: None, .. } = &mut self.nodes[node] else {
+                continue;
+            };
             if endpoint.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
                 self.idle_timeouts += 1;
                 let now = self.now_at(node);
@@ -644,6 +698,13 @@ impl World {
         match arrival.cargo {
             Cargo::Datagram { from, to, ecn, bytes } => {
                 self.deliver_datagram(arrival.at, from, to, ecn, bytes);
+            }
+            Cargo::Refusal { by, to, quoted } => {
+                if let Some((node, _)) = self.owners.get(&to).copied() {
+                    let now = self.now_at(node);
+                    let endpoint = &mut self.nodes[node].endpoint;
+                    endpoint.handle_path_error(now, by, PathError::Refused, Some(&quoted));
+                }
             }
             Cargo::Cross { flow, number } => {
                 if let Some((_, model)) = self.cross.get_mut(flow) {
@@ -670,6 +731,14 @@ impl World {
         // Whoever had the address may have left it meanwhile.
         let Some((node, interface)) = self.owners.get(&to).copied() else { return };
         if self.nodes[node].asleep || !self.nat_lets_in(node) {
+            return;
+        }
+        if let Some(icmp) = &mut self.nodes[node].gone {
+            if icmp.take(at) {
+                bytes.truncate(QUOTED);
+                let back = at + self.default_link.delay;
+                self.push(back, Cargo::Refusal { by: to, to: from, quoted: bytes });
+            }
             return;
         }
         for word in [at.as_nanos(), node as u64, bytes.len() as u64] {
@@ -708,7 +777,7 @@ impl World {
         let now = self.now;
         self.checks.check_path_ids()?;
         for id in 0..self.nodes.len() {
-            if self.nodes[id].asleep {
+            if self.nodes[id].asleep || self.nodes[id].gone.is_some() {
                 continue;
             }
             let timeout = self.nodes[id].endpoint.poll_timeout();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{DELAY, LIMIT, NODE, OTHER, Pair, SHARED, connected, steal, wait};
 use stt_proto::{
     Cap, Close, ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
-    ListenConfig, Origin, PathAddress, PathError, SendError,
+    ListenConfig, Origin, PathAddress, PathError,
 };
 use stt_sim::Link;
 use stt_wire::packet::seal_checksums;
@@ -237,22 +237,6 @@ fn a_closed_port_is_known_in_milliseconds() {
     endpoint.handle_path_error(now, remote, PathError::Refused, Some(&hello[..64]));
     assert_eq!(pair.failure(), Fault::new(ErrorCode::ConnectionRefused));
     assert_eq!(pair.world.elapsed(), Duration::ZERO);
-}
-
-#[test]
-fn a_missing_route_and_a_firewall_are_told_apart() {
-    for (error, code) in [
-        (SendError::Unreachable, ErrorCode::NetworkUnreachable),
-        (SendError::Permission, ErrorCode::UdpSendFailed),
-    ] {
-        let mut pair = Pair::new();
-        pair.connect();
-        let (client, server) = (pair.client, pair.server);
-        steal(&mut pair.world, client);
-        let (now, path) = (pair.world.now_at(client), pair.world.path_to(server));
-        pair.world.endpoint_mut(client).handle_send_error(now, path, error);
-        assert_eq!(pair.failure().code, code);
-    }
 }
 
 #[test]

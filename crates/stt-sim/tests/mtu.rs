@@ -99,7 +99,7 @@ fn a_datagram_that_the_system_refuses_is_a_normal_event() {
     assert_eq!(mtu(&mut pair, client, ours), 65_507);
     let (now, path) = (pair.world.now_at(client), pair.world.path_to(pair.server));
     // Whatever goes out last is small: nothing is learnt from it about large datagrams.
-    pair.world.endpoint_mut(client).handle_send_error(now, path, SendError::MessageTooLong);
+    pair.world.endpoint_mut(client).handle_send_error(now, path, SendError::MessageTooLong(90));
     assert_eq!(mtu(&mut pair, client, ours), 65_507);
     pair.world.run_for(Duration::from_secs(60));
     assert_eq!(pair.world.endpoint_mut(client).stats().sessions, 1);

@@ -16,43 +16,39 @@ pub enum SendError {
     },
     /// A datagram is larger than the interface, or the path as the kernel knows it, carries
     /// (`EMSGSIZE`). The size that would fit follows as a [`PathError`] where the system tells it.
-    MessageTooLong,
-    /// A firewall or a missing right forbids it (`EPERM`, `EACCES`).
-    Permission,
+    MessageTooLong(i32),
+    /// A firewall or a missing right forbids it (`EPERM`, `EACCES`). Here and below, the number is the
+    /// system's.
+    Permission(i32),
     /// The system is out of buffers or its queue dropped the datagram (`ENOBUFS`, `ENOMEM`).
-    NoBuffers,
+    NoBuffers(i32),
     /// The interface is down (`ENETDOWN`).
-    NetworkDown,
+    NetworkDown(i32),
     /// No route to the network (`ENETUNREACH`), or no local address that could be used
     /// (`EADDRNOTAVAIL`).
-    NetworkUnreachable,
+    NetworkUnreachable(i32),
     /// No way to the host (`EHOSTUNREACH`).
-    HostUnreachable,
-    /// Anything else, by its system number.
+    HostUnreachable(i32),
+    /// Anything else; 0 for what has no number.
     Other(i32),
 }
 
 impl SendError {
     /// Sorts a failed system call.
     pub(crate) fn classify(error: &io::Error) -> Self {
+        let raw = error.raw_os_error().unwrap_or(0);
         match error.kind() {
-            io::ErrorKind::WouldBlock => return Self::WouldBlock { sent: 0 },
-            io::ErrorKind::PermissionDenied => return Self::Permission,
-            io::ErrorKind::NetworkDown => return Self::NetworkDown,
+            io::ErrorKind::WouldBlock => Self::WouldBlock { sent: 0 },
+            io::ErrorKind::PermissionDenied => Self::Permission(raw),
+            io::ErrorKind::NetworkDown => Self::NetworkDown(raw),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
-                return Self::NetworkUnreachable;
+                Self::NetworkUnreachable(raw)
             }
-            io::ErrorKind::HostUnreachable => return Self::HostUnreachable,
-            io::ErrorKind::OutOfMemory => return Self::NoBuffers,
-            _ => {}
-        }
-        if quinn_udp::is_msg_size_err(error) {
-            return Self::MessageTooLong;
-        }
-        match error.raw_os_error() {
-            Some(raw) if is_no_buffers(raw) => Self::NoBuffers,
-            Some(raw) => Self::Other(raw),
-            None => Self::Other(0),
+            io::ErrorKind::HostUnreachable => Self::HostUnreachable(raw),
+            io::ErrorKind::OutOfMemory => Self::NoBuffers(raw),
+            _ if quinn_udp::is_msg_size_err(error) => Self::MessageTooLong(raw),
+            _ if is_no_buffers(raw) => Self::NoBuffers(raw),
+            _ => Self::Other(raw),
         }
     }
 }
@@ -61,12 +57,12 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WouldBlock { sent } => write!(f, "the send buffer is full after {sent} bytes"),
-            Self::MessageTooLong => f.write_str("the datagram is larger than the path carries"),
-            Self::Permission => f.write_str("sending is forbidden by a firewall or a right"),
-            Self::NoBuffers => f.write_str("the system has no buffers left"),
-            Self::NetworkDown => f.write_str("the network interface is down"),
-            Self::NetworkUnreachable => f.write_str("there is no route to the network"),
-            Self::HostUnreachable => f.write_str("there is no way to the host"),
+            Self::MessageTooLong(_) => f.write_str("the datagram is larger than the path carries"),
+            Self::Permission(_) => f.write_str("sending is forbidden by a firewall or a right"),
+            Self::NoBuffers(_) => f.write_str("the system has no buffers left"),
+            Self::NetworkDown(_) => f.write_str("the network interface is down"),
+            Self::NetworkUnreachable(_) => f.write_str("there is no route to the network"),
+            Self::HostUnreachable(_) => f.write_str("there is no way to the host"),
             Self::Other(raw) => write!(f, "system error {raw}"),
         }
     }
@@ -81,6 +77,8 @@ pub struct PathError {
     pub remote: SocketAddr,
     /// What was reported.
     pub kind: PathErrorKind,
+    /// The system's number for it.
+    pub errno: i32,
     /// How many bytes of the datagram's start were quoted back; they stand in the buffer that was
     /// passed to [`UdpSocket::recv_path_error`](crate::UdpSocket::recv_path_error). Only 8 bytes
     /// of UDP header are guaranteed by RFC 792, so this may be zero.

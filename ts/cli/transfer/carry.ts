@@ -27,6 +27,9 @@ export interface Carried extends Sent {
   readonly reconnects: number;
 }
 
+/** What one conversation came to, where another would come to the same. */
+type Outcome = { readonly sent: Sent } | { readonly verdict: unknown };
+
 /** How long a session may take to say goodbye once the receipt is there. */
 const GOODBYE_MS = 5_000;
 
@@ -67,18 +70,28 @@ export async function carry(
   });
   line.on('reconnected', () => (reconnects += 1));
   try {
-    const sent = await line.run(TRANSFER_PURPOSE, async (stream, { session, signal: over }) => {
-      output.detail(
-        `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
-      );
-      try {
-        return await sendFile(stream, sending, over);
-      } catch (error) {
-        // It may be better on another session; this one is given up for that.
-        if (isPassing(error) && mayGoOn()) session.destroy('this side begins anew');
-        throw error;
-      }
-    });
+    const result = await line.run<Outcome>(
+      TRANSFER_PURPOSE,
+      async (stream, { session, signal: over }) => {
+        output.detail(
+          `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
+        );
+        try {
+          return { sent: await sendFile(stream, sending, over) };
+        } catch (error) {
+          if (isPassing(error) && mayGoOn()) {
+            // It may be better on another session; this one is given up for that.
+            session.destroy('this side begins anew');
+            throw error;
+          }
+          if (isSttError(error) || error === over.reason) throw error;
+          // A verdict counts whether or not its session has ended since.
+          return { verdict: error };
+        }
+      },
+    );
+    if ('verdict' in result) throw result.verdict;
+    const { sent } = result;
     // The receipt is there: whatever happens to the session now, the file has arrived.
     await line.close({ timeout: GOODBYE_MS }).catch(() => undefined);
     const { transport, peerNodeId } = line.session;

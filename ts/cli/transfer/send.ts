@@ -102,7 +102,7 @@ async function converse(
   state.begun = true;
   state.size = size;
   const started = performance.now();
-  const { offset, hash } = await agree(reading, answer.marks, sending, signal);
+  const { offset, hash } = await agree(reading, resume ? answer.marks : [], sending, signal);
   await writeMessage(stream, { offset });
   const progress = output.progress(name, size ?? undefined, offset);
   try {

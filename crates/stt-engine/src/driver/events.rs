@@ -199,6 +199,16 @@ impl Driver {
             Core::HandshakeError { remote, error } => {
                 self.push(Event::HandshakeError { remote: address(&remote), fault: error });
             }
+            Core::PathWarning { session, damaged, packets } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PathWarning { session, damaged, packets });
+                }
+            }
+            Core::SendError { session, remote, error, count } => {
+                let session = session.and_then(|session| self.sessions.number(session));
+                let remote = address(&remote);
+                self.push(Event::SendError { session, remote, fault: error, count });
+            }
             Core::FrameError { session, code, count } => {
                 let session = session.and_then(|session| self.sessions.number(session));
                 self.push(Event::FrameError { session, code: code as u16, count });

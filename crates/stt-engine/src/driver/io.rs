@@ -200,12 +200,11 @@ impl Driver {
             self.stats.path_errors += 1;
             let error = match report.kind {
                 PathErrorKind::Refused => PathError::Refused,
-                PathErrorKind::NetworkUnreachable => PathError::NetworkUnreachable,
                 PathErrorKind::MessageTooLong { mtu } => {
                     PathError::MessageTooLong { mtu: mtu as usize }
                 }
                 // A firewall that rejects looks like a host that is not there.
-                _ => PathError::HostUnreachable,
+                _ => PathError::Unreachable { errno: report.errno },
             };
             let quoted = (report.quoted > 0).then(|| &quoted[..report.quoted]);
             self.core.handle_path_error(now, report.remote, error, quoted);
@@ -254,13 +253,14 @@ impl Driver {
                 let _ = self.io.want_writable(true);
                 return false;
             }
-            Err(stt_udp::SendError::Permission) => SendError::Permission,
-            Err(stt_udp::SendError::NoBuffers) => SendError::NoBuffers,
-            Err(stt_udp::SendError::NetworkDown) => SendError::NetworkDown,
-            Err(stt_udp::SendError::MessageTooLong) => SendError::MessageTooLong,
-            Err(stt_udp::SendError::NetworkUnreachable | stt_udp::SendError::HostUnreachable) => {
-                SendError::Unreachable
-            }
+            Err(stt_udp::SendError::Permission(errno)) => SendError::Permission(errno),
+            Err(stt_udp::SendError::NoBuffers(errno)) => SendError::NoBuffers(errno),
+            Err(stt_udp::SendError::NetworkDown(errno)) => SendError::NetworkDown(errno),
+            Err(stt_udp::SendError::MessageTooLong(errno)) => SendError::MessageTooLong(errno),
+            Err(
+                stt_udp::SendError::NetworkUnreachable(errno)
+                | stt_udp::SendError::HostUnreachable(errno),
+            ) => SendError::Unreachable(errno),
             Err(stt_udp::SendError::Other(number)) => SendError::Other(number),
             Err(_) => SendError::Other(0),
         };
@@ -269,6 +269,7 @@ impl Driver {
             return true;
         }
         self.core.handle_send_error(now, transmit.path, error);
+        self.refused = true;
         true
     }
 }

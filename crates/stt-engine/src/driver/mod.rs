@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod io;
+mod lag;
 mod messages;
 mod moves;
 mod rebind;
@@ -34,6 +35,7 @@ use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
+use self::lag::{LATE, LagWatch};
 use self::sessions::Sessions;
 use self::streams::Stream;
 
@@ -83,6 +85,9 @@ pub(crate) struct Driver {
     session_config: SessionConfig,
     stats: EngineStats,
     looked: rebind::Looked,
+    lag: LagWatch,
+    /// The system refused a send: the core has something to tell that no deadline brings up.
+    refused: bool,
 }
 
 impl Driver {
@@ -133,6 +138,8 @@ impl Driver {
             closing: None,
             stats: EngineStats::default(),
             looked: None,
+            lag: LagWatch::default(),
+            refused: false,
         }
     }
 }
@@ -143,6 +150,11 @@ impl Turns for Driver {
     fn turn(&mut self) -> Turn {
         self.stats.turns += 1;
         let now = self.clock.now();
+        if let Some(late) = self.lag.on_turn(now.mono) {
+            let (wanted, granted) = (LATE.as_millis() as u64, late.as_millis() as u64);
+            let resource = Resource::EngineLag;
+            self.push(Event::ResourceWarning { resource, wanted, granted });
+        }
         self.run_commands(now);
         if self.shared.commands.is_stopping() {
             self.say_goodbye(now);
@@ -163,7 +175,9 @@ impl Turns for Driver {
         }
         // Messages that wait for room in the ring wake the thread when there is some.
         let more_messages = !self.message_readers.is_empty() && self.has_room();
-        if more_in || more_out || more_messages {
+        self.lag.goes_on(now.mono);
+        let refused = std::mem::take(&mut self.refused);
+        if more_in || more_out || more_messages || refused {
             return Turn::Again;
         }
         self.lie_down()
@@ -183,7 +197,9 @@ impl Turns for Driver {
             (deadline, None) => deadline.is_some(),
             (None, Some(_)) => false,
         };
+        let refused = std::mem::take(&mut self.refused);
         more || earlier
+            || refused
             || self.io.is_blocked()
             || !self.readable.is_empty()
             || !self.message_readers.is_empty()
@@ -229,6 +245,8 @@ impl Driver {
         }
         self.stats.sleeps += 1;
         self.wakes = deadline;
+        // While the socket has no room, what is due waits for that and not for the clock.
+        self.lag.sleeps_until(deadline.filter(|_| !self.io.is_blocked()));
         Turn::Sleep(timeout)
     }
 

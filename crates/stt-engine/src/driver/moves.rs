@@ -68,16 +68,13 @@ fn move_fault(failure: MoveFailure) -> Option<Fault> {
     match failure {
         MoveFailure::NoAnswer { waited: time } => Some(waited(ErrorCode::ConnectionTimeout, time)),
         MoveFailure::NoPathId { waited: time } => Some(waited(ErrorCode::Timeout, time)),
-        MoveFailure::Refused(SendError::Unreachable) => {
-            Some(Fault::new(ErrorCode::NetworkUnreachable))
-        }
         MoveFailure::Refused(error) => {
-            let errno = match error {
-                SendError::Other(errno) => errno,
-                _ => 0,
+            let code = match error {
+                SendError::Unreachable(_) => ErrorCode::NetworkUnreachable,
+                _ => ErrorCode::UdpSendFailed,
             };
-            let detail = FaultDetail::Os { errno };
-            Some(Fault::new(ErrorCode::UdpSendFailed).with_detail(detail))
+            let detail = FaultDetail::Os { errno: error.errno(), ms: 0 };
+            Some(Fault::new(code).with_detail(detail))
         }
         MoveFailure::Replaced | MoveFailure::Cancelled => None,
     }

@@ -19,8 +19,10 @@ impl Driver {
     /// After a refused send: a socket bound to an address that is not this host's any more makes way
     /// for one that is bound to none, and every peer is shown at once where this side is now.
     pub(super) fn rebind_if_gone(&mut self, now: Now, error: SendError) -> bool {
-        let telling =
-            matches!(error, SendError::Unreachable | SendError::NetworkDown | SendError::Other(_));
+        let telling = matches!(
+            error,
+            SendError::Unreachable(_) | SendError::NetworkDown(_) | SendError::Other(_)
+        );
         let due = self.looked.is_none_or(|at| now.mono >= at + LOOK);
         if !telling || !due {
             return false;

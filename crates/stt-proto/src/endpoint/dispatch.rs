@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 
+use core::time::Duration;
+
 use stt_wire::handshake::{ErrorPacket, Hello};
 use stt_wire::packet::{Outer, OuterError, parse_outer};
 use stt_wire::{CRC32_LEN, ErrorCode, FrameType, HEADER_LEN, HELLO_LEN, Header, PathId, VERSION};
 
+use crate::departures::send_fault;
 use crate::event::Event;
 use crate::fault::{Fault, FaultDetail};
 use crate::path::{Ecn, PathAddress, PathError, Rebind, SendError};
 use crate::time::Now;
 
-use super::{BLOCKS_TIMER, Endpoint, Entry, Route};
+use super::{BLOCKS_TIMER, BatchOf, Endpoint, Entry, Route};
 
 /// Headers unmasked at once: the block ciphers of one AES batch.
 const BATCH: usize = 8;
@@ -297,15 +300,24 @@ impl Endpoint {
     }
 
     fn count_checksum_error(&mut self, now: Now, path: &PathAddress, id: PathId) {
-        let Some(Route::Slot(slot)) = self.routes.get(&id).copied() else { return };
-        let known = match self.slots.get(slot) {
-            Some(Entry::Session(session)) => session.remote().same_remote(path),
-            _ => false,
+        let slot = match self.routes.get(&id).copied() {
+            Some(Route::Slot(slot)) => slot,
+            // What begins a handshake names no id of ours, and comes to whoever listens.
+            None if id != PathId::ZERO || self.listen.is_none() => return,
+            None | Some(Route::HalfOpen(_)) => {
+                self.count_frame_error(now, ErrorCode::ChecksumMismatch);
+                return;
+            }
         };
-        if known {
-            self.run(now, slot, |session, cx| session.count(cx, ErrorCode::ChecksumMismatch));
-            self.touched.push(slot);
+        if !self.remote_of(slot).is_some_and(|remote| remote.same_remote(path)) {
+            return;
         }
+        if matches!(self.slots.get(slot), Some(Entry::Connecting(_))) {
+            self.count_frame_error(now, ErrorCode::ChecksumMismatch);
+            return;
+        }
+        self.run(now, slot, |session, cx| session.on_damaged(cx));
+        self.touched.push(slot);
     }
 
     pub(super) fn count_frame_error(&mut self, _now: Now, code: ErrorCode) {
@@ -382,13 +394,26 @@ impl Endpoint {
         });
     }
 
-    /// The socket refused a datagram that [`Endpoint::poll_transmit`] gave out for `path`.
+    /// The socket refused the batch that [`Endpoint::poll_transmit`] gave out last, for `path`. Call it
+    /// before the next batch is asked for.
     pub fn handle_send_error(&mut self, now: Now, path: PathAddress, error: SendError) {
-        let last = self.last_transmit.filter(|slot| match self.slots.get(*slot) {
-            Some(Entry::Session(session)) => session.sends_to(&path),
-            _ => self.remote_of(*slot) == Some(&path),
-        });
-        if error == SendError::MessageTooLong {
+        let (from, datagrams) = self.last_transmit;
+        let last = match from {
+            BatchOf::Slot(slot) => Some(slot).filter(|slot| match self.slots.get(*slot) {
+                Some(Entry::Session(session)) => session.sends_to(&path),
+                _ => self.remote_of(*slot) == Some(&path),
+            }),
+            BatchOf::Nobody => {
+                let untold = self.departures.on_refused(now.mono, error, datagrams);
+                if let Some(count) = untold.map(u64::from) {
+                    let error = send_fault(error, Duration::ZERO);
+                    let (session, remote) = (None, path);
+                    self.events.push_back(Event::SendError { session, remote, error, count });
+                }
+                return;
+            }
+        };
+        if error.is_too_long() {
             self.too_large = last;
         }
         let slots: Vec<u32> = match last {
@@ -401,17 +426,16 @@ impl Endpoint {
         };
         for slot in slots {
             match self.slots.get(slot) {
-                Some(Entry::Connecting(_)) => {
-                    if let Some(fault) = send_fault(error) {
-                        self.fail_connecting(slot, fault);
-                    }
-                }
+                Some(Entry::Connecting(_)) => match hopeless(error) {
+                    Some(fault) => self.fail_connecting(slot, fault),
+                    None => self.connecting_refused(now, slot, error, datagrams),
+                },
                 Some(Entry::Session(_)) => {
                     self.with_session(now, slot, |session, cx| {
-                        let aborted = send_fault(error)
-                            .is_some_and(|fault| session.abort_handshake(cx, fault));
+                        let aborted =
+                            hopeless(error).is_some_and(|fault| session.abort_handshake(cx, fault));
                         if !aborted {
-                            session.on_send_error(cx, &path, error);
+                            session.on_send_error(cx, &path, error, datagrams);
                         }
                     });
                 }
@@ -441,20 +465,24 @@ impl Endpoint {
 fn connect_fault(error: PathError) -> Option<Fault> {
     match error {
         PathError::Refused => Some(Fault::new(ErrorCode::ConnectionRefused)),
-        PathError::HostUnreachable | PathError::NetworkUnreachable => {
-            Some(Fault::new(ErrorCode::NetworkUnreachable))
-        }
+        PathError::Unreachable { errno } => Some(unreachable(errno)),
         PathError::MessageTooLong { .. } => None,
     }
 }
 
-/// What the socket's word means for a connect; `None` when the next copy may pass.
-fn send_fault(error: SendError) -> Option<Fault> {
-    let os = |errno| Fault::new(ErrorCode::UdpSendFailed).with_detail(FaultDetail::Os { errno });
+fn unreachable(errno: i32) -> Fault {
+    Fault::new(ErrorCode::NetworkUnreachable).with_detail(FaultDetail::Os { errno, ms: 0 })
+}
+
+/// What the socket's word means for a connect; `None` when the next copy may pass: rules of a firewall
+/// and interfaces change, and buffers get free.
+fn hopeless(error: SendError) -> Option<Fault> {
     match error {
-        SendError::Unreachable => Some(Fault::new(ErrorCode::NetworkUnreachable)),
-        SendError::Permission | SendError::NetworkDown => Some(os(0)),
-        SendError::Other(errno) => Some(os(errno)),
-        SendError::NoBuffers | SendError::MessageTooLong => None,
+        SendError::Unreachable(errno) => Some(unreachable(errno)),
+        SendError::Other(_) => Some(send_fault(error, Duration::ZERO)),
+        SendError::Permission(_)
+        | SendError::NetworkDown(_)
+        | SendError::NoBuffers(_)
+        | SendError::MessageTooLong(_) => None,
     }
 }

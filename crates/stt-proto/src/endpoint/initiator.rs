@@ -19,9 +19,10 @@ use stt_wire::{
 };
 
 use crate::config::{ConnectOptions, SessionConfig};
+use crate::departures::{Departures, send_fault};
 use crate::event::{EarlyData, Event, SessionHandle};
 use crate::fault::{Fault, FaultDetail, Origin};
-use crate::path::{PathAddress, Transmit};
+use crate::path::{PathAddress, SendError, Transmit};
 use crate::session::{Beginning, Keys, MAX_INTERVAL, Session, Start, State, refusal, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::{Instant, Now};
@@ -61,6 +62,8 @@ pub(super) struct Connecting {
     pub(super) fall_back_at: Option<Instant>,
     /// What has become of the early data so far.
     pub(super) early_data: EarlyData,
+    /// Whether its packets leave this host.
+    pub(super) departures: Departures,
 }
 
 /// A HELLO or a RESUME, and what its answer is read with.
@@ -119,7 +122,11 @@ impl Connecting {
         let ahead = self.attempts.iter().map(|attempt| attempt.send_at).filter(|at| *at > now);
         let resend = ahead.min();
         let hint = self.hint.map(|(at, _)| at);
-        [resend, hint, self.fall_back_at].into_iter().flatten().fold(self.deadline, Instant::min)
+        let tell = self.departures.next_report();
+        [resend, hint, tell, self.fall_back_at]
+            .into_iter()
+            .flatten()
+            .fold(self.deadline, Instant::min)
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
@@ -129,6 +136,7 @@ impl Connecting {
         attempt.copies += 1;
         attempt.send_at = now + attempt.interval;
         attempt.interval = (2 * attempt.interval).min(MAX_INTERVAL);
+        self.departures.on_sent();
         Some(Transmit { path: self.path, len: HELLO_LEN, segment_size: None, ecn: None })
     }
 
@@ -241,6 +249,7 @@ impl Endpoint {
                 (false, false) => EarlyData::Rejected,
                 (false, true) => EarlyData::Unknown,
             },
+            departures: Departures::default(),
         };
         let ids: Vec<PathId> = connecting.path_ids().collect();
         let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
@@ -310,17 +319,51 @@ impl Endpoint {
             return;
         }
         if connecting.deadline <= now.mono {
-            let ms = now.mono.saturating_duration_since(connecting.started).as_millis() as u64;
-            let fault =
-                Fault::new(ErrorCode::ConnectionTimeout).with_detail(FaultDetail::Waited { ms });
+            let waited = now.mono.saturating_duration_since(connecting.started);
+            let fault = match connecting.departures.failure() {
+                Some(failure) => send_fault(failure, waited),
+                None => Fault::new(ErrorCode::ConnectionTimeout)
+                    .with_detail(FaultDetail::Waited { ms: waited.as_millis() as u64 }),
+            };
             self.fail_connecting(slot, fault);
             return;
         }
-        if connecting.fall_back_at.is_some_and(|at| at <= now.mono) {
+        let falls_back = connecting.fall_back_at.is_some_and(|at| at <= now.mono);
+        self.tell_connecting(now, slot);
+        if falls_back {
             self.stop_resuming(now, slot);
         }
         self.renew_attempts(now, slot);
         self.settle_connecting(now, slot);
+    }
+
+    /// The socket refused a packet of a connect, which the next copy may pass by.
+    pub(super) fn connecting_refused(
+        &mut self,
+        now: Now,
+        slot: u32,
+        error: SendError,
+        datagrams: u32,
+    ) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let untold = connecting.departures.on_refused(now.mono, error, datagrams);
+        self.tell_unsent(slot, untold);
+        self.settle_connecting(now, slot);
+    }
+
+    fn tell_connecting(&mut self, now: Now, slot: u32) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        let untold = connecting.departures.due(now.mono);
+        self.tell_unsent(slot, untold);
+    }
+
+    fn tell_unsent(&mut self, slot: u32, untold: Option<u32>) {
+        let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
+        if let Some(count) = untold.map(u64::from) {
+            let error = send_fault(connecting.departures.last_error(), Duration::ZERO);
+            let (session, remote) = (self.slots.handle(slot), connecting.path);
+            self.events.push_back(Event::SendError { session, remote, error, count });
+        }
     }
 
     /// Replaces every HELLO that has been repeated for long enough.
@@ -368,6 +411,7 @@ impl Endpoint {
             hint: None,
             fall_back_at: None,
             early_data,
+            departures: Departures::default(),
         };
         for id in connecting.path_ids() {
             self.routes.insert(id, Route::Slot(slot));

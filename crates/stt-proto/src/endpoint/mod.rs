@@ -36,6 +36,7 @@ use stt_crypto::{Aead, DecoyPool, NetworkKeys, NodeId, NodeIdentity, TrafficSecr
 use stt_wire::PathId;
 
 use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
+use crate::departures::Departures;
 use crate::event::{Event, SessionHandle};
 use crate::fault::Fault;
 use crate::path::{PathAddress, Transmit};
@@ -80,6 +81,15 @@ enum Route {
     Slot(u32),
     /// A half-open handshake at the responder, by its index in the table.
     HalfOpen(u32),
+}
+
+/// Whose a batch of datagrams was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum BatchOf {
+    /// Of a session, or a connect in progress.
+    Slot(u32),
+    /// An answer to somebody who has neither.
+    Nobody,
 }
 
 /// What a slot holds.
@@ -135,8 +145,10 @@ pub struct Endpoint {
     stats: EndpointStats,
     /// Frame errors outside any session, not yet told.
     untold: FrameErrorCounts,
-    /// The slot that the last batch was of.
-    last_transmit: Option<u32>,
+    /// Whose the last batch was, and of how many datagrams.
+    last_transmit: (BatchOf, u32),
+    /// What became of answers outside any session.
+    departures: Departures,
     /// The slot whose datagram the system found too large last: what it says of its link is for it.
     too_large: Option<u32>,
     /// Working memory of the sessions, see [`Context`].
@@ -227,7 +239,8 @@ impl Endpoint {
             limits,
             stats: EndpointStats::default(),
             untold: FrameErrorCounts::default(),
-            last_transmit: None,
+            last_transmit: (BatchOf::Nobody, 0),
+            departures: Departures::default(),
             too_large: None,
             contents: Vec::new(),
             fates: Vec::new(),
@@ -311,6 +324,7 @@ impl Endpoint {
     ) -> Option<Transmit> {
         let transmit = self.next_transmit(now, max_segments, buf)?;
         let segments = transmit.segment_size.map_or(1, |size| transmit.len.div_ceil(size));
+        self.last_transmit.1 = segments as u32;
         self.stats.datagrams_sent += segments as u64;
         self.stats.bytes_sent += transmit.len as u64;
         Some(transmit)
@@ -318,6 +332,7 @@ impl Endpoint {
 
     fn next_transmit(&mut self, now: Now, max_segments: usize, buf: &mut [u8]) -> Option<Transmit> {
         if let Some(transmit) = self.stateless.pop(buf) {
+            self.last_transmit.0 = BatchOf::Nobody;
             return Some(transmit);
         }
         while let Some(slot) = self.ready.pop_front() {
@@ -342,7 +357,7 @@ impl Endpoint {
                 None => None,
             };
             if transmit.is_some() {
-                self.last_transmit = Some(slot);
+                self.last_transmit.0 = BatchOf::Slot(slot);
                 return transmit;
             }
         }
@@ -391,6 +406,7 @@ impl Endpoint {
             arrival: None,
             rng: &mut self.rng,
             identity: &self.identity,
+            frame_errors: &mut self.stats.frame_errors,
             contents: &mut self.contents,
             fates: &mut self.fates,
             blocks: &mut self.blocks,

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use stt_wire::{CloseReason, ErrorCode};
 
+use crate::departures::send_fault;
 use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail, Origin};
-use crate::path::SendError;
 use crate::time::Instant;
 use crate::trace::TraceEvent;
 
@@ -210,8 +210,14 @@ impl Session {
             State::Refused { .. } => self.state = State::Ending(Ending::Over),
             _ => {
                 let code = ErrorCode::from_u16(words.code).unwrap_or(ErrorCode::SessionClosed);
+                // The peer heard nothing, and that is why.
+                let unable = self.liveness.departures.failing(now);
+                let unable = unable.filter(|_| words.reason == CloseReason::Timeout);
+                let unable = unable.map(|(failure, span)| {
+                    send_fault(failure, span).with_cause(ErrorCode::SessionTimeout, 0)
+                });
                 let error = (words.reason != CloseReason::Graceful)
-                    .then(|| Fault::new(code).by(Origin::Peer));
+                    .then(|| unable.unwrap_or(Fault::new(code).by(Origin::Peer)));
                 self.tell(cx, Side::Remote, &words, error);
                 // The answer repeats the reason; the words were the peer's.
                 self.linger(now, Words { message: String::new(), ..words }, true);
@@ -262,36 +268,29 @@ impl Session {
         }
     }
 
-    /// The peer's host says that nobody has the port any more.
-    pub(super) fn die_refused(&mut self, cx: &mut Context<'_>) {
-        let silence = self.liveness.silence(cx.now.mono).as_millis() as u64;
-        let error = Fault::new(ErrorCode::SessionTimeout)
-            .with_cause(ErrorCode::ConnectionRefused, 0)
-            .with_detail(FaultDetail::Waited { ms: silence })
-            .by(Origin::Path);
-        let words = Words {
-            reason: CloseReason::Timeout,
-            code: error.code.as_u16(),
-            message: String::new(),
-        };
-        self.tell(cx, Side::Local, &words, Some(error));
-        self.say_once(cx.now.mono, words);
-    }
-
     /// Nothing authentic was heard for too long.
     pub(super) fn die_of_silence(&mut self, cx: &mut Context<'_>) {
-        let error = match self.liveness.send_failure() {
-            Some(failure) => {
-                let errno = match failure {
-                    SendError::Other(errno) => errno,
-                    _ => 0,
-                };
-                Fault::new(ErrorCode::UdpSendFailed).with_detail(FaultDetail::Os { errno })
-            }
-            None => Fault::new(ErrorCode::SessionTimeout).with_detail(FaultDetail::Waited {
-                ms: self.liveness.silence(cx.now.mono).as_millis() as u64,
-            }),
+        let silence = self.liveness.silence(cx.now.mono);
+        let error = match self.liveness.departures.failure() {
+            Some(failure) => send_fault(failure, silence),
+            None => Fault::new(ErrorCode::SessionTimeout)
+                .with_detail(FaultDetail::Waited { ms: silence.as_millis() as u64 }),
         };
+        self.die(cx, error);
+    }
+
+    /// The peer's host refused so many packets over this time: nobody is there any more.
+    pub(super) fn die_refused(&mut self, cx: &mut Context<'_>, count: u64, span: Duration) {
+        let detail = FaultDetail::Refused { count, ms: span.as_millis() as u64 };
+        let error = Fault::new(ErrorCode::SessionTimeout)
+            .with_cause(ErrorCode::ConnectionRefused, 0)
+            .with_detail(detail)
+            .by(Origin::Path);
+        self.die(cx, error);
+    }
+
+    /// Ends the session for want of a peer.
+    fn die(&mut self, cx: &mut Context<'_>, error: Fault) {
         let words = Words {
             reason: CloseReason::Timeout,
             code: error.code.as_u16(),
@@ -304,8 +303,11 @@ impl Session {
 
     /// The handshake took too long.
     pub(super) fn die_unanswered(&mut self, cx: &mut Context<'_>, since: Instant) {
-        let error =
-            Fault::new(ErrorCode::ConnectionTimeout).with_detail(Self::waited(since, cx.now.mono));
+        let error = match self.liveness.departures.failure() {
+            Some(failure) => send_fault(failure, cx.now.mono.saturating_duration_since(since)),
+            None => Fault::new(ErrorCode::ConnectionTimeout)
+                .with_detail(Self::waited(since, cx.now.mono)),
+        };
         let words = Words {
             reason: CloseReason::Timeout,
             code: error.code.as_u16(),

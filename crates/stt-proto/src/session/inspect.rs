@@ -17,7 +17,8 @@ impl Session {
             deadlines: self.deadlines(now),
             wants_to_send: self.sends_frames()
                 && (self.wants_control() || self.wants_data() || self.wants_messages(false)),
-            is_held_by_address: self.is_held_by_address(),
+            is_held_by_address: self.is_held_by_address()
+                || self.liveness.departures.is_held_back(now),
             queued_events: self.streams.queued_events(),
             is_usable: self.is_usable(),
             path: PathState {
@@ -73,10 +74,11 @@ impl Session {
             let candidate = moving.candidate.as_ref().map(|c| &c.challenge);
             [validation, candidate].into_iter().flatten()
         });
+        let departures = &self.liveness.departures;
         let mtu_waits = self.path.mtu.probe_due(now).is_some();
         Deadlines {
             loss: self.recovery.loss_deadline(),
-            pacing: self.paced_until,
+            pacing: self.paced_until.into_iter().chain(departures.next_try(now)).min(),
             ack: self.received.ack_deadline().filter(|_| self.sends_frames()),
             proof: self.proof.as_ref().map(|proof| proof.at),
             stale: self.proof.as_ref().map(|proof| proof.stale),
@@ -90,7 +92,7 @@ impl Session {
             liveness: used.then(|| self.liveness.next_timeout()),
             ending: self.ending_deadline(),
             expiry: self.streams.next_expiry(),
-            frame_errors: self.tell_at,
+            frame_errors: self.tell_at.into_iter().chain(departures.next_report()).min(),
             mtu: self.path.mtu.next_timeout().filter(|_| used && !mtu_waits),
             moving: moving.and_then(|moving| {
                 let former = moving.former.as_ref().and_then(|former| former.until);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::path::SendError;
+use crate::departures::Departures;
 use crate::time::Instant;
 
 /// First pause after activity; each further one is twice as long, up to the interval.
@@ -10,7 +10,7 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Pause between probes while the peer's port refuses them.
 const REFUSED_PROBE: Duration = Duration::from_millis(250);
 /// Refusals that end a path quote at least this many different packets...
-const REFUSALS: usize = 3;
+const REFUSALS: u64 = 3;
 /// ... over at least this long.
 const REFUSAL_SPAN: Duration = Duration::from_millis(1500);
 /// Keep-alives whose answer is still of interest.
@@ -27,10 +27,8 @@ pub(crate) struct Liveness {
     /// Pause before the one after that.
     pause: Duration,
     refusals: Option<Box<Refusals>>,
-    /// Datagrams handed out, and how many of them the socket refused, since `heard`.
-    sent: u64,
-    failed: u64,
-    failure: Option<SendError>,
+    /// What left this host since `heard`.
+    pub(super) departures: Departures,
     outstanding: [Option<Outstanding>; OUTSTANDING],
 }
 
@@ -42,10 +40,14 @@ struct Outstanding {
     ping: Option<u64>,
 }
 
+/// What the peer's host said of our packets since the peer was heard.
 struct Refusals {
     first: Instant,
     last: Instant,
-    quoted: Vec<u64>,
+    /// Different packets that were refused, each sent after the one before.
+    count: u64,
+    /// The number of the newest of them.
+    newest: u64,
 }
 
 /// What the passing of time asks for.
@@ -76,9 +78,7 @@ impl Liveness {
             probe_at: now + pause,
             pause,
             refusals: None,
-            sent: 0,
-            failed: 0,
-            failure: None,
+            departures: Departures::default(),
             outstanding: [None; OUTSTANDING],
         }
     }
@@ -87,9 +87,7 @@ impl Liveness {
     pub(crate) fn on_heard(&mut self, now: Instant) -> Instant {
         let before = core::mem::replace(&mut self.heard, now);
         self.refusals = None;
-        self.sent = 0;
-        self.failed = 0;
-        self.failure = None;
+        self.departures.restart();
         before
     }
 
@@ -99,36 +97,25 @@ impl Liveness {
         self.probe_at = now + self.pause;
     }
 
-    /// Datagrams were handed to the socket.
-    pub(crate) fn on_sent(&mut self, datagrams: u64) {
-        self.sent += datagrams;
+    /// A batch was handed to the socket.
+    pub(crate) fn on_sent(&mut self) {
+        self.departures.on_sent();
     }
 
-    /// The socket refused one.
-    pub(crate) fn on_send_error(&mut self, error: SendError) {
-        self.failed += 1;
-        self.failure = Some(error);
-    }
-
-    /// Why nothing left this host since the peer was last heard, if nothing did.
-    pub(crate) fn send_failure(&self) -> Option<SendError> {
-        self.failure.filter(|_| self.failed >= self.sent)
-    }
-
-    /// The peer's host refused a packet of ours; `quoted` tells packets apart. True when the path
-    /// is to be given up.
-    pub(crate) fn on_refused(&mut self, now: Instant, quoted: u64) -> bool {
+    /// The peer's host refused the packet of ours that has this number. When that is enough to give
+    /// the path up: how many packets it refused, and over how long.
+    pub(crate) fn on_refused(&mut self, now: Instant, number: u64) -> Option<(u64, Duration)> {
         let refusals = self.refusals.get_or_insert_with(|| {
-            Box::new(Refusals { first: now, last: now, quoted: Vec::with_capacity(REFUSALS) })
+            Box::new(Refusals { first: now, last: now, count: 1, newest: number })
         });
         refusals.last = now;
-        if refusals.quoted.len() < REFUSALS && !refusals.quoted.contains(&quoted) {
-            refusals.quoted.push(quoted);
+        if number > refusals.newest {
+            refusals.newest = number;
+            refusals.count += 1;
         }
-        let ended = refusals.quoted.len() >= REFUSALS
-            && refusals.last.saturating_duration_since(refusals.first) >= REFUSAL_SPAN;
         self.probe_at = self.probe_at.min(now + REFUSED_PROBE);
-        ended
+        let span = refusals.last.saturating_duration_since(refusals.first);
+        (refusals.count >= REFUSALS && span >= REFUSAL_SPAN).then_some((refusals.count, span))
     }
 
     /// What is due.
@@ -232,12 +219,14 @@ mod tests {
     #[test]
     fn refusals_end_a_path_only_when_several_packets_drew_them_over_time() {
         let mut liveness = liveness();
-        assert!(!liveness.on_refused(at(0), 1));
-        assert!(!liveness.on_refused(at(1600), 1), "one packet, quoted again");
-        assert!(!liveness.on_refused(at(1700), 2));
-        assert!(liveness.on_refused(at(1800), 3));
+        assert_eq!(liveness.on_refused(at(0), 1), None);
+        assert_eq!(liveness.on_refused(at(1600), 1), None, "one packet, quoted again");
+        assert_eq!(liveness.on_refused(at(1700), 2), None);
+        assert_eq!(liveness.on_refused(at(1750), 1), None, "the first once more");
+        let span = Duration::from_millis(1800);
+        assert_eq!(liveness.on_refused(at(1800), 3), Some((3, span)));
         liveness.on_heard(at(1900));
-        assert!(!liveness.on_refused(at(2000), 4), "an authentic packet starts the count anew");
+        assert_eq!(liveness.on_refused(at(2000), 4), None, "an authentic packet starts anew");
     }
 
     #[test]

@@ -382,7 +382,7 @@ impl Session {
             return false;
         }
         // Buffers will be free again: the next challenge may pass.
-        let tried = error != SendError::NoBuffers
+        let tried = !matches!(error, SendError::NoBuffers(_))
             && self.give_up_candidate(cx, MoveFailure::Refused(error), |c| c.address == *path);
         tried || self.is_elsewhere(path)
     }
@@ -525,14 +525,14 @@ impl Session {
         };
         self.rotate_key(now);
         let (_, len) = self.seal_packet(now, room, &payload, peer_id, false, false);
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         Some(Transmit { path, len, segment_size: None, ecn: None })
     }
 
     /// The system does not send from the local address in use: let it choose another, and let the peer
     /// see at once that this side is elsewhere.
     pub(super) fn on_local_address_lost(&mut self, cx: &mut Context<'_>, error: SendError) {
-        let gone = matches!(error, SendError::Unreachable | SendError::Other(_));
+        let gone = matches!(error, SendError::Unreachable(_) | SendError::Other(_));
         if gone && self.path.address.local().is_some() {
             self.on_rebind(cx, Rebind::Address);
         }

@@ -8,6 +8,7 @@ mod keys;
 mod liveness;
 mod migrate;
 mod path;
+mod quality;
 mod receive;
 #[cfg(test)]
 mod tests;
@@ -25,9 +26,13 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::Rng;
 use stt_crypto::{NodeId, NodeIdentity, ReplayWindow};
 use stt_wire::frame::{EcnCounts, KeepAlive};
-use stt_wire::{ErrorCode, FrameType, PathId, TransportParams};
+use stt_wire::header::apply_mask;
+use stt_wire::{
+    ErrorCode, Flags, FrameType, HEADER_LEN, Header, PathId, TransportParams, decode_packet_number,
+};
 
 use crate::config::{CongestionControl, SessionConfig};
+use crate::departures::send_fault;
 use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
 use crate::messages::{Message, MessageError, Messages};
@@ -50,6 +55,7 @@ use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
+use self::quality::Quality;
 pub(crate) use self::timers::MAX_INTERVAL;
 use self::trace::Watched;
 
@@ -75,6 +81,8 @@ pub(crate) struct Context<'a> {
     pub(crate) arrival: Option<Arrival>,
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) identity: &'a NodeIdentity,
+    /// Frames dropped, of all sessions.
+    pub(crate) frame_errors: &'a mut FrameErrorCounts,
     /// What the packet being built carries; emptied and filled for each.
     pub(crate) contents: &'a mut Vec<Content>,
     /// What became of contents; emptied and filled for each ACK.
@@ -196,6 +204,8 @@ pub(crate) struct Session {
     /// Boxed, like what else is used rarely: an idle session is to stay small.
     untold: Box<FrameErrorCounts>,
     tell_at: Option<Instant>,
+    /// While packets came damaged of late.
+    quality: Option<Box<Quality>>,
     /// The driver reads no more.
     released: bool,
     /// Whether a tracer was asked if it wants to watch.
@@ -285,6 +295,7 @@ impl Session {
             stats: SessionStats::default(),
             untold: Box::default(),
             tell_at: None,
+            quality: None,
             released: false,
             offered: false,
             watched: None,
@@ -556,13 +567,12 @@ impl Session {
     ) {
         match error {
             PathError::Refused => {
-                // The masked stream id and packet number: different for every packet.
-                let quoted = quoted
-                    .and_then(|bytes| bytes.get(12..20))
-                    .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok().map(u64::from_le_bytes));
-                let packet = quoted.unwrap_or(cx.now.mono.as_nanos());
-                if self.liveness.on_refused(cx.now.mono, packet) && self.is_live() {
-                    self.die_refused(cx);
+                let number = quoted.and_then(|quoted| self.quoted_number(quoted));
+                if let Some(number) = number
+                    && let Some((count, span)) = self.liveness.on_refused(cx.now.mono, number)
+                    && self.is_live()
+                {
+                    self.die_refused(cx, count, span);
                 }
             }
             PathError::MessageTooLong { mtu: 0 } => {}
@@ -572,29 +582,67 @@ impl Session {
                 self.on_mtu_change(cx, change);
             }
             // A host that is away for a moment is no reason to end a session: silence decides.
-            PathError::HostUnreachable | PathError::NetworkUnreachable => {}
+            PathError::Unreachable { .. } => {}
         }
     }
 
-    /// What the socket said about a datagram.
+    /// The number of the packet of ours that a report quotes, if it does quote one that is on its way:
+    /// who sees no packet of this session cannot make one up, as number and header are masked with a
+    /// key, and what the peer has acknowledged was not refused (PROTOCOL.md section 6.2).
+    fn quoted_number(&self, quoted: &[u8]) -> Option<u64> {
+        let (head, rest) = quoted.split_first_chunk::<HEADER_LEN>()?;
+        let mut head = *head;
+        apply_mask(&mut head, &self.keys.mask(rest.first_chunk()?));
+        let header = Header::read(&head);
+        if !header.flags.contains(Flags::SEALED) || header.path_id != self.remote_id.id {
+            return None;
+        }
+        let number = decode_packet_number(self.next_pn.checked_sub(1), header.packet_number);
+        (number < self.next_pn && self.largest_acked < Some(number)).then_some(number)
+    }
+
+    /// What the socket said about a batch of so many datagrams.
     pub(crate) fn on_send_error(
         &mut self,
         cx: &mut Context<'_>,
         path: &PathAddress,
         error: SendError,
+        datagrams: u32,
     ) {
         if self.on_other_path_refused(cx, path, error) {
+            self.liveness.departures.retract();
             return;
         }
         // What every path must carry: this one cannot be used at all, as far as it is up to us.
         let hopeless = usize::from(self.last_datagram) <= stt_wire::MIN_MTU;
-        if error != SendError::MessageTooLong || hopeless {
-            self.liveness.on_send_error(error);
+        if !error.is_too_long() || hopeless {
+            self.stats.send_errors += u64::from(datagrams);
+            let untold = self.liveness.departures.on_refused(cx.now.mono, error, datagrams);
+            self.tell_refused(cx, untold, error);
+            // What was in it, and what is in flight, goes out again once something can.
+            self.requeue_in_flight(cx);
             self.on_local_address_lost(cx, error);
             return;
         }
+        self.liveness.departures.retract();
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
         self.on_mtu_change(cx, change);
+    }
+
+    /// Tells of datagrams that the socket refused.
+    fn tell_refused(&mut self, cx: &mut Context<'_>, untold: Option<u32>, error: SendError) {
+        if let Some(count) = untold.map(u64::from) {
+            let (session, remote) = (Some(cx.handle), self.path.address);
+            let error = send_fault(error, Duration::ZERO);
+            cx.events.push_back(Event::SendError { session, remote, error, count });
+        }
+    }
+
+    /// Tells of those since the last time, once a second.
+    fn tell_departures(&mut self, cx: &mut Context<'_>) {
+        let error = self.liveness.departures.last_error();
+        let untold = self.liveness.departures.due(cx.now.mono);
+        self.tell_refused(cx, untold, error);
     }
 
     /// Brings what depends on the size of datagrams in line with it.

@@ -82,6 +82,11 @@ impl Session {
         self.prove_path(&path);
         let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
+        if let Some(quality) = &mut self.quality
+            && !quality.on_whole()
+        {
+            self.quality = None;
+        }
         self.stats.bytes_received += packet_len as u64;
         let elsewhere = self.is_elsewhere(&path);
         let id_is_fresh = self.is_fresh_id(header.path_id);
@@ -433,7 +438,7 @@ impl Session {
 
     /// Counts a frame that is dropped, and tells of it now or within a second.
     pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        for counts in [&mut self.stats.frame_errors, &mut *self.untold] {
+        for counts in [&mut self.stats.frame_errors, &mut *self.untold, &mut *cx.frame_errors] {
             if let Some(count) = counts.of_mut(code) {
                 *count += 1;
             }
@@ -441,6 +446,14 @@ impl Session {
         if self.tell_at.is_none() {
             self.tell_frame_errors(cx);
             self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
+        }
+    }
+
+    /// A packet of this session was damaged on the way.
+    pub(crate) fn on_damaged(&mut self, cx: &mut Context<'_>) {
+        self.count(cx, ErrorCode::ChecksumMismatch);
+        if let Some((damaged, packets)) = self.quality.get_or_insert_default().on_damaged() {
+            cx.events.push_back(Event::PathWarning { session: cx.handle, damaged, packets });
         }
     }
 

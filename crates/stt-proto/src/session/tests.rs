@@ -40,7 +40,7 @@ impl Session {
 
     /// Why nothing has left this host since the peer was heard, if nothing has.
     pub(crate) fn send_failure(&self) -> Option<crate::path::SendError> {
-        self.liveness.send_failure()
+        self.liveness.departures.failure()
     }
 
     /// Whether nothing of the handshake is kept any more.

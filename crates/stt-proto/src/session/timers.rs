@@ -26,6 +26,7 @@ impl Session {
             _ => self.ending_timeout(cx),
         }
         self.tell_frame_errors(cx);
+        self.tell_departures(cx);
         self.keys.expire(now);
         self.streams.expire(now);
         if self.paced_until.is_some_and(|at| at <= now) {
@@ -74,6 +75,7 @@ impl Session {
         consider(ahead(self.received.ack_deadline()));
         consider(self.paced_until);
         consider(self.tell_at);
+        consider(self.liveness.departures.next_timeout(now));
         consider(self.streams.next_expiry());
         if self.is_live() && self.is_established() {
             consider(Some(self.liveness.next_timeout()));

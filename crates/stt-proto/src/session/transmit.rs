@@ -56,6 +56,9 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         self.address_room()?;
+        if self.liveness.departures.is_held_back(cx.now.mono) {
+            return None;
+        }
         // An unproven address pays for every datagram on its own.
         let max_segments = if self.is_unproven() { 1 } else { max_segments };
         let transmit = self.next_transmit(cx, max_segments, buf)?;
@@ -111,6 +114,9 @@ impl Session {
 
     /// Whether [`Session::poll_transmit`] is worth a call.
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
+        if self.liveness.departures.is_held_back(now) {
+            return false;
+        }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
         }
@@ -168,7 +174,7 @@ impl Session {
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
         self.last_datagram = len as u16;
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
@@ -209,7 +215,7 @@ impl Session {
         }
         self.last_datagram = len.min(mtu) as u16;
         self.ask_for_last_ack();
-        self.liveness.on_sent(segments as u64);
+        self.liveness.on_sent();
         Some(Transmit {
             path: self.path.address,
             len,
@@ -450,7 +456,7 @@ impl Session {
         bundle.pad_to(usize::MAX);
         let payload = Payload::bundle(bundle.len(), true);
         let len = self.seal(now, room, &payload, false, true, cx.contents);
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
@@ -461,6 +467,7 @@ impl Session {
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(cx.now.mono, room, &payload, false, false, &[]);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 
@@ -496,7 +503,7 @@ impl Session {
         bundle.pad_to(MIN_ELICITING_PAYLOAD);
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(now, room, &payload, false, false, cx.contents);
-        self.liveness.on_sent(1);
+        self.liveness.on_sent();
         Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
     }
 

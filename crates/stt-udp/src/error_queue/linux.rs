@@ -61,7 +61,8 @@ fn recv_one(socket: &mio::net::UdpSocket, quoted: &mut [u8]) -> Option<Option<Pa
     let quoted = usize::try_from(received).ok()?.min(quoted.len());
     let Some(extended) = extended_error(&header) else { return Some(None) };
     let Some(remote) = socket_address(&name) else { return Some(None) };
-    Some(kind(&extended).map(|kind| PathError { remote, kind, quoted }))
+    let errno = i32::try_from(extended.ee_errno).unwrap_or(0);
+    Some(kind(&extended).map(|kind| PathError { remote, kind, errno, quoted }))
 }
 
 /// The `IP_RECVERR` or `IPV6_RECVERR` control message among those that `recvmsg` filled in.
