@@ -29,23 +29,24 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     await arrives(running);
   });
 
-  test.each([
-    ['a firewall', (net: Network) => net.refuseAt('a', 'meta l4proto udp drop')],
-  ])('%s stays in the way: 0x0501 within keepAliveTimeout', async (_, block) => {
-    const net = new Network(onTestFinished);
-    net.limit('b', '20mbit');
-    const options = { keepAliveInterval: 1_000, keepAliveTimeout: 4_000 };
-    const running = await start(net, 64 * MIB, options);
-    await received(running, MIB);
-    const ended = message<Ended>(running.sender, 'ended', LIMIT);
-    const told = refused(running);
-    const at = Date.now();
-    block(net);
-    expect((await told).systemCode).toMatch(/^(EPERM|ENETUNREACH|ENETDOWN)$/);
-    const { ended: end } = await ended;
-    expect(end).toMatchObject({ reason: 'timeout', code: 0x0501 });
-    expect(end.at - at).toBeLessThan(6_000);
-  });
+  test.each([['a firewall', (net: Network) => net.refuseAt('a', 'meta l4proto udp drop')]])(
+    '%s stays in the way: 0x0501 within keepAliveTimeout',
+    async (_, block) => {
+      const net = new Network(onTestFinished);
+      net.limit('b', '20mbit');
+      const options = { keepAliveInterval: 1_000, keepAliveTimeout: 4_000 };
+      const running = await start(net, 64 * MIB, options);
+      await received(running, MIB);
+      const ended = message<Ended>(running.sender, 'ended', LIMIT);
+      const told = refused(running);
+      const at = Date.now();
+      block(net);
+      expect((await told).systemCode).toMatch(/^(EPERM|ENETUNREACH|ENETDOWN)$/);
+      const { ended: end } = await ended;
+      expect(end).toMatchObject({ reason: 'timeout', code: 0x0501 });
+      expect(end.at - at).toBeLessThan(6_000);
+    },
+  );
 
   test('its own link is down for five seconds and comes back', async () => {
     const net = new Network(onTestFinished);

@@ -4,17 +4,7 @@ import { provoke } from '@seigr/stt/testing';
 import '@seigr/stt/testing/vitest';
 import { describe, expect, test } from 'vitest';
 
-const WITHOUT = [
-  'WEBSOCKET_CLOSED',
-  'WEBSOCKET_HANDSHAKE_FAILED',
-  'TLS_ERROR',
-  // Not handed to an application yet, or not without rights.
-  'ENCRYPTION_ERROR',
-  'CHECKSUM_MISMATCH',
-  'UNKNOWN_FRAME_TYPE',
-  'UDP_SEND_FAILED',
-  'RESOURCE_EXHAUSTED',
-];
+const WITHOUT = ['WEBSOCKET_CLOSED', 'WEBSOCKET_HANDSHAKE_FAILED', 'TLS_ERROR'];
 
 describe('every error of the table, by its true cause and without rights', () => {
   const names = ERROR_TABLE.map((info) => info.codeName);

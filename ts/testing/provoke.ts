@@ -3,22 +3,15 @@ import { hasBrand } from '../errors/error.ts';
 import type { SttErrorCodeName } from '../errors/table.ts';
 import { ERROR_TABLE } from '../errors/table.ts';
 import type { SttSession } from '../session.ts';
+import { withoutDescriptors } from './descriptors.ts';
 import { TestNetwork } from './network.ts';
-import { helloPathId, type SeedHolder, versionsPacket } from './peer.ts';
+import { forge, helloPathId, type SeedHolder, versionsPacket } from './peer.ts';
 import { bindSocket, closeSocket } from './sockets.ts';
 
 /** Codes of the WebSocket carrier, which this version does not have. */
 type OfWebSocket = 'WEBSOCKET_CLOSED' | 'WEBSOCKET_HANDSHAKE_FAILED' | 'TLS_ERROR';
-/** Codes whose errors no application is handed yet, or not by a fault without rights. */
-type NotYet =
-  | 'ENCRYPTION_ERROR'
-  | 'CHECKSUM_MISMATCH'
-  | 'UNKNOWN_FRAME_TYPE'
-  | 'UDP_SEND_FAILED'
-  | 'RESOURCE_EXHAUSTED';
-
 /** The codes that {@link provoke} can bring about. */
-export type ProvokableCodeName = Exclude<SttErrorCodeName, OfWebSocket | NotYet>;
+export type ProvokableCodeName = Exclude<SttErrorCodeName, OfWebSocket>;
 
 /** Brings one error about, and returns it as the application gets it. */
 type Recipe = (network: TestNetwork) => Promise<unknown>;
@@ -35,8 +28,7 @@ const KIB = 1_024;
  *
  * For the code that handles errors. To break a session of your own, use a {@link TestLink}.
  *
- * @throws {Error} for the three codes of the WebSocket carrier, which is not in this version, and for those
- *   that {@link ProvokableCodeName} leaves out.
+ * @throws {Error} for the three codes of the WebSocket carrier, which is not in this version.
  */
 export async function provoke(codeName: ProvokableCodeName): Promise<SttError> {
   if (!Object.hasOwn(RECIPES, codeName)) {
@@ -152,6 +144,38 @@ const RECIPES: Readonly<Record<ProvokableCodeName, Recipe>> = {
     return failure(accepted.closed);
   },
 
+  async ENCRYPTION_ERROR(network) {
+    const { session, accepted, faults } = await network.connect();
+    const event = frameError(accepted);
+    faults.intercept(({ bytes, towards, forward }) => {
+      const isSealed = ((bytes[0] ?? 0) & 0x80) !== 0;
+      if (towards === 'target' && isSealed) forward(forge(bytes));
+      forward();
+    });
+    session.ping().catch(() => undefined);
+    return event;
+  },
+
+  async CHECKSUM_MISMATCH(network) {
+    const { session, accepted, faults } = await network.connect();
+    const event = frameError(accepted);
+    faults.intercept(({ bytes, towards, forward }) => {
+      const damaged = Buffer.from(bytes);
+      damaged[damaged.length - 1] = (damaged[damaged.length - 1] ?? 0) ^ 1;
+      if (towards === 'target') forward(damaged);
+      forward();
+    });
+    session.ping().catch(() => undefined);
+    return event;
+  },
+
+  async UNKNOWN_FRAME_TYPE(network) {
+    const { session, accepted } = await network.connect();
+    const event = frameError(accepted);
+    await session.sendFrame(0x80, 'nobody handles this');
+    return event;
+  },
+
   async HANDSHAKE_FAILURE(network) {
     const server = await network.endpoint({ timestampWindow: 100 });
     server.listen();
@@ -159,6 +183,12 @@ const RECIPES: Readonly<Record<ProvokableCodeName, Recipe>> = {
     await faults.clockSkew(400);
     const client = await network.endpoint();
     return failure(client.connect(faults.address, { peerNodeId: 'any' }));
+  },
+
+  async UDP_SEND_FAILED(network) {
+    // The system lets nobody broadcast who has not asked for it; until then the core tries again.
+    const client = await network.endpoint({ host: '0.0.0.0' });
+    return failure(client.connect('255.255.255.255:9', { peerNodeId: 'any', timeout: 1_000 }));
   },
 
   async TIMEOUT(network) {
@@ -172,6 +202,10 @@ const RECIPES: Readonly<Record<ProvokableCodeName, Recipe>> = {
     const stream = await session.createBidirectionalStream();
     const writes = Array.from({ length: 64 }, () => stream.write(Buffer.alloc(256 * KIB)));
     return failure(Promise.all(writes));
+  },
+
+  async RESOURCE_EXHAUSTED(network) {
+    return withoutDescriptors(() => failure(network.endpoint()));
   },
 };
 
@@ -207,4 +241,9 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
     return error;
   }
   throw new Error('nothing failed');
+}
+
+/** The error that the next `frameError` of a session carries. */
+function frameError(session: SttSession): Promise<unknown> {
+  return new Promise((resolve) => session.once('frameError', ({ error }) => resolve(error)));
 }

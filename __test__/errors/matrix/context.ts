@@ -50,9 +50,8 @@ export class Context {
   /** Notes how a session ends at this side, and the frames that it drops. */
   watchSession(side: string, session: SttSession): void {
     void this.watch(side, 'closed', session.closed);
-    session.on('frameError', ({ code, codeName }) =>
-      this.note(side, 'frameError', { code, codeName, message: codeName }),
-    );
+    session.on('frameError', ({ error }) => this.note(side, 'frameError', describe(error)));
+    session.on('sendError', ({ error }) => this.note(side, 'sendError', describe(error)));
   }
 
   /** Notes the handshakes that fail at a responder. */

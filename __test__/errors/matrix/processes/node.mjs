@@ -64,14 +64,8 @@ function keep(session) {
   const key = String(made);
   sessions.set(key, session);
   session.closed.catch((error) => note('closed', error));
-  session.on('frameError', ({ code, codeName }) =>
-    process.send({
-      event: 'error',
-      how: 'frameError',
-      report: { code, codeName, message: codeName },
-    }),
-  );
-  session.on('sendError', (event) => process.send({ event: 'sendError', ...event }));
+  session.on('frameError', ({ error }) => note('frameError', error));
+  session.on('sendError', ({ error }) => note('sendError', error));
   return key;
 }
 

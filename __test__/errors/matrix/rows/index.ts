@@ -6,6 +6,7 @@ import { connectionRows } from './connection.ts';
 import { hostileRows } from './hostile.ts';
 import { networkRows } from './network.ts';
 import { protocolRows } from './protocol.ts';
+import { sendRows } from './sends.ts';
 import { sessionRows } from './session.ts';
 import { streamRows } from './stream.ts';
 
@@ -16,6 +17,7 @@ export const ROWS: readonly AnyRow[] = [
   ...protocolRows,
   ...hostileRows,
   ...networkRows,
+  ...sendRows,
   ...applicationRows,
 ];
 
@@ -27,5 +29,5 @@ export const PENDING_LINES: readonly string[] = [
 ];
 
 /** What no row shows yet. */
-export const OPEN_CODES: readonly number[] = [0x0501];
-export const OPEN_LINES: readonly string[] = ['0x0501/1', '0x0501/2', '0x0501/3', '0x0603/3'];
+export const OPEN_CODES: readonly number[] = [];
+export const OPEN_LINES: readonly string[] = ['0x0501/3', '0x0603/3'];

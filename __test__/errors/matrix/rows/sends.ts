@@ -1,0 +1,138 @@
+// 0x0501: the system refuses to send. And what takes long to show: the limit of forgeries.
+
+import { exchange } from '../context.ts';
+import { attack, command } from '../hostile.ts';
+import { begin, connects, type Lan, lan, PORT, rules, withoutRules } from '../lan.ts';
+import { together } from '../meeting.ts';
+import { type AnyRow, row } from '../row.ts';
+
+/** The least integrityLimit that an endpoint takes. */
+const FORGERIES = 2 ** 20;
+
+export const sendRows: readonly AnyRow[] = [
+  row({
+    id: '0x0501',
+    title: 'the own firewall drops what is sent',
+    fault: `nft: output udp dport ${PORT} drop, in the namespace of the client: EPERM`,
+    needs: ['netns'],
+    setup: lan,
+    baseline: begin,
+    inject: async ({ net }) => rules(net, 'a', 'output', `udp dport ${PORT} drop`),
+    expect: [
+      // At once as an event, and as an error when nothing has left this machine for the whole timeout.
+      { side: 'client', how: 'sendError', code: 0x0501, says: /EPERM/ },
+      { side: 'client', how: 'closed', code: 0x0501, says: /A firewall rule of this machine/ },
+      // To the other side it is silence, or what the first one still manages to say.
+      { side: 'server', how: 'closed', code: 0x0202 },
+    ],
+    undo: async ({ net }) => withoutRules(net, 'a'),
+    recovery: {
+      '0x0501/1': async (state) => void (await connects(state, state.address)),
+      async '0x0501/2'(state) {
+        // Shorter than the timeout: sending is tried again by itself, and the session goes on.
+        const session = await connects(state, state.address);
+        rules(state.net, 'a', 'output', `udp dport ${PORT} drop`);
+        const waiting = state.client.exchange(session, 100_000);
+        await refused(state);
+        withoutRules(state.net, 'a');
+        await waiting;
+      },
+    },
+  }),
+
+  row({
+    id: '0x0501',
+    title: 'the queue of the interface is full',
+    fault: 'tc qdisc: tbf rate 2mbit burst 4kb limit 6kb on the wire of the client: ENOBUFS',
+    needs: ['netns'],
+    setup: lan,
+    baseline: (state) => begin(state),
+    inject: async ({ net }) => narrow(net),
+    act: async ({ client, session }) => {
+      await client.exchange(session, 200_000);
+    },
+    patience: 10_000,
+    expect: [{ side: 'client', how: 'sendError', code: 0x0501, says: /ENOBUFS/ }],
+    async undo({ net }) {
+      net.exec('a', 'tc', 'qdisc', 'del', 'dev', 'wire', 'root');
+    },
+    recovery: {
+      // Refused again and again, and what was written has arrived all the same.
+      '0x0501/2': async (state) => void (await connects(state, state.address)),
+    },
+  }),
+
+  row({
+    id: '0x0402',
+    title: 'forgeries up to the limit',
+    fault: `${command('forge', 4 * FORGERIES)}; integrityLimit is 2^20`,
+    needs: ['hostile'],
+    alone: true,
+    patience: 60_000,
+    async setup(context) {
+      const pair = await together(context, {
+        server: { integrityLimit: FORGERIES, keepAliveTimeout: 30_000 },
+      });
+      return pair;
+    },
+    baseline: ({ session }) => exchange(session),
+    async inject({ server }, context) {
+      const attacked = new Promise<void>((resolve) => {
+        const known = new Set(server.sessions);
+        const look = setInterval(() => {
+          const added = server.sessions.find((session) => !known.has(session));
+          if (added === undefined) return;
+          clearInterval(look);
+          context.watchSession('attacked', added);
+          void context.watch(
+            'attacked',
+            'pending',
+            added
+              .createBidirectionalStream({ waitUntilAvailable: true })
+              .then((stream) => stream.text()),
+          );
+          resolve();
+        }, 5);
+        context.defer(() => clearInterval(look));
+      });
+      const { port } = server.address;
+      const running = attack(context, 'forge', { port, count: 4 * FORGERIES, seconds: 60 });
+      await attacked;
+      await running.event('closed', 60_000);
+    },
+    expect: [
+      { side: 'attacked', how: 'frameError', code: 0x0402 },
+      { side: 'attacked', how: 'closed', code: 0x0402 },
+      { side: 'attacked', how: 'pending', code: 0x0201, reason: 'error' },
+      { side: 'hostile', how: 'closed', code: 0x0402 },
+    ],
+    recovery: {
+      async '0x0402/1'({ faults, server, session }, context) {
+        await exchange(session);
+        const again = await context.network.endpoint();
+        await exchange(await again.connect(faults.address, { peerNodeId: server.nodeId }));
+      },
+    },
+  }),
+];
+
+/** Makes the queue of the client's wire as short as it can be. */
+function narrow(net: Lan['net']): void {
+  const tbf = ['root', 'tbf', 'rate', '2mbit', 'burst', '4kb', 'limit', '6kb'];
+  net.exec('a', 'tc', 'qdisc', 'replace', 'dev', 'wire', ...tbf);
+}
+
+async function sendErrors({ client, from }: Pick<Lan, 'client' | 'from'>): Promise<number> {
+  const stats = await client.call<{ sendErrors: number }>('stats', { endpoint: from.endpoint });
+  return stats.sendErrors;
+}
+
+/** Resolves once the system has refused to send. */
+async function refused({ client, from }: Lan): Promise<void> {
+  const errors = (): Promise<number> => sendErrors({ client, from });
+  const before = await errors();
+  const until = performance.now() + 800;
+  while ((await errors()) === before) {
+    if (performance.now() > until) throw new Error('nothing was refused');
+  }
+}
