@@ -56,7 +56,7 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         self.address_room()?;
-        if self.liveness.departures.is_held_back(cx.now.mono) {
+        if self.waits_for_the_socket(cx.now.mono) {
             return None;
         }
         // An unproven address pays for every datagram on its own.
@@ -117,6 +117,12 @@ impl Session {
         self.transmit_batch(cx, max_segments, buf)
     }
 
+    /// Whether the socket has refused what was sent by it, and is left alone for now. A connection has
+    /// nothing to do with that.
+    pub(super) fn waits_for_the_socket(&self, now: Instant) -> bool {
+        !self.path.address.is_reliable() && self.liveness.departures.is_held_back(now)
+    }
+
     /// Whether [`Session::poll_transmit`] is worth a call.
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
         if self.path.held {
@@ -124,7 +130,7 @@ impl Session {
             return self.is_live()
                 && self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now));
         }
-        if self.liveness.departures.is_held_back(now) {
+        if self.waits_for_the_socket(now) {
             return false;
         }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
