@@ -481,7 +481,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         name,
         connect: (cancelled: AbortSignal) => {
           // A ticket serves once: it goes with whoever starts.
-          const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
+          const own =
+            place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
           return this.#connectOver(name, target, { ...own, signal: cancelled }, attempt);
         },
         dispose: (late: SttSession) => late.destroy('another carrier was faster'),

@@ -527,6 +527,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onSendError(event: SendErrorEvent): void {
+    this.#failover?.onSendError();
     publish('stt.session.sendError', () => ({ session: this, ...event }));
     this.emit('sendError', event);
   }

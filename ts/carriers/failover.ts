@@ -32,6 +32,9 @@ const MAX_DISTRUST = 300_000;
 /** Milliseconds that UDP has before a WebSocket is opened as well, where both are to be found anew. */
 const HEAD_START = 250;
 
+/** Milliseconds for which a refused send counts: as long as two reports of it are apart. */
+const TROUBLE = 2_000;
+
 type Aim = 'websocket' | 'udp' | 'either';
 
 /**
@@ -46,6 +49,8 @@ export class Failover {
   #transport: 'udp' | 'websocket';
   #silent = false;
   #lost = false;
+  /** Until then the system has just refused to send. */
+  #troubledUntil = 0;
   /** When UDP is tried again, on a WebSocket. */
   #returnAt = 0;
   #returnPause = FIRST_RETURN;
@@ -71,6 +76,12 @@ export class Failover {
     this.#look();
   }
 
+  /** The system does not send the session's datagrams; told again while it does not. */
+  onSendError(): void {
+    this.#troubledUntil = performance.now() + TROUBLE;
+    this.#look();
+  }
+
   /** The WebSocket that the session was on is no more. */
   onLost(): void {
     this.#lost = true;
@@ -81,6 +92,7 @@ export class Failover {
   onPathChange(transport: 'udp' | 'websocket'): void {
     this.#lost = false;
     this.#silent = false;
+    this.#troubledUntil = 0;
     if (transport === this.#transport) return;
     this.#transport = transport;
     const now = performance.now();
@@ -111,7 +123,10 @@ export class Failover {
   #aim(): Aim | undefined {
     const { udp } = this.#host;
     if (this.#lost) return udp === undefined ? 'websocket' : 'either';
-    if (this.#transport === 'udp') return this.#silent ? 'websocket' : undefined;
+    if (this.#transport === 'udp') {
+      const troubled = performance.now() < this.#troubledUntil;
+      return this.#silent || troubled ? 'websocket' : undefined;
+    }
     const due = udp !== undefined && performance.now() >= this.#returnAt;
     return due ? 'udp' : undefined;
   }
@@ -137,7 +152,10 @@ export class Failover {
       const moved = await this.#try(aim, controller.signal).catch(() => false);
       this.#attempt = undefined;
       if (aim === 'udp' && !moved) {
-        this.#returnPause = Math.min(2 * this.#returnPause, Math.max(MAX_RETURN, this.#returnPause));
+        this.#returnPause = Math.min(
+          2 * this.#returnPause,
+          Math.max(MAX_RETURN, this.#returnPause),
+        );
         this.#returnAt = performance.now() + this.#returnPause;
       } else if (moved) {
         if (aim === 'udp' && performance.now() - this.#returnedAt > SHORT_RETURN) {
