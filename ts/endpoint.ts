@@ -21,7 +21,8 @@ import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
-import type { SttError, SttErrorContext } from './errors/error.ts';
+import type { SttErrorContext } from './errors/error.ts';
+import { SttError } from './errors/error.ts';
 import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
@@ -475,22 +476,25 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   ): Promise<SttSession> {
     const { transport, signal } = options;
     if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
-    const names = this.#winners.inOrder(keyOf(target, options), CARRIERS);
-    const { transport: winner, value } = await raceCarriers(
-      names.map(({ name }, place) => ({
-        name,
-        connect: (cancelled: AbortSignal) => {
-          // A ticket serves once: it goes with whoever starts.
-          const own =
-            place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
-          return this.#connectOver(name, target, { ...own, signal: cancelled }, attempt);
-        },
-        dispose: (late: SttSession) => late.destroy('another carrier was faster'),
-      })),
-      { signal },
-    );
-    this.#winners.remember(keyOf(target, options), winner);
-    return value;
+    const key = keyOf(target, options);
+    const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
+      name,
+      connect: (cancelled: AbortSignal) => {
+        // A ticket serves once: it goes with whoever starts.
+        const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
+        const quiet = { ...attempt, uncounted: true };
+        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet);
+      },
+      dispose: (late: SttSession) => late.destroy('another carrier was faster'),
+    }));
+    try {
+      const { transport: winner, value } = await raceCarriers(carriers, { signal });
+      this.#winners.remember(key, winner);
+      return value;
+    } catch (error) {
+      if (error instanceof SttError) this.#tally.count(error.code);
+      throw error;
+    }
   }
 
   async #connectOver(
@@ -523,11 +527,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       `Connecting to ${peer}`,
       (reason) => {
         this.#connecting.delete(number);
+        this.#links.release(number);
         this.#engine.abortConnect(number);
         this.#updateRef();
         return reason;
       },
     );
+    this.#links.use(number, connection);
     const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
     const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
     const host = address.address;
@@ -751,19 +757,26 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const connecting = this.#connecting.get(number);
     this.#connecting.delete(number);
     this.#updateRef();
+    const closeCode = this.#links.endOf(number)?.closeCode;
     if (connecting === undefined) return;
     const { waiter, peer, host, started, nodeId, attempt } = connecting;
     const context = {
       ...this.#contextOf(peer, attempt),
+      transport: this.#links.transportOf(number),
       ...(nodeId === undefined ? {} : { nodeId }),
+      ...(closeCode === undefined ? {} : { closeCode }),
     };
     const elapsed = performance.now() - started;
+    this.#links.release(number);
     waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
   }
 
-  #contextOf(peer: string, { number }: { number?: number | undefined } = {}): TalliedContext {
+  #contextOf(
+    peer: string,
+    { number, uncounted = false }: Partial<Pick<Try, 'number' | 'uncounted'>> = {},
+  ): TalliedContext {
     const attempt = number === undefined ? {} : { attempt: number };
-    return { peer, transport: 'udp', ...attempt, [TALLY]: this.#tally };
+    return { peer, transport: 'udp', ...attempt, ...(uncounted ? {} : { [TALLY]: this.#tally }) };
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {

@@ -73,7 +73,7 @@ export class Links {
 
   /** What carries a session now. */
   transportOf(session: number): 'udp' | 'websocket' {
-    return this.#bySession.has(session) ? 'websocket' : 'udp';
+    return this.#bySession.has(session) || this.#ends.has(session) ? 'websocket' : 'udp';
   }
 
   /** How the link that a session was on has ended; undefined while it has not. */
