@@ -79,6 +79,8 @@ export class Stage {
   env: NodeJS.ProcessEnv;
   /** Where the receiver is. */
   host = '127.0.0.1';
+  /** The port at which the sender looks for it, if that is not its own. */
+  via: number | undefined;
   /** What the two are run by: a network namespace each, for one. */
   wrappers: { recv?: readonly string[]; send?: readonly string[] } = {};
 
@@ -113,7 +115,7 @@ export class Stage {
   /** Starts `stt send`. */
   send(...more: string[]): Stt {
     const { env, wrappers } = this;
-    const peer = `${this.host}:${this.port}`;
+    const peer = `${this.host}:${this.via ?? this.port}`;
     const args = ['send', this.file, peer, '--seed-file', this.seed, '--json', ...more];
     return new Stt(args, { env, wrapper: wrappers.send ?? [] });
   }

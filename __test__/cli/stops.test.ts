@@ -1,6 +1,7 @@
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { TestNetwork } from '@seigr/stt/testing';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage } from './stage.ts';
 import { STEP_MS, type Stt, stt } from './stt.ts';
 
@@ -74,6 +75,12 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
   test('the deadline ends a transfer that goes on, resumably', async () => {
     const stage = await Stage.make(content(4, 64 * MIB));
     const recv = await stage.recv();
+    // So far away that no machine is done with it in a second: ten doublings of the first window.
+    const network = new TestNetwork();
+    onTestFinished(() => network[Symbol.asyncDispose]());
+    const link = await network.link({ address: { port: stage.port } });
+    await link.delay(100);
+    stage.via = link.port;
     const { code, stderr } = await stage.send('--deadline', '1s').end();
     expect([code, stderr]).toEqual([
       5,
