@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Five projects: what `npm test` runs, the type tests, those that need network namespaces (`npm run test:kernel`), the
-// proof of the fault matrix (`npm run errors`), and the packaging tests, which need a registry or a warm npm cache.
-// `.ci/run` runs all of them.
+// Six projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need
+// network namespaces (`npm run test:kernel`), the proof of the fault matrix (`npm run errors`), and the packaging tests,
+// which need a registry or a warm npm cache. `.ci/run` runs all of them.
 export default defineConfig({
   test: {
     // A native addon that crashes must take one test file with it, not the run.
@@ -19,6 +19,19 @@ export default defineConfig({
             '__test__/package/**',
             '__test__/kernel/**',
             '__test__/errors/no-inject.test.ts',
+          ],
+          testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        // What holds for sessions, streams and messages over UDP holds over a WebSocket.
+        extends: true,
+        test: {
+          name: 'websocket',
+          env: { STT_TEST_TRANSPORT: 'websocket' },
+          include: [
+            '__test__/contract/{datagrams,deadline,frames,session,stream,unidirectional}.test.ts',
           ],
           testTimeout: 20_000,
           hookTimeout: 20_000,

@@ -17,7 +17,7 @@ const CARGO_TESTS = [
 
 const runners = {
   cargo: cargoTests,
-  vitest: () => vitestTests(['--project', 'main']),
+  vitest: () => vitestTests(['--project', 'main', '--project', 'websocket']),
   types: () => vitestTests(['--project', 'types']),
 };
 

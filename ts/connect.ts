@@ -1,5 +1,7 @@
 import type { WaitOptions } from './async.ts';
 import { checkWait } from './async.ts';
+import type { ResolvedWebSocket, TlsOptions, WebSocketConnectOptions } from './carriers/options.ts';
+import { checkWebSocketConnect } from './carriers/options.ts';
 import { SttOptionError } from './errors/local.ts';
 import { checkNumber, checkOneOf } from './options.ts';
 import type { RetryOptions, RetryPolicy } from './resilience/policy.ts';
@@ -18,7 +20,10 @@ export interface ConnectOptions extends WaitOptions {
    */
   readonly timeout?: number;
   /**
-   * What carries the session. This version has UDP; `'auto'` means UDP for now.
+   * What carries the session: UDP, or a WebSocket, as where a network lets no UDP through. `'auto'` tries
+   * UDP, and a WebSocket as well if that has not answered in 250 ms or has failed; whoever wins is tried
+   * first the next time. The session then goes over to the other when the one in use falls silent, and
+   * back to UDP when that answers again. If both fail, the error is UDP's, and `attempts` has both.
    * @default 'auto'
    */
   readonly transport?: 'udp' | 'websocket' | 'auto';
@@ -48,6 +53,15 @@ export interface ConnectOptions extends WaitOptions {
    * @default false
    */
   readonly retry?: boolean | RetryOptions;
+  /** For a WebSocket: TLS below it, with `true` or options of `node:tls`. */
+  readonly tls?: boolean | TlsOptions;
+  /**
+   * For a WebSocket: the HTTP proxy to go through, `http://user:password@host:port`; `false` for none.
+   * @default as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say
+   */
+  readonly proxy?: string | false;
+  /** For a WebSocket: where it is, if not at the peer's address. */
+  readonly websocket?: WebSocketConnectOptions;
 }
 
 /** The same, checked. */
@@ -61,6 +75,9 @@ export interface ResolvedConnectOptions {
   readonly earlyData: Uint8Array | undefined;
   /** Undefined: one try. */
   readonly retry: RetryPolicy | undefined;
+  readonly transport: 'udp' | 'websocket' | 'auto';
+  /** Where the peer's WebSocket is. */
+  readonly websocket: (host: string, port: number) => ResolvedWebSocket;
 }
 
 const NODE_ID_LENGTH = 32;
@@ -73,6 +90,9 @@ const NAMES = [
   'resume',
   'earlyData',
   'retry',
+  'tls',
+  'proxy',
+  'websocket',
 ];
 
 /** Bytes of a ticket before what the peer sealed; equal to Rust's (tested). */
@@ -97,9 +117,6 @@ export function checkConnectOptions(
   }
   const { peerNodeId, timeout = handshakeTimeout, transport = 'auto' } = options;
   checkOneOf('transport', transport, ['udp', 'websocket', 'auto']);
-  if (transport === 'websocket') {
-    throw new SttOptionError('transport', "'websocket' is not in this version; use 'udp'");
-  }
   checkNumber('timeout', timeout, [1, 2 ** 31 - 1]);
   const { signal } = checkWait(options);
   const { early = false, resume, earlyData } = options;
@@ -113,6 +130,8 @@ export function checkConnectOptions(
     resume,
     earlyData,
     retry: checkRetry(options.retry),
+    transport,
+    websocket: checkWebSocketConnect(options.websocket, options.tls, options.proxy),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { PeerAddress, SocketAddress } from './address.ts';
+import type { HostPort, PeerAddress, SocketAddress } from './address.ts';
 import {
   checkPort,
   formatAddress,
@@ -8,6 +8,12 @@ import {
   resolveHost,
 } from './address.ts';
 import { handled, rejected, Waiter } from './async.ts';
+import { dial } from './carriers/dial.ts';
+import { Failover } from './carriers/failover.ts';
+import { Links } from './carriers/links.ts';
+import type { ResolvedWebSocketListen } from './carriers/options.ts';
+import { checkWebSocketListen } from './carriers/options.ts';
+import { WebSocketListener } from './carriers/server.ts';
 import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
@@ -15,7 +21,8 @@ import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import type { UdpSendError } from './errors/classes.ts';
 import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
-import type { SttError, SttErrorContext } from './errors/error.ts';
+import type { SttErrorContext } from './errors/error.ts';
+import { SttError } from './errors/error.ts';
 import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
@@ -38,8 +45,10 @@ import { checkBreaker } from './resilience/breaker.ts';
 import type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
 import { Breakers } from './resilience/breakers.ts';
 import type { RetryPolicy } from './resilience/policy.ts';
+import { RaceMemory, raceCarriers } from './resilience/race.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
+import type { SessionInfo } from './session.ts';
 import { SttSession } from './session.ts';
 import type { FrameErrorEvent, SendErrorEvent, SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
@@ -133,6 +142,8 @@ interface Connecting {
   /** The node that must answer, where one must. */
   readonly nodeId: string | undefined;
   readonly attempt: Try;
+  /** Undefined where the session is to have one path alone. */
+  readonly failover: SessionInfo['failover'];
 }
 
 const DEFAULT_DRAIN = 10_000;
@@ -160,6 +171,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #rebinding: Rebinding;
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
+  /** Which carrier reached whom last. */
+  readonly #winners = new RaceMemory();
+  readonly #links = new Links(
+    () => this.#engine,
+    (link) => this.#webSockets?.settled(link),
+  );
+  /** What takes the WebSockets of peers, once it was asked for. */
+  #webSockets: WebSocketListener | undefined;
   #address: SocketAddress;
   readonly #connecting = new Map<number, Connecting>();
   #listener: Listener | undefined;
@@ -287,13 +306,26 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     if (this.#listener !== undefined) {
       throw new SttStateError('This endpoint listens already; one listen() or serve() at a time.');
     }
+    const websocket =
+      options.websocket === undefined ? undefined : checkWebSocketListen(options.websocket);
     const listener = new Listener(this.#engine, options, this.#tuning.maxConcurrentSessions, () => {
       if (this.#listener === listener) this.#listener = undefined;
       this.#updateRef();
     });
     this.#listener = listener;
+    if (websocket !== undefined) this.#listenWebSockets(listener, websocket);
     this.#updateRef();
     return listener;
+  }
+
+  #listenWebSockets(listener: Listener, options: ResolvedWebSocketListen): void {
+    const sockets = new WebSocketListener(options, this.#links);
+    this.#webSockets = sockets;
+    listener.onClosed(() => {
+      sockets.close();
+      if (this.#webSockets === sockets) this.#webSockets = undefined;
+    });
+    listener.waitFor(sockets.listen(options.host ?? this.#address.address), () => sockets.address);
   }
 
   /**
@@ -442,17 +474,50 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     options: ResolvedConnectOptions,
     attempt: Try,
   ): Promise<SttSession> {
+    const { transport, signal } = options;
+    if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
+    const key = keyOf(target, options);
+    const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
+      name,
+      connect: (cancelled: AbortSignal) => {
+        // A ticket serves once: it goes with whoever starts.
+        const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
+        const quiet = { ...attempt, uncounted: true };
+        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet);
+      },
+      dispose: (late: SttSession) => late.destroy('another carrier was faster'),
+    }));
+    try {
+      const { transport: winner, value } = await raceCarriers(carriers, { signal });
+      this.#winners.remember(key, winner);
+      return value;
+    } catch (error) {
+      if (error instanceof SttError) this.#tally.count(error.code);
+      throw error;
+    }
+  }
+
+  async #connectOver(
+    carrier: 'udp' | 'websocket',
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    attempt: Try,
+  ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
-    const address = await this.#resolve(target, options, this.#contextOf(peer, attempt));
-    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     const { peerNodeId, signal, early, resume, earlyData } = options;
+    const { address, connection } =
+      carrier === 'websocket'
+        ? await this.#dial(target, options, this.#contextOf(peer, attempt))
+        : { address: await this.#resolve(target, options, this.#contextOf(peer, attempt)) };
+    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     attempt.onSending();
     const number = this.#engine.connect({
       address: address.address,
       port: address.port,
       timeoutMs,
       early,
+      ...(connection === undefined ? {} : { connection }),
       ...(peerNodeId === undefined ? {} : { peerNodeId }),
       ...(resume === undefined ? {} : { resume }),
       ...(earlyData === undefined ? {} : { earlyData }),
@@ -462,16 +527,18 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       `Connecting to ${peer}`,
       (reason) => {
         this.#connecting.delete(number);
+        this.#links.release(number);
         this.#engine.abortConnect(number);
         this.#updateRef();
         return reason;
       },
     );
+    this.#links.use(number, connection);
     const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
-    if (!waiter.settled) {
-      const host = address.address;
-      this.#connecting.set(number, { waiter, peer, host, started, nodeId, attempt });
-    }
+    const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
+    const host = address.address;
+    const connecting: Connecting = { waiter, peer, host, started, nodeId, attempt, failover };
+    if (!waiter.settled) this.#connecting.set(number, connecting);
     this.#updateRef();
     return waiter.promise;
   }
@@ -509,6 +576,58 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
+  /** Keeps a session that this side opened on a path that works. */
+  #failover(
+    target: HostPort,
+    options: ResolvedConnectOptions,
+  ): NonNullable<SessionInfo['failover']> {
+    const timeout = this.#tuning.handshakeTimeout;
+    const context = { peer: formatAddress({ address: target.host, port: target.port }) };
+    return ({ session, moving }) =>
+      new Failover(
+        {
+          engine: this.#engine,
+          session,
+          moving,
+          udp:
+            options.transport === 'auto'
+              ? () => resolveHost(target, reachableFamily(this.#address), context)
+              : undefined,
+          dial: async (signal) => {
+            const dialled = await this.#dial(target, { ...options, timeout, signal }, context);
+            return dialled.connection;
+          },
+          discard: (connection) => this.#links.discard(connection),
+        },
+        this.#links.transportOf(session),
+      );
+  }
+
+  /** Opens a WebSocket, within the time and the signal of the connect. */
+  async #dial(
+    { host, port }: { host: string; port: number },
+    options: ResolvedConnectOptions,
+    context: Partial<SttErrorContext>,
+  ): Promise<{ address: SocketAddress; connection: number }> {
+    const { timeout, signal } = options;
+    this.#resolving += 1;
+    this.#updateRef();
+    try {
+      const dialled = await dial(options.websocket(host, port), { timeout, signal, context });
+      const { socket, stream, remote } = dialled;
+      if (this.#ended || this.#closing !== undefined) {
+        socket.terminate();
+        throw closedState('connect');
+      }
+      const link = this.#links.add(socket, stream, remote);
+      socket.resume();
+      return { address: remote, connection: link.id };
+    } finally {
+      this.#resolving -= 1;
+      this.#updateRef();
+    }
+  }
+
   #updateRef(): void {
     const busy =
       this.#listener !== undefined ||
@@ -531,7 +650,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       return opener;
     };
     return {
-      incoming: (number, { peerNodeId, address, port, family, transport }) => {
+      incoming: (number, { peerNodeId, address, port, family, connection }) => {
+        const transport = transportOf(connection);
         const peer = { nodeId: toHex(peerNodeId), address, port, family, transport };
         if (this.#listener === undefined) this.#engine.refuse(number, CODE_TOO_MANY_SESSIONS);
         else this.#listener.incoming(number, peer);
@@ -557,8 +677,15 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
       draining: (number) => session(number)?.onDraining(),
-      pathChange: (number, { address, port, family }) =>
-        session(number)?.onPathChange({ address, port, family }),
+      pathChange: (number, { address, port, family, connection }) => {
+        this.#links.use(number, connection);
+        session(number)?.onPathChange({ address, port, family }, transportOf(connection));
+      },
+      pathLost: (number) => session(number)?.onPathLost(),
+      pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
+      carry: (connection, chunk) => this.#links.get(connection)?.carry(chunk),
+      connectionUsed: (connection) => this.#links.authenticate(connection),
+      connectionReadable: (connection) => this.#links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),
       moveFailed: (number, token, fault) => session(number)?.onMoveFailed(token, fault),
       rebound: (token, address) => this.#onRebound(token, address),
@@ -573,13 +700,17 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
         this.emit('resourceWarning', event);
       },
-      endpointClosed: (fault) =>
-        this.#onEnded(fault === undefined ? undefined : engineFailure(fault)),
+      endpointClosed: (fault) => {
+        this.#webSockets?.close();
+        this.#links.end();
+        this.#onEnded(fault === undefined ? undefined : engineFailure(fault));
+      },
     };
   }
 
   #onConnected(number: number, info: Parameters<EngineHandlers['connected']>[1]): void {
-    const { initiator, address, port, family } = info;
+    const { initiator, address, port, family, connection } = info;
+    this.#links.use(number, connection);
     const connecting = this.#connecting.get(number);
     this.#connecting.delete(number);
     const session = new SttSession(
@@ -594,6 +725,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
+        closeCode: (session) => this.#links.endOf(session)?.closeCode,
         sessionOver: (over, end) => this.#onSessionOver(over, end),
         frameError: (session, event) => this.emit('frameError', { ...event, session }),
       },
@@ -603,11 +735,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         peerNodeId: toHex(info.peerNodeId),
         isInitiator: initiator,
         remoteAddress: Object.freeze({ address, port, family }),
+        transport: transportOf(connection),
         resumed: info.resumed,
         earlyDataStatus:
           info.earlyDataStatus ??
           (connecting?.attempt.earlyDataSpent === true ? 'unknown' : undefined),
         earlyData: info.earlyData,
+        ...(connecting?.failover === undefined ? {} : { failover: connecting.failover }),
       },
     );
     this.#sessions.set(number, session);
@@ -623,19 +757,26 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const connecting = this.#connecting.get(number);
     this.#connecting.delete(number);
     this.#updateRef();
+    const closeCode = this.#links.endOf(number)?.closeCode;
     if (connecting === undefined) return;
     const { waiter, peer, host, started, nodeId, attempt } = connecting;
     const context = {
       ...this.#contextOf(peer, attempt),
+      transport: this.#links.transportOf(number),
       ...(nodeId === undefined ? {} : { nodeId }),
+      ...(closeCode === undefined ? {} : { closeCode }),
     };
     const elapsed = performance.now() - started;
+    this.#links.release(number);
     waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
   }
 
-  #contextOf(peer: string, { number }: { number?: number | undefined } = {}): TalliedContext {
+  #contextOf(
+    peer: string,
+    { number, uncounted = false }: Partial<Pick<Try, 'number' | 'uncounted'>> = {},
+  ): TalliedContext {
     const attempt = number === undefined ? {} : { attempt: number };
-    return { peer, transport: 'udp', ...attempt, [TALLY]: this.#tally };
+    return { peer, transport: 'udp', ...attempt, ...(uncounted ? {} : { [TALLY]: this.#tally }) };
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
@@ -705,6 +846,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {
     this.#sessions.delete(session.number);
+    this.#links.release(session.number);
     this.#updateRef();
     this.emit('sessionClosed', { ...info, session });
   }
@@ -742,6 +884,21 @@ function connectEnded(peer: string, error: SttError | undefined): SttError {
   const message = `This endpoint was closed while it connected to ${peer}.`;
   const details = { reason: 'graceful', origin: 'local', context: { peer } } as const;
   return error ?? new SessionClosedError(message, details);
+}
+
+/** The carriers of `transport: 'auto'`, in the order in which they start. */
+const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
+  { name: 'udp' },
+  { name: 'websocket' },
+];
+
+/** What the memory of winners knows a peer by. */
+function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {
+  return `${host}:${port} ${peerNodeId === undefined ? 'any' : toHex(peerNodeId)}`;
+}
+
+function transportOf(connection: number | undefined): 'udp' | 'websocket' {
+  return connection === undefined ? 'udp' : 'websocket';
 }
 
 function closedState(what: string): SttStateError {

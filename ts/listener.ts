@@ -1,4 +1,6 @@
 import type { SocketAddress } from './address.ts';
+import { DONE, handled } from './async.ts';
+import type { WebSocketListenOptions } from './carriers/options.ts';
 import { SttOptionError } from './errors/local.ts';
 import { warn } from './events.ts';
 import type { Engine } from './native/engine.ts';
@@ -75,6 +77,11 @@ export interface ListenOptions {
    * @default false
    */
   readonly acceptEarlyData?: boolean;
+  /**
+   * Takes peers by WebSocket as well: on a TCP port, or by a server that is there.
+   * @default UDP alone
+   */
+  readonly websocket?: WebSocketListenOptions;
   /** Stops accepting. */
   readonly signal?: AbortSignal;
 }
@@ -83,6 +90,13 @@ export interface ListenOptions {
 export interface SttListener extends AsyncIterable<SttSession>, AsyncDisposable {
   /** Stops accepting, and ends the iteration. */
   close(): void;
+  /**
+   * Resolves once peers can come by every carrier asked for; rejects, as the iteration then does, with the
+   * system's code when the TCP port cannot be had. Never raises an unhandled rejection.
+   */
+  readonly ready: Promise<void>;
+  /** Where it takes WebSockets; undefined before `ready`, and without `websocket`. */
+  readonly websocketAddress: SocketAddress | undefined;
 }
 
 const DEFAULT_AUTHORIZE_TIMEOUT = 5_000;
@@ -116,6 +130,9 @@ export class Listener implements SttListener {
   readonly #pending = new Set<AbortController>();
   readonly #stop = (): void => this.close();
   #closed = false;
+  #ready: Promise<void> = DONE;
+  #websocketAddress: () => SocketAddress | undefined = () => undefined;
+  #onEnd: (() => void) | undefined;
 
   constructor(
     engine: Engine,
@@ -181,6 +198,26 @@ export class Listener implements SttListener {
     this.end();
   }
 
+  get ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  get websocketAddress(): SocketAddress | undefined {
+    return this.#websocketAddress();
+  }
+
+  /** What is to be done once nothing more is accepted. */
+  onClosed(act: () => void): void {
+    this.#onEnd = act;
+  }
+
+  /** Peers can come by WebSocket once `ready` says so; where it fails, the iteration does. */
+  waitFor(ready: Promise<void>, address: () => SocketAddress | undefined): void {
+    this.#websocketAddress = address;
+    this.#ready = handled(ready);
+    ready.catch((error: unknown) => this.end(error));
+  }
+
   /** Sessions that nobody has taken. */
   get unaccepted(): number {
     return this.#queue.length;
@@ -203,6 +240,7 @@ export class Listener implements SttListener {
     for (const session of this.#queue.clear()) {
       session.shed(CODE_TOO_MANY_SESSIONS, 'no longer accepting');
     }
+    this.#onEnd?.();
     this.#onClose();
   }
 

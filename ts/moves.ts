@@ -3,6 +3,7 @@ import type { HostPort, PeerAddress, SocketAddress } from './address.ts';
 import { formatAddress, parseAddress, reachableFamily, resolveHost } from './address.ts';
 import type { WaitOptions } from './async.ts';
 import { checkWait, rejected, Waiter } from './async.ts';
+import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
 import type { SttError } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import { faultToError } from './errors/fault.ts';
@@ -86,7 +87,8 @@ export class Moves {
     }
     const { peer } = host.place();
     const token = this.#nextToken;
-    this.#nextToken = token === 0xffff_ffff ? 1 : token + 1;
+    // Tokens past these are of moves that no application asked for.
+    this.#nextToken = token + 1 === FIRST_FAILOVER_TOKEN ? 1 : token + 1;
     const waiter = new Waiter<void>(
       target.wait,
       `Moving the session with ${peer}`,
@@ -112,6 +114,11 @@ export class Moves {
         this.#take(token)?.waiter.reject(error),
       );
     return waiter.promise;
+  }
+
+  /** Whether a move is under way. */
+  get busy(): boolean {
+    return this.#current !== undefined;
   }
 
   onMoved(token: number): void {

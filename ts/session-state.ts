@@ -1,3 +1,4 @@
+import type { SocketAddress } from './address.ts';
 import type {
   ChecksumMismatchError,
   EncryptionError,
@@ -29,6 +30,11 @@ export interface SettledInfo {
   readonly message: string;
   /** The root cause, unless graceful. */
   readonly error?: SttError;
+}
+
+/** Where a session's packets go now. */
+export interface PathChangeEvent extends SocketAddress {
+  readonly transport: 'udp' | 'websocket';
 }
 
 /** Frames that were dropped and counted; nothing is lost by them. */

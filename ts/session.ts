@@ -2,6 +2,8 @@ import type { SocketAddress } from './address.ts';
 import { formatAddress } from './address.ts';
 import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
+import type { Failover, FailoverHost } from './carriers/failover.ts';
+import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
@@ -28,6 +30,7 @@ import { IterableQueue } from './queue.ts';
 import type {
   CloseInfo,
   FrameErrorEvent,
+  PathChangeEvent,
   PathWarningEvent,
   SendErrorEvent,
   SettledInfo,
@@ -47,7 +50,7 @@ export interface SttSessionEvents {
    * The session's packets take another way, which the peer has answered on: the address of the peer,
    * which is the one before where this side moved by `migrate()`.
    */
-  pathChange: SocketAddress;
+  pathChange: PathChangeEvent;
   /** The network damages packets. */
   pathWarning: PathWarningEvent;
   /** Frames were dropped and counted. Rate-limited. */
@@ -85,6 +88,8 @@ export interface SessionHost {
   readonly datagramSendBuffer: number;
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
+  /** The code that the WebSocket below was closed with, while nothing has taken its place. */
+  closeCode(session: number): number | undefined;
   sessionOver(session: SttSession, info: SettledInfo): void;
   frameError(session: SttSession, event: FrameErrorEvent): void;
 }
@@ -95,9 +100,12 @@ export interface SessionInfo {
   readonly peerNodeId: string;
   readonly isInitiator: boolean;
   readonly remoteAddress: SocketAddress;
+  readonly transport: 'udp' | 'websocket';
   readonly resumed: boolean;
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   readonly earlyData: Uint8Array | undefined;
+  /** Makes what keeps the session on a path that works; undefined where it has one path alone. */
+  readonly failover?: (own: Pick<FailoverHost, 'session' | 'moving'>) => Failover;
 }
 
 /** What the core tells about the end of a session. */
@@ -141,8 +149,6 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   /** Where it was accepted, the early data that came with it, if any. */
   readonly earlyData: Uint8Array | undefined;
-  /** What carries it. */
-  readonly transport: 'udp' | 'websocket' = 'udp';
   /**
    * Resolves when the session ended well; rejects with the root cause otherwise (0x0202, 0x0204,
    * 0x0103 and so on). Never raises an unhandled rejection.
@@ -166,9 +172,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly #sender: MessageSender;
   readonly #frames: FrameHandlers;
   readonly #moves: Moves;
+  readonly #failover: Failover | undefined;
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
   #remoteAddress: SocketAddress;
+  #transport: 'udp' | 'websocket';
   #resumptionTicket: Uint8Array | undefined;
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
@@ -187,6 +195,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.peerNodeId = info.peerNodeId;
     this.isInitiator = info.isInitiator;
     this.#remoteAddress = info.remoteAddress;
+    this.#transport = info.transport;
     this.resumed = info.resumed;
     this.earlyDataStatus = info.earlyDataStatus;
     this.earlyData = info.earlyData;
@@ -219,6 +228,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       place: () => this.#place(),
       closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
     });
+    this.#failover = info.failover?.({ session: number, moving: () => this.#moves.busy });
     this.#opener = new StreamOpener(host.engine, number, {
       place: () => this.#place(),
       create: (stream, direction, { purpose, id, priority, deadline }) => {
@@ -230,6 +240,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         this.#forget(stream);
       },
     });
+  }
+
+  /** What carries it now. */
+  get transport(): 'udp' | 'websocket' {
+    return this.#transport;
   }
 
   /** Where the peer is now. */
@@ -345,6 +360,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
    * @throws {SessionClosedError} when the session has ended, or ends; or the signal's reason.
    */
   migrate(options: MigrateOptions): Promise<void> {
+    // What the application wants goes before what this side does by itself.
+    this.#failover?.yield();
     return this.#moves.migrate(options);
   }
 
@@ -464,20 +481,34 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
-  onPathChange(address: SocketAddress): void {
+  onPathChange(address: SocketAddress, transport: 'udp' | 'websocket'): void {
     this.#remoteAddress = address;
+    this.#transport = transport;
+    this.#failover?.onPathChange(transport);
     publish('stt.session.pathChange', () => ({ session: this }));
-    this.emit('pathChange', address);
+    this.emit('pathChange', Object.freeze({ ...address, transport }));
   }
 
   /** @internal */
   onMoved(token: number): void {
-    this.#moves.onMoved(token);
+    if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, true);
+    else this.#moves.onMoved(token);
   }
 
   /** @internal */
   onMoveFailed(token: number, fault: Fault): void {
-    this.#moves.onFailed(token, fault);
+    if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, false);
+    else this.#moves.onFailed(token, fault);
+  }
+
+  /** @internal The path in use draws no answer any more, or does again. */
+  onPathSilence(silent: boolean): void {
+    this.#failover?.onSilence(silent);
+  }
+
+  /** @internal The WebSocket below is no more. */
+  onPathLost(): void {
+    this.#failover?.onLost();
   }
 
   /** @internal */
@@ -496,6 +527,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onSendError(event: SendErrorEvent): void {
+    this.#failover?.onSendError();
     publish('stt.session.sendError', () => ({ session: this, ...event }));
     this.emit('sendError', event);
   }
@@ -514,6 +546,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     if (this.#end !== undefined) return;
     const info = this.#describeEnd(end);
     this.#end = info;
+    this.#failover?.end();
     const error = this.#closedError(info);
     this.#opener.fail(error);
     this.#sender.fail(error);
@@ -705,11 +738,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   #context(): TalliedContext {
+    const closeCode = this.#host.closeCode(this.#number);
     return {
       peer: formatAddress(this.#remoteAddress),
       nodeId: this.peerNodeId,
       sessionId: this.id,
       transport: this.transport,
+      ...(closeCode === undefined ? {} : { closeCode }),
       [TALLY]: this.#host.tally,
     };
   }

@@ -33,9 +33,14 @@ function at(
   return { address, port };
 }
 
-/** The next pathChange of a session. */
+/** The address of the next pathChange of a session, by UDP. */
 function change(session: SttSession): Promise<SocketAddress> {
-  return new Promise((resolve) => session.once('pathChange', resolve));
+  return new Promise((resolve) =>
+    session.once('pathChange', ({ transport, ...address }) => {
+      expect(transport).toBe('udp');
+      resolve(address);
+    }),
+  );
 }
 
 /** Counts the changes of a session's path. */

@@ -32,14 +32,23 @@ export interface PairOptions {
   readonly listen?: ListenOptions;
 }
 
+/** What carries the pairs of this run: one suite says what holds over each. */
+export const TRANSPORT = process.env.STT_TEST_TRANSPORT === 'websocket' ? 'websocket' : 'udp';
+
 /** Connects two fresh endpoints. */
 export async function pair(options: PairOptions = {}): Promise<Pair> {
   const sharedSeed = generateSeed();
   const server = await endpoint({ sharedSeed, ...options.server });
   const client = await endpoint({ sharedSeed, ...options.client });
-  const sessions = server.listen(options.listen)[Symbol.asyncIterator]();
+  const websocket = TRANSPORT === 'websocket' ? { websocket: { port: 0 } } : {};
+  const listener = server.listen({ ...websocket, ...options.listen });
+  await listener.ready;
+  const sessions = listener[Symbol.asyncIterator]();
   const [session, { value: accepted }] = await Promise.all([
-    client.connect(server.address, { peerNodeId: server.nodeId }),
+    client.connect(listener.websocketAddress ?? server.address, {
+      peerNodeId: server.nodeId,
+      transport: TRANSPORT,
+    }),
     sessions.next(),
   ]);
   return { server, client, session, accepted };

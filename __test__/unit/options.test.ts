@@ -105,6 +105,8 @@ describe('connect and stream options', () => {
       early: false,
       resume: undefined,
       earlyData: undefined,
+      transport: 'auto',
+      websocket: expect.any(Function),
     });
     for (const bad of [undefined, '', 'ANY', id.slice(2), new Uint8Array(31)]) {
       expect(() => checkConnectOptions({ peerNodeId: bad as never }, 7)).toThrowError(
@@ -114,10 +116,25 @@ describe('connect and stream options', () => {
     expect(() => checkConnectOptions(undefined as never, 7)).toThrowError(refused('peerNodeId'));
   });
 
-  test('a carrier that this version lacks is said so', () => {
-    const options = { peerNodeId: 'any', transport: 'websocket' } as const;
-    expect(() => checkConnectOptions(options, 7)).toThrowError(/not in this version/);
-    expect(checkConnectOptions({ peerNodeId: 'any', transport: 'auto' }, 7).timeout).toBe(7);
+  test('a WebSocket is at the address, unless it is said to be elsewhere', () => {
+    const at = (options: object, host = 'peer.example', port = 7_788) => {
+      const checked = checkConnectOptions({ peerNodeId: 'any', ...options }, 7);
+      return checked.websocket(host, port).url.href;
+    };
+    expect(at({})).toBe('ws://peer.example:7788/stt');
+    expect(at({ tls: true }, '::1', 443)).toBe('wss://[::1]/stt');
+    expect(at({ websocket: { url: 'wss://other.example/way' } })).toBe('wss://other.example/way');
+    const bad: [string, object][] = [
+      ['transport', { transport: 'carrier pigeon' }],
+      ['tls', { tls: 'yes' }],
+      ['proxy', { proxy: 'socks://proxy:1' }],
+      ['proxy', { proxy: 'proxy:8080' }],
+      ['websocket', { websocket: 'ws://peer' }],
+      ['websocket.url', { websocket: { url: 'https://peer' } }],
+      ['websocket.url', { tls: true, websocket: { url: 'ws://peer' } }],
+      ['websocket.path', { websocket: { path: '/stt' } }],
+    ];
+    for (const [option, options] of bad) expect(() => at(options)).toThrowError(refused(option));
   });
 
   test.each([

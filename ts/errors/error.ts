@@ -26,6 +26,15 @@ export interface SttErrorContext {
   readonly attempt?: number;
   /** The node that answered a connect in the place of {@link SttErrorContext.nodeId}, proved, 64 hex digits. */
   readonly answeredBy?: string;
+  /** The HTTP status that came in place of a WebSocket. */
+  readonly httpStatus?: number;
+  /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */
+  readonly closeCode?: number;
+  /** What node:tls calls the failure, such as `CERT_HAS_EXPIRED`. */
+  readonly tlsReason?: string;
+  /** From when to when the certificate is valid that the server showed. */
+  readonly certificateValidFrom?: string;
+  readonly certificateValidTo?: string;
 }
 
 /**

@@ -19,8 +19,25 @@ export declare class NativeEndpoint {
   listen(limits: ListenLimits): void
   /** Accepts no more peers. */
   stopListening(): void
-  /** Connects, and returns the number of the session to be. */
-  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null): number
+  /**
+   * Connects to an address, or by a connection that is open, and returns the number of the session
+   * to be.
+   */
+  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null, connection?: number | undefined | null): number
+  /**
+   * Attaches a connection, a WebSocket, that takes `room` bytes for now. `id` is not 0 and was not
+   * used before; limits for each source count it to the address.
+   */
+  openConnection(id: number, address: string, port: number, room: number): void
+  /**
+   * A message came by a connection; it is copied. False when the connection is to be read no further
+   * until `connectionReadable`.
+   */
+  receive(connection: number, message: Uint8Array): boolean
+  /** A connection has passed on so many bytes of what `carry` brought. */
+  connectionWritable(connection: number, bytes: number): void
+  /** Detaches a connection that is no more. */
+  closeConnection(connection: number): void
   /** Lets a peer in. */
   accept(session: number): void
   /** Turns a peer away. */
@@ -63,10 +80,10 @@ export declare class NativeEndpoint {
   /** Asks the peer for a sign of life. */
   ping(session: number, token: number): void
   /**
-   * Moves a session to another path: from another local address, to another address of the peer, or
-   * both. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
+   * Moves a session to another path: from another local address, to another address of the peer,
+   * both, or to a connection that is open. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
    */
-  moveSession(session: number, token: number, local: string | undefined | null, remote: string | undefined | null, remotePort: number): void
+  moveSession(session: number, token: number, local: string | undefined | null, remote: string | undefined | null, remotePort: number, connection?: number | undefined | null): void
   /** Gives up a move. */
   cancelMove(session: number, token: number): void
   /**

@@ -1,7 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
-import { DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
+import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
 import { Slab } from './slab.ts';
 
 /** The numbers that explain a {@link Fault}. */
@@ -77,15 +77,21 @@ export interface PeerInfo {
   family: 'IPv4' | 'IPv6';
 }
 
+/** A peer's address, and the connection that leads there if it is not UDP. */
+export interface PathInfo extends PeerInfo {
+  /** The number of the connection. */
+  connection: number | undefined;
+}
+
 /**
  * Called from one drain of the doorbell, in the order of what happened. A throw is a bug: it is reported as
  * an uncaught exception and loses no other record.
  */
 export interface EngineHandlers {
-  incoming(session: number, info: PeerInfo & { peerNodeId: Uint8Array; transport: 'udp' }): void;
+  incoming(session: number, info: PathInfo & { peerNodeId: Uint8Array }): void;
   connected(
     session: number,
-    info: PeerInfo & {
+    info: PathInfo & {
       peerNodeId: Uint8Array;
       sessionId: Uint8Array;
       initiator: boolean;
@@ -134,7 +140,17 @@ export interface EngineHandlers {
   streamsAvailable(session: number, unidirectional: boolean): void;
   pong(session: number, token: number, rttMicros: number): void;
   draining(session: number): void;
-  pathChange(session: number, info: PeerInfo): void;
+  pathChange(session: number, info: PathInfo): void;
+  /** The connection that the session's packets took is no more, and they wait for another path. */
+  pathLost(session: number): void;
+  /** The session's datagrams draw no answer any more, or the peer was heard again. */
+  pathSilence(session: number, silent: boolean): void;
+  /** A message for a connection; the chunk is the handler's to keep. */
+  carry(connection: number, chunk: Uint8Array): void;
+  /** A connection carries a session: whoever opened it has proved itself. */
+  connectionUsed(connection: number): void;
+  /** A connection may be read on. */
+  connectionReadable(connection: number): void;
   /** The answers to `moveSession`; none when another took its place. */
   moved(session: number, token: number): void;
   moveFailed(session: number, token: number, fault: Fault): void;
@@ -256,6 +272,8 @@ export class Engine {
     early?: boolean;
     resume?: Uint8Array;
     earlyData?: Uint8Array;
+    /** Instead of the address: the number of an open connection. */
+    connection?: number;
   }): number {
     const session = this.#native.connect(
       o.address,
@@ -265,6 +283,7 @@ export class Engine {
       o.early ?? false,
       o.resume,
       o.earlyData,
+      o.connection,
     );
     if (!this.#closed) this.#sessions.add(session);
     this.#root();
@@ -388,7 +407,8 @@ export class Engine {
   }
 
   /**
-   * Moves a session from a local IP address, to another address of the peer, or both: `moved` or
+   * Moves a session from a local IP address, to another address of the peer, both, or to an open
+   * connection: `moved` or
    * `moveFailed` follows with the token.
    */
   moveSession(
@@ -396,8 +416,37 @@ export class Engine {
     token: number,
     local: string | undefined,
     remote: { address: string; port: number } | undefined,
+    connection?: number,
   ): void {
-    this.#native.moveSession(session, token, local, remote?.address, remote?.port ?? 0);
+    const { address, port = 0 } = remote ?? {};
+    this.#native.moveSession(session, token, local, address, port, connection);
+  }
+
+  /**
+   * Attaches a connection that takes `room` bytes for now: what is to go out by it comes as `carry`.
+   * @param id not 0, and never used before
+   * @param remote whom limits for each source count it to; an IP literal
+   */
+  openConnection(id: number, remote: { address: string; port: number }, room: number): void {
+    this.#native.openConnection(id, remote.address, remote.port, room);
+  }
+
+  /**
+   * A message came by a connection; it is copied.
+   * @returns false: read no further until `connectionReadable`
+   */
+  receive(connection: number, message: Uint8Array): boolean {
+    return this.#native.receive(connection, message);
+  }
+
+  /** A connection has passed on so many bytes of what `carry` brought. */
+  connectionWritable(connection: number, bytes: number): void {
+    this.#native.connectionWritable(connection, bytes);
+  }
+
+  /** Detaches a connection that is no more: sessions on it wait for another path, connects fail. */
+  closeConnection(connection: number): void {
+    this.#native.closeConnection(connection);
   }
 
   /** Gives up a move that is still under way. */
@@ -500,6 +549,11 @@ export class Engine {
       if (rows[at] === MESSAGE) {
         const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
         this.#handlers.message(rows[at + 1] as number, rows[at + 4] as number, chunk);
+        return;
+      }
+      if (rows[at] === CARRY) {
+        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.carry(rows[at + 1] as number, chunk);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

@@ -40,12 +40,20 @@ export const KINDS = [
   'acknowledged',
   'sendError',
   'pathWarning',
+  'carry',
+  'connectionReadable',
+  'pathLost',
+  'pathSilence',
+  'connectionUsed',
 ] as const;
 
 /** The kind of a row of stream data. */
 export const DATA = 7;
 /** The kind of a row that brings a message. */
 export const MESSAGE = 22;
+
+/** The kind of a row that brings a message for a connection to carry. */
+export const CARRY = 34;
 
 /** Why a poll stopped; the second number of the table's header. */
 export const DRAINED = 0;
@@ -62,7 +70,8 @@ const EARLY_DATA_RECEIVED = 4;
 const utf8 = new TextDecoder();
 
 /**
- * Tells `handlers` what the row at `at` says. Rows of data and messages are not for this function.
+ * Tells `handlers` what the row at `at` says. Rows of data and messages, and what a connection
+ * carries, are not for this function.
  * @param rows the table
  * @param at where the row begins
  * @param slab where its bytes are
@@ -91,7 +100,7 @@ export function dispatch(
         address: utf8.decode(text.subarray(32)),
         port: number(2),
         family: family(number(3)),
-        transport: 'udp',
+        connection: connection(number(6)),
       });
       return;
     }
@@ -107,6 +116,7 @@ export function dispatch(
         resumed: flag(7),
         earlyDataStatus: EARLY_DATA[number(8)],
         earlyData: number(8) === EARLY_DATA_RECEIVED ? behind(4, number(9)) : undefined,
+        connection: connection(number(10)),
       });
       return;
     }
@@ -173,7 +183,20 @@ export function dispatch(
         port: number(2),
         family: family(number(3)),
         address: utf8.decode(bytes(4)),
+        connection: connection(number(6)),
       });
+      return;
+    case 'pathLost':
+      handlers.pathLost(subject);
+      return;
+    case 'pathSilence':
+      handlers.pathSilence(subject, flag(2));
+      return;
+    case 'connectionUsed':
+      handlers.connectionUsed(subject);
+      return;
+    case 'connectionReadable':
+      handlers.connectionReadable(subject);
       return;
     case 'moved':
       handlers.moved(subject, number(2));
@@ -270,6 +293,11 @@ function endFault(how: number, errno: number, words: string): Fault | undefined 
       : `the system's poller failed with error ${errno}`;
   const detail: FaultDetail = how === 1 ? { kind: 'none' } : { kind: 'os', errno, ms: 0 };
   return { code: 0, subcode: 0, causeCode: 0, causeSubcode: 0, detail, message };
+}
+
+/** A connection's number; 0 is none. */
+function connection(value: number): number | undefined {
+  return value === 0 ? undefined : value;
 }
 
 function family(value: number): 'IPv4' | 'IPv6' {

@@ -14,6 +14,8 @@ export interface Try {
   readonly number?: number;
   /** An earlier try has sent early data, and nobody here knows what became of it. */
   readonly earlyDataSpent: boolean;
+  /** Another carrier's try speaks for both: an error of this one is not counted. */
+  readonly uncounted?: boolean;
   /** Something is about to be sent: the ticket is used up. */
   onSending(): void;
 }

@@ -175,7 +175,10 @@ export class RaceMemory {
   }
 
   /** The carriers, the last winner first, the others in their order. */
-  inOrder<Value>(peer: string, carriers: readonly Carrier<Value>[]): readonly Carrier<Value>[] {
+  inOrder<Named extends { readonly name: string }>(
+    peer: string,
+    carriers: readonly Named[],
+  ): readonly Named[] {
     const name = this.winner(peer);
     const won = carriers.filter((carrier) => carrier.name === name);
     return [...won, ...carriers.filter((carrier) => carrier.name !== name)];

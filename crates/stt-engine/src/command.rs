@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use stt_proto::{
-    CloseReason, ConnectOptions, FrameType, ListenConfig, NodeId, PathAddress, StreamOptions,
+    CloseReason, ConnectOptions, Connection, FrameType, ListenConfig, NodeId, PathAddress,
+    StreamOptions,
 };
 use stt_udp::UdpSocket;
 
 use crate::credit::{SendCredit, SessionCredit};
+use crate::inflow::Inflow;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Mutex, Ordering, PoisonError};
 use crate::{SessionNumber, StreamNumber};
 
@@ -35,6 +37,8 @@ pub enum MoveTarget {
     Local(IpAddr),
     /// To another address of the peer, from whichever local address the system picks.
     Remote(SocketAddr),
+    /// To a connection that is open, by its number.
+    Connection(u32),
     /// Both.
     Both {
         /// The address of this host.
@@ -52,7 +56,24 @@ impl MoveTarget {
             Self::Local(local) => PathAddress::Udp { remote: now.remote()?, local: Some(local) },
             Self::Remote(remote) => PathAddress::udp(remote),
             Self::Both { local, remote } => PathAddress::Udp { remote, local: Some(local) },
+            // Which one has that number only the driver knows.
+            Self::Connection(_) => return None,
         })
+    }
+}
+
+/// Where a connect goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectTarget {
+    /// To a UDP address.
+    Udp(SocketAddr),
+    /// By a connection that is open, by its number.
+    Connection(u32),
+}
+
+impl From<SocketAddr> for ConnectTarget {
+    fn from(remote: SocketAddr) -> Self {
+        Self::Udp(remote)
     }
 }
 
@@ -60,7 +81,7 @@ pub(crate) enum Command {
     Listen(Option<ListenConfig>),
     Connect {
         session: SessionNumber,
-        remote: SocketAddr,
+        to: ConnectTarget,
         options: Box<ConnectOptions>,
         credit: Arc<SessionCredit>,
     },
@@ -83,6 +104,13 @@ pub(crate) enum Command {
     Messages(SessionNumber),
     HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
+    /// A connection is open: its number, whom it counts to, and what it takes.
+    OpenConnection(Connection, usize, Arc<Inflow>),
+    /// A message came by a connection.
+    Received(u32, BytesMut),
+    /// A connection has passed on so many bytes.
+    ConnectionWritable(u32, usize),
+    CloseConnection(u32),
     Move {
         session: SessionNumber,
         token: u64,

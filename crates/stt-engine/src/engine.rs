@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use mio::{Interest, Poll, Waker};
 use stt_proto::{
-    ConnectOptions, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats, StreamOptions,
+    ConnectOptions, Connection, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats,
+    StreamOptions,
 };
 use stt_udp::{BufferSizes, UdpSocket};
 
 use crate::clock::Clock;
-use crate::command::{CloseOptions, Command, MoveTarget};
+use crate::command::{CloseOptions, Command, ConnectTarget, MoveTarget};
 use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{Driver, SOCKET, Sleeper, WAKER};
 use crate::event::Event;
+use crate::inflow::Inflow;
 use crate::local::{Local, Writer};
 use crate::log::Logs;
 use crate::outbox::Sent;
@@ -123,12 +126,47 @@ impl Engine {
     }
 
     /// Starts a connect, answered by [`Event::Connected`] or [`Event::ConnectFailed`].
-    pub fn connect(&self, remote: SocketAddr, options: ConnectOptions) -> SessionNumber {
+    pub fn connect(&self, to: impl Into<ConnectTarget>, options: ConnectOptions) -> SessionNumber {
+        let to = to.into();
         let session = self.shared.session_number();
         let credit = SessionCredit::new(options.session.as_ref().unwrap_or(&self.config));
         self.local().sessions.insert(session, Arc::clone(&credit));
-        self.push(Command::Connect { session, remote, options: Box::new(options), credit });
+        self.push(Command::Connect { session, to, options: Box::new(options), credit });
         session
+    }
+
+    /// Attaches a connection that the application carries, a WebSocket, which takes `room` bytes for
+    /// now. What is to go out by it comes as [`Event::Carry`]. `id` must not have been used before;
+    /// `remote` is whom limits for each source count it to.
+    pub fn open_connection(&self, id: u32, remote: SocketAddr, room: usize) {
+        let inflow = Arc::<Inflow>::default();
+        self.local().connections.insert(id, Arc::clone(&inflow));
+        let connection = Connection { id: id.into(), remote };
+        self.push(Command::OpenConnection(connection, room, inflow));
+    }
+
+    /// A message came by a connection; it is copied. False when so much waits that the connection is
+    /// to be read no further until [`Event::ConnectionReadable`].
+    pub fn receive(&self, id: u32, message: &[u8]) -> bool {
+        let local = self.local();
+        let Some(inflow) = local.connections.get(&id) else { return true };
+        // Counted first, so that the engine never takes away what was not added.
+        let goes_on = inflow.enter(message.len());
+        self.push(Command::Received(id, BytesMut::from(message)));
+        goes_on
+    }
+
+    /// A connection has passed on `bytes` of what [`Event::Carry`] brought, and takes as many more.
+    pub fn connection_writable(&self, id: u32, bytes: usize) {
+        self.push(Command::ConnectionWritable(id, bytes));
+    }
+
+    /// Detaches a connection that is no more: sessions that used it wait for another path
+    /// ([`Event::PathLost`]), connects fail.
+    pub fn close_connection(&self, id: u32) {
+        if self.local().connections.remove(&id).is_some() {
+            self.push(Command::CloseConnection(id));
+        }
     }
 
     /// Lets a peer in after [`Event::Incoming`].

@@ -24,6 +24,8 @@ pub enum Event {
         peer: NodeId,
         /// From where.
         remote: SocketAddr,
+        /// The number of the connection that it came by, if it was one.
+        connection: Option<u32>,
     },
     /// A session is usable.
     Connected {
@@ -35,6 +37,8 @@ pub enum Event {
         session_id: [u8; 8],
         /// Where the peer is.
         remote: SocketAddr,
+        /// The number of the connection that leads there, if it is one.
+        connection: Option<u32>,
         /// Whether this side connected.
         initiator: bool,
         /// Whether a ticket brought it about.
@@ -165,7 +169,27 @@ pub enum Event {
         session: SessionNumber,
         /// Where the peer is now.
         remote: SocketAddr,
+        /// The number of the connection that leads there, if it is one.
+        connection: Option<u32>,
     },
+    /// The connection that a session's packets took is no more: they wait for another path, from this
+    /// side by [`Engine::move_session`](crate::Engine::move_session) or from the peer's.
+    PathLost(SessionNumber),
+    /// A session's datagrams draw no answer any more, for about three probe timeouts, if true; else the
+    /// peer was heard again.
+    PathSilence(SessionNumber, bool),
+    /// A message for a connection to carry. What it was
+    /// [told](crate::Engine::connection_writable) to have passed on bounds how much of this there is.
+    Carry {
+        /// The connection.
+        connection: u32,
+        /// Packets, one behind the other.
+        bytes: Bytes,
+    },
+    /// A connection carries a session: whoever opened it has proved itself.
+    ConnectionUsed(u32),
+    /// A connection whose messages were [too many](crate::Engine::receive) may be read again.
+    ConnectionReadable(u32),
     /// The move of that token has succeeded; if the path changed by it, a `PathChange` came before.
     Moved {
         /// The session.

@@ -25,6 +25,7 @@ mod credit;
 mod driver;
 mod engine;
 mod event;
+mod inflow;
 mod local;
 mod log;
 mod outbox;
@@ -41,7 +42,7 @@ mod model;
 #[cfg(not(feature = "shuttle"))]
 mod tests;
 
-pub use command::{CloseOptions, MoveTarget};
+pub use command::{CloseOptions, ConnectTarget, MoveTarget};
 pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 pub use engine::{Engine, Taken, Written};

@@ -14,6 +14,7 @@ use crate::command::{Command, CommandQueue, join};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::engine::Taken;
 use crate::event::{EngineEnd, Event};
+use crate::inflow::Inflow;
 use crate::ring::{Ring, data_len};
 use crate::{SessionNumber, StreamNumber};
 
@@ -41,6 +42,7 @@ pub(crate) struct Local {
     /// Writers whose end was offered: kept until the next poll, so that what is known of them can still
     /// be asked for while the events of this one are acted on.
     leaving: Vec<StreamNumber>,
+    pub(crate) connections: FxHashMap<u32, Arc<Inflow>>,
 }
 
 impl Local {

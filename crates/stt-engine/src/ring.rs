@@ -124,10 +124,12 @@ impl Ring {
     }
 }
 
-/// Bytes of stream data, or of a message, in an event.
+/// Bytes of stream data, of a message, or for a connection, in an event.
 pub(crate) fn data_len(event: &Event) -> usize {
     match event {
-        Event::Data { bytes, .. } | Event::Message { bytes, .. } => bytes.len(),
+        Event::Data { bytes, .. } | Event::Message { bytes, .. } | Event::Carry { bytes, .. } => {
+            bytes.len()
+        }
         _ => 0,
     }
 }

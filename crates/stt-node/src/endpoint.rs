@@ -8,7 +8,8 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Result};
 use napi_derive::napi;
 use stt_engine::{
-    CloseOptions, Engine, MoveTarget, Sent, SessionNumber, StartError, StreamNumber, Written,
+    CloseOptions, ConnectTarget, Engine, MoveTarget, Sent, SessionNumber, StartError, StreamNumber,
+    Written,
 };
 use stt_proto::{
     CloseReason, ConnectOptions, Direction, FrameType, ResumptionTicket, StreamOptions,
@@ -98,7 +99,8 @@ impl NativeEndpoint {
         self.engine.listen(None);
     }
 
-    /// Connects, and returns the number of the session to be.
+    /// Connects to an address, or by a connection that is open, and returns the number of the session
+    /// to be.
     #[allow(clippy::too_many_arguments, reason = "each is one option of the TypeScript API")]
     #[napi(catch_unwind)]
     pub fn connect(
@@ -110,8 +112,12 @@ impl NativeEndpoint {
         early: bool,
         resume: Option<&[u8]>,
         early_data: Option<&[u8]>,
+        connection: Option<u32>,
     ) -> Result<u32> {
-        let remote = socket_address(&address, port)?;
+        let to = match connection {
+            Some(connection) => ConnectTarget::Connection(connection),
+            None => ConnectTarget::Udp(socket_address(&address, port)?),
+        };
         let peer = peer_node_id.map(node_id).transpose()?;
         let resume = resume
             .map(|bytes| {
@@ -126,7 +132,35 @@ impl NativeEndpoint {
             resume,
             early_data: early_data.unwrap_or_default().to_vec().into(),
         };
-        Ok(self.engine.connect(remote, options).0)
+        Ok(self.engine.connect(to, options).0)
+    }
+
+    /// Attaches a connection, a WebSocket, that takes `room` bytes for now. `id` is not 0 and was not
+    /// used before; limits for each source count it to the address.
+    #[napi(catch_unwind)]
+    pub fn open_connection(&self, id: u32, address: String, port: u32, room: u32) -> Result<()> {
+        let remote = socket_address(&address, port)?;
+        self.engine.open_connection(id, remote, room as usize);
+        Ok(())
+    }
+
+    /// A message came by a connection; it is copied. False when the connection is to be read no further
+    /// until `connectionReadable`.
+    #[napi(catch_unwind)]
+    pub fn receive(&self, connection: u32, message: &[u8]) -> bool {
+        self.engine.receive(connection, message)
+    }
+
+    /// A connection has passed on so many bytes of what `carry` brought.
+    #[napi(catch_unwind)]
+    pub fn connection_writable(&self, connection: u32, bytes: u32) {
+        self.engine.connection_writable(connection, bytes as usize);
+    }
+
+    /// Detaches a connection that is no more.
+    #[napi(catch_unwind)]
+    pub fn close_connection(&self, connection: u32) {
+        self.engine.close_connection(connection);
     }
 
     /// Lets a peer in.
@@ -259,8 +293,8 @@ impl NativeEndpoint {
         self.engine.ping(SessionNumber(session), u64::from(token));
     }
 
-    /// Moves a session to another path: from another local address, to another address of the peer, or
-    /// both. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
+    /// Moves a session to another path: from another local address, to another address of the peer,
+    /// both, or to a connection that is open. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
     #[napi(catch_unwind)]
     pub fn move_session(
         &self,
@@ -269,7 +303,13 @@ impl NativeEndpoint {
         local: Option<String>,
         remote: Option<String>,
         remote_port: u32,
+        connection: Option<u32>,
     ) -> Result<()> {
+        if let Some(connection) = connection {
+            let to = MoveTarget::Connection(connection);
+            self.engine.move_session(SessionNumber(session), u64::from(token), to);
+            return Ok(());
+        }
         let local = local.as_deref().map(ip_address).transpose()?;
         let remote = remote.map(|address| socket_address(&address, remote_port)).transpose()?;
         let to = match (local, remote) {

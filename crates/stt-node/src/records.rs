@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 34] = [
+const KINDS: [&str; 39] = [
     "none",
     "incoming",
     "connected",
@@ -52,6 +52,11 @@ const KINDS: [&str; 34] = [
     "acknowledged",
     "sendError",
     "pathWarning",
+    "carry",
+    "connectionReadable",
+    "pathLost",
+    "pathSilence",
+    "connectionUsed",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -87,6 +92,11 @@ const STREAM_FAILED: f64 = 30.0;
 const ACKNOWLEDGED: f64 = 31.0;
 const SEND_ERROR: f64 = 32.0;
 const PATH_WARNING: f64 = 33.0;
+const CARRY: f64 = 34.0;
+const CONNECTION_READABLE: f64 = 35.0;
+const PATH_LOST: f64 = 36.0;
+const PATH_SILENCE: f64 = 37.0;
+const CONNECTION_USED: f64 = 38.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -207,7 +217,7 @@ impl<'a> Records<'a> {
     /// `None` when the slab has no room for the event's bytes.
     fn other(&mut self, event: &Event) -> Option<()> {
         match event {
-            Event::Incoming { session, peer, remote } => {
+            Event::Incoming { session, peer, remote, connection } => {
                 let text = self.bytes(&[&peer.0, ip(remote).as_bytes()])?;
                 self.row(&[
                     INCOMING,
@@ -216,6 +226,7 @@ impl<'a> Records<'a> {
                     family(remote),
                     text.0,
                     text.1,
+                    by(*connection),
                 ])
             }
             Event::Connected {
@@ -223,6 +234,7 @@ impl<'a> Records<'a> {
                 peer,
                 session_id,
                 remote,
+                connection,
                 initiator,
                 resumed,
                 early_data,
@@ -249,6 +261,7 @@ impl<'a> Records<'a> {
                     f64::from(u8::from(*resumed)),
                     fate,
                     early.len() as f64,
+                    by(*connection),
                 ];
                 self.row(&row)
             }
@@ -336,11 +349,30 @@ impl<'a> Records<'a> {
             Event::Pong { session, token, rtt } => {
                 self.row(&[PONG, session.0.into(), *token as f64, rtt.as_micros() as f64])
             }
-            Event::PathChange { session, remote } => {
+            Event::PathChange { session, remote, connection } => {
                 let text = self.bytes(&[ip(remote).as_bytes()])?;
-                let row =
-                    [PATH_CHANGE, session.0.into(), port(remote), family(remote), text.0, text.1];
+                let row = [
+                    PATH_CHANGE,
+                    session.0.into(),
+                    port(remote),
+                    family(remote),
+                    text.0,
+                    text.1,
+                    by(*connection),
+                ];
                 self.row(&row)
+            }
+            Event::PathLost(session) => self.row(&[PATH_LOST, session.0.into()]),
+            Event::PathSilence(session, silent) => {
+                self.row(&[PATH_SILENCE, session.0.into(), f64::from(u8::from(*silent))])
+            }
+            Event::Carry { connection, bytes } => {
+                let data = self.bytes(&[bytes])?;
+                self.row(&[CARRY, (*connection).into(), data.0, data.1])
+            }
+            Event::ConnectionUsed(connection) => self.row(&[CONNECTION_USED, (*connection).into()]),
+            Event::ConnectionReadable(connection) => {
+                self.row(&[CONNECTION_READABLE, (*connection).into()])
             }
             Event::Moved { session, token } => self.row(&[MOVED, session.0.into(), *token as f64]),
             Event::MoveFailed { session, token, fault } => {
@@ -504,6 +536,11 @@ fn family(address: &SocketAddr) -> f64 {
         IpAddr::V4(_) => 4.0,
         IpAddr::V6(_) => 6.0,
     }
+}
+
+/// The connection that leads somewhere; none is 0, which no connection has.
+fn by(connection: Option<u32>) -> f64 {
+    connection.unwrap_or(0).into()
 }
 
 fn is_unidirectional(direction: Direction) -> f64 {

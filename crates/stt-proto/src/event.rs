@@ -208,6 +208,28 @@ pub enum Event {
         /// The new path.
         remote: PathAddress,
     },
+    /// The connection that a session's packets took is no more, and there is no path to go back to.
+    /// What it carried waits for the next path: [`crate::Endpoint::move_session`], or the peer's move.
+    /// Without one the session ends with 0x0502 once nothing was heard for its timeout.
+    PathLost {
+        /// The session.
+        session: SessionHandle,
+        /// The path that was.
+        path: PathAddress,
+    },
+    /// A connection carries a session: whoever opened it has proved itself.
+    ConnectionUsed {
+        /// The number of the connection.
+        id: u64,
+    },
+    /// A session's datagrams have drawn no answer for two probe timeouts in a row, about three probe
+    /// timeouts in all; or, after that, the peer was heard again there. A move ends it without a word.
+    PathSilence {
+        /// The session.
+        session: SessionHandle,
+        /// Whether the path is silent.
+        silent: bool,
+    },
     /// A move that [`crate::Endpoint::move_session`] began has succeeded: the peer answered on the path,
     /// which is in use now.
     Moved {

@@ -47,7 +47,7 @@ pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{EarlyData, Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail, Origin};
 pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
-pub use crate::path::{Ecn, PathAddress, PathError, Rebind, SendError, Transmit};
+pub use crate::path::{Connection, Ecn, PathAddress, PathError, Rebind, SendError, Transmit};
 pub use crate::session::{MoveError, MoveFailure};
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{

@@ -13,8 +13,18 @@ pub enum PathAddress {
         /// keeps a multi-homed host answering from the address that was asked.
         local: Option<IpAddr>,
     },
-    /// A connection-oriented carrier (WebSocket), by the number the driver gave it.
-    Connection(u64),
+    /// A connection-oriented carrier (WebSocket), which repeats and paces what it carries.
+    Connection(Connection),
+}
+
+/// One connection below the protocol: a WebSocket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Connection {
+    /// The number that the driver gave it, never given twice.
+    pub id: u64,
+    /// Whom the limits of sources count it to: the far end's address, or, behind a proxy that is
+    /// trusted to tell it, the client's.
+    pub remote: SocketAddr,
 }
 
 impl PathAddress {
@@ -39,11 +49,25 @@ impl PathAddress {
         }
     }
 
+    /// The connection, where it is one.
+    pub const fn connection(&self) -> Option<Connection> {
+        match self {
+            Self::Udp { .. } => None,
+            Self::Connection(connection) => Some(*connection),
+        }
+    }
+
+    /// Whether whatever is handed over arrives once and in order, for as long as the path exists: the
+    /// carrier repeats, paces and answers for the far end's address.
+    pub(crate) const fn is_reliable(&self) -> bool {
+        matches!(self, Self::Connection(_))
+    }
+
     /// Whether both name the same far end, whatever the local address.
     pub(crate) fn same_remote(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Udp { remote: a, .. }, Self::Udp { remote: b, .. }) => a == b,
-            (Self::Connection(a), Self::Connection(b)) => a == b,
+            (Self::Connection(a), Self::Connection(b)) => a.id == b.id,
             _ => false,
         }
     }
@@ -87,9 +111,9 @@ impl PathAddress {
                 }
                 out[17..].copy_from_slice(&remote.port().to_be_bytes());
             }
-            Self::Connection(id) => {
+            Self::Connection(connection) => {
                 out[0] = 1;
-                out[1..9].copy_from_slice(&id.to_be_bytes());
+                out[1..9].copy_from_slice(&connection.id.to_be_bytes());
             }
         }
         out

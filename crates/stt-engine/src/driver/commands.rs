@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stt_proto::{
-    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, StreamOptions,
+    Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, PathAddress,
+    StreamOptions,
 };
 
 use super::streams::Stream;
 use super::{CLOSE_GRACE, Driver};
-use crate::command::{CloseOptions, Command};
+use crate::command::{CloseOptions, Command, ConnectTarget};
 use crate::credit::SendCredit;
 use crate::event::Event;
 use crate::{SessionNumber, StreamNumber};
@@ -27,8 +28,18 @@ impl Driver {
     fn run_command(&mut self, now: Now, command: Command) {
         match command {
             Command::Listen(config) => self.core.set_listening(config),
-            Command::Connect { session, remote, options, credit } => {
-                let path = stt_proto::PathAddress::udp(remote);
+            Command::Connect { session, to, options, credit } => {
+                let path = match to {
+                    ConnectTarget::Udp(remote) => Some(PathAddress::udp(remote)),
+                    ConnectTarget::Connection(id) => {
+                        self.connection(id).map(PathAddress::Connection)
+                    }
+                };
+                let Some(path) = path else {
+                    let fault = Fault::new(ErrorCode::WebSocketClosed);
+                    self.push(Event::ConnectFailed { session, fault });
+                    return;
+                };
                 match self.core.connect(now, path, *options) {
                     Ok(handle) => self.sessions.insert(session, handle, credit),
                     Err(error) => {
@@ -93,6 +104,14 @@ impl Driver {
                     self.pings.insert((session, sent), token);
                 }
             }
+            Command::OpenConnection(connection, room, inflow) => {
+                self.open_connection(connection, room, inflow);
+            }
+            Command::Received(id, message) => self.receive_message(now, id, message),
+            Command::ConnectionWritable(id, bytes) => {
+                self.core.connection_writable(now, u64::from(id), bytes);
+            }
+            Command::CloseConnection(id) => self.close_connection(now, id),
             Command::Move { session, token, to } => self.move_session(now, session, token, to),
             Command::CancelMove(session, token) => self.cancel_move(now, session, token),
             Command::Rebind(token, socket) => self.rebind(now, token, *socket),
@@ -162,6 +181,7 @@ impl Driver {
     pub(super) fn say_goodbye(&mut self, now: Now) {
         self.close(now, Duration::ZERO);
         self.transmit(now);
+        self.carry();
         while let Some(event) = self.core.poll_event() {
             drop(event);
         }

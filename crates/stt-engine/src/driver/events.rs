@@ -1,6 +1,6 @@
 //! The core's events, in the application's numbers.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use stt_proto::{Direction, Event as Core, Now, PathAddress, SessionHandle, Side};
@@ -32,7 +32,8 @@ impl Driver {
         match event {
             Core::Incoming { session, peer, remote } => {
                 let (session, _) = self.number(session);
-                self.push(Event::Incoming { session, peer, remote: address(&remote) });
+                let (remote, connection) = (address(&remote), connection(&remote));
+                self.push(Event::Incoming { session, peer, remote, connection });
             }
             Core::Connected {
                 session: handle,
@@ -45,12 +46,14 @@ impl Driver {
             } => {
                 let (session, credit) = self.number(handle);
                 credit.outbox.set_max_size(self.core.max_message_size(handle));
-                let (remote, credit) = (address(&remote), SharedCredit(credit));
+                let (remote, connection) = (address(&remote), connection(&remote));
+                let credit = SharedCredit(credit);
                 self.push(Event::Connected {
                     session,
                     peer,
                     session_id,
                     remote,
+                    connection,
                     initiator,
                     resumed,
                     early_data,
@@ -167,7 +170,19 @@ impl Driver {
             }
             Core::PathChange { session, remote } => {
                 if let Some(session) = self.sessions.number(session) {
-                    self.push(Event::PathChange { session, remote: address(&remote) });
+                    let (remote, connection) = (address(&remote), connection(&remote));
+                    self.push(Event::PathChange { session, remote, connection });
+                }
+            }
+            Core::PathLost { session, .. } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PathLost(session));
+                }
+            }
+            Core::ConnectionUsed { id } => self.push(Event::ConnectionUsed(id as u32)),
+            Core::PathSilence { session, silent } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PathSilence(session, silent));
                 }
             }
             Core::Moved { session, token, .. } => self.on_moved(session, token, None),
@@ -270,7 +285,15 @@ impl Driver {
     }
 }
 
-/// The socket address of a path. Paths of other carriers have none yet.
+/// The socket address of a path's far end.
 fn address(path: &PathAddress) -> SocketAddr {
-    path.remote().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    match path {
+        PathAddress::Udp { remote, .. } => *remote,
+        PathAddress::Connection(connection) => connection.remote,
+    }
+}
+
+/// The number of a path's connection, where it is one.
+fn connection(path: &PathAddress) -> Option<u32> {
+    path.connection().map(|connection| connection.id as u32)
 }

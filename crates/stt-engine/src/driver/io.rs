@@ -57,6 +57,11 @@ impl Io {
         }
     }
 
+    /// What is to be sent stands at its start.
+    pub(super) fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
     pub(super) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
@@ -232,9 +237,12 @@ impl Driver {
 
     /// False when the socket has no room; the rest then waits for it.
     fn send(&mut self, now: Now, transmit: Transmit, from: usize) -> bool {
-        let PathAddress::Udp { remote, local } = transmit.path else {
-            // No carrier with connections is attached to this driver.
-            return true;
+        let (remote, local) = match transmit.path {
+            PathAddress::Udp { remote, local } => (remote, local),
+            PathAddress::Connection(connection) => {
+                self.gather(connection, transmit.len);
+                return true;
+            }
         };
         self.stats.send_calls += 1;
         let result = self.io.socket.send(&stt_udp::Transmit {

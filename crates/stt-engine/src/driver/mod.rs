@@ -5,6 +5,7 @@
 //! step is bounded, so that none starves the others; a step that stopped at its bound makes the
 //! next turn follow at once.
 
+mod carry;
 mod commands;
 mod events;
 mod io;
@@ -33,6 +34,7 @@ use crate::shared::{Shared, Turn, Turns};
 use crate::stats::EngineStats;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
+use self::carry::Carried;
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
 use self::lag::{LATE, LagWatch};
@@ -60,6 +62,7 @@ pub(crate) struct Driver {
     /// After the core, whose sessions write until they are dropped.
     _logs: Option<Logs>,
     io: Io,
+    carried: Carried,
     sessions: Sessions,
     streams: FxHashMap<StreamNumber, Stream>,
     /// Streams that may have data to read, each at most once.
@@ -124,6 +127,7 @@ impl Driver {
             core,
             _logs: logs,
             io: Io::new(socket, registry),
+            carried: Carried::default(),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
             readable: VecDeque::new(),
@@ -219,7 +223,9 @@ impl Driver {
     /// send was refused. That may have ended a connect, and nothing else would wake this thread to tell of it.
     fn transmit_and_look(&mut self, now: Now) -> bool {
         let refused = self.stats.send_errors;
-        self.transmit(now) || self.stats.send_errors != refused
+        let more = self.transmit(now);
+        self.carry();
+        more || self.stats.send_errors != refused
     }
 
     /// Whether a close has run its course.

@@ -1,6 +1,8 @@
 //! Sessions that the application moves to another path.
 
-use stt_proto::{ErrorCode, Fault, FaultDetail, MoveFailure, Now, SendError, SessionHandle};
+use stt_proto::{
+    ErrorCode, Fault, FaultDetail, MoveFailure, Now, PathAddress, SendError, SessionHandle,
+};
 
 use super::Driver;
 use crate::SessionNumber;
@@ -16,13 +18,19 @@ impl Driver {
         to: MoveTarget,
     ) {
         let moved = self.sessions.handle(session).and_then(|handle| {
-            let path = to.path_from(&self.core.path_of(handle)?)?;
+            let path = match to {
+                MoveTarget::Connection(id) => PathAddress::Connection(self.connection(id)?),
+                other => other.path_from(&self.core.path_of(handle)?)?,
+            };
             self.core.move_session(now, handle, path).ok()
         });
         match moved {
             Some(ours) => drop(self.moves.insert((session, ours), token)),
             None => {
-                let fault = Fault::new(ErrorCode::SessionClosed);
+                let gone =
+                    matches!(to, MoveTarget::Connection(id) if self.connection(id).is_none());
+                let code = if gone { ErrorCode::WebSocketClosed } else { ErrorCode::SessionClosed };
+                let fault = Fault::new(code);
                 self.push(Event::MoveFailed { session, token, fault });
             }
         }
@@ -76,6 +84,7 @@ fn move_fault(failure: MoveFailure) -> Option<Fault> {
             let detail = FaultDetail::Os { errno: error.errno(), ms: 0 };
             Some(Fault::new(code).with_detail(detail))
         }
+        MoveFailure::ConnectionLost => Some(Fault::new(ErrorCode::WebSocketClosed)),
         MoveFailure::Replaced | MoveFailure::Cancelled => None,
     }
 }

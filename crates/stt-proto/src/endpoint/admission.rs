@@ -124,6 +124,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::path::Connection;
 
     fn at(ms: u64) -> Instant {
         Instant::from_nanos(ms * 1_000_000)
@@ -147,9 +148,12 @@ mod tests {
         assert!(!same("192.0.2.1:1", "192.0.2.2:1"));
         assert!(same("[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff::9]:2"));
         assert!(!same("[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1"));
-        assert_ne!(
-            Source::of(&PathAddress::Connection(1)),
-            Source::of(&PathAddress::Connection(2))
+        let remote = "192.0.2.1:9".parse().unwrap();
+        let connection = PathAddress::Connection(Connection { id: 1, remote });
+        assert_eq!(
+            Source::of(&connection),
+            Source::of(&path("192.0.2.1:1")),
+            "whatever the carrier"
         );
     }
 

@@ -305,6 +305,14 @@ impl Endpoint {
         session: SessionHandle,
         path: PathAddress,
     ) -> Result<u64, MoveError> {
+        if let Some(connection) = path.connection() {
+            if !self.connections.is_open(connection.id) {
+                return Err(MoveError::NoConnection);
+            }
+            if let Some(slot) = self.slot_of(session) {
+                self.connections.note_user(connection.id, slot);
+            }
+        }
         self.on(now, session, |session, cx| session.move_to(cx, path))
             .unwrap_or(Err(MoveError::SessionClosed))
     }

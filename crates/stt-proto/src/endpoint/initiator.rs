@@ -134,7 +134,9 @@ impl Connecting {
         buf.get_mut(..HELLO_LEN)?.copy_from_slice(&attempt.packet);
         attempt.sent = Some(now);
         attempt.copies += 1;
-        attempt.send_at = now + attempt.interval;
+        // A connection repeats by itself: no copy is due before the connect's end.
+        attempt.send_at =
+            if self.path.is_reliable() { self.deadline } else { now + attempt.interval };
         attempt.interval = (2 * attempt.interval).min(MAX_INTERVAL);
         self.departures.on_sent();
         Some(Transmit { path: self.path, len: HELLO_LEN, segment_size: None, ecn: None })
@@ -257,7 +259,11 @@ impl Endpoint {
         for id in &ids {
             self.routes.insert(*id, Route::Slot(handle.index));
         }
-        if ids.is_empty() {
+        self.note_connection(handle.index);
+        let gone = path.connection().is_some_and(|own| !self.connections.is_open(own.id));
+        if gone {
+            self.fail_connecting(handle.index, Fault::new(ErrorCode::WebSocketClosed));
+        } else if ids.is_empty() {
             // Without a shared seed there is nothing to prove and nobody to prove it to.
             self.fail_connecting(handle.index, Fault::new(ErrorCode::AuthenticationFailed));
         } else {
@@ -543,7 +549,11 @@ impl Endpoint {
         };
         let state = State::AwaitFinal { early, since: started, deadline };
         let mut session = Session::new(now.mono, start, state);
-        session.send_proof(now.mono, packet, INITIAL_INTERVAL, now.mono + RENEWAL);
+        let (interval, stale) = match path.is_reliable() {
+            true => (deadline.saturating_duration_since(now.mono), deadline),
+            false => (INITIAL_INTERVAL, now.mono + RENEWAL),
+        };
+        session.send_proof(now.mono, packet, interval, stale);
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {

@@ -3,6 +3,9 @@
 
 mod admission;
 mod commands;
+#[cfg(test)]
+mod connection_tests;
+mod connections;
 mod cookie;
 mod dispatch;
 mod half_open;
@@ -49,6 +52,7 @@ use crate::time::{Instant, Now};
 use crate::trace::{TracedSecret, Tracer};
 
 use self::admission::Admission;
+use self::connections::Connections;
 use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
 use self::initiator::Connecting;
@@ -120,6 +124,7 @@ pub struct Endpoint {
     routes: FxHashMap<PathId, Route>,
     /// Path ids that peers issued, with where they are used: what a reset is looked up by.
     remotes: BTreeMap<(PathId, [u8; 19]), u32>,
+    connections: Connections,
     timers: TimerHeap,
     /// Timer keys that one `handle_timeout` acts on; kept for its allocation.
     due: Vec<u32>,
@@ -221,6 +226,7 @@ impl Endpoint {
             revoked: BTreeSet::new(),
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
+            connections: Connections::default(),
             timers: TimerHeap::default(),
             due: Vec::new(),
             ready: VecDeque::new(),
@@ -331,12 +337,15 @@ impl Endpoint {
     }
 
     fn next_transmit(&mut self, now: Now, max_segments: usize, buf: &mut [u8]) -> Option<Transmit> {
-        if let Some(transmit) = self.stateless.pop(buf) {
-            self.last_transmit.0 = BatchOf::Nobody;
-            return Some(transmit);
+        while let Some(transmit) = self.stateless.pop(buf) {
+            if self.charge(&transmit.path, transmit.len) {
+                self.last_transmit.0 = BatchOf::Nobody;
+                return Some(transmit);
+            }
         }
         while let Some(slot) = self.ready.pop_front() {
             self.slots.set_queued(slot, false);
+            self.hold_if_full(slot);
             let transmit = match self.slots.get_mut(slot) {
                 Some(Entry::Connecting(connecting)) => {
                     let transmit = connecting.poll_transmit(now.mono, buf);
@@ -356,9 +365,11 @@ impl Endpoint {
                 }
                 None => None,
             };
-            if transmit.is_some() {
+            if let Some(transmit) = transmit
+                && self.charge(&transmit.path, transmit.len)
+            {
                 self.last_transmit.0 = BatchOf::Slot(slot);
-                return transmit;
+                return Some(transmit);
             }
         }
         None
@@ -429,6 +440,7 @@ impl Endpoint {
     /// Brings timers, queues and events in line with a session that was changed.
     fn settle(&mut self, now: Now, slot: u32) {
         self.update_routes(slot);
+        self.note_connection(slot);
         let sendable = self.run(now, slot, |session, cx| {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)

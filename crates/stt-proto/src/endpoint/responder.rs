@@ -106,7 +106,11 @@ impl Endpoint {
             return false;
         }
         let table = &self.half_open;
-        if table.len() >= threshold || table.of_source(&Source::of(&path)) >= of_source {
+        // What a cookie proves, a connection has proved by being there.
+        let is_proven = path.is_reliable();
+        if !is_proven
+            && (table.len() >= threshold || table.of_source(&Source::of(&path)) >= of_source)
+        {
             let (e, id) = (&greeting.ephemeral, greeting.path_id);
             let proven = greeting.cookie.is_some_and(|cookie| {
                 self.cookies.verify(now.mono, &mut self.rng, &path, e, id, &cookie)

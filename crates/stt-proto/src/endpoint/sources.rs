@@ -21,23 +21,22 @@ const BUCKETS: usize = 512;
 pub(crate) struct Source([u8; 9]);
 
 impl Source {
-    /// The source that a datagram came from.
+    /// The source that a datagram, or a message of a connection, came from.
     pub(crate) fn of(path: &PathAddress) -> Self {
         let mut out = [0; 9];
-        match path {
-            PathAddress::Udp { remote, .. } => match remote.ip().to_canonical() {
-                IpAddr::V4(ip) => {
-                    out[0] = 4;
-                    out[1..5].copy_from_slice(&ip.octets());
-                }
-                IpAddr::V6(ip) => {
-                    out[0] = 6;
-                    out[1..].copy_from_slice(&ip.octets()[..8]);
-                }
-            },
-            PathAddress::Connection(id) => {
-                out[0] = 1;
-                out[1..].copy_from_slice(&id.to_be_bytes());
+        // By whatever carrier a host comes, it has one share.
+        let remote = match path {
+            PathAddress::Udp { remote, .. } => remote,
+            PathAddress::Connection(connection) => &connection.remote,
+        };
+        match remote.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                out[0] = 4;
+                out[1..5].copy_from_slice(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                out[0] = 6;
+                out[1..].copy_from_slice(&ip.octets()[..8]);
             }
         }
         Self(out)
@@ -81,6 +80,7 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
+    use crate::path::Connection;
 
     fn path(address: &str) -> PathAddress {
         PathAddress::udp(address.parse().unwrap())
@@ -94,9 +94,12 @@ mod tests {
         assert!(!same("10.0.0.1:1", "10.0.0.2:1"));
         assert!(same("[2001:db8::1]:1", "[2001:db8:0:0:ffff::2]:2"));
         assert!(!same("[2001:db8::1]:1", "[2001:db8:0:1::1]:1"));
-        assert_ne!(
-            Source::of(&PathAddress::Connection(1)),
-            Source::of(&PathAddress::Connection(2))
+        let remote = "192.0.2.1:9".parse().unwrap();
+        let connection = PathAddress::Connection(Connection { id: 1, remote });
+        assert_eq!(
+            Source::of(&connection),
+            Source::of(&path("192.0.2.1:1")),
+            "whatever the carrier"
         );
     }
 

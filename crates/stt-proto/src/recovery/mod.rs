@@ -164,16 +164,20 @@ pub(crate) struct RecoveryConfig {
     pub(crate) initial_rtt: Duration,
     /// Mark packets ECT(0), as long as the path carries the marks.
     pub(crate) ecn: bool,
+    /// What is handed over arrives, or the path is no more (`PROTOCOL.md` 5.5): nothing is declared
+    /// lost by time or order, no probe timeout runs, and neither window nor pacer holds anything back.
+    pub(crate) reliable: bool,
 }
 
 impl Default for RecoveryConfig {
-    /// 1200 bytes (`PROTOCOL.md` 5), 25 ms (RFC 9000 18.2), 333 ms (RFC 9002 6.2.2), ECN off.
+    /// 1200 bytes (`PROTOCOL.md` 5), 25 ms (RFC 9000 18.2), 333 ms (RFC 9002 6.2.2), ECN off, datagrams.
     fn default() -> Self {
         Self {
             mtu: 1_200,
             max_ack_delay: Duration::from_millis(25),
             initial_rtt: INITIAL_RTT,
             ecn: false,
+            reliable: false,
         }
     }
 }
@@ -204,6 +208,7 @@ pub(crate) struct Recovery {
     large: LargePackets,
     max_ack_delay: Duration,
     mtu: u16,
+    reliable: bool,
     bytes_in_flight: u64,
     eliciting_in_flight: u64,
     /// Place of the latest packet acknowledged, among the packets of this path.
@@ -238,6 +243,7 @@ impl Recovery {
             large: LargePackets::default(),
             max_ack_delay: config.max_ack_delay,
             mtu: config.mtu,
+            reliable: config.reliable,
             bytes_in_flight: 0,
             eliciting_in_flight: 0,
             largest_acked: None,
@@ -251,10 +257,11 @@ impl Recovery {
     }
 
     /// The recovery of another path of the same session, of which nothing is known yet.
-    pub(crate) fn for_new_path(&self, controller: Box<dyn Controller>) -> Self {
+    pub(crate) fn for_new_path(&self, controller: Box<dyn Controller>, reliable: bool) -> Self {
         let config = RecoveryConfig {
             max_ack_delay: self.max_ack_delay,
-            ecn: true,
+            ecn: !reliable,
+            reliable,
             ..RecoveryConfig::default()
         };
         Self::new(&config, controller)
@@ -354,7 +361,7 @@ impl Recovery {
         let oldest = self.sent.oldest().map_or(self.sent.next_place(), |(_, place)| place);
         let min_rtt = self.rtt.min();
         let sample = self.delivery.as_mut().and_then(|d| d.sample(min_rtt, oldest));
-        if newly.bytes > 0 {
+        if newly.bytes > 0 && !self.reliable {
             let app_limited =
                 !self.usage.used(self.controller.window(), self.controller.in_slow_start());
             self.controller.on_ack(&Acked {
@@ -490,7 +497,7 @@ impl Recovery {
         summary: &mut AckSummary,
         sink: &mut impl FnMut(Fate, Content),
     ) {
-        let Some(largest_acked) = self.largest_acked else { return };
+        let Some(largest_acked) = self.largest_acked.filter(|_| !self.reliable) else { return };
         let mut latest = None;
         // Sent times and places ascend together: the first packet that is not lost ends the search.
         while let Some((&packet, place)) = self.sent.oldest() {
@@ -568,8 +575,12 @@ impl Recovery {
     }
 
     /// When [`on_timeout`](Self::on_timeout) is to be called: at the loss time of the oldest packet,
-    /// or else at the probe timeout (RFC 9002 6.2.1). Always set while anything is in flight.
+    /// or else at the probe timeout (RFC 9002 6.2.1). Always set while anything is in flight, but for
+    /// a reliable path.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        if self.reliable {
+            return None;
+        }
         self.loss_time().or_else(|| {
             (self.eliciting_in_flight > 0).then(|| self.pto_base + self.probe_interval())
         })
@@ -632,6 +643,9 @@ impl Recovery {
 
     /// What may be sent at `now` on account of window, pacer and probes.
     pub(crate) fn allowance(&mut self, now: Instant) -> Allowance {
+        if self.reliable {
+            return Allowance { bytes: u64::MAX, next: None };
+        }
         let mtu = u64::from(self.mtu);
         let free = u64::from(self.free_packets) * mtu;
         let window = self.controller.window();

@@ -461,7 +461,7 @@ fn a_pause_is_told_when_it_ends_and_only_where_nothing_was_in_flight() {
 fn another_path_begins_anew_with_what_is_the_sessions() {
     let config = RecoveryConfig { max_ack_delay: ms(7), ecn: false, ..config() };
     let recovery = Recovery::new(&config, Box::new(Cubic::new(MTU)));
-    let other = recovery.for_new_path(Box::new(Cubic::new(MTU)));
+    let other = recovery.for_new_path(Box::new(Cubic::new(MTU)), false);
     assert_eq!(other.max_ack_delay, ms(7));
     assert!(other.ecn.mark() && !recovery.ecn.mark(), "each path is tested for ECN by itself");
     let initial = RttEstimator::new(INITIAL_RTT).pto(ms(7));
@@ -501,7 +501,7 @@ fn losses_are_noted_only_where_somebody_asked_and_each_once() {
     path.recovery.take_losses(&mut losses);
     assert_eq!(losses.len(), before);
     // On the next path they are noted, too.
-    let mut other = path.recovery.for_new_path(Box::new(Cubic::new(MTU)));
+    let mut other = path.recovery.for_new_path(Box::new(Cubic::new(MTU)), false);
     path.recovery.hand_over_to(&mut other);
     assert!(other.losses.is_some() && path.recovery.losses.is_none());
 }

@@ -97,7 +97,7 @@ impl Session {
     /// Bytes that the largest datagram to this address may have: what an unproven one has not paid
     /// for waits.
     pub(super) fn address_room(&self) -> Option<usize> {
-        match self.unproven() {
+        match self.unproven().filter(|_| !self.path.address.is_reliable()) {
             None => Some(usize::MAX),
             Some(unproven) => Some(unproven.credit).filter(|credit| *credit >= MIN_ROOM),
         }

@@ -271,10 +271,13 @@ impl Session {
     /// Nothing authentic was heard for too long.
     pub(super) fn die_of_silence(&mut self, cx: &mut Context<'_>) {
         let silence = self.liveness.silence(cx.now.mono);
+        let waited = FaultDetail::Waited { ms: silence.as_millis() as u64 };
         let error = match self.liveness.departures.failure() {
+            _ if self.path.lost => {
+                Fault::new(ErrorCode::WebSocketClosed).with_detail(waited).by(Origin::Path)
+            }
             Some(failure) => send_fault(failure, silence),
-            None => Fault::new(ErrorCode::SessionTimeout)
-                .with_detail(FaultDetail::Waited { ms: silence.as_millis() as u64 }),
+            None => Fault::new(ErrorCode::SessionTimeout).with_detail(waited),
         };
         self.die(cx, error);
     }

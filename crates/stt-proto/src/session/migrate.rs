@@ -15,7 +15,7 @@ use crate::path::{PathAddress, Rebind, SendError, Transmit};
 use crate::recovery::{INITIAL_RTT, Recovery};
 use crate::time::Instant;
 
-use super::path::{Candidate, Challenge, Former, MtuSearch, PeerId, Reply, Validation};
+use super::path::{Candidate, Challenge, Former, MtuSearch, Path, PeerId, Reply, Validation};
 use super::transmit::Payload;
 use super::{Context, Session, controller};
 
@@ -43,6 +43,9 @@ pub enum MoveError {
     /// The session is not in use, or not any more.
     #[error("the session is not open")]
     SessionClosed,
+    /// The connection to move to is not open, or not any more.
+    #[error("the connection is not open")]
+    NoConnection,
 }
 
 /// Why a move came to nothing. The session is where it was.
@@ -60,6 +63,8 @@ pub enum MoveFailure {
     },
     /// The system does not send by the path.
     Refused(SendError),
+    /// The connection that was tried is no more.
+    ConnectionLost,
     /// Another move took its place.
     Replaced,
     /// It was given up by [`crate::Endpoint::cancel_move`].
@@ -125,6 +130,8 @@ impl Session {
     /// Bytes that may go to the path in use now.
     pub(super) fn send_credit(&self) -> usize {
         let validation = self.moving.as_ref().and_then(|moving| moving.validation.as_ref());
+        // A connection leads to whoever opened it: nobody else can be flooded by it.
+        let validation = validation.filter(|_| !self.path.address.is_reliable());
         validation.map_or(usize::MAX, Validation::credit)
     }
 
@@ -236,6 +243,9 @@ impl Session {
         let moving = self.moving.get_or_insert_default();
         moving.wide_until = Some(now + Duration::from_secs(3600));
         let address = core::mem::replace(&mut self.path.address, path);
+        (self.path.held, self.path.lost) = (false, false);
+        // `PathChange` tells of it.
+        self.silent = false;
         if address.same_host(&path) {
             // A NAT gave it another port: the way is the same.
             let (peer, by_choice) = (self.remote_id, false);
@@ -248,10 +258,11 @@ impl Session {
     /// Nothing is known of the path in use any more; what was comes back.
     fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
         self.requeue_in_flight(cx);
-        let mut fresh = self.recovery.for_new_path(controller(self.config.congestion));
+        let reliable = self.path.address.is_reliable();
+        let mut fresh = self.recovery.for_new_path(controller(self.config.congestion), reliable);
         self.recovery.hand_over_to(&mut fresh);
         let recovery = core::mem::replace(&mut self.recovery, fresh);
-        let search = MtuSearch::new(self.path.mtu.upper());
+        let search = Path::search(&self.path.address, self.path.mtu.upper());
         let mtu = core::mem::replace(&mut self.path.mtu, search);
         self.paced_until = None;
         (mtu, recovery)
@@ -272,6 +283,7 @@ impl Session {
             self.ids.retire(failed);
         }
         self.path.address = former.address;
+        (self.path.held, self.path.lost) = (false, false);
         if let Some((mtu, mut recovery)) = former.known {
             self.requeue_in_flight(cx);
             self.recovery.hand_over_to(&mut recovery);
@@ -339,7 +351,10 @@ impl Session {
             cx.events.push_back(Event::Moved { session: cx.handle, token, path });
             return Ok(token);
         }
-        let id = id.or_else(|| self.ids.take_spare());
+        let id = id.or_else(|| self.ids.take_spare().map(PeerId::from));
+        // Where nothing can bring another id any more, the one in use has to do: to be seen to move is
+        // better than not to.
+        let id = id.or_else(|| self.path.lost.then_some(self.remote_id));
         let challenge = Challenge::new(cx.now.mono, self.validation_span());
         let candidate = Candidate { address: path, token, id, challenge };
         self.moving.get_or_insert_default().candidate = Some(candidate);
@@ -362,12 +377,48 @@ impl Session {
         let Some(candidate) = moving.candidate.take_if(|candidate| is_meant(candidate)) else {
             return false;
         };
-        if let Some(id) = candidate.id {
+        if let Some(id) = candidate.id.filter(|id| id.sequence != self.remote_id.sequence) {
             self.ids.retire(id.sequence);
         }
         let Candidate { address: path, token, .. } = candidate;
         cx.events.push_back(Event::MoveFailed { session: cx.handle, token, path, reason });
         true
+    }
+
+    /// Whether the path's connection takes nothing now; the endpoint says when it does again.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.path.held = held || self.path.lost;
+    }
+
+    /// A connection is no more: what was under way on it goes out anew, by the path before if the one
+    /// in use was still to be proven, or by the next path that the driver, or the peer, finds.
+    pub(crate) fn on_connection_lost(&mut self, cx: &mut Context<'_>, id: u64) {
+        let is_lost = |path: &PathAddress| path.connection().is_some_and(|own| own.id == id);
+        self.give_up_candidate(cx, MoveFailure::ConnectionLost, |c| is_lost(&c.address));
+        if let Some(moving) = &mut self.moving {
+            moving.replies.retain(|reply| !is_lost(&reply.path));
+            let former = moving.former.take_if(|former| is_lost(&former.address));
+            if let Some(former) = former.filter(|former| former.until.is_none())
+                && former.peer.sequence != self.remote_id.sequence
+            {
+                self.ids.retire(former.peer.sequence);
+            }
+        }
+        if !is_lost(&self.path.address) {
+            return;
+        }
+        if self.moving.as_ref().is_some_and(|moving| moving.validation.is_some()) {
+            self.revert(cx);
+        }
+        if !is_lost(&self.path.address) {
+            return;
+        }
+        self.requeue_in_flight(cx);
+        (self.path.held, self.path.lost) = (true, true);
+        if self.may_move() {
+            let path = self.path.address;
+            cx.events.push_back(Event::PathLost { session: cx.handle, path });
+        }
     }
 
     /// The system did not send a packet of this session by `path`. True when that path is but tried, or
@@ -392,7 +443,7 @@ impl Session {
         let Some(id) = candidate.id else { return };
         let before = self.remote_id;
         let old = self.switch(cx, candidate.address);
-        self.use_peer_id(PeerId::from(id));
+        self.use_peer_id(id);
         let moving = self.moving.get_or_insert_default();
         // Whatever was unproven is left behind.
         moving.validation = None;
@@ -487,8 +538,9 @@ impl Session {
             let path = candidate.address;
             return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), MIN_MTU);
         }
+        let reliable = self.path.address.is_reliable();
         let validation = moving.validation.as_mut().filter(|v| v.challenge.at <= now)?;
-        if validation.credit() < PROBE_LEN {
+        if validation.credit() < PROBE_LEN && !reliable {
             return None;
         }
         let nonce = cx.nonce();
@@ -541,9 +593,8 @@ impl Session {
     /// The socket, or the address it sends from, is another one. There is nothing to go back to, so the session goes on from there
     /// at once, under an id that was not seen elsewhere if there is one, and the peer finds out.
     pub(crate) fn on_rebind(&mut self, cx: &mut Context<'_>, rebind: Rebind) {
-        if let PathAddress::Udp { local, .. } = &mut self.path.address {
-            *local = None;
-        }
+        let PathAddress::Udp { local, .. } = &mut self.path.address else { return };
+        *local = None;
         if !self.may_move() {
             return;
         }
@@ -568,7 +619,7 @@ impl Session {
             && candidate.id.is_none()
             && let Some(id) = self.ids.take_spare()
         {
-            candidate.id = Some(id);
+            candidate.id = Some(PeerId::from(id));
             candidate.challenge = Challenge::new(now, span);
         }
     }

@@ -196,6 +196,8 @@ pub(crate) struct Session {
     pings: VecDeque<u64>,
     next_ping: u64,
     keep_alive_due: bool,
+    /// The driver was told that the path in use is silent.
+    silent: bool,
     /// Bytes of the largest datagram handed out last.
     last_datagram: u16,
     /// When the pacer lets the next packet go, while that is what holds it back.
@@ -242,7 +244,8 @@ impl Session {
                 max_ack_delay: Duration::from_micros(u64::from(peer_params.max_ack_delay_us))
                     .min(MAX_PEER_ACK_DELAY),
                 initial_rtt: start.rtt.unwrap_or(INITIAL_RTT),
-                ecn: true,
+                ecn: !start.path.is_reliable(),
+                reliable: start.path.is_reliable(),
             },
             controller(config.congestion),
         );
@@ -290,6 +293,7 @@ impl Session {
             pings: VecDeque::new(),
             next_ping: 0,
             keep_alive_due: false,
+            silent: false,
             last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),

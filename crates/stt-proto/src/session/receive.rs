@@ -92,6 +92,7 @@ impl Session {
         let id_is_fresh = self.is_fresh_id(header.path_id);
         if !elsewhere {
             self.recovery.on_heard_again(now, heard_before);
+            self.end_silence(cx);
             self.add_credit(packet_len);
             if id_is_fresh {
                 self.local_id = header.path_id;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::event::Event;
 use crate::recovery::{Content, Fate, RecoveryTimeout};
 use crate::time::Instant;
 
@@ -11,6 +12,9 @@ use super::{Context, Session, State};
 /// Longest pause before HELLO or AUTH_PROOF is repeated. Nine copies fit the default of ten seconds, so
 /// that one connect in 50 000 fails where 30 % is lost; with 3 s it would be one in 1 400.
 pub(crate) const MAX_INTERVAL: Duration = Duration::from_millis(1_500);
+
+/// Probe timeouts in a row after which a path counts as silent.
+const SILENT_TIMEOUTS: u32 = 2;
 
 impl Session {
     /// Acts on every deadline of this session that has come.
@@ -92,6 +96,7 @@ impl Session {
         let now = cx.now.mono;
         cx.fates.clear();
         let fates = &mut *cx.fates;
+        let mut silent = false;
         loop {
             match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
                 RecoveryTimeout::None => break,
@@ -111,10 +116,22 @@ impl Session {
                     self.recovery.probe_contents(usize::from(count), &mut repeat);
                     self.stats.probe_timeouts += 1;
                     self.keep_alive_due = true;
+                    silent |= self.recovery.pto_count() == SILENT_TIMEOUTS;
                 }
             }
         }
         self.settle_fates(cx);
+        if silent && !self.silent && self.is_established() && self.is_live() {
+            self.silent = true;
+            cx.events.push_back(Event::PathSilence { session: cx.handle, silent: true });
+        }
+    }
+
+    /// The peer was heard, or packets go another way.
+    pub(super) fn end_silence(&mut self, cx: &mut Context<'_>) {
+        if core::mem::take(&mut self.silent) {
+            cx.events.push_back(Event::PathSilence { session: cx.handle, silent: false });
+        }
     }
 
     /// AUTH_PROOF waits twice as long after each copy.

@@ -56,7 +56,7 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         self.address_room()?;
-        if self.liveness.departures.is_held_back(cx.now.mono) {
+        if self.waits_for_the_socket(cx.now.mono) {
             return None;
         }
         // An unproven address pays for every datagram on its own.
@@ -73,13 +73,18 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        if let Some(transmit) = self.transmit_proof(now, buf) {
+        if !self.path.held
+            && let Some(transmit) = self.transmit_proof(now, buf)
+        {
             return Some(transmit);
         }
         if self.is_live()
             && let Some(transmit) = self.transmit_moving(cx, buf)
         {
             return Some(transmit);
+        }
+        if self.path.held {
+            return None;
         }
         // A path that is not proven gets no more than came from it.
         let room = buf.len().min(self.send_credit());
@@ -112,9 +117,20 @@ impl Session {
         self.transmit_batch(cx, max_segments, buf)
     }
 
+    /// Whether the socket has refused what was sent by it, and is left alone for now. A connection has
+    /// nothing to do with that.
+    pub(super) fn waits_for_the_socket(&self, now: Instant) -> bool {
+        !self.path.address.is_reliable() && self.liveness.departures.is_held_back(now)
+    }
+
     /// Whether [`Session::poll_transmit`] is worth a call.
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
-        if self.liveness.departures.is_held_back(now) {
+        if self.path.held {
+            // The connection wakes the session; only other paths are free.
+            return self.is_live()
+                && self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now));
+        }
+        if self.waits_for_the_socket(now) {
             return false;
         }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
@@ -231,6 +247,9 @@ impl Session {
     /// coarse. A probe timeout sends the size that comes through in any case (RFC 8899 section 4.3).
     fn datagram_size(&self, allowance: u64) -> usize {
         let usable = self.path.mtu.usable();
+        if self.path.address.is_reliable() {
+            return usable;
+        }
         if usable <= MAX_CONTROL_QUANTUM || self.recovery.pto_count() > 0 {
             return if self.recovery.pto_count() > 0 { MIN_MTU } else { usable };
         }

@@ -224,9 +224,13 @@ fn write_path(remote: &PathAddress, out: &mut String) -> fmt::Result {
             remote.ip(),
             remote.port()
         ),
-        PathAddress::Connection(number) => {
-            write!(out, "\"remote\":{{\"carrier\":\"connection\",\"number\":{number}}}")
-        }
+        PathAddress::Connection(connection) => write!(
+            out,
+            "\"remote\":{{\"carrier\":\"connection\",\"number\":{},\"ip\":\"{}\",\"port\":{}}}",
+            connection.id,
+            connection.remote.ip(),
+            connection.remote.port()
+        ),
     }
 }
 

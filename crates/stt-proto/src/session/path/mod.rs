@@ -16,12 +16,21 @@ pub(crate) struct Path {
     pub(crate) address: PathAddress,
     /// How large its datagrams may be.
     pub(crate) mtu: MtuSearch,
+    /// The connection takes nothing now, or is no more.
+    pub(crate) held: bool,
+    /// The connection is no more, and nothing has taken its place.
+    pub(crate) lost: bool,
 }
 
 impl Path {
     /// A path whose datagrams may grow to `upper` bytes.
     pub(crate) fn new(address: PathAddress, upper: usize) -> Self {
-        Self { address, mtu: MtuSearch::new(upper) }
+        Self { address, mtu: Self::search(&address, upper), held: false, lost: false }
+    }
+
+    /// What finds out how large the datagrams of a path to `address` may be.
+    pub(crate) fn search(address: &PathAddress, upper: usize) -> MtuSearch {
+        if address.is_reliable() { MtuSearch::settled(upper) } else { MtuSearch::new(upper) }
     }
 
     /// Bytes that IP and UDP put before a datagram's payload, without options.

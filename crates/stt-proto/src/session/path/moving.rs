@@ -96,14 +96,14 @@ pub(crate) struct Candidate {
     /// What the application knows the move by.
     pub(crate) token: u64,
     /// The peer's id on it. Without one there is nothing to do but to wait for the peer's next NEW_ID.
-    pub(crate) id: Option<NewId>,
+    pub(crate) id: Option<PeerId>,
     pub(crate) challenge: Challenge,
 }
 
 impl Candidate {
     /// The id to challenge the path under, when that is due.
     pub(crate) fn due(&self, now: Instant) -> Option<PathId> {
-        self.id.filter(|_| self.challenge.at <= now).map(|id| id.path_id)
+        self.id.filter(|_| self.challenge.at <= now).map(|id| id.id)
     }
 
     fn next_timeout(&self, now: Instant) -> Instant {

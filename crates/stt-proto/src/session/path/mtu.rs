@@ -82,6 +82,15 @@ impl MtuSearch {
         Self { current: BASE, upper, ceiling: upper + 1, suspect: false, phase: Phase::Waiting }
     }
 
+    /// The same for a reliable path, which cuts what it carries as it likes: there is nothing to find
+    /// out, and packets of `upper` bytes at most are as large as pays.
+    pub(crate) fn settled(upper: usize) -> Self {
+        let upper = u16::try_from(upper).unwrap_or(u16::MAX).clamp(BASE, LARGEST);
+        let current = upper.min(RELIABLE);
+        let phase = Phase::Complete { again: None };
+        Self { current, upper, ceiling: upper + 1, suspect: false, phase }
+    }
+
     /// Bytes of the largest datagram known to come through.
     pub(crate) fn current(&self) -> usize {
         usize::from(self.current)
@@ -248,6 +257,9 @@ impl MtuSearch {
     }
 }
 
+/// Bytes of the packets of a reliable path: sealing gains nothing from larger ones, streams that share
+/// the path take turns by them, and a few fill a message.
+const RELIABLE: u16 = 16_384;
 /// Bytes that every path carries.
 const BASE: u16 = MIN_MTU as u16;
 /// Bytes of the largest UDP payload.

@@ -1,0 +1,89 @@
+//! Connections that the application carries (WebSockets): their messages in and out.
+//!
+//! Packets for a connection gather until the turn ends, so that many of them leave in one message. How
+//! much waits at the application is bounded by what it says to have passed on; how much waits here for
+//! this thread is counted by [`Inflow`].
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+use stt_proto::{Connection, Now, PathAddress};
+
+use super::Driver;
+use crate::event::Event;
+use crate::inflow::Inflow;
+
+/// From so many bytes on a message takes no further packets: with its last batch it is then below 192
+/// KiB, so that it fits into the memory that an application takes events into.
+const MESSAGE: usize = 128 * 1024;
+
+/// The connections of an engine.
+#[derive(Default)]
+pub(super) struct Carried {
+    open: FxHashMap<u32, Open>,
+    /// Packets of this turn, by connection, in order.
+    gathered: Vec<(u32, BytesMut)>,
+}
+
+struct Open {
+    connection: Connection,
+    inflow: Arc<Inflow>,
+}
+
+impl Driver {
+    pub(super) fn open_connection(
+        &mut self,
+        connection: Connection,
+        room: usize,
+        inflow: Arc<Inflow>,
+    ) {
+        self.core.open_connection(connection, room);
+        self.carried.open.insert(connection.id as u32, Open { connection, inflow });
+    }
+
+    /// A message came by a connection.
+    pub(super) fn receive_message(&mut self, now: Now, id: u32, mut message: BytesMut) {
+        let Some(open) = self.carried.open.get(&id) else { return };
+        let (path, resumes) =
+            (PathAddress::Connection(open.connection), open.inflow.leave(message.len()));
+        self.core.handle_datagram(now, path, None, &mut message);
+        if resumes {
+            self.push(Event::ConnectionReadable(id));
+        }
+    }
+
+    pub(super) fn close_connection(&mut self, now: Now, id: u32) {
+        if self.carried.open.remove(&id).is_some() {
+            self.core.close_connection(now, u64::from(id));
+        }
+    }
+
+    /// The connection of a number, while it is open.
+    pub(super) fn connection(&self, id: u32) -> Option<Connection> {
+        self.carried.open.get(&id).map(|open| open.connection)
+    }
+
+    /// Packets for a connection, at the start of the buffer.
+    pub(super) fn gather(&mut self, connection: Connection, len: usize) {
+        let id = connection.id as u32;
+        let bytes = &self.io.buffer()[..len];
+        let gathered = &mut self.carried.gathered;
+        match gathered.iter_mut().rev().find(|(own, _)| *own == id) {
+            Some((_, message)) if message.len() < MESSAGE => message.extend_from_slice(bytes),
+            _ => gathered.push((id, BytesMut::from(bytes))),
+        }
+    }
+
+    /// Hands over what has gathered.
+    pub(super) fn carry(&mut self) {
+        if self.carried.gathered.is_empty() {
+            return;
+        }
+        for (connection, message) in std::mem::take(&mut self.carried.gathered) {
+            let bytes: Bytes = message.freeze();
+            self.push(Event::Carry { connection, bytes });
+        }
+        self.publish();
+    }
+}

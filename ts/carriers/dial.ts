@@ -1,0 +1,126 @@
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+import { isIP } from 'node:net';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { connect as tlsConnect } from 'node:tls';
+import type * as Ws from 'ws';
+import type { SocketAddress } from '../address.ts';
+import { formatAddress } from '../address.ts';
+import type { SttErrorContext } from '../errors/error.ts';
+import { AttemptFacts, dialError } from './errors.ts';
+import { MAX_MESSAGE } from './link.ts';
+import type { ResolvedWebSocket } from './options.ts';
+import { SUBPROTOCOL } from './options.ts';
+import { proxyAgent } from './proxy.ts';
+
+/** A WebSocket that is open. */
+export interface Dialled {
+  readonly socket: Ws.WebSocket;
+  readonly stream: Socket | undefined;
+  readonly remote: SocketAddress;
+}
+
+/** What bounds the opening of a WebSocket. */
+export interface DialLimits {
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly context: Partial<SttErrorContext>;
+}
+
+/** The library, loaded at its first use: most programs speak UDP alone. */
+export function loadWs(): typeof Ws {
+  return createRequire(import.meta.url)('ws') as typeof Ws;
+}
+
+/**
+ * Opens a WebSocket.
+ *
+ * @throws {ConnectionRefusedError} 0x0102, {NetworkUnreachableError} 0x0104, {ConnectionTimeoutError} 0x0101 as
+ *   TCP has it; {WebSocketHandshakeError} 0x0503 when the upgrade is refused, by the peer or a proxy;
+ *   {TlsError} 0x0504; or the signal's reason.
+ */
+export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<Dialled> {
+  const { timeout, signal } = limits;
+  signal?.throwIfAborted();
+  const facts = new AttemptFacts(to.url, limits.context, timeout);
+  const agent = await proxyAgent(to, facts);
+  signal?.throwIfAborted();
+  const { WebSocket } = loadWs();
+  const way =
+    agent === undefined
+      ? to.url.protocol === 'wss:' && { createConnection: secureConnection(facts) }
+      : { agent };
+  const socket = new WebSocket(to.url, SUBPROTOCOL, {
+    // The types of `ws` know fewer functions to judge a certificate than node:tls does.
+    ...(to.tls as object),
+    ...(way as object),
+    headers: to.headers,
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE,
+    handshakeTimeout: Math.max(1, Math.ceil(timeout)),
+    skipUTF8Validation: true,
+    // What goes out is sealed: nobody can choose its bytes to look like a request, which is what masks are
+    // against (RFC 6455 section 10.3). A mask of zeros costs nothing.
+    generateMask: () => {},
+  });
+  return new Promise<Dialled>((resolve, reject) => {
+    let stream: Socket | undefined;
+    const abort = (): void => fail(signal?.reason);
+    const fail = (error: unknown): void => {
+      settle();
+      // Its own complaint about being cut short has nobody left to hear it.
+      socket.on('error', () => {});
+      socket.terminate();
+      reject(error);
+    };
+    const settle = (): void => {
+      signal?.removeEventListener('abort', abort);
+      socket.removeAllListeners();
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.on('upgrade', (response) => {
+      stream = response.socket;
+    });
+    socket.on('unexpected-response', (_request, response) => {
+      facts.status = response.statusCode;
+      response.resume();
+      fail(dialError(facts, undefined));
+    });
+    socket.on('error', (error) => fail(dialError(facts, error)));
+    socket.on('close', () => fail(dialError(facts, undefined)));
+    socket.on('open', () => {
+      settle();
+      // Until its owner listens, which is in this very turn of the event loop or the next.
+      socket.pause();
+      const remote = remoteOf(stream, to.url);
+      resolve({ socket, stream, remote });
+    });
+  });
+}
+
+/** Opens TLS, and keeps the certificate that was shown, for whoever wants to know why it did not do. */
+function secureConnection(facts: AttemptFacts): (options: ConnectionOptions) => TLSSocket {
+  return ({ path: _pathOfTheRequest, ...options }) => {
+    const host = options.host ?? '';
+    const servername = options.servername ?? (isIP(host) === 0 ? host : '');
+    const socket = tlsConnect({ ...options, servername });
+    facts.watch(socket);
+    return socket;
+  };
+}
+
+function remoteOf(stream: Socket | undefined, url: URL): SocketAddress {
+  const address = stream?.remoteAddress;
+  const port = stream?.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
+  if (address === undefined || isIP(address) === 0) {
+    return { address: '0.0.0.0', port, family: 'IPv4' };
+  }
+  return { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
+}
+
+/** `ws://host:port/path` for messages: without what a URL may hide of credentials. */
+export function describe(url: URL): string {
+  const port = url.port === '' ? (url.protocol === 'wss:' ? 443 : 80) : Number(url.port);
+  return `${url.protocol}//${formatAddress({ address: url.hostname.replace(/^\[|\]$/g, ''), port })}${url.pathname}`;
+}

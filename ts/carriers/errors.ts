@@ -1,0 +1,180 @@
+import type { PeerCertificate, TLSSocket } from 'node:tls';
+import {
+  ConnectionRefusedError,
+  ConnectionTimeoutError,
+  NetworkUnreachableError,
+  ResourceExhaustedError,
+  TlsError,
+  WebSocketHandshakeError,
+} from '../errors/classes.ts';
+import type { SttError, SttErrorContext } from '../errors/error.ts';
+import { printable } from '../printable.ts';
+import { describe } from './dial.ts';
+
+/** What is known of one attempt to open a WebSocket. */
+export class AttemptFacts {
+  readonly url: URL;
+  readonly context: Partial<SttErrorContext>;
+  readonly timeout: number;
+  readonly started: number = performance.now();
+  /** The status of the answer that was no upgrade. */
+  status: number | undefined;
+  /** The proxy on the way, without its credentials. */
+  proxy: string | undefined;
+  #certificate: PeerCertificate | undefined;
+  #secured = false;
+
+  constructor(url: URL, context: Partial<SttErrorContext>, timeout: number) {
+    this.url = url;
+    this.context = context;
+    this.timeout = timeout;
+  }
+
+  /** Notes the certificate that a server shows, before it is judged. */
+  watch(socket: TLSSocket): void {
+    socket.prependOnceListener('secure', () => {
+      const certificate = socket.getPeerCertificate();
+      if (certificate?.subject !== undefined) this.#certificate = certificate;
+    });
+    socket.once('secureConnect', () => {
+      this.#secured = true;
+    });
+  }
+
+  /** Whether TLS stands, so that what fails now is not TLS. */
+  get secured(): boolean {
+    return this.#secured;
+  }
+
+  get certificate(): { validFrom: string; validTo: string; names: string } | undefined {
+    const shown = this.#certificate;
+    if (shown === undefined) return undefined;
+    const { valid_from: validFrom, valid_to: validTo, subject, subjectaltname } = shown;
+    return { validFrom, validTo, names: subjectaltname ?? String(subject.CN ?? '') };
+  }
+}
+
+/** Codes of node:tls that mean more than that TLS failed. */
+const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "Renew the server's certificate, and check the clocks of both machines.",
+  CERT_NOT_YET_VALID: 'Check the clocks of both machines.',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'Connect by a name that the certificate has, set tls.servername, or get one for this name.',
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    'It is self-signed: give it, or the authority that signed it, as tls.ca.',
+  SELF_SIGNED_CERT_IN_CHAIN: 'Its authority is not known here: give it as tls.ca.',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'Its authority is not known here: give it as tls.ca.',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    'Its authority is not known here: give it as tls.ca, with any certificate in between.',
+};
+
+const UNREACHABLE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL']);
+const UNRESOLVED = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NONAME', 'EAI_NODATA']);
+const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
+
+/** The typed error for a WebSocket that did not open. */
+export function dialError(facts: AttemptFacts, cause: Error | undefined): SttError {
+  const url = describe(facts.url);
+  const ms = Math.round(performance.now() - facts.started);
+  const { status, proxy } = facts;
+  const context = { ...facts.context, transport: 'websocket' as const };
+  if (status !== undefined) return refusedUpgrade(url, status, ms, proxy, context);
+  const code = codeOf(cause);
+  const details = { context, cause };
+  if (UNRESOLVED.has(code)) {
+    const host = facts.proxy ?? facts.url.hostname;
+    return new NetworkUnreachableError(
+      `The name in ${host} has no address (${code}). Check its spelling, and the name servers of this machine.`,
+      details,
+    );
+  }
+  if (UNREACHABLE.has(code)) {
+    return new NetworkUnreachableError(
+      `No route leads to ${url} (${code}). Check this machine's network.`,
+      details,
+    );
+  }
+  if (EXHAUSTED.has(code)) {
+    return new ResourceExhaustedError(
+      `The system has no more descriptors or memory for a connection to ${url} (${code}). Close some, or raise its limits (ulimit -n).`,
+      details,
+    );
+  }
+  if (code === 'ECONNREFUSED') {
+    return new ConnectionRefusedError(
+      `TCP to ${proxy ?? url} was refused after ${ms} ms: nobody listens there. Start the peer with websocket, or check address, port and firewall.`,
+      details,
+    );
+  }
+  if (code === 'ETIMEDOUT' || /timed? ?out/i.test(cause?.message ?? '')) {
+    return new ConnectionTimeoutError(
+      `${url} did not take a WebSocket within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check address and firewall, or allow more time.`,
+      details,
+    );
+  }
+  if (isTls(code, cause) && facts.url.protocol === 'wss:' && !facts.secured) {
+    const { certificate } = facts;
+    const shown =
+      certificate === undefined
+        ? ''
+        : ` The certificate is for ${printable(certificate.names)}, from ${certificate.validFrom} to ${certificate.validTo}.`;
+    const advice =
+      CERTIFICATE_ADVICE[code] ?? 'Check that the server speaks TLS, and which versions.';
+    return new TlsError(
+      `TLS with ${url} failed: ${code || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
+      {
+        ...details,
+        context: {
+          ...context,
+          tlsReason: code,
+          ...(certificate === undefined
+            ? {}
+            : {
+                certificateValidFrom: certificate.validFrom,
+                certificateValidTo: certificate.validTo,
+              }),
+        },
+      },
+    );
+  }
+  const words = cause === undefined ? 'the connection ended' : printable(cause.message);
+  return new WebSocketHandshakeError(
+    `${url} did not take a WebSocket: ${words} (after ${ms} ms). Check that an STT endpoint listens there with websocket, and path and proxy.`,
+    details,
+  );
+}
+
+function refusedUpgrade(
+  url: string,
+  status: number,
+  ms: number,
+  proxy: string | undefined,
+  context: Partial<SttErrorContext>,
+): SttError {
+  const by = status === 407 && proxy !== undefined ? `The proxy ${proxy}` : url;
+  const advice: Readonly<Record<number, string>> = {
+    401: 'A proxy before the peer wants credentials: give them as websocket.headers.',
+    403: 'Somebody on the way forbids it: check the rules of proxies and firewalls.',
+    404: 'No WebSocket is at this path: check websocket.url, or path of listen().',
+    407: 'The proxy wants credentials: put them in the proxy URL, http://user:password@host:port.',
+    426: 'The server wants another upgrade: check that an STT endpoint listens there.',
+    503: 'The peer has as many unfinished connections as it takes: try again in a while.',
+  };
+  return new WebSocketHandshakeError(
+    `${by} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
+    { context: { ...context, httpStatus: status } },
+  );
+}
+
+function codeOf(error: Error | undefined): string {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+function isTls(code: string, error: Error | undefined): boolean {
+  return (
+    code in CERTIFICATE_ADVICE ||
+    /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|EPROTO|HOSTNAME_|INVALID_|PATH_LENGTH|CRL_)/.test(code) ||
+    /\b(ssl|tls|certificate)\b/i.test(error?.message ?? '')
+  );
+}

@@ -1,0 +1,155 @@
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { SocketAddress } from '../address.ts';
+import type { Engine } from '../native/engine.ts';
+
+/** Bytes that a WebSocket is given before it says that it has passed them on. */
+export const ROOM: number = 512 * 1024;
+
+/** Passed-on bytes are told in steps of this: each call wakes the engine. */
+const TOLD_AT = ROOM / 8;
+
+/** The longest message that a peer may send: ours have less than 192 KiB. */
+export const MAX_MESSAGE: number = 1 << 20;
+
+/** Milliseconds that a WebSocket has to close well. */
+const CLOSE_TIMEOUT = 1_000;
+
+/** WebSocket close codes (RFC 6455 section 7.4.1). */
+const CLOSE_NORMAL = 1_000;
+const CLOSE_UNSUPPORTED = 1_003;
+
+/** How a WebSocket ended. */
+export interface LinkEnd {
+  /** The code of its close frame; 1006 when there was none. */
+  readonly closeCode: number;
+  /** Words of that frame, or of the error. */
+  readonly reason: string;
+  readonly error?: Error;
+}
+
+/** What a link tells its owner. */
+export interface LinkHost {
+  readonly engine: Engine;
+  /** The link is no more. Called once. */
+  gone(link: Link, end: LinkEnd): void;
+}
+
+/**
+ * One open WebSocket, attached to an engine as the connection of a number. Packets go in and out in binary
+ * messages; how much waits in it is bounded by what the engine was told to have passed on.
+ */
+export class Link {
+  readonly id: number;
+  /** Where it leads, or comes from. */
+  readonly remote: SocketAddress;
+  /** Sessions that use it. */
+  readonly sessions: Set<number> = new Set();
+  /** Bytes that came before any session did. */
+  unauthenticatedBytes = 0;
+  /** A session has used it. */
+  authenticated = false;
+
+  readonly #host: LinkHost;
+  readonly #socket: WebSocket;
+  #passed = 0;
+  #open = true;
+  #error: Error | undefined;
+  #closeTimer: NodeJS.Timeout | undefined;
+  readonly #sent = (length: number): void => {
+    this.#passed += length;
+    if (this.#passed < TOLD_AT || !this.#open) return;
+    this.#host.engine.connectionWritable(this.id, this.#passed);
+    this.#passed = 0;
+  };
+
+  /**
+   * @param limit bytes that may come before a session does
+   * @param stream the socket below, which never holds the process: the endpoint does
+   */
+  constructor(
+    host: LinkHost,
+    id: number,
+    socket: WebSocket,
+    stream: Socket | undefined,
+    remote: SocketAddress,
+    limit: number,
+  ) {
+    this.id = id;
+    this.remote = remote;
+    this.#host = host;
+    this.#socket = socket;
+    stream?.unref();
+    stream?.setNoDelay?.(true);
+    host.engine.openConnection(id, remote, ROOM);
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      if (!this.#open) return;
+      if (!isBinary) {
+        this.#end(CLOSE_UNSUPPORTED, 'STT speaks in binary messages');
+        return;
+      }
+      if (!this.authenticated) {
+        this.unauthenticatedBytes += data.length;
+        if (this.unauthenticatedBytes > limit) {
+          this.terminate();
+          return;
+        }
+      }
+      if (!host.engine.receive(id, data)) socket.pause();
+    });
+    socket.on('error', (error: Error) => {
+      this.#error = error;
+    });
+    socket.on('close', (closeCode: number, reason: Buffer) => {
+      clearTimeout(this.#closeTimer);
+      this.#detach({
+        closeCode,
+        reason: reason.length > 0 ? reason.toString('utf8') : (this.#error?.message ?? ''),
+        ...(this.#error === undefined ? {} : { error: this.#error }),
+      });
+    });
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Sends what the engine wants carried. */
+  carry(chunk: Uint8Array): void {
+    // What is not open passes nothing on: the engine learns of its end by `close`.
+    if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) return;
+    const { length } = chunk;
+    this.#socket.send(chunk, { binary: true }, (error) => {
+      if (error == null) this.#sent(length);
+    });
+  }
+
+  /** The engine has caught up. */
+  resume(): void {
+    if (this.#open) this.#socket.resume();
+  }
+
+  /** Ends it well: what was handed over still leaves. */
+  close(): void {
+    this.#end(CLOSE_NORMAL, '');
+  }
+
+  /** Ends it at once. */
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.#closeTimer !== undefined) return;
+    this.#socket.close(code, reason);
+    this.#closeTimer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT);
+    this.#closeTimer.unref();
+  }
+
+  #detach(end: LinkEnd): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#host.engine.closeConnection(this.id);
+    this.#host.gone(this, end);
+  }
+}
