@@ -544,6 +544,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal */
   onClosed(end: SessionEnd): void {
     if (this.#end !== undefined) return;
+    // First, so that what is counted as undelivered is what the streams then say.
+    for (const number of this.#numbers) this.#host.streams.get(number)?.seal();
     const info = this.#describeEnd(end);
     this.#end = info;
     this.#failover?.end();
@@ -556,10 +558,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#cut = [...this.#streams];
     for (const stream of this.#cut) stream.fail(error);
     this.#streams.clear();
-    for (const number of this.#numbers) {
-      this.#host.streams.get(number)?.seal();
-      this.#forget(number);
-    }
+    for (const number of this.#numbers) this.#forget(number);
     const iterationEnd = info.reason === 'graceful' ? undefined : error;
     this.#bidirectional.end(iterationEnd);
     this.#unidirectional.end(iterationEnd);

@@ -286,11 +286,11 @@ fn destroying_ends_the_thread_tells_the_peer_and_can_be_repeated() {
     client.engine.destroy();
     client.engine.destroy();
     assert_eq!(client.wait_end(), EngineEnd::Closed);
-    let remote = server.wait(|event| match event {
-        Event::SessionClosed { remote, .. } => Some(remote),
+    let end = server.wait(|event| match event {
+        Event::SessionClosed { remote, reason, .. } => Some((remote, reason)),
         _ => None,
     });
-    assert!(remote);
+    assert_eq!(end, (true, CloseReason::Error), "what was under way is lost");
     assert!(client.engine.stats().is_none(), "nobody answers");
 }
 

@@ -177,9 +177,19 @@ impl Driver {
         }
     }
 
-    /// The engine ends at once: tells each peer, if the socket takes it, and waits for nothing.
+    /// The engine ends at once: tells each peer, if the socket takes it, and waits for nothing. What was
+    /// under way is lost, so that this is no graceful end.
     pub(super) fn say_goodbye(&mut self, now: Now) {
-        self.close(now, Duration::ZERO);
+        self.core.set_listening(None);
+        let options = CloseOptions {
+            reason: CloseReason::Error,
+            code: ErrorCode::SessionClosed.as_u16(),
+            message: String::new(),
+            drain: Duration::ZERO,
+        };
+        for session in self.sessions.numbers() {
+            self.close_session(now, session, &options);
+        }
         self.transmit(now);
         self.carry();
         while let Some(event) = self.core.poll_event() {

@@ -17,8 +17,7 @@ impl Session {
             deadlines: self.deadlines(now),
             wants_to_send: self.sends_frames()
                 && (self.wants_control() || self.wants_data() || self.wants_messages(false)),
-            is_held_by_address: self.is_held_by_address()
-                || self.waits_for_the_socket(now),
+            is_held_by_address: self.is_held_by_address() || self.waits_for_the_socket(now),
             queued_events: self.streams.queued_events(),
             is_usable: self.is_usable(),
             path: PathState {
