@@ -21,7 +21,8 @@ test('a link refuses what is no fault of it', () => {
 test('provoke() knows which errors it can bring about', () => {
   expectTypeOf(provoke).returns.resolves.toEqualTypeOf<SttError>();
   expectTypeOf<'SESSION_TIMEOUT'>().toExtend<ProvokableCodeName>();
-  expectTypeOf<'TLS_ERROR'>().not.toExtend<ProvokableCodeName>();
+  expectTypeOf<'TLS_ERROR'>().toExtend<ProvokableCodeName>();
+  expectTypeOf<'NONE'>().not.toExtend<ProvokableCodeName>();
 });
 
 test('assertSttError narrows', () => {

@@ -1,20 +1,37 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo, Socket, Server as TcpServer } from 'node:net';
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { SttError } from '../errors/error.ts';
 import { hasBrand } from '../errors/error.ts';
 import type { SttErrorCodeName } from '../errors/table.ts';
-import { ERROR_TABLE } from '../errors/table.ts';
 import type { SttSession } from '../session.ts';
 import { withoutDescriptors } from './descriptors.ts';
 import { TestNetwork } from './network.ts';
 import { forge, helloPathId, type SeedHolder, versionsPacket } from './peer.ts';
-import { bindSocket, closeSocket } from './sockets.ts';
+import { bindSocket, closeSocket, LOOPBACK } from './sockets.ts';
 
-/** Codes of the WebSocket carrier, which this version does not have. */
-type OfWebSocket = 'WEBSOCKET_CLOSED' | 'WEBSOCKET_HANDSHAKE_FAILED' | 'TLS_ERROR';
-/** The codes that {@link provoke} can bring about. */
-export type ProvokableCodeName = Exclude<SttErrorCodeName, OfWebSocket>;
+/** The codes that {@link provoke} can bring about: all. */
+export type ProvokableCodeName = SttErrorCodeName;
 
 /** Brings one error about, and returns it as the application gets it. */
 type Recipe = (network: TestNetwork) => Promise<unknown>;
+
+const BY_WEBSOCKET = { peerNodeId: 'any', transport: 'websocket', proxy: false } as const;
+
+/** Listens on a port of 127.0.0.1 for as long as `act` takes. */
+async function withServer<Value>(
+  server: TcpServer,
+  act: (port: number) => Promise<Value>,
+): Promise<Value> {
+  server.listen(0, LOOPBACK);
+  await once(server, 'listening');
+  try {
+    return await act((server.address() as AddressInfo).port);
+  } finally {
+    server.close();
+  }
+}
 
 /** Packets with impossible frames, one after another, that a session bears: one fewer. */
 const MALFORMED_LIMIT = 16;
@@ -28,13 +45,10 @@ const KIB = 1_024;
  *
  * For the code that handles errors. To break a session of your own, use a {@link TestLink}.
  *
- * @throws {Error} for the three codes of the WebSocket carrier, which is not in this version.
+ * @throws {TypeError} for a name that no error has.
  */
 export async function provoke(codeName: ProvokableCodeName): Promise<SttError> {
   if (!Object.hasOwn(RECIPES, codeName)) {
-    if (ERROR_TABLE.some((info) => info.codeName === codeName)) {
-      throw new Error(`${codeName} cannot be provoked: this version has no way to raise it here.`);
-    }
     throw new TypeError(`there is no error named ${codeName}`);
   }
   await using network = new TestNetwork();
@@ -44,6 +58,47 @@ export async function provoke(codeName: ProvokableCodeName): Promise<SttError> {
 }
 
 const RECIPES: Readonly<Record<ProvokableCodeName, Recipe>> = {
+  async WEBSOCKET_CLOSED(network) {
+    const server = await network.endpoint();
+    const client = await network.endpoint();
+    const listener = server.listen({ websocket: { port: 0 } });
+    await listener.ready;
+    const sockets = new Set<Socket>();
+    const proxy = createTcpServer((socket) => {
+      const upstream = connectTcp(listener.websocketAddress?.port ?? 0, LOOPBACK);
+      for (const end of [socket, upstream]) {
+        sockets.add(end);
+        end.on('error', () => end.destroy());
+      }
+      socket.pipe(upstream).pipe(socket);
+    });
+    return withServer(proxy, async (port) => {
+      const session = await client.connect(`${LOOPBACK}:${port}`, {
+        peerNodeId: server.nodeId,
+        transport: 'websocket',
+        proxy: false,
+      });
+      proxy.close();
+      for (const socket of sockets) socket.destroy();
+      return failure(session.closed);
+    });
+  },
+
+  async WEBSOCKET_HANDSHAKE_FAILED(network) {
+    const client = await network.endpoint();
+    const web = createHttpServer((_request, response) => response.end('a page'));
+    return withServer(web, (port) => failure(client.connect(`${LOOPBACK}:${port}`, BY_WEBSOCKET)));
+  },
+
+  async TLS_ERROR(network) {
+    const client = await network.endpoint();
+    const web = createHttpServer();
+    // A server that speaks HTTP answers what begins TLS in its own words.
+    return withServer(web, (port) =>
+      failure(client.connect(`${LOOPBACK}:${port}`, { ...BY_WEBSOCKET, tls: true })),
+    );
+  },
+
   async CONNECTION_TIMEOUT(network) {
     const { client, faults } = await strangers(network);
     await faults.partition();
