@@ -256,7 +256,7 @@ impl Session {
     }
 
     /// Nothing is known of the path in use any more; what was comes back.
-    fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
+    pub(super) fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
         self.requeue_in_flight(cx);
         let reliable = self.path.address.is_reliable();
         let mut fresh = self.recovery.for_new_path(controller(self.config.congestion), reliable);
@@ -270,10 +270,18 @@ impl Session {
 
     /// The unproven path in use has failed, or the peer is back: the path before is the one.
     fn revert(&mut self, cx: &mut Context<'_>) {
+        let again = self.validation_span();
         let Some(moving) = &mut self.moving else { return };
-        moving.validation = None;
         moving.ask_former = None;
-        let Some(former) = moving.former.take() else { return };
+        let Some(former) = moving.former.take() else {
+            // The path before went while this one was unproven. To take this one for proven would let a
+            // forged address be flooded: it is asked again, and gets no more than came from it.
+            if let Some(validation) = &mut moving.validation {
+                validation.challenge = Challenge::new(cx.now.mono, again);
+            }
+            return;
+        };
+        moving.validation = None;
         let span = PATIENCE * self.recovery.pto();
         moving.wide_until = Some(cx.now.mono + span);
         self.leave_route();
