@@ -502,3 +502,56 @@ fn a_resumed_session_that_goes_on_by_udp_has_a_window_there() {
     let mut at = 0;
     lab.until(5_000, "the rest", |lab| lab.read(CLIENT, stream, &mut at));
 }
+
+#[test]
+fn a_session_that_goes_back_to_a_connection_that_is_gone_knows_it() {
+    let mut lab = Lab::new();
+    let path = lab.open(1, 100_000);
+    lab.connect(path);
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(50);
+    lab.close(1);
+    lab.run(5);
+    lab.go(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "the peer's move", |lab| lab.path(SERVER).connection().is_none());
+    // Nobody answers there.
+    lab.udp_works = false;
+    lab.until(5_000, "the way back", |lab| lab.path(SERVER).connection().is_some());
+    lab.until(40_000, "the end", |lab| lab.failure(SERVER).is_some());
+    assert_eq!(lab.failure(SERVER), Some(ErrorCode::WebSocketClosed));
+}
+
+#[test]
+fn what_waits_for_no_room_overdraws_a_connection_so_far_and_no_further() {
+    let mut lab = Lab::new();
+    let path = lab.open(1, 100_000);
+    let server = &mut lab.ends[SERVER];
+    let taken = (0..1_000).take_while(|_| server.charge(&path, 1_200)).count() * 1_200;
+    assert!((ROOM..=2 * ROOM + 2 * 1_200).contains(&taken), "{taken} bytes");
+    let now = lab.now();
+    lab.ends[SERVER].connection_writable(now, 1, taken);
+    assert!(lab.ends[SERVER].charge(&path, 1_200), "room is back");
+}
+
+#[test]
+fn a_connection_that_is_slow_to_answer_is_waited_for() {
+    let mut lab = Lab::new();
+    lab.connect(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(100);
+    let path = lab.open(1, 100_000);
+    lab.go(path);
+    lab.until(1_000, "the peer's move", |lab| lab.path(SERVER).connection().is_some());
+    // Nothing of the connection passes, and it is open.
+    lab.pipes.get_mut(&1).unwrap().rate = 0;
+    lab.udp_works = false;
+    for _ in 0..12 {
+        lab.run(1_000);
+        assert!(lab.path(SERVER).connection().is_some(), "at {} ms", lab.millis);
+    }
+    lab.pipes.get_mut(&1).unwrap().rate = 100_000;
+    let told = |event: &Event| matches!(event, Event::PathChange { .. });
+    lab.until(100, "the answer", |lab| lab.events[SERVER].iter().any(told));
+    lab.carry(SERVER, 1 << 20, 1_000);
+    lab.carry(CLIENT, 1 << 20, 1_000);
+}
