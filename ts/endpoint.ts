@@ -171,6 +171,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #rebinding: Rebinding;
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
+  /** Nobody connects any more. */
+  readonly #closingSignal = new AbortController();
+  /** No session needs another path any more. */
+  readonly #endSignal = new AbortController();
   /** Which carrier reached whom last. */
   readonly #winners = new RaceMemory();
   readonly #links = new Links(
@@ -313,7 +317,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       this.#updateRef();
     });
     this.#listener = listener;
-    if (websocket !== undefined) this.#listenWebSockets(listener, websocket);
+    try {
+      if (websocket !== undefined) this.#listenWebSockets(listener, websocket);
+    } catch (error) {
+      // Such as a certificate that is none: nobody listens then, by no carrier.
+      listener.close();
+      throw error;
+    }
     this.#updateRef();
     return listener;
   }
@@ -429,6 +439,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
     this.#closing ??= handled(this.#close(drain));
     this.#attempts.end();
+    this.#closingSignal.abort(closedState('connect'));
     // Whoever awaits the end must live to see it, so this comes after #closing is set.
     this.#updateRef();
     return this.#closing;
@@ -508,20 +519,27 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const { peerNodeId, signal, early, resume, earlyData } = options;
     const { address, connection } =
       carrier === 'websocket'
-        ? await this.#dial(target, options, this.#contextOf(peer, attempt))
+        ? await this.#dial(target, options, this.#contextOf(peer, attempt), this.#closingSignal)
         : { address: await this.#resolve(target, options, this.#contextOf(peer, attempt)) };
     const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
     attempt.onSending();
-    const number = this.#engine.connect({
-      address: address.address,
-      port: address.port,
-      timeoutMs,
-      early,
-      ...(connection === undefined ? {} : { connection }),
-      ...(peerNodeId === undefined ? {} : { peerNodeId }),
-      ...(resume === undefined ? {} : { resume }),
-      ...(earlyData === undefined ? {} : { earlyData }),
-    });
+    let number: number;
+    try {
+      number = this.#engine.connect({
+        address: address.address,
+        port: address.port,
+        timeoutMs,
+        early,
+        ...(connection === undefined ? {} : { connection }),
+        ...(peerNodeId === undefined ? {} : { peerNodeId }),
+        ...(resume === undefined ? {} : { resume }),
+        ...(earlyData === undefined ? {} : { earlyData }),
+      });
+    } catch (error) {
+      if (connection !== undefined) this.#links.discard(connection);
+      throw error;
+    }
+    this.#links.use(number, connection);
     const waiter = new Waiter<SttSession>(
       signal === undefined ? {} : { signal },
       `Connecting to ${peer}`,
@@ -533,7 +551,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         return reason;
       },
     );
-    this.#links.use(number, connection);
     const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
     const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
     const host = address.address;
@@ -594,7 +611,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
               ? () => resolveHost(target, reachableFamily(this.#address), context)
               : undefined,
           dial: async (signal) => {
-            const dialled = await this.#dial(target, { ...options, timeout, signal }, context);
+            const limits = { ...options, timeout, signal };
+            const dialled = await this.#dial(target, limits, context, this.#endSignal);
             return dialled.connection;
           },
           discard: (connection) => this.#links.discard(connection),
@@ -608,20 +626,28 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     { host, port }: { host: string; port: number },
     options: ResolvedConnectOptions,
     context: Partial<SttErrorContext>,
+    over: AbortController,
   ): Promise<{ address: SocketAddress; connection: number }> {
-    const { timeout, signal } = options;
+    const { timeout } = options;
+    const given = options.signal === undefined ? [] : [options.signal];
+    const signal = AbortSignal.any([...given, over.signal]);
     this.#resolving += 1;
     this.#updateRef();
     try {
       const dialled = await dial(options.websocket(host, port), { timeout, signal, context });
       const { socket, stream, remote } = dialled;
-      if (this.#ended || this.#closing !== undefined) {
+      if (over.signal.aborted) {
         socket.terminate();
-        throw closedState('connect');
+        throw over.signal.reason;
       }
-      const link = this.#links.add(socket, stream, remote);
-      socket.resume();
-      return { address: remote, connection: link.id };
+      try {
+        const link = this.#links.add(socket, stream, remote);
+        socket.resume();
+        return { address: remote, connection: link.id };
+      } catch (error) {
+        socket.terminate();
+        throw error;
+      }
     } finally {
       this.#resolving -= 1;
       this.#updateRef();
@@ -855,6 +881,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   #onEnded(error: SttError | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#closingSignal.abort(closedState('connect'));
+    this.#endSignal.abort(closedState('connect'));
     for (const { waiter, peer } of this.#connecting.values()) {
       waiter.reject(connectEnded(peer, error));
     }

@@ -362,7 +362,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   migrate(options: MigrateOptions): Promise<void> {
     // What the application wants goes before what this side does by itself.
     this.#failover?.yield();
-    return this.#moves.migrate(options);
+    const moved = this.#moves.migrate(options);
+    // Whatever became of it: this side looks after the path again.
+    moved.then(
+      () => this.#failover?.look(),
+      () => this.#failover?.look(),
+    );
+    return moved;
   }
 
   /** Counters and measurements; after the end, the last that were taken. */

@@ -44,6 +44,7 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   const { timeout, signal } = limits;
   signal?.throwIfAborted();
   const facts = new AttemptFacts(to.url, limits.context, timeout);
+  const deadline = performance.now() + timeout;
   const agent = await proxyAgent(to, facts);
   signal?.throwIfAborted();
   const { WebSocket } = loadWs();
@@ -74,7 +75,13 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       socket.terminate();
       reject(error);
     };
+    // The library's own timeout is one of silence, and begins only once a proxy has answered.
+    const timer = setTimeout(
+      () => fail(dialError(facts, new Error('it timed out'))),
+      Math.max(1, deadline - performance.now()),
+    );
     const settle = (): void => {
+      clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       socket.removeAllListeners();
     };
@@ -111,7 +118,8 @@ function secureConnection(facts: AttemptFacts): (options: ConnectionOptions) => 
 }
 
 function remoteOf(stream: Socket | undefined, url: URL): SocketAddress {
-  const address = stream?.remoteAddress;
+  // A link-local address names an interface of this machine, too.
+  const address = stream?.remoteAddress?.split('%', 1)[0];
   const port = stream?.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
   if (address === undefined || isIP(address) === 0) {
     return { address: '0.0.0.0', port, family: 'IPv4' };

@@ -73,19 +73,19 @@ export class Failover {
     if (silent && performance.now() - this.#returnedAt < SHORT_RETURN) {
       this.#returnPause = Math.min(2 * this.#returnPause, MAX_DISTRUST);
     }
-    this.#look();
+    this.look();
   }
 
   /** The system does not send the session's datagrams; told again while it does not. */
   onSendError(): void {
     this.#troubledUntil = performance.now() + TROUBLE;
-    this.#look();
+    this.look();
   }
 
   /** The WebSocket that the session was on is no more. */
   onLost(): void {
     this.#lost = true;
-    this.#look();
+    this.look();
   }
 
   /** The session's packets go by this now. */
@@ -98,7 +98,7 @@ export class Failover {
     const now = performance.now();
     if (transport === 'udp') this.#returnedAt = now;
     else this.#returnAt = now + this.#returnPause;
-    this.#look();
+    this.look();
   }
 
   /** What became of a move of this failover. */
@@ -132,7 +132,7 @@ export class Failover {
   }
 
   /** The facts have changed: an attempt that is of no use any more ends, and a sleep does. */
-  #look(): void {
+  look(): void {
     const attempt = this.#attempt;
     if (attempt !== undefined && attempt.aim !== this.#aim()) attempt.controller.abort();
     this.#wake();
@@ -183,7 +183,9 @@ export class Failover {
       const first = this.#moveToUdp(byUdp.signal);
       const soon = await Promise.race([first, this.#later(HEAD_START, signal)]);
       if (soon === true) return true;
-      const connection = await this.#host.dial(signal);
+      const connection = await this.#host.dial(signal).catch(() => undefined);
+      // Nothing but UDP is left to hope for.
+      if (connection === undefined) return await first;
       // The core tries one path at a time: that of the WebSocket, which is open, has better prospects.
       byUdp.abort();
       if (await first) {

@@ -54,6 +54,7 @@ export class Links {
   /** A session's packets take that link from now on, or none of them. */
   use(session: number, id: number | undefined): void {
     const before = this.#bySession.get(session);
+    if (id === undefined) this.#ends.delete(session);
     if (before?.id === id) return;
     if (before !== undefined) this.#leave(before, session);
     const link = id === undefined ? undefined : this.#links.get(id);

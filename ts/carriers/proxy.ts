@@ -1,5 +1,6 @@
 import type { Agent } from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import { SttOptionError } from '../errors/local.ts';
 import type { AttemptFacts } from './errors.ts';
 import type { ResolvedWebSocket } from './options.ts';
 
@@ -8,14 +9,20 @@ import type { ResolvedWebSocket } from './options.ts';
  * Undefined where there is none. The proxy is asked for a tunnel (CONNECT), so it sees neither path nor bytes.
  */
 export async function proxyAgent(
-  { url, proxy, tls }: ResolvedWebSocket,
+  { url, proxy }: ResolvedWebSocket,
   facts: AttemptFacts,
 ): Promise<Agent | undefined> {
   const chosen = proxy === false ? '' : (proxy ?? (await fromEnvironment(url)));
   if (chosen === '') return undefined;
   const { HttpsProxyAgent } = await import('https-proxy-agent');
-  facts.proxy = withoutCredentials(chosen);
-  const agent = new HttpsProxyAgent(chosen, tls as object);
+  const where = parse(chosen);
+  if (where === undefined) {
+    // The value may hold a password: it is not repeated.
+    throw new SttOptionError('proxy', 'or the environment names a proxy that is no http:// URL');
+  }
+  facts.proxy = `${where.protocol}//${where.host}`;
+  // The options of TLS are for the peer, whom the tunnel leads to, and not for the proxy.
+  const agent = new HttpsProxyAgent(where);
   const connect = agent.connect.bind(agent);
   agent.connect = async (request, options) => {
     const socket = await connect(request, options);
@@ -32,7 +39,8 @@ async function fromEnvironment(url: URL): Promise<string> {
   return getProxyForUrl(`${scheme}//${url.host}${url.pathname}`);
 }
 
-function withoutCredentials(proxy: string): string {
+function parse(proxy: string): URL | undefined {
+  if (!URL.canParse(proxy)) return undefined;
   const url = new URL(proxy);
-  return `${url.protocol}//${url.host}`;
+  return ['http:', 'https:'].includes(url.protocol) ? url : undefined;
 }

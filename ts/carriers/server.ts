@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import type { SocketAddress } from '../address.ts';
 import { startError } from '../errors/system.ts';
+import { warn } from '../events.ts';
 import { loadWs } from './dial.ts';
 import type { Link } from './link.ts';
 import { MAX_MESSAGE } from './link.ts';
@@ -33,6 +34,8 @@ export class WebSocketListener {
   readonly #perSource = new Map<string, number>();
   /** Upgrades under way. */
   #upgrading = 0;
+  /** Ends the wait for the port, which a server that is closed meanwhile says nothing of. */
+  #settleListening: (() => void) | undefined;
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
     this.#upgrade(request, socket, head);
 
@@ -62,10 +65,14 @@ export class WebSocketListener {
     const { port } = this.#options;
     if (port === undefined) return;
     await new Promise<void>((resolve, reject) => {
-      const fail = (error: Error): void => reject(startError(error));
-      this.#server.once('error', fail);
+      this.#settleListening = resolve;
+      let bound = false;
+      this.#server.on('error', (error: Error) => {
+        if (bound) warn('the TCP port for WebSockets failed for a moment', error);
+        else reject(startError(error));
+      });
       this.#server.listen({ port, host }, () => {
-        this.#server.removeListener('error', fail);
+        bound = true;
         // The endpoint holds the process, and not what it listens with.
         this.#server.unref();
         resolve();
@@ -85,8 +92,10 @@ export class WebSocketListener {
   close(): void {
     this.#server.removeListener('upgrade', this.#onUpgrade);
     if (this.#options.server === undefined) {
+      // Upgraded sockets are not among them: links that have a session live on.
       this.#server.close();
-      this.#server.closeIdleConnections();
+      this.#server.closeAllConnections();
+      this.#settleListening?.();
     }
     for (const link of [...this.#waiting.keys()]) link.terminate();
   }
@@ -134,10 +143,18 @@ export class WebSocketListener {
     // An upgrade that `ws` refuses ends the socket, and says nothing.
     socket.once('close', leave);
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      try {
+        this.#take(webSocket, request, remote, source);
+      } catch (error) {
+        // No stranger's address may be able to end this process.
+        warn('a WebSocket could not be taken', error);
+        webSocket.on('error', () => {});
+        webSocket.terminate();
+        return;
+      }
       upgraded = true;
       this.#upgrading -= 1;
       socket.removeListener('close', leave);
-      this.#take(webSocket, request, remote, source);
     });
   }
 
@@ -165,12 +182,9 @@ export class WebSocketListener {
     const { remoteAddress = '0.0.0.0', remotePort = 0 } = request.socket;
     const header = this.#options.trustProxy ? request.headers['x-forwarded-for'] : undefined;
     const listed = Array.isArray(header) ? header.join(',') : header;
-    const told = listed?.split(',').at(-1)?.trim() ?? '';
-    if (isIP(told) !== 0) {
-      return { address: told, port: remotePort, family: isIP(told) === 6 ? 'IPv6' : 'IPv4' };
-    }
-    const family = isIP(remoteAddress) === 6 ? 'IPv6' : 'IPv4';
-    return { address: remoteAddress, port: remotePort, family };
+    const told = withoutZone(listed?.split(',').at(-1)?.trim() ?? '');
+    const address = isIP(told) === 0 ? withoutZone(remoteAddress) : told;
+    return { address, port: remotePort, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
   }
 }
 
@@ -183,7 +197,11 @@ function ownServer({ tls }: ResolvedWebSocketListen): HttpServer | HttpsServer {
     keepAliveTimeout: 1_000,
   };
   const server =
-    tls === undefined ? createHttpServer(limits) : createHttpsServer({ ...tls, ...limits });
+    tls === undefined
+      ? createHttpServer(limits)
+      : createHttpsServer({ handshakeTimeout: HEADERS_TIMEOUT, ...tls, ...limits });
+  // A connection holds the process no more than the server does.
+  server.on('connection', (socket) => socket.unref());
   server.on('request', (_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
     response.end(NOT_HERE);
@@ -193,9 +211,16 @@ function ownServer({ tls }: ResolvedWebSocketListen): HttpServer | HttpsServer {
 
 function refuse(socket: Duplex, status: number): void {
   socket.on('error', () => {});
+  // Whoever does not close its side would hold the descriptor for as long as it likes.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
   );
+}
+
+/** An address without the name of this machine's interface, which a link-local one has. */
+function withoutZone(address: string): string {
+  return address.split('%', 1)[0] ?? address;
 }
 
 /** An IPv4 address, or the /64 of an IPv6 one. */
@@ -203,7 +228,7 @@ function sourceOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped?.[1] !== undefined) return mapped[1];
   if (isIP(address) !== 6) return address;
-  const [head = '', tail] = (address.split('%', 1)[0] ?? '').split('::');
+  const [head = '', tail] = address.split('::');
   const first = head === '' ? [] : head.split(':');
   const missing = tail === undefined ? 0 : 8 - first.length - tail.split(':').length;
   const groups = [...first, ...Array<string>(Math.max(0, missing)).fill('0')];
