@@ -40,6 +40,11 @@ struct Lab {
     udp: VecDeque<(u64, usize, Vec<u8>)>,
     udp_works: bool,
     datagrams: [u64; 2],
+    /// Bytes of UDP that each side has sent, and that have come to it.
+    udp_sent: [usize; 2],
+    udp_heard: [usize; 2],
+    /// Whether what goes to a side by UDP arrives, while UDP works at all.
+    udp_reaches: [bool; 2],
     pipes: BTreeMap<u64, Pipe>,
     homes: [SocketAddr; 2],
 }
@@ -68,6 +73,9 @@ impl Lab {
             udp: VecDeque::new(),
             udp_works: true,
             datagrams: [0, 0],
+            udp_sent: [0, 0],
+            udp_heard: [0, 0],
+            udp_reaches: [true, true],
             pipes: BTreeMap::new(),
             homes: ["10.0.0.1:1000".parse().unwrap(), "10.0.0.2:7788".parse().unwrap()],
         }
@@ -110,6 +118,7 @@ impl Lab {
                 match transmit.path {
                     PathAddress::Udp { .. } => {
                         self.datagrams[side] += 1;
+                        self.udp_sent[side] += bytes.len();
                         for datagram in bytes.chunks(transmit.segment_size.unwrap_or(transmit.len))
                         {
                             self.udp.push_back((self.millis + 10, 1 - side, datagram.to_vec()));
@@ -132,7 +141,8 @@ impl Lab {
         let now = self.now();
         while self.udp.front().is_some_and(|(at, ..)| *at <= self.millis) {
             let (_, to, mut bytes) = self.udp.pop_front().unwrap();
-            if self.udp_works {
+            if self.udp_works && self.udp_reaches[to] {
+                self.udp_heard[to] += bytes.len();
                 let path = PathAddress::udp(self.homes[1 - to]);
                 self.ends[to].handle_datagram(now, path, None, &mut bytes);
             }
@@ -417,4 +427,131 @@ fn a_move_to_a_connection_that_closes_or_never_was_leaves_the_session_where_it_i
     assert_eq!(refused, Err(MoveError::NoConnection));
     lab.carry(SERVER, 1 << 20, 5_000);
     assert_eq!(lab.path(CLIENT), udp);
+}
+
+#[test]
+fn a_path_that_is_not_proven_stays_so_when_the_connection_before_it_closes() {
+    let mut lab = Lab::new();
+    let path = lab.open(1, 100_000);
+    lab.connect(path);
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(50);
+    let heard_before = lab.udp_heard[SERVER];
+    lab.go(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "the peer's move", |lab| lab.path(SERVER).connection().is_none());
+    // What goes there reaches nobody: as if the address had been forged.
+    lab.udp_reaches[CLIENT] = false;
+    lab.run(5);
+    let told = |lab: &Lab| {
+        let told = |event: &&Event| matches!(event, Event::PathChange { .. });
+        lab.events[SERVER].iter().filter(told).count()
+    };
+    assert_eq!(told(&lab), 0);
+    lab.close(1);
+    let stream = lab.write(SERVER, 1 << 20);
+    for _ in 0..6 {
+        lab.run(1_000);
+        let heard = lab.udp_heard[SERVER] - heard_before;
+        let sent = lab.udp_sent[SERVER];
+        assert!(sent <= heard, "{sent} bytes went to a path that {heard} came from");
+    }
+    assert_eq!(told(&lab), 0);
+    lab.udp_reaches[CLIENT] = true;
+    let mut at = 0;
+    lab.until(15_000, "the rest", |lab| lab.read(CLIENT, stream, &mut at));
+    assert_eq!((at, told(&lab)), (1 << 20, 1));
+    assert_eq!((lab.failure(CLIENT), lab.failure(SERVER)), (None, None));
+}
+
+#[test]
+fn a_resumed_session_that_goes_on_by_udp_has_a_window_there() {
+    let mut lab = Lab::new();
+    let udp = PathAddress::udp(lab.homes[SERVER]);
+    lab.connect(udp);
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(200);
+    let ticket = lab.events[CLIENT].iter().find_map(|event| match event {
+        Event::Ticket { ticket, .. } => Some((**ticket).clone()),
+        _ => None,
+    });
+    let path = lab.open(1, 100_000);
+    lab.sessions = [None, None];
+    let options = ConnectOptions { resume: ticket, ..ConnectOptions::default() };
+    let now = lab.now();
+    lab.sessions[CLIENT] = Some(lab.ends[CLIENT].connect(now, path, options).unwrap());
+    lab.until(1_000, "the answer", |lab| {
+        lab.send();
+        lab.ends[SERVER].stats().sessions_resumed == 1
+            && lab.pipes[&1].ways[CLIENT].front().is_some()
+    });
+    // The first sealed packet takes another way.
+    let ways = lab.pipes.get_mut(&1).unwrap().ways[CLIENT].split_off(0);
+    for (_, mut bytes) in ways {
+        let now = lab.now();
+        let here = PathAddress::udp(lab.homes[CLIENT]);
+        lab.ends[SERVER].handle_datagram(now, here, None, &mut bytes);
+    }
+    lab.run(1);
+    assert_eq!(lab.path(SERVER), PathAddress::udp(lab.homes[CLIENT]));
+    let (before, session) = (lab.udp_sent[SERVER], lab.sessions[SERVER].unwrap());
+    let window = lab.ends[SERVER].session_stats(session).unwrap().congestion_window;
+    let stream = lab.write(SERVER, 1 << 20);
+    lab.send();
+    let sent = lab.udp_sent[SERVER] - before;
+    assert!(sent > 0 && sent as u64 <= 2 * window, "{sent} bytes at once");
+    let mut at = 0;
+    lab.until(5_000, "the rest", |lab| lab.read(CLIENT, stream, &mut at));
+}
+
+#[test]
+fn a_session_that_goes_back_to_a_connection_that_is_gone_knows_it() {
+    let mut lab = Lab::new();
+    let path = lab.open(1, 100_000);
+    lab.connect(path);
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(50);
+    lab.close(1);
+    lab.run(5);
+    lab.go(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "the peer's move", |lab| lab.path(SERVER).connection().is_none());
+    // Nobody answers there.
+    lab.udp_works = false;
+    lab.until(5_000, "the way back", |lab| lab.path(SERVER).connection().is_some());
+    lab.until(40_000, "the end", |lab| lab.failure(SERVER).is_some());
+    assert_eq!(lab.failure(SERVER), Some(ErrorCode::WebSocketClosed));
+}
+
+#[test]
+fn what_waits_for_no_room_overdraws_a_connection_so_far_and_no_further() {
+    let mut lab = Lab::new();
+    let path = lab.open(1, 100_000);
+    let server = &mut lab.ends[SERVER];
+    let taken = (0..1_000).take_while(|_| server.charge(&path, 1_200)).count() * 1_200;
+    assert!((ROOM..=2 * ROOM + 2 * 1_200).contains(&taken), "{taken} bytes");
+    let now = lab.now();
+    lab.ends[SERVER].connection_writable(now, 1, taken);
+    assert!(lab.ends[SERVER].charge(&path, 1_200), "room is back");
+}
+
+#[test]
+fn a_connection_that_is_slow_to_answer_is_waited_for() {
+    let mut lab = Lab::new();
+    lab.connect(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(100);
+    let path = lab.open(1, 100_000);
+    lab.go(path);
+    lab.until(1_000, "the peer's move", |lab| lab.path(SERVER).connection().is_some());
+    // Nothing of the connection passes, and it is open.
+    lab.pipes.get_mut(&1).unwrap().rate = 0;
+    lab.udp_works = false;
+    for _ in 0..12 {
+        lab.run(1_000);
+        assert!(lab.path(SERVER).connection().is_some(), "at {} ms", lab.millis);
+    }
+    lab.pipes.get_mut(&1).unwrap().rate = 100_000;
+    let told = |event: &Event| matches!(event, Event::PathChange { .. });
+    lab.until(100, "the answer", |lab| lab.events[SERVER].iter().any(told));
+    lab.carry(SERVER, 1 << 20, 1_000);
+    lab.carry(CLIENT, 1 << 20, 1_000);
 }

@@ -16,6 +16,10 @@ use super::{Endpoint, Entry};
 /// that brings more learns of the end by silence.
 const MAX_USERS: usize = 16;
 
+/// How far packets that wait for no room, such as answers to probes, may overdraw a connection. A peer
+/// that draws more and does not read loses them, and our queue does not grow.
+const MAX_OVERDRAFT: i64 = 256 * 1024;
+
 /// Every connection that is open.
 #[derive(Default)]
 pub(super) struct Connections {
@@ -46,9 +50,12 @@ impl Connections {
         false
     }
 
-    /// Bytes were handed over; false where the connection is no more.
+    /// Bytes are handed over; false where the connection is no more, or has far too much to pass on.
     pub(super) fn spend(&mut self, id: u64, bytes: usize) -> bool {
         let Some(carrier) = self.open.get_mut(&id) else { return false };
+        if carrier.room < -MAX_OVERDRAFT {
+            return false;
+        }
         carrier.room = carrier.room.saturating_sub_unsigned(bytes as u64);
         true
     }
@@ -143,7 +150,7 @@ impl Endpoint {
         }
     }
 
-    /// Charges what goes out by a connection; false where that is no more, and nothing goes out.
+    /// Charges what goes out by a connection; false where that takes no more, and nothing goes out.
     pub(super) fn charge(&mut self, path: &PathAddress, bytes: usize) -> bool {
         match path.connection() {
             Some(connection) => self.connections.spend(connection.id, bytes),

@@ -130,14 +130,22 @@ impl Session {
 
     /// A packet that came from `path` has opened: the first one proves where a resumed session's
     /// peer is, wherever its RESUME came from.
-    pub(super) fn prove_path(&mut self, path: &PathAddress) {
+    pub(super) fn prove_path(&mut self, cx: &mut Context<'_>, path: &PathAddress) {
         if !self.is_unproven() {
             return;
         }
         if !self.path.address.same_remote(path) {
             self.leave_route();
+            // Whether the connection took anything says nothing of the path that takes its place.
+            (self.path.held, self.path.lost) = (false, false);
         }
+        let carrier_changes = self.path.address.is_reliable() != path.is_reliable();
         self.path.address = *path;
+        if carrier_changes {
+            // A connection needs no window, and UDP must not go without one. The search for the size
+            // of datagrams begins when FINAL is acknowledged, as ever.
+            self.learn_anew(cx);
+        }
         if let Some(Role::Responder { unproven, .. }) =
             self.beginning.as_mut().map(|beginning| &mut beginning.role)
         {

@@ -243,20 +243,21 @@ impl Session {
         let moving = self.moving.get_or_insert_default();
         moving.wide_until = Some(now + Duration::from_secs(3600));
         let address = core::mem::replace(&mut self.path.address, path);
+        let lost = self.path.lost;
         (self.path.held, self.path.lost) = (false, false);
         // `PathChange` tells of it.
         self.silent = false;
         if address.same_host(&path) {
             // A NAT gave it another port: the way is the same.
             let (peer, by_choice) = (self.remote_id, false);
-            return Former { address, known: None, until: None, peer, by_choice };
+            return Former { address, known: None, until: None, peer, by_choice, lost };
         }
         let known = Some(self.learn_anew(cx));
-        Former { address, known, until: None, peer: self.remote_id, by_choice: false }
+        Former { address, known, until: None, peer: self.remote_id, by_choice: false, lost }
     }
 
     /// Nothing is known of the path in use any more; what was comes back.
-    fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
+    pub(super) fn learn_anew(&mut self, cx: &mut Context<'_>) -> (MtuSearch, Recovery) {
         self.requeue_in_flight(cx);
         let reliable = self.path.address.is_reliable();
         let mut fresh = self.recovery.for_new_path(controller(self.config.congestion), reliable);
@@ -270,10 +271,18 @@ impl Session {
 
     /// The unproven path in use has failed, or the peer is back: the path before is the one.
     fn revert(&mut self, cx: &mut Context<'_>) {
+        let again = self.validation_span();
         let Some(moving) = &mut self.moving else { return };
-        moving.validation = None;
         moving.ask_former = None;
-        let Some(former) = moving.former.take() else { return };
+        let Some(former) = moving.former.take() else {
+            // The path before went while this one was unproven. To take this one for proven would let a
+            // forged address be flooded: it is asked again, and gets no more than came from it.
+            if let Some(validation) = &mut moving.validation {
+                validation.challenge = Challenge::new(cx.now.mono, again);
+            }
+            return;
+        };
+        moving.validation = None;
         let span = PATIENCE * self.recovery.pto();
         moving.wide_until = Some(cx.now.mono + span);
         self.leave_route();
@@ -283,7 +292,8 @@ impl Session {
             self.ids.retire(failed);
         }
         self.path.address = former.address;
-        (self.path.held, self.path.lost) = (false, false);
+        // Its end was told when it came, and nothing has been told since.
+        (self.path.held, self.path.lost) = (former.lost, former.lost);
         if let Some((mtu, mut recovery)) = former.known {
             self.requeue_in_flight(cx);
             self.recovery.hand_over_to(&mut recovery);
@@ -482,9 +492,18 @@ impl Session {
     /// Acts on the deadlines of a move.
     pub(super) fn moving_timeout(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono;
+        let again = self.validation_span();
         let Some(moving) = &mut self.moving else { return };
-        if moving.validation.as_ref().is_some_and(|v| v.challenge.deadline <= now) {
-            self.revert(cx);
+        if let Some(validation) = &mut moving.validation
+            && validation.challenge.deadline <= now
+        {
+            if self.path.address.is_reliable() && !self.path.lost {
+                // What was asked arrives, and the answer may wait behind much else: while the
+                // connection is open only its end says that nobody answers.
+                validation.challenge.deadline = now + again;
+            } else {
+                self.revert(cx);
+            }
         }
         if let Some(candidate) = self.moving.as_ref().and_then(|moving| moving.candidate.as_ref())
             && candidate.challenge.deadline <= now
@@ -545,6 +564,11 @@ impl Session {
         }
         let nonce = cx.nonce();
         validation.challenge.on_sent(now, nonce);
+        if reliable {
+            // A copy could only be dropped by this side; so few are remembered that a late answer
+            // still counts for as long as the session lives.
+            validation.challenge.slow_down();
+        }
         validation.sent += PROBE_LEN as u64;
         let (path, id) = (self.path.address, self.remote_id.id);
         self.transmit_probing(now, buf, path, id, kind, &probe(nonce), 0)

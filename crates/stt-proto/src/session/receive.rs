@@ -79,7 +79,7 @@ impl Session {
         if let Some(proof) = &mut self.proof {
             proof.heard = true;
         }
-        self.prove_path(&path);
+        self.prove_path(cx, &path);
         let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         if let Some(quality) = &mut self.quality

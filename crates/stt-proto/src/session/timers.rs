@@ -116,7 +116,7 @@ impl Session {
                     self.recovery.probe_contents(usize::from(count), &mut repeat);
                     self.stats.probe_timeouts += 1;
                     self.keep_alive_due = true;
-                    silent |= self.recovery.pto_count() == SILENT_TIMEOUTS;
+                    silent |= self.recovery.pto_count() >= SILENT_TIMEOUTS;
                 }
             }
         }

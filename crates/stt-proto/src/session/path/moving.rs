@@ -86,6 +86,8 @@ pub(crate) struct Former {
     pub(crate) known: Option<(MtuSearch, Recovery)>,
     /// This side left it, and not the peer.
     pub(crate) by_choice: bool,
+    /// Its connection is no more, so that going back to it leaves the session without a path.
+    pub(crate) lost: bool,
     /// When it is forgotten; set once the path after it is proven.
     pub(crate) until: Option<Instant>,
 }
@@ -135,6 +137,11 @@ impl Challenge {
         }
         self.nonces.push_back(nonce);
         self.at = now + self.interval;
+    }
+
+    /// The next one waits twice as long as the last did.
+    pub(crate) fn slow_down(&mut self) {
+        self.interval *= 2;
     }
 
     /// Whether an echo answers one of them.
