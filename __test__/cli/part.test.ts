@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { link, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { link, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { claim, forget, freeName, MAX_KEPT, sweep } from '../../ts/cli/transfer/claim.ts';
-import { readDone, removeDone } from '../../ts/cli/transfer/done.ts';
+import { readDone, removeDone, writeDone } from '../../ts/cli/transfer/done.ts';
 import { lives, ownerText, parseOwner, thisProcess } from '../../ts/cli/transfer/owner.ts';
 import { Part, partKey } from '../../ts/cli/transfer/part.ts';
 import { content, MIB, sha256 } from './stage.ts';
@@ -147,6 +147,47 @@ describe('an unfinished file', () => {
     const outside = JSON.stringify({ name: '../a', ...record, identity: 'x' });
     await writeFile(join(folder, `.stt-${KEY}.done`), outside);
     expect(await readDone(folder, KEY)).toBeUndefined();
+  });
+
+  test('has a record that follows no link', async () => {
+    const folder = await temporaryFolder();
+    const precious = join(folder, 'precious');
+    await writeFile(precious, 'precious');
+    await symlink(precious, join(folder, `.stt-${KEY}.done`));
+    const record = { name: 'precious', bytes: 8, sha256: sha256(Buffer.from('precious')) };
+    await writeDone(folder, KEY, precious, record);
+    expect(await readFile(precious, 'utf8')).toBe('precious');
+    expect(await readDone(folder, KEY)).toEqual(record);
+    expect(await readdir(folder)).toHaveLength(2);
+  });
+
+  test('is kept for its time when its name is taken, however old the file it comes from', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'a'), 'another');
+    const part = await Part.open(folder, KEY);
+    await part.write([Buffer.from('all of it')]);
+    const committed = part.commit('a', 'refuse', 1_000_000_000_000, undefined);
+    await expect(committed).rejects.toMatchObject({ name: 'TargetExistsError' });
+    await part.release();
+    await sweep(folder);
+    expect((await readdir(folder)).sort()).toEqual([freeName(KEY), 'a']);
+  });
+
+  test('is not whole when the disk has refused some of it, even if it takes the rest', async () => {
+    const folder = await temporaryFolder();
+    const part = await Part.open(folder, KEY);
+    const probe = await open(join(folder, 'probe'), 'w');
+    const lost = new Error('EIO');
+    const datasync = vi.spyOn(Object.getPrototypeOf(probe), 'datasync').mockRejectedValueOnce(lost);
+    await probe.close();
+    try {
+      await part.write([Buffer.alloc(32 * MIB)]);
+      await expect(part.digest()).rejects.toBe(lost);
+      expect(datasync).toHaveBeenCalledOnce();
+    } finally {
+      datasync.mockRestore();
+      await part.discard();
+    }
   });
 
   test('is one of a bounded number', async () => {

@@ -25,7 +25,7 @@ const SIZE = 300_000;
 /** A sender that says what a test has it say, always the same node. */
 class Puppet {
   readonly stage: Stage;
-  readonly offer: Offer;
+  offer: Offer;
   readonly #endpoint: SttEndpoint;
 
   private constructor(stage: Stage, endpoint: SttEndpoint) {
@@ -101,6 +101,17 @@ async function there(stage: Stage, wanted: (name: string) => boolean): Promise<v
   await until(look, 'a file in the inbox');
 }
 
+/** A transfer that ends whole at the receiver, and whose receipt its sender never sees. */
+async function loses(puppet: Puppet): Promise<void> {
+  const relay = await between(puppet.stage.port);
+  const { session, sends } = await puppet.offers({ port: relay.port });
+  relay.deafen();
+  const sending = sends(0).catch(() => undefined);
+  await there(puppet.stage, (name) => name === 'data.bin');
+  session.destroy();
+  await sending;
+}
+
 describe('a receipt that is lost', { timeout: 60_000 }, () => {
   test.each([false, true])(
     'is given again; the receiver was killed meanwhile: %s',
@@ -135,6 +146,59 @@ describe('a receipt that is lost', { timeout: 60_000 }, () => {
     },
   );
 
+  test('is not taken for that of a file that has grown since', async () => {
+    const stage = await Stage.make(content(1, 1_000));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv('--overwrite');
+    await loses(puppet);
+    stage.bytes = Buffer.concat([stage.bytes, content(6, 500)]);
+    puppet.offer = { ...puppet.offer, size: stage.bytes.length };
+    const second = await puppet.offers();
+    expect(marksOf(second.answer)).toEqual([]);
+    await second.sends(0);
+    const hash = stage.expected().sha256;
+    expect(await readReceipt(second.reader)).toMatchObject({ ok: true, sha256: hash });
+    await second.session.close();
+    const { code, records } = await recv.end();
+    expect(code).toBe(0);
+    const received = records.filter(({ event }) => event === 'received');
+    expect(received.map(({ bytes }) => bytes)).toEqual([1_000, 1_500]);
+    expect(await stage.received()).toEqual(stage.expected());
+  });
+
+  test.each(['another hash', 'more'])('is not given for %s', async (what) => {
+    const stage = await Stage.make(content(1, 1_000));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv('--forever');
+    await loses(puppet);
+    const { reader, stream, answer, session, sends } = await puppet.offers();
+    expect(marksOf(answer)).toEqual([1_000]);
+    if (what === 'more') {
+      await writeMessage(stream, { offset: 1_000 });
+      await stream.write(Buffer.concat([sha256Of(stage.bytes), Buffer.alloc(500)]));
+    } else {
+      await sends(1_000, Buffer.alloc(32));
+    }
+    expect(await readReceipt(reader)).toMatchObject({ ok: false, fault: 'hash' });
+    session.destroy();
+    recv.child.kill('SIGTERM');
+    await recv.end();
+  });
+
+  test('of an empty file is given again', async () => {
+    const stage = await Stage.make(Buffer.alloc(0));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv();
+    await loses(puppet);
+    const second = await puppet.offers();
+    expect(marksOf(second.answer)).toEqual([]);
+    await second.sends(0);
+    expect(await readReceipt(second.reader)).toMatchObject({ ok: true, name: 'data.bin' });
+    await second.session.close();
+    expect((await recv.end()).code).toBe(0);
+    expect(await stage.received()).toEqual(stage.expected());
+  });
+
   test('is not waited for longer than --resume-timeout: the file is there', async () => {
     const stage = await Stage.make(content(2, 1_000));
     const puppet = await Puppet.make(stage);
@@ -151,6 +215,25 @@ describe('a receipt that is lost', { timeout: 60_000 }, () => {
 });
 
 describe('what a sender may do', { timeout: 60_000 }, () => {
+  test('the bad offer of another ends no receiver of one file', async () => {
+    const stage = await Stage.make(content(7, SIZE));
+    const puppet = await Puppet.make(stage);
+    const recv = await stage.recv('--max-size', '1mb');
+    const { reader, session, sends } = await puppet.offers();
+    const other = await Puppet.make(stage, createHash('sha256').update('another').digest());
+    for (const bad of [{ name: '../data.bin' }, { size: 2 ** 40 }]) {
+      other.offer = { ...puppet.offer, ...bad };
+      const refused = await other.offers();
+      expect(refused.answer).toMatchObject({ accept: false, busy: true });
+      await refused.session.close().catch(() => undefined);
+    }
+    await sends(0);
+    expect(await readReceipt(reader)).toMatchObject({ ok: true });
+    await session.close();
+    expect((await recv.end()).code).toBe(0);
+    expect(await stage.received()).toEqual(stage.expected());
+  });
+
   /** A part of which some is there, left by its sender. */
   async function left(): Promise<{ stage: Stage; puppet: Puppet; recv: Stt }> {
     const stage = await Stage.make(content(3, SIZE));

@@ -1,6 +1,6 @@
 import { generateSeed, OPEN_METRICS_CONTENT_TYPE, openMetrics } from '@seigr/stt';
 import { describe, expect, test } from 'vitest';
-import { endpoint, next, pair, streamPair } from '../contract/pair.ts';
+import { closedPort, endpoint, next, pair, streamPair } from '../contract/pair.ts';
 import type { Family } from './openmetrics.ts';
 import { parseOpenMetrics } from './openmetrics.ts';
 
@@ -35,6 +35,22 @@ describe('openMetrics', () => {
     expect(OPEN_METRICS_CONTENT_TYPE).toContain('application/openmetrics-text');
   });
 
+  test('counts each of the 25 errors by its code', async () => {
+    const client = await endpoint();
+    const failed = client.connect(`127.0.0.1:${await closedPort()}`, { peerNodeId: 'any' });
+    await expect(failed).rejects.toMatchObject({ codeName: 'CONNECTION_REFUSED' });
+    const family = parseOpenMetrics(openMetrics(client)).find(({ name }) => name === 'stt_errors');
+    const counts = family?.samples.map(({ labels: { name }, value }) => [name, value]) ?? [];
+    expect(counts).toHaveLength(25);
+    expect(Object.fromEntries(counts)).toEqual(client.stats()?.errors);
+    const refused = family?.samples.find(({ labels: { code } }) => code === '0x0102');
+    expect(refused).toEqual({
+      name: 'stt_errors_total',
+      labels: { code: '0x0102', name: 'CONNECTION_REFUSED' },
+      value: 1,
+    });
+  });
+
   test('has no label of a peer, a session or a stream, however many there are', async () => {
     const { client, server } = await pair();
     const before = openMetrics(client).split('\n').length;
@@ -55,7 +71,7 @@ describe('openMetrics', () => {
     const named = parseOpenMetrics(openMetrics([client, server], { labels }));
     expect(value(named, 'stt_sessions', { service: odd, zone: 'x' })).toBe(1);
     expect(value(named, 'stt_sessions', { service: 'b', zone: 'x' })).toBe(1);
-    for (const name of ['1st', 'a-b', 'quantile', 'code']) {
+    for (const name of ['1st', 'a-b', 'quantile', 'code', 'name']) {
       expect(() => openMetrics(client, { labels: () => ({ [name]: 'x' }) })).toThrowError(
         expect.objectContaining({ option: 'labels' }),
       );

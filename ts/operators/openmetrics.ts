@@ -1,5 +1,6 @@
 import type { SttEndpoint } from '../endpoint.ts';
 import { SttOptionError } from '../errors/local.ts';
+import { ERROR_TABLE, formatCode } from '../errors/table.ts';
 import type { EndpointStats } from '../stats.ts';
 
 /** How {@link openMetrics} tells endpoints apart. */
@@ -88,12 +89,23 @@ export function openMetrics(
     for (const { stats, labels } of sampled) sample(lines, name, labels, stats[of]);
   }
   errors(lines, sampled);
+  drops(lines, sampled);
   roundTrips(lines, sampled);
   lines.push('# EOF', '');
   return lines.join('\n');
 }
 
 function errors(lines: string[], sampled: readonly Sampled[]): void {
+  family(lines, 'stt_errors', 'counter', 'Errors raised on this side, by code.');
+  for (const { stats, labels } of sampled) {
+    for (const { code, codeName } of ERROR_TABLE) {
+      const which = [`code="${formatCode(code)}"`, `name="${codeName}"`];
+      sample(lines, 'stt_errors_total', [...labels, ...which], stats.errors[codeName]);
+    }
+  }
+}
+
+function drops(lines: string[], sampled: readonly Sampled[]): void {
   family(lines, 'stt_frames_dropped', 'counter', 'Frames dropped outside any session, by error.');
   for (const { stats, labels } of sampled) {
     for (const [code, count] of [
@@ -145,7 +157,7 @@ function labelText(labels: Readonly<Record<string, string>>): readonly string[] 
 }
 
 /** Labels that samples have already. */
-const RESERVED = new Set(['code', 'quantile']);
+const RESERVED = new Set(['code', 'name', 'quantile']);
 
 /** Escapes what ends a line or a quotation (OpenMetrics 1.0, section 4.1). */
 function escapeText(text: string): string {

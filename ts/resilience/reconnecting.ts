@@ -174,20 +174,14 @@ export class ReconnectingSession
     this.#stableAfter = stableAfter;
     this.#session = session;
     this.peerNodeId = session.peerNodeId;
-    const { timeout, transport, early } = options;
-    this.#options = {
-      peerNodeId: session.peerNodeId,
-      signal: this.#over.signal,
-      ...(timeout === undefined ? {} : { timeout }),
-      ...(transport === undefined ? {} : { transport }),
-      ...(early === undefined ? {} : { early }),
-    };
+    // The ticket and its data serve once; the rest says how the peer is reached, each time.
+    const { retry, resume, earlyData, reconnect, signal, ...rest } = options;
+    this.#options = { ...rest, peerNodeId: session.peerNodeId, signal: this.#over.signal };
     this.closed = handled(
       new Promise<CloseInfo>((resolve, reject) => {
         this.#settle = { resolve, reject };
       }),
     );
-    const { signal } = options;
     if (signal !== undefined) {
       this.#abort = addAbortListener(signal, () => this.#fail('error', signal.reason, 'aborted'));
     }

@@ -41,6 +41,13 @@ export class ByteReader {
     for await (const _ of this.rest());
   }
 
+  /** Waits for the next bytes or the stream's FIN; true if it was that. */
+  async ends(): Promise<boolean> {
+    const chunk = this.#pending.shift() ?? (await this.#more());
+    if (chunk !== undefined) this.#pending.unshift(chunk);
+    return chunk === undefined;
+  }
+
   /** Stops reading; the peer is told if it has not ended. */
   async cancel(): Promise<void> {
     await this.#batches.return?.();

@@ -27,15 +27,24 @@ export class Desk {
   }
 
   /**
+   * Changes nothing.
+   *
+   * @throws {DeskBusyError} when this receiver is there for another.
+   */
+  admit(key: string): void {
+    if (this.#closed) throw new DeskBusyError('this receiver is about to end');
+    if (this.#single && this.#bound !== undefined && this.#bound !== key)
+      throw new DeskBusyError('this receiver takes one file, and that is another one');
+  }
+
+  /**
    * Begins to serve a transfer; what is returned ends it. A session that served it before is ended first: its
    * sender has come back, so it is dead, whether that has been noticed or not.
    *
    * @throws {DeskBusyError} when this receiver is there for another.
    */
   async enter(key: string, session: SttSession): Promise<() => void> {
-    if (this.#closed) throw new DeskBusyError('this receiver is about to end');
-    if (this.#single && this.#bound !== undefined && this.#bound !== key)
-      throw new DeskBusyError('this receiver takes one file, and that is another one');
+    this.admit(key);
     this.#bound = key;
     for (let old = this.#served.get(key); old !== undefined; old = this.#served.get(key)) {
       old.session.destroy('the sender has come back on another session');

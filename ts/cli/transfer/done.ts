@@ -1,4 +1,5 @@
-import { lstat, open, readFile, unlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { lstat, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkName } from './names.ts';
 
@@ -29,12 +30,20 @@ export async function writeDone(
   record: DoneRecord,
 ): Promise<void> {
   const stored: Stored = { ...record, identity: await identityOf(file) };
-  const handle = await open(doneName(folder, key), 'w', 0o600);
+  // Under a name of its own first: a link that somebody has laid under the record's is not followed.
+  const temporary = join(folder, `.stt-${key}.${randomBytes(8).toString('hex')}.done`);
+  const handle = await open(temporary, 'wx', 0o600);
   try {
-    await handle.writeFile(JSON.stringify(stored));
-    await handle.sync();
-  } finally {
-    await handle.close();
+    try {
+      await handle.writeFile(JSON.stringify(stored));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, doneName(folder, key));
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
   }
 }
 

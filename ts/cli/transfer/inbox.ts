@@ -33,8 +33,8 @@ export class Inbox {
   readonly #options: InboxOptions;
   readonly #desk: Desk;
   readonly #tasks = new Set<Promise<void>>();
-  /** What was reported; a sender that did not hear of it brings it again. */
-  readonly #reported = new Set<string>();
+  /** What was reported, with its hash; a sender that did not hear of it brings it again. */
+  readonly #reported = new Map<string, string>();
   /** Sessions that each unfinished transfer has had. */
   readonly #breaks = new Map<string, number>();
   #finish!: { resolve: () => void; reject: (error: unknown) => void };
@@ -167,8 +167,8 @@ export class Inbox {
 
   #report(received: Received, session: SttSession): void {
     const { name, bytes, sha256, seconds, resumedFrom, key } = received;
-    if (this.#reported.has(key)) return;
-    if (!received.acknowledged) this.#reported.add(key);
+    if (this.#reported.get(key) === sha256) return;
+    if (!received.acknowledged) this.#reported.set(key, sha256);
     const moved = bytes - resumedFrom;
     const rate = seconds > 0 ? moved / seconds : 0;
     const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';

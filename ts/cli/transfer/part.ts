@@ -2,7 +2,7 @@ import type { Hash } from 'node:crypto';
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, unlink } from 'node:fs/promises';
+import { lutimes, open, unlink } from 'node:fs/promises';
 import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
 import { writeDone } from './done.ts';
@@ -126,6 +126,8 @@ export class Part {
   /** Brings the bytes to the disk and reads them back for their SHA-256. */
   async digest(): Promise<Buffer> {
     await this.#syncing;
+    // The system tells of a failed write-back once; a sync after that one would succeed.
+    if (this.#syncError !== undefined) throw this.#syncError;
     await this.#file.sync();
     return (await this.#hash(Number.POSITIVE_INFINITY)).digest();
   }
@@ -144,6 +146,11 @@ export class Part {
     const final = await place(this.#path, this.#folder, name, collision, async (candidate) => {
       if (record !== undefined)
         await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+    }).catch(async (error: unknown) => {
+      // It is kept from now on, not from the date of the sender's file on.
+      const now = new Date();
+      await lutimes(this.#path, now, now).catch(() => undefined);
+      throw error;
     });
     this.#settled = true;
     forget(this.#path);

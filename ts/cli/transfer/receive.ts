@@ -65,6 +65,8 @@ export async function receiveFile(session: SttSession, options: ReceiveOptions):
   try {
     // Told of a name or a size that will not do before anybody else's session is ended for it.
     await reception.declineIf(async () => {
+      // Whoever this receiver is not there for is told no more, and ends nothing with a bad offer.
+      options.desk.admit(key);
       reception.check();
       leave = await options.desk.enter(key, session);
     });
@@ -160,7 +162,8 @@ class Reception {
   async run(): Promise<Received> {
     const { folder } = this.#options;
     const done = this.#resumable ? await readDone(folder, this.#key) : undefined;
-    if (done !== undefined) {
+    // A file that has grown or shrunk since is another one, even where it begins the same.
+    if (done !== undefined && done.bytes === this.#offer.size) {
       const offset = await this.#agree(done);
       if (offset === undefined) return this.#received(done, done.bytes, false);
       if (offset === done.bytes) return this.#confirm(done);
@@ -285,7 +288,8 @@ class Reception {
   /** Tells that all stands there, and where the sender begins; undefined if it is gone again. */
   async #agree(done: DoneRecord): Promise<number | undefined> {
     try {
-      await this.#answer([{ length: done.bytes, sha256: done.sha256 }]);
+      // A mark tells of a beginning; an empty file has none.
+      await this.#answer(done.bytes === 0 ? [] : [{ length: done.bytes, sha256: done.sha256 }]);
       return (await readStart(this.#reader)).offset;
     } catch {
       return undefined;
@@ -294,10 +298,24 @@ class Reception {
 
   /** The file has been whole before; the sender did not hear of it. */
   async #confirm(done: DoneRecord): Promise<Received> {
-    const heard = await this.#reader.exactly(DIGEST_LENGTH).then(
-      () => this.#tell(done),
-      () => false,
-    );
+    let stated: Uint8Array | undefined;
+    let more = false;
+    try {
+      stated = await this.#reader.exactly(DIGEST_LENGTH);
+      more = !(await this.#reader.ends());
+    } catch {
+      stated = undefined;
+    }
+    if (stated !== undefined && (more || !timingSafeEqual(stated, Buffer.from(done.sha256, 'hex'))))
+      return this.#refuse(
+        new Refusal(
+          'hash',
+          ExitCode.HashMismatch,
+          `${this.#name}: what was sent is not what stands on the disk.`,
+          'send it again; it was changed while it was read.',
+        ),
+      );
+    const heard = stated !== undefined && (await this.#tell(done));
     if (heard) await removeDone(this.#options.folder, this.#key);
     await removeStale(this.#options.folder, this.#key);
     return this.#received(done, done.bytes, heard);
