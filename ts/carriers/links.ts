@@ -7,6 +7,11 @@ import { Link, ROOM } from './link.ts';
 
 /** Milliseconds that a link without a session is kept: its last words still leave. */
 const LINGER = 1_000;
+/**
+ * Milliseconds that a link is kept whose session is not known yet: packets of one came by it, and the way is not proven.
+ * An answer may wait behind much else, but whoever never answers must not collect links.
+ */
+const PROOF_TIME = 30_000;
 
 /**
  * Bytes that may come by a link before a session is known to: a handshake has less than 6 KiB, but a session that
@@ -70,6 +75,7 @@ export class Links {
     if (link === undefined || link.authenticated) return;
     link.authenticated = true;
     this.#onSettled(link);
+    this.#closeUnused(link, PROOF_TIME);
   }
 
   /** What carries a session now. */
@@ -107,11 +113,11 @@ export class Links {
   }
 
   /** Closes a link in a while, unless a session uses it: its last words still leave. */
-  #closeUnused(link: Link): void {
+  #closeUnused(link: Link, patience = LINGER): void {
     if (link.sessions.size > 0) return;
     const timer = setTimeout(() => {
       if (link.sessions.size === 0) link.close();
-    }, LINGER);
+    }, patience);
     timer.unref();
   }
 

@@ -104,7 +104,7 @@ fn a_busy_host_that_cannot_send_says_so_at_once_and_dies_of_that_not_of_silence(
     assert!((29_000..31_000).contains(&waited), "{waited}");
     assert!((pair.world.elapsed() - heard).as_secs() <= 31);
     // Once a second, and tries go on to the end.
-    assert!((10..=31).contains(&told.len()), "{told:?}");
+    assert!((28..=31).contains(&told.len()), "{told:?}");
     assert!(told.iter().all(|(count, errno)| *count > 0 && *errno == 1), "{told:?}");
 }
 

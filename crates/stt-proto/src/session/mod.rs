@@ -623,8 +623,10 @@ impl Session {
             self.stats.send_errors += u64::from(datagrams);
             let untold = self.liveness.departures.on_refused(cx.now.mono, error, datagrams);
             self.tell_refused(cx, untold, error);
-            // What was in it, and what is in flight, goes out again once something can.
+            // What was in it, and what is in flight, goes out again once something can. ACKs and
+            // keep-alives do not come back by that: something has to find out whether it can.
             self.requeue_in_flight(cx);
+            self.keep_alive_due |= self.is_established() && self.is_live();
             self.on_local_address_lost(cx, error);
             return;
         }
