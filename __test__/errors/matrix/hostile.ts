@@ -45,8 +45,11 @@ export function attack(
 ): Attack {
   const { port = 0, count = 1, seconds = 30 } = options;
   const seed = Buffer.from(context.network.sharedSeed).toString('hex');
-  const argv = [mode, '--port', port, '--seed', seed, '--count', count, '--seconds', seconds];
+  const argv = [mode, '--port', port, '--seed', '-', '--count', count, '--seconds', seconds];
   const child = spawn(HOSTILE, argv.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Every user of the machine sees the command line.
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(`${seed}\n`);
   const events: HostileEvent[] = [];
   const watchers = new Set<() => void>();
   createInterface(child.stdout).on('line', (line) => {

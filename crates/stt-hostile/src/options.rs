@@ -52,7 +52,7 @@ pub(crate) struct Options {
 }
 
 const USAGE: &str =
-    "stt-hostile MODE --port PORT --seed HEX [--node-seed HEX] [--count N] [--seconds N]";
+    "stt-hostile MODE --port PORT --seed HEX|- [--node-seed HEX] [--count N] [--seconds N]";
 
 impl Options {
     /// Reads the command line.
@@ -83,9 +83,15 @@ impl Options {
     }
 }
 
-/// The bytes of the next value, which is hex.
+/// The bytes of the next value, which is hex; `-` stands for the first line of the standard input, which other processes
+/// do not see.
 fn bytes(arguments: &mut Parser) -> Result<Vec<u8>, Failure> {
-    let text = arguments.value()?.string()?;
+    let mut text = arguments.value()?.string()?;
+    if text == "-" {
+        text.clear();
+        std::io::stdin().read_line(&mut text)?;
+        text.truncate(text.trim_end().len());
+    }
     if !text.is_ascii() || text.len() % 2 != 0 {
         return Err("a seed is hex digits, two for each byte".into());
     }
