@@ -5,7 +5,6 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { connect as tlsConnect } from 'node:tls';
 import type * as Ws from 'ws';
 import type { SocketAddress } from '../address.ts';
-import { formatAddress } from '../address.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { AttemptFacts, dialError } from './errors.ts';
 import { MAX_MESSAGE } from './link.ts';
@@ -125,10 +124,4 @@ function remoteOf(stream: Socket | undefined, url: URL): SocketAddress {
     return { address: '0.0.0.0', port, family: 'IPv4' };
   }
   return { address, port, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
-}
-
-/** `ws://host:port/path` for messages: without what a URL may hide of credentials. */
-export function describe(url: URL): string {
-  const port = url.port === '' ? (url.protocol === 'wss:' ? 443 : 80) : Number(url.port);
-  return `${url.protocol}//${formatAddress({ address: url.hostname.replace(/^\[|\]$/g, ''), port })}${url.pathname}`;
 }

@@ -1,4 +1,5 @@
 import type { PeerCertificate, TLSSocket } from 'node:tls';
+import { formatAddress } from '../address.ts';
 import {
   ConnectionRefusedError,
   ConnectionTimeoutError,
@@ -9,7 +10,6 @@ import {
 } from '../errors/classes.ts';
 import type { SttError, SttErrorContext } from '../errors/error.ts';
 import { printable } from '../printable.ts';
-import { describe } from './dial.ts';
 
 /** What is known of one attempt to open a WebSocket. */
 export class AttemptFacts {
@@ -177,4 +177,10 @@ function isTls(code: string, error: Error | undefined): boolean {
     /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|EPROTO|HOSTNAME_|INVALID_|PATH_LENGTH|CRL_)/.test(code) ||
     /\b(ssl|tls|certificate)\b/i.test(error?.message ?? '')
   );
+}
+
+/** `ws://host:port/path` for messages: without what a URL may hide of credentials. */
+function describe(url: URL): string {
+  const port = url.port === '' ? (url.protocol === 'wss:' ? 443 : 80) : Number(url.port);
+  return `${url.protocol}//${formatAddress({ address: url.hostname.replace(/^\[|\]$/g, ''), port })}${url.pathname}`;
 }

@@ -45,14 +45,14 @@ export class Link {
   readonly remote: SocketAddress;
   /** Sessions that use it. */
   readonly sessions: Set<number> = new Set();
-  /** Bytes that came before any session did. */
-  unauthenticatedBytes = 0;
   /** A session has used it. */
   authenticated = false;
 
   readonly #host: LinkHost;
   readonly #socket: WebSocket;
   #passed = 0;
+  /** Bytes that came before any session did. */
+  #unauthenticated = 0;
   #open = true;
   #error: Error | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
@@ -89,8 +89,8 @@ export class Link {
         return;
       }
       if (!this.authenticated) {
-        this.unauthenticatedBytes += data.length;
-        if (this.unauthenticatedBytes > limit) {
+        this.#unauthenticated += data.length;
+        if (this.#unauthenticated > limit) {
           this.terminate();
           return;
         }

@@ -36,10 +36,6 @@ export class Links {
     this.#onSettled = onSettled;
   }
 
-  get size(): number {
-    return this.#links.size;
-  }
-
   /** Attaches an open WebSocket. */
   add(socket: WebSocket, stream: Socket | undefined, remote: SocketAddress): Link {
     const id = this.#nextId++;

@@ -46,7 +46,7 @@ export interface WebSocketListenOptions {
    * @default that of the endpoint
    */
   readonly host?: string;
-  /** A server that is there, as of Express or Fastify: its other upgrades are left alone. */
+  /** A server that is there: its other upgrades are left alone. */
   readonly server?: HttpServer | HttpsServer;
   /**
    * Path of the upgrade.

@@ -39,7 +39,6 @@ export class WebSocketListener {
   readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
     this.#upgrade(request, socket, head);
 
-  /** @param host address to listen on, for a port of its own */
   constructor(options: ResolvedWebSocketListen, links: Links) {
     this.#options = options;
     this.#links = links;
@@ -59,6 +58,7 @@ export class WebSocketListener {
   /**
    * Listens, where the port is its own.
    *
+   * @param host address to listen on
    * @throws {SttSystemError} with the system's code for a busy port (`EADDRINUSE`) and the like.
    */
   async listen(host: string): Promise<void> {
