@@ -9,11 +9,13 @@ import type {
   ConnectOptions,
   DatagramDrop,
   EndpointOptions,
+  EndpointStats,
   FrameHandler,
   LogTarget,
   MigrateOptions,
   PeerAddress,
   ReconnectingOptions,
+  ResourceWarningEvent,
   RetryCode,
   RetryOptions,
   RunContext,
@@ -94,6 +96,11 @@ describe('options', () => {
     expectTypeOf<{
       sharedSeed: { passphrase: string; salt: string };
     }>().toExtend<EndpointOptions>();
+    expectTypeOf<EndpointOptions['maxMemory']>().toEqualTypeOf<number | undefined>();
+    expectTypeOf<EndpointStats['memoryUsed']>().toEqualTypeOf<number>();
+    expectTypeOf<ResourceWarningEvent['resource']>().toEqualTypeOf<
+      'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag' | 'memory'
+    >();
     expectTypeOf<{ port: number }>().not.toExtend<EndpointOptions>();
     expectTypeOf<{ peerNodeId: string }>().toExtend<ConnectOptions>();
     expectTypeOf<{ timeout: number }>().not.toExtend<ConnectOptions>();

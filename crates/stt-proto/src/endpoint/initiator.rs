@@ -256,6 +256,7 @@ impl Endpoint {
         let ids: Vec<PathId> = connecting.path_ids().collect();
         let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
         self.live += 1;
+        self.memory.add(self.session_cost());
         for id in &ids {
             self.routes.insert(*id, Route::Slot(handle.index));
         }
@@ -422,7 +423,7 @@ impl Endpoint {
         for id in connecting.path_ids() {
             self.routes.insert(id, Route::Slot(slot));
         }
-        self.slots.replace(slot, Entry::Connecting(Box::new(connecting)));
+        self.replace(slot, Entry::Connecting(Box::new(connecting)));
         self.settle_connecting(now, slot);
     }
 
@@ -544,6 +545,7 @@ impl Endpoint {
             peer_params: challenge.params,
             peer_reset_token: None,
             max_udp_payload: self.config.max_udp_payload,
+            first_window: self.memory.first_window(),
             rtt,
             beginning: Beginning::initiator(false, early_data, ticket),
         };
@@ -555,7 +557,7 @@ impl Endpoint {
         };
         session.send_proof(now.mono, packet, interval, stale);
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
-        self.slots.replace(slot, Entry::Session(Box::new(session)));
+        self.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {
             if early {
                 session.connected_early(cx);
