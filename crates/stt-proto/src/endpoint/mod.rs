@@ -328,6 +328,7 @@ impl Endpoint {
                 BLOCKS_TIMER => {
                     let next = self.blocks.end_period(now.mono);
                     self.timers.set(BLOCKS_TIMER, next);
+                    self.charge_blocks();
                     continue;
                 }
                 slot => slot - FIRST_SLOT_TIMER,
