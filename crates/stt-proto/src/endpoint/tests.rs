@@ -13,7 +13,7 @@ use stt_wire::{AAD_LEN, CRC32_LEN, CloseReason, ErrorCode, FrameType, HEADER_LEN
 use super::{Endpoint, Entry};
 use crate::config::{ConnectOptions, EndpointConfig, ListenConfig, SessionConfig};
 use crate::event::{Event, SessionHandle};
-use crate::path::PathAddress;
+use crate::path::{PathAddress, SendError};
 use crate::session::Session;
 use crate::streams::{ReadOutcome, StreamOptions};
 use crate::ticket::ResumptionTicket;
@@ -603,4 +603,37 @@ fn a_proof_for_other_path_ids_is_told_to_both_sides() {
         .collect();
     assert_eq!(failed, [((ErrorCode::HandshakeFailure, 4), crate::Origin::Peer)]);
     assert_eq!((ends[1].stats().sessions, ends[1].stats().proof_failed), (0, 1));
+}
+
+#[test]
+fn a_probe_of_the_datagram_size_that_the_system_refuses_is_no_lost_packet() {
+    let mut ends = [endpoint(3, EndpointConfig::default()), endpoint(5, EndpointConfig::default())];
+    ends[1].set_listening(Some(ListenConfig::default()));
+    let mut nanos = 1;
+    let at = |nanos| Now { mono: Instant::from_nanos(nanos), unix_ms: 1_800_000_000_000 };
+    let session = ends[0].connect(at(nanos), address(1), ConnectOptions::default()).unwrap();
+    let (mut refused, mut buffer) = (0, vec![0; 65_536]);
+    for _ in 0..1_000 {
+        nanos += 5_000_000;
+        let now = at(nanos);
+        for from in [0, 1] {
+            ends[from].handle_timeout(now);
+            while let Some(transmit) = ends[from].poll_transmit(now, 1, &mut buffer) {
+                if from == 0 && transmit.len > 1_400 {
+                    refused += 1;
+                    let error = SendError::MessageTooLong(90);
+                    ends[0].handle_send_error(now, address(1), error);
+                } else {
+                    let datagram = &mut buffer[..transmit.len];
+                    ends[1 - from].handle_datagram(now, address(from), None, datagram);
+                }
+            }
+            while ends[from].poll_event().is_some() {}
+        }
+        // Something is acknowledged again and again, behind the numbers of the probes.
+        ends[0].ping(now, session);
+    }
+    let stats = ends[0].session_stats(session).unwrap();
+    assert!(refused > 1 && stats.mtu > 1_200, "{refused} probes refused: {stats:?}");
+    assert_eq!((stats.packets_lost, stats.congestion_events, stats.probe_timeouts), (0, 0, 0));
 }

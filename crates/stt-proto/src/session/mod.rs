@@ -659,6 +659,7 @@ impl Session {
             return;
         }
         self.liveness.departures.retract();
+        self.recovery.on_too_large();
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
         self.on_mtu_change(cx, change);
     }
