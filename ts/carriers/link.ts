@@ -24,10 +24,11 @@ const CLOSE_TIMEOUT = 1_000;
 /** WebSocket close codes (RFC 6455 section 7.4.1). */
 const CLOSE_NORMAL = 1_000;
 const CLOSE_UNSUPPORTED = 1_003;
+const CLOSE_ABNORMAL = 1_006;
 
 /** How a WebSocket ended. */
 export interface LinkEnd {
-  /** The code of its close frame; 1006 when there was none. */
+  /** The code of the close frame: the peer's, or else this side's; 1006 when there was none. */
   readonly closeCode: number;
   /** Words of that frame, or of the error. */
   readonly reason: string;
@@ -66,6 +67,8 @@ export class Link {
   #held = 0;
   #open = true;
   #error: Error | undefined;
+  /** The close frame of this side. */
+  #said: LinkEnd | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
   readonly #sent = (length: number): void => {
     this.#passed += length;
@@ -110,9 +113,11 @@ export class Link {
     });
     socket.on('close', (closeCode: number, reason: Buffer) => {
       clearTimeout(this.#closeTimer);
+      const words = reason.length > 0 ? reason.toString('utf8') : (this.#error?.message ?? '');
+      // A peer that hangs up without a word has not said why; this side may have.
+      const own = closeCode === CLOSE_ABNORMAL ? this.#said : undefined;
       this.#detach({
-        closeCode,
-        reason: reason.length > 0 ? reason.toString('utf8') : (this.#error?.message ?? ''),
+        ...(own ?? { closeCode, reason: words }),
         ...(this.#error === undefined ? {} : { error: this.#error }),
       });
     });
@@ -165,6 +170,7 @@ export class Link {
 
   #end(code: number, reason: string): void {
     if (this.#closeTimer !== undefined) return;
+    this.#said = { closeCode: code, reason };
     this.#socket.close(code, reason);
     this.#closeTimer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT);
     this.#closeTimer.unref();
