@@ -4,7 +4,7 @@ import { behind } from './proxied.ts';
 behind(
   {
     name: 'haproxy',
-    configure(program, { plain, tls, certificates: { good }, a, b }) {
+    async configure(program, { plain, tls, certificates: { good }, a, b }) {
       const pem = program.write('edge.pem', `${good.cert}${good.key}`);
       const text = documented('haproxy', [
         ['bind :80', `bind 127.0.0.1:${plain}`],

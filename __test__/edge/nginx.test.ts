@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { closedPort } from '../contract/pair.ts';
 import { connector, transfer } from './backends.ts';
 import { documented } from './programs.ts';
 import type { Wiring } from './proxied.ts';
@@ -32,13 +33,23 @@ function server({ plain, tls, a, b }: Wiring): string {
   ]);
 }
 
+/** A port whose proxy is 90 times as impatient. */
+let impatient = 0;
+
 behind(
   {
     name: 'nginx',
-    configure(program, wiring) {
+    async configure(program, wiring) {
+      impatient = await closedPort();
       program.write('edge.pem', wiring.certificates.good.cert);
       program.write('edge.key', wiring.certificates.good.key);
-      const text = `${MACHINE}${server(wiring)}}`;
+      const patient = server(wiring);
+      const hasty = patient
+        .slice(patient.indexOf('\nserver {'))
+        .replace(`listen 127.0.0.1:${wiring.tls} ssl;`, '')
+        .replace(String(wiring.plain), String(impatient))
+        .replaceAll('90s', '1s');
+      const text = `${MACHINE}${patient}${hasty}}`;
       return ['-p', program.folder, '-c', program.write('nginx.conf', text), '-e', 'stderr'];
     },
   },
@@ -61,16 +72,12 @@ behind(
     });
 
     test('keep-alives are sooner than what a proxy takes for silence', async () => {
-      const { program, wiring, a } = stage();
-      // Two seconds in place of 90, and keep-alives as much sooner than 10.
-      const short = server(wiring).replaceAll('90s', '1s');
-      program.write('nginx.conf', `${MACHINE}${short}}`);
-      program.signal('SIGHUP');
+      const { a } = stage();
       const client = await connector({ keepAliveInterval: 200 });
       const session = await client.connect('127.0.0.1:9', {
         peerNodeId: a.endpoint.nodeId,
         transport: 'websocket',
-        websocket: { url: `ws://127.0.0.1:${wiring.plain}/stt/a` },
+        websocket: { url: `ws://127.0.0.1:${impatient}/stt/a` },
       });
       let moved = 0;
       session.on('pathChange', () => {

@@ -22,7 +22,7 @@ export interface Wiring {
 export interface Proxy {
   readonly name: string;
   /** Writes its configuration, and gives its arguments. */
-  configure(program: Program, wiring: Wiring): readonly string[];
+  configure(program: Program, wiring: Wiring): Promise<readonly string[]>;
 }
 
 /** What each proxy is given to a test of its own. */
@@ -62,7 +62,7 @@ export function behind(proxy: Proxy, more: (stage: () => Stage) => void): void {
         a: one.port,
         b: two.port,
       };
-      const args = proxy.configure(program, wiring);
+      const args = await proxy.configure(program, wiring);
       await program.start(proxy.name, args, [wiring.plain, wiring.tls]);
     });
     afterAll(async () => {
