@@ -2,7 +2,7 @@
 // with and without injection by the same code, but that `inject` returns without acting.
 
 import { Context } from './context.ts';
-import type { AnyRow, Expected, Need, Seen } from './row.ts';
+import type { AnyRow, Expected, Facts, Need, Seen } from './row.ts';
 import { nameOf } from './row.ts';
 
 /** Why a row failed. */
@@ -152,8 +152,15 @@ function find(seen: readonly Seen[], expected: Expected): boolean {
       (expected.subcode === undefined || error.subcode === expected.subcode) &&
       (expected.reason === undefined || error.reason === expected.reason) &&
       (expected.says === undefined || expected.says.test(error.message)) &&
+      (expected.cause === undefined || error.cause === expected.cause) &&
+      states(error.facts, expected.facts) &&
       (expected.within === undefined || error.ms <= expected.within),
   );
+}
+
+/** Whether an error says all that it is expected to say. */
+function states(said: Facts = {}, expected: Facts = {}): boolean {
+  return Object.entries(expected).every(([fact, value]) => said[fact as keyof Facts] === value);
 }
 
 function unmet(expected: readonly Expected[], seen: readonly Seen[]): Failed {
