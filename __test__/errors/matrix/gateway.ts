@@ -57,6 +57,9 @@ export class Gateway {
   /** Milliseconds of silence after which it drops a connection; 0: never. */
   idleTimeout = 0;
 
+  /** Called at each of those. */
+  onDrop: () => void = () => undefined;
+
   readonly #context: Context;
   readonly #to: number;
   readonly #server: Server;
@@ -108,6 +111,7 @@ export class Gateway {
       if (this.idleTimeout === 0) return;
       silent = setTimeout(() => {
         this.dropped += 1;
+        this.onDrop();
         socket.destroy();
       }, this.idleTimeout);
     };
