@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { SocketAddress } from '../address.ts';
+import type { SttErrorContext } from '../errors/error.ts';
 import type { Engine } from '../native/engine.ts';
+import { printable } from '../printable.ts';
 import type { LinkEnd } from './link.ts';
 import { Link, ROOM } from './link.ts';
 
@@ -21,6 +23,9 @@ const UNAUTHENTICATED_BYTES = 2 * ROOM;
 
 /** Bytes of messages that are not whole, of all links without a session. Past it, the link that holds most is ended. */
 const UNAUTHENTICATED_MEMORY = 32 << 20;
+
+/** The end of a session's WebSocket, as errors tell of it. */
+export type CarrierEnd = Pick<SttErrorContext, 'closeCode' | 'closeReason'>;
 
 /** Every WebSocket of an endpoint, by the number that its engine knows it by. */
 export class Links {
@@ -86,8 +91,11 @@ export class Links {
   }
 
   /** How the link that a session was on has ended; undefined while it has not. */
-  endOf(session: number): LinkEnd | undefined {
-    return this.#ends.get(session);
+  carrierEnd(session: number): CarrierEnd | undefined {
+    const end = this.#ends.get(session);
+    if (end === undefined) return undefined;
+    const { closeCode, reason } = end;
+    return { closeCode, ...(reason === '' ? {} : { closeReason: printable(reason) }) };
   }
 
   /** The session is over, and the link with it unless others use it. */
