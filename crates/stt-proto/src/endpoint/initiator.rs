@@ -174,10 +174,14 @@ impl Connecting {
         let age = |attempt: &Attempt| now.saturating_duration_since(attempt.created);
         let copies = self.attempts.iter().map(|attempt| (attempt.copies, age(attempt))).max();
         crate::inspect::ConnectInspection {
+            reliable: self.path.is_reliable() || self.behind,
             timer: None,
-            next_send: self.attempts.iter().map(|attempt| attempt.send_at).min(),
+            next_send: match self.behind {
+                true => Some(self.deadline),
+                false => self.attempts.iter().map(|attempt| attempt.send_at).min(),
+            },
             hint: self.hint.map(|(at, _)| at),
-            fall_back: self.fall_back_at,
+            fall_back: self.fall_back_at.filter(|_| !self.behind),
             deadline: self.deadline,
             copies: copies.unwrap_or_default(),
         }
