@@ -46,10 +46,11 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     expect(new Set(running.seen.map(({ address }) => address))).toEqual(new Set([OUTSIDE]));
   });
 
-  test.runIf(LONG)(
-    '1 GiB arrives while UDP is dropped and allowed again, ten times',
+  // By itself a session that was let down goes back to UDP later and later; asked to, it is let down ten times.
+  test.runIf(LONG).each(['by itself', 'when it is asked to'])(
+    '1 GiB arrives while UDP is dropped and allowed again ten times, and it goes back %s',
     { timeout: 3_600_000 },
-    async () => {
+    async (goesBack) => {
       const next = random(SEED);
       const between = (least: number, most: number) => least + Math.trunc(next() * (most - least));
       const net = new Network(onTestFinished);
@@ -67,11 +68,17 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
         await pause(between(1_000, 5_000));
         dropped.push(net.counted()[0] ?? 0);
         net.forward();
+        if (goesBack === 'by itself' || running.carriers.at(-1) !== 'websocket') continue;
+        await pause(between(0, 1_000));
+        const remoteAddress = { address: ADDRESS.b, port: running.port };
+        expect(await migrate(running, { remoteAddress })).toBeNull();
       }
       const { packetsLost } = await arrived;
       const seconds = Math.trunc((performance.now() - began) / 1_000);
       const { carriers } = running;
-      console.log(JSON.stringify({ seed: SEED, seconds, packetsLost, dropped, carriers }));
+      console.log(
+        JSON.stringify({ goesBack, seed: SEED, seconds, packetsLost, dropped, carriers }),
+      );
       expect(dropped).toHaveLength(10);
       expect(carriers).toContain('websocket');
       expect(carriers).toContain('udp');
