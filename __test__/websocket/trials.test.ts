@@ -180,12 +180,12 @@ describe('trials of carriers', () => {
   });
 
   test('UDP that is nearly as good is kept, and one that is half as good is not', () => {
-    const after = (rate: number): World => ({
+    const recovering = (rate: number): World => ({
       udp: (second) => (second < 10 ? throttled : { rate }),
       websocket: () => ({ rate: MB }),
     });
-    expect(live(60, after(0.8 * MB)).on).toBe('udp');
-    expect(live(60, after(0.6 * MB)).on).toBe('websocket');
+    expect(live(60, recovering(0.8 * MB)).on).toBe('udp');
+    expect(live(60, recovering(0.6 * MB)).on).toBe('websocket');
   });
 
   test('a burst that a policer lets through at first brings nobody back again and again', () => {

@@ -115,7 +115,7 @@ const DESCRIPTIONS: Descriptions = {
       transport,
       from,
       reason,
-      ...(measured === undefined ? {} : { measured }),
+      ...measured,
     }),
   },
   'stt.session.pathWarning': {
