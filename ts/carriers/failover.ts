@@ -249,8 +249,8 @@ export class Failover {
     if (this.#transport === 'websocket' && this.#host.udp !== undefined && this.#trials.calm) {
       dues.push(Math.max(this.#returnAt, now + SILENCE_CHECK));
     }
-    const next = Math.min(...dues.filter((due) => due !== undefined), now + FOREVER);
-    return Math.max(0, next - now);
+    const waits = dues.filter((due) => due !== undefined).map((due) => due - now);
+    return Math.max(0, Math.min(...waits, FOREVER));
   }
 
   /** Shows the trials what the path in use has carried, if they want to know. */

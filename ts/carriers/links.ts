@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { SocketAddress } from '../address.ts';
+import type { SttErrorContext } from '../errors/error.ts';
 import type { Engine } from '../native/engine.ts';
+import { printable } from '../printable.ts';
 import type { LinkEnd } from './link.ts';
 import { Link, ROOM } from './link.ts';
 
@@ -18,6 +20,9 @@ const PROOF_TIME = 30_000;
  * moves there may fill the link before the engine's word of it is heard. None of them are kept.
  */
 const UNAUTHENTICATED_BYTES = 2 * ROOM;
+
+/** The end of a session's WebSocket, as errors tell of it. */
+export type CarrierEnd = Pick<SttErrorContext, 'closeCode' | 'closeReason'>;
 
 /** Every WebSocket of an endpoint, by the number that its engine knows it by. */
 export class Links {
@@ -80,8 +85,11 @@ export class Links {
   }
 
   /** How the link that a session was on has ended; undefined while it has not. */
-  endOf(session: number): LinkEnd | undefined {
-    return this.#ends.get(session);
+  carrierEnd(session: number): CarrierEnd | undefined {
+    const end = this.#ends.get(session);
+    if (end === undefined) return undefined;
+    const { closeCode, reason } = end;
+    return { closeCode, ...(reason === '' ? {} : { closeReason: printable(reason) }) };
   }
 
   /** The session is over, and the link with it unless others use it. */

@@ -106,14 +106,14 @@ export class Reach {
   onFailed(number: number, fault: Fault): void {
     const connecting = this.take(number);
     this.#host.onBusy();
-    const closeCode = this.links.endOf(number)?.closeCode;
+    const carrierEnd = this.links.carrierEnd(number);
     if (connecting === undefined) return;
     const { waiter, peer, host, started, nodeId, attempt } = connecting;
     const context = {
       ...this.contextOf(peer, attempt),
       transport: this.links.transportOf(number),
       ...(nodeId === undefined ? {} : { nodeId }),
-      ...(closeCode === undefined ? {} : { closeCode }),
+      ...carrierEnd,
     };
     const elapsed = performance.now() - started;
     this.links.release(number);
