@@ -66,6 +66,7 @@ const FILES: &[(&str, &str)] = &[
     ("websocket", include_str!("../scenarios/websocket.toml")),
     ("websocket-cut", include_str!("../scenarios/websocket-cut.toml")),
     ("websocket-dark", include_str!("../scenarios/websocket-dark.toml")),
+    ("websocket-drops", include_str!("../scenarios/websocket-drops.toml")),
     ("websocket-moves", include_str!("../scenarios/websocket-moves.toml")),
 ];
 

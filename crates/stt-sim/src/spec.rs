@@ -60,7 +60,8 @@ pub struct Scenario {
     /// A second address of the server, both ways from each of the clients' interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_second: Option<LinkSpec>,
-    /// Connections, both ways, over what the profile says. Bounds of the queue do not count: TCP waits.
+    /// Connections, both ways, over what the profile says. Of it delay, rate and `drop` count: messages that
+    /// the receiver drops.
     #[serde(skip_serializing_if = "is_default")]
     pub tcp: LinkSpec,
     /// Sessions' settings at both ends.

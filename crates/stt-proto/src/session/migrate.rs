@@ -19,7 +19,7 @@ use super::path::{
     Candidate, Challenge, Former, MtuSearch, Path, PeerId, Reach, Reply, Validation,
 };
 use super::transmit::Payload;
-use super::{Context, Session, controller};
+use super::{Context, MAX_ECHOES, Session, controller};
 
 /// Probe timeouts that a path has to prove itself, and for which a path that was left is remembered.
 const PATIENCE: u32 = 3;
@@ -235,6 +235,12 @@ impl Session {
             sent: 0,
             challenge: Challenge::new(now, span),
         });
+        // What is to be answered there is paid for like all else that goes to the path in use.
+        while let Some(reply) = moving.take_reply_on(&arrival.path) {
+            if self.echoes.len() < MAX_ECHOES {
+                self.echoes.push(reply.echo);
+            }
+        }
     }
 
     /// Goes on by another path; what was known of the one before comes back.

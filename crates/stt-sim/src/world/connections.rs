@@ -173,6 +173,10 @@ impl World {
             pipe.ways[way].held.push((number, true, bytes));
             return;
         }
+        // TCP brings it all the same: it is the receiver that drops it.
+        if pipe.ways[way].link.drop.contains(&(number - 1)) {
+            return;
+        }
         let other = pipe.ends[1 - usize::from(pipe.ends[1] == to)];
         for word in [at.as_nanos(), to as u64, bytes.len() as u64] {
             self.mix(word);

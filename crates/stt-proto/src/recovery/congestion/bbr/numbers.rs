@@ -6,13 +6,13 @@ use super::super::super::rtt::RttEstimator;
 use super::*;
 
 const MTU: u16 = 1_000;
-const RTT: Duration = Duration::from_millis(50);
+pub(super) const RTT: Duration = Duration::from_millis(50);
 
-fn at(ms: u64) -> Instant {
+pub(super) fn at(ms: u64) -> Instant {
     Instant::from_nanos(ms * 1_000_000)
 }
 
-fn sample(rate: u64) -> RateSample {
+pub(super) fn sample(rate: u64) -> RateSample {
     RateSample {
         rate,
         delivered: 1_000,
@@ -24,7 +24,7 @@ fn sample(rate: u64) -> RateSample {
     }
 }
 
-fn acked(rtt: &RttEstimator, now: Instant, bytes: u64, sample: RateSample) -> Acked<'_> {
+pub(super) fn acked(rtt: &RttEstimator, now: Instant, bytes: u64, sample: RateSample) -> Acked<'_> {
     Acked {
         now,
         bytes,
@@ -38,14 +38,14 @@ fn acked(rtt: &RttEstimator, now: Instant, bytes: u64, sample: RateSample) -> Ac
     }
 }
 
-fn round_trip(rtt: Duration) -> RttEstimator {
+pub(super) fn round_trip(rtt: Duration) -> RttEstimator {
     let mut estimator = RttEstimator::new(RTT);
     estimator.update(at(0), rtt, Duration::ZERO, Duration::ZERO);
     estimator
 }
 
 /// A controller that has measured this much.
-fn measured(bandwidth: u64, rtt: Duration) -> Bbr {
+pub(super) fn measured(bandwidth: u64, rtt: Duration) -> Bbr {
     let mut bbr = Bbr::new(MTU);
     bbr.max_bandwidth.update(&sample(bandwidth));
     bbr.min_rtt.update(at(0), Some(rtt));
