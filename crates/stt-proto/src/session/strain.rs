@@ -124,15 +124,17 @@ impl Strain {
         self.sending.is_none() && self.receiving.is_none()
     }
 
-    /// The path does not answer at the moment: what speaks for its being alive, and starving.
-    pub(super) fn hint(&self, now: Instant) -> Option<PathStrain> {
+    /// The path does not answer at the moment: what speaks for its being alive, and starving. Without anything
+    /// `waiting` to be sent, what this side sends are answers to what the peer does.
+    pub(super) fn hint(&self, now: Instant, waiting: bool) -> Option<PathStrain> {
         let bad = |window: &Option<Window>| {
             window.filter(|window| {
                 window.bad > 0
                     || (window.packets() >= HINT_SAMPLE && window.arrived > 0 && window.is_heavy())
             })
         };
-        let sending = bad(&self.sending).map(|window| window.report(now, true));
+        let sending = bad(&self.sending).filter(|_| waiting);
+        let sending = sending.map(|window| window.report(now, true));
         sending.or_else(|| bad(&self.receiving).map(|window| window.report(now, false)))
     }
 }
@@ -397,11 +399,12 @@ mod tests {
     #[test]
     fn few_packets_and_silence_are_a_hint() {
         let mut strain = Strain::default();
-        assert_eq!(strain.hint(at(0)), None);
+        assert_eq!(strain.hint(at(0), true), None);
         strain.on_fates(at(0), RTT, (0, 0), 3, true);
-        assert_eq!(strain.hint(at(10)), None, "nothing says that it is alive");
+        assert_eq!(strain.hint(at(10), true), None, "nothing says that it is alive");
         strain.on_fates(at(10), RTT, (5, 5_000), 0, true);
-        let hint = strain.hint(at(100)).unwrap();
+        assert_eq!(strain.hint(at(100), false), None);
+        let hint = strain.hint(at(100), true).unwrap();
         assert_eq!((hint.packets, hint.lost, hint.bytes_per_second), (8, 3, 50_000));
     }
 }

@@ -145,7 +145,8 @@ impl Session {
     pub(super) fn begin_silence(&mut self, cx: &mut Context<'_>) {
         if !self.silent && self.is_established() && self.is_live() {
             self.silent = true;
-            let hint = self.strain.as_ref().and_then(|strain| strain.hint(cx.now.mono));
+            let waiting = self.wants_data();
+            let hint = self.strain.as_ref().and_then(|s| s.hint(cx.now.mono, waiting));
             self.tell_strain(cx, hint);
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: true });
         }
