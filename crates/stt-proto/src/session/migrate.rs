@@ -260,6 +260,7 @@ impl Session {
             let (peer, by_choice) = (self.remote_id, false);
             return Former { address, known: None, until: None, peer, by_choice, lost };
         }
+        self.start_counts();
         let known = Some(self.learn_anew(cx));
         Former { address, known, until: None, peer: self.remote_id, by_choice: false, lost }
     }
@@ -303,6 +304,7 @@ impl Session {
         // Its end was told when it came, and nothing has been told since.
         (self.path.held, self.path.lost) = (former.lost, former.lost);
         if let Some((mtu, mut recovery)) = former.known {
+            self.start_counts();
             self.requeue_in_flight(cx);
             self.recovery.hand_over_to(&mut recovery);
             self.path.mtu = mtu;
