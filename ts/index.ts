@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { type DuplexOptions, toDuplex } from './adapters/node.ts';
-export type { PeerAddress, SocketAddress } from './address.ts';
+export type { Lookup, PeerAddress, SocketAddress } from './address.ts';
 export type { WaitOptions } from './async.ts';
 export type { ConnectOptions } from './connect.ts';
 export { SttDatagrams } from './datagrams.ts';
@@ -32,6 +32,7 @@ export {
   SttError,
   type SttErrorContext,
   type SttErrorDetails,
+  type SttAttempt,
   type SttErrorOrigin,
 } from './errors/error.ts';
 export { isSttError } from './errors/guard.ts';

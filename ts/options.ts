@@ -1,3 +1,4 @@
+import type { Lookup } from './address.ts';
 import { SttOptionError } from './errors/local.ts';
 import type { BreakerOptions } from './resilience/breaker.ts';
 import type { SeedInput } from './seeds.ts';
@@ -150,6 +151,12 @@ export interface EndpointOptions extends TuningOptions {
    */
   readonly port?: number;
   /**
+   * Looks up the names of peers in place of the system's resolver, as `lookup` of node:net does; with `all: true`, so that
+   * every address of both IP versions can be tried.
+   * @default the system's resolver
+   */
+  readonly lookup?: Lookup;
+  /**
    * Where the defaults come from. Environment: `STT_PRESET`.
    * @default 'balanced'
    */
@@ -276,6 +283,7 @@ const OTHER_NAMES = [
   'qlog',
   'keyLog',
   'breaker',
+  'lookup',
 ];
 
 /**
