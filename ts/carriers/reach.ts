@@ -51,6 +51,17 @@ export interface Connecting {
   readonly failover: SessionInfo['failover'];
 }
 
+/** Where a handshake goes. */
+interface Way {
+  readonly address: SocketAddress;
+  /** The WebSocket, where it goes by one. */
+  readonly connection?: number;
+  /** Which race it takes part in: of all that do, one becomes a session. */
+  readonly race?: number | undefined;
+  /** When its time is over, by `performance.now()`. */
+  readonly until: number;
+}
+
 /**
  * How an endpoint reaches the peers that it connects to: it looks names up, opens WebSockets, races the
  * carriers, and gives each session that it opened what keeps it reachable.
@@ -68,6 +79,8 @@ export class Reach {
   readonly #endSignal = new AbortController();
   /** Names that are looked up, and WebSockets that are opened. */
   #opening = 0;
+  /** Numbers of races of carriers. */
+  #races = 0;
 
   constructor(host: ReachHost) {
     this.#host = host;
@@ -159,13 +172,14 @@ export class Reach {
     const { transport, signal } = options;
     if (transport !== 'auto') return this.#connectBy(transport, target, options, attempt);
     const key = keyOf(target, options);
+    const race = this.#nextRace();
     const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
       name,
       connect: (cancelled: AbortSignal) => {
         // A ticket serves once: it goes with whoever starts.
         const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
         const quiet = { ...attempt, uncounted: true };
-        return this.#connectBy(name, target, { ...own, signal: cancelled }, quiet);
+        return this.#connectBy(name, target, { ...own, signal: cancelled }, quiet, race);
       },
       dispose: (late: SttSession) => late.destroy('another carrier was faster'),
     }));
@@ -179,11 +193,18 @@ export class Reach {
     }
   }
 
+  /** A number for connects of which one is to become a session. */
+  #nextRace(): number {
+    this.#races = (this.#races + 1) >>> 0;
+    return this.#races;
+  }
+
   async #connectBy(
     carrier: 'udp' | 'websocket',
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
+    race?: number,
   ): Promise<SttSession> {
     const until = performance.now() + options.timeout;
     const peer = formatAddress({ address: target.host, port: target.port });
@@ -195,30 +216,35 @@ export class Reach {
         context,
         this.#closingSignal,
       );
-      return this.#connectTo(address, connection, target, options, attempt, until);
+      return this.#connectTo({ address, connection, race, until }, target, options, attempt);
     }
     const [first, ...others] = await this.#resolve(target, options, context);
     if (others.length === 0) {
-      return this.#connectTo(first, undefined, target, options, attempt, until);
+      return this.#connectTo({ address: first, race, until }, target, options, attempt);
     }
-    return this.#raceAddresses([first, ...others], target, options, attempt, until);
+    const own = race ?? this.#nextRace();
+    const ways = [first, ...others].map((address) => ({
+      address,
+      race: own,
+      until,
+    }));
+    return this.#raceAddresses(ways, target, options, attempt);
   }
 
   /** Happy Eyeballs (RFC 8305) by UDP: the first address whose peer proves itself is the one. */
   async #raceAddresses(
-    addresses: readonly SocketAddress[],
+    ways: readonly Way[],
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
-    until: number,
   ): Promise<SttSession> {
-    const carriers = addresses.map((address, place) => ({
+    const carriers = ways.map((way, place) => ({
       name: 'udp',
       connect: (signal: AbortSignal) => {
         // A ticket serves once: it goes with the first.
         const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
         const quiet = { ...attempt, uncounted: true };
-        return this.#connectTo(address, undefined, target, { ...own, signal }, quiet, until);
+        return this.#connectTo(way, target, { ...own, signal }, quiet);
       },
       dispose: (late: SttSession) => late.destroy('another address was faster'),
     }));
@@ -235,12 +261,10 @@ export class Reach {
 
   /** Runs a handshake with an address. */
   async #connectTo(
-    address: SocketAddress,
-    connection: number | undefined,
+    { address, connection, race, until }: Way,
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
-    until: number,
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
@@ -255,6 +279,7 @@ export class Reach {
         timeoutMs,
         early,
         ...(connection === undefined ? {} : { connection }),
+        ...(race === undefined ? {} : { race }),
         ...(peerNodeId === undefined ? {} : { peerNodeId }),
         ...(resume === undefined ? {} : { resume }),
         ...(earlyData === undefined ? {} : { earlyData }),
