@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { closeSync, openSync } from 'node:fs';
+import type { LookupFunction } from 'node:net';
 import { isIP } from 'node:net';
 import { constants, devNull } from 'node:os';
 import { NetworkUnreachableError, ResourceExhaustedError } from './errors/classes.ts';
@@ -55,27 +56,52 @@ export function checkPort(port: unknown, option: string, least: 0 | 1): number {
 }
 
 /**
- * The IP address of a host: itself, or what the system's resolver says.
+ * Looks names up in place of the system's resolver, as `lookup` of node:net, node:http and packages such as
+ * cacheable-lookup do: it is called with `all: true`, and gives a list of addresses, or one.
+ */
+export type Lookup = LookupFunction;
+
+/**
+ * The IP address of a host: itself, or the first that the system's resolver says.
  *
  * @param family 4 or 6 for a socket that can reach only one of them, 0 for both.
  * @param about for the context of errors.
  * @throws {NetworkUnreachableError} 0x0104 for a name without an address.
  */
 export async function resolveHost(
-  { host, port }: HostPort,
+  target: HostPort,
   family: 0 | 4 | 6,
   about: Partial<SttErrorContext> = {},
 ): Promise<SocketAddress> {
+  const [first] = await resolveHosts(target, family, about);
+  return first;
+}
+
+/**
+ * The IP addresses of a host, in the order in which to try them: the resolver's, but with families in turn, the first
+ * one's first (RFC 8305, section 4). At least one, and no more than {@link MAX_ADDRESSES}.
+ *
+ * @param lookup in place of the system's resolver
+ * @throws as {@link resolveHost}
+ */
+export async function resolveHosts(
+  { host, port }: HostPort,
+  family: 0 | 4 | 6,
+  about: Partial<SttErrorContext> = {},
+  lookup?: Lookup,
+): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
   const context = { peer: formatAddress({ address: host, port }), ...about };
   const version = isIP(host.split('%', 1)[0] ?? host);
   if (version !== 0) {
     if (family !== 0 && version !== family) throw wrongFamily(host, family, context);
-    return { address: host, port, family: version === 4 ? 'IPv4' : 'IPv6' };
+    return [{ address: host, port, family: version === 4 ? 'IPv4' : 'IPv6' }];
   }
-  let found: { address: string; family: number };
+  let found: readonly string[] = [];
+  let cause: unknown;
   try {
-    found = await lookUp(host, family);
-  } catch (cause) {
+    found = await (lookup === undefined ? lookUp(host, family) : askOwn(lookup, host, family));
+  } catch (error) {
+    cause = error;
     const short = shortage(cause);
     if (short !== undefined) {
       throw new ResourceExhaustedError(
@@ -83,12 +109,50 @@ export async function resolveHost(
         { cause, context, system: { code: short.code, errno: short.errno } },
       );
     }
+  }
+  const [first, ...others] = inTurn(found, family);
+  if (first === undefined) {
     throw new NetworkUnreachableError(
       `The name ${host} has no address. Check its spelling, and the name servers of this machine.`,
       { cause, context },
     );
   }
-  return { address: found.address, port, family: found.family === 4 ? 'IPv4' : 'IPv6' };
+  const at = (address: string): SocketAddress => ({
+    address,
+    port,
+    family: isIP(address) === 4 ? 'IPv4' : 'IPv6',
+  });
+  return [at(first), ...others.map(at)];
+}
+
+/** Addresses of a name that are tried at most. */
+const MAX_ADDRESSES = 8;
+
+/** Those of a family that can be reached, each once, the families by turns. */
+function inTurn(addresses: readonly string[], family: 0 | 4 | 6): readonly string[] {
+  const usable = [...new Set(addresses)].filter((address) => {
+    const version = isIP(address.split('%', 1)[0] ?? '');
+    return version !== 0 && (family === 0 || version === family);
+  });
+  const preferred = isIP(usable[0] ?? '');
+  const first = usable.filter((address) => isIP(address) === preferred);
+  const second = usable.filter((address) => isIP(address) !== preferred);
+  const longest = Math.max(first.length, second.length);
+  return Array.from({ length: longest }, (_, index) => [first[index], second[index]])
+    .flat()
+    .filter((address) => address !== undefined)
+    .slice(0, MAX_ADDRESSES);
+}
+
+/** What the application's own resolver says. */
+function askOwn(lookup: Lookup, host: string, family: 0 | 4 | 6): Promise<readonly string[]> {
+  return new Promise((resolve, reject) => {
+    lookup(host, { family, all: true }, (error, found) => {
+      if (error != null) reject(error);
+      else if (Array.isArray(found)) resolve(found.map(({ address }) => address));
+      else resolve([found]);
+    });
+  });
 }
 
 /** What the system is out of, when that is why a name was not found. */
@@ -117,17 +181,19 @@ export function isLoopback(address: string): boolean {
 }
 
 /** Questions that the resolver has not answered. */
-const asked = new Map<string, Promise<{ address: string; family: number }>>();
+const asked = new Map<string, Promise<readonly string[]>>();
 
 /**
  * Asks the resolver, once at a time for each name: a question cannot be taken back, and each that hangs
  * holds one of the process's few threads for files and names, so that tries must share it.
  */
-function lookUp(host: string, family: 0 | 4 | 6): Promise<{ address: string; family: number }> {
+function lookUp(host: string, family: 0 | 4 | 6): Promise<readonly string[]> {
   const name = `${family} ${host}`;
   let answer = asked.get(name);
   if (answer === undefined) {
-    answer = lookup(host, { family }).finally(() => asked.delete(name));
+    answer = lookup(host, { family, all: true })
+      .then((found) => found.map(({ address }) => address))
+      .finally(() => asked.delete(name));
     asked.set(name, answer);
   }
   return answer;

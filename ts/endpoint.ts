@@ -1,4 +1,4 @@
-import type { PeerAddress, SocketAddress } from './address.ts';
+import type { Lookup, PeerAddress, SocketAddress } from './address.ts';
 import { checkPort, formatAddress, parseAddress, resolveHost } from './address.ts';
 import { handled, rejected } from './async.ts';
 import type { ResolvedWebSocketListen } from './carriers/options.ts';
@@ -104,10 +104,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   static async create(options: EndpointOptions): Promise<SttEndpoint> {
     const tuning = resolveTuning(options, process.env);
     const breaker = checkBreaker(options.breaker);
-    const { sharedSeed, nodeSeed, host, port = 0 } = options;
+    const { sharedSeed, nodeSeed, host, port = 0, lookup } = options;
     checkPort(port, 'port', 0);
     if (host !== undefined && (typeof host !== 'string' || host === '')) {
       throw new SttOptionError('host', 'must be an IP address or a name');
+    }
+    if (lookup !== undefined && typeof lookup !== 'function') {
+      throw new SttOptionError('lookup', 'must be a function as lookup of node:dns');
     }
     const sharedSeeds = await resolveSharedSeeds(sharedSeed);
     const node = nodeSeed === undefined ? undefined : await resolveSeed('nodeSeed', nodeSeed);
@@ -119,13 +122,13 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     };
     if (host !== undefined) {
       const { address } = await resolveHost({ host, port }, 0);
-      return new SttEndpoint(tuning, breaker, { ...settings, host: address });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: address }, lookup);
     }
     try {
-      return new SttEndpoint(tuning, breaker, { ...settings, host: '::' });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: '::' }, lookup);
     } catch (error) {
       if (!isWithoutIpv6(error)) throw error;
-      return new SttEndpoint(tuning, breaker, { ...settings, host: '0.0.0.0' });
+      return new SttEndpoint(tuning, breaker, { ...settings, host: '0.0.0.0' }, lookup);
     }
   }
 
@@ -133,6 +136,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     tuning: ResolvedTuning,
     breaker: Required<BreakerOptions> | undefined,
     settings: EngineSettings,
+    lookup: Lookup | undefined,
   ) {
     super();
     this.#tuning = tuning;
@@ -163,6 +167,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       engine: this.#engine,
       tally: this.#tally,
       handshakeTimeout: tuning.handshakeTimeout,
+      lookup,
       boundTo: () => this.#address,
       onBusy: () => this.#updateRef(),
       onSettled: (link) => this.#webSockets?.settled(link),

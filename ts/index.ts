@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { type DuplexOptions, toDuplex } from './adapters/node.ts';
-export type { PeerAddress, SocketAddress } from './address.ts';
+export type { Lookup, PeerAddress, SocketAddress } from './address.ts';
 export type { WaitOptions } from './async.ts';
 export type { PathMeasure } from './carriers/trials.ts';
 export type { ConnectOptions } from './connect.ts';
@@ -33,6 +33,7 @@ export {
   SttError,
   type SttErrorContext,
   type SttErrorDetails,
+  type SttAttempt,
   type SttErrorOrigin,
 } from './errors/error.ts';
 export { isSttError } from './errors/guard.ts';

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import type { Lookup } from './address.ts';
 import { SttOptionError } from './errors/local.ts';
 import type { BreakerOptions } from './resilience/breaker.ts';
 import type { SeedInput } from './seeds.ts';
@@ -160,6 +161,12 @@ export interface EndpointOptions extends TuningOptions {
    */
   readonly port?: number;
   /**
+   * Looks up the names of peers in place of the system's resolver, as `lookup` of node:net does; with `all: true`, so that
+   * every address of both IP versions can be tried.
+   * @default the system's resolver
+   */
+  readonly lookup?: Lookup;
+  /**
    * Where the defaults come from. Environment: `STT_PRESET`.
    * @default 'balanced'
    */
@@ -298,6 +305,7 @@ const OTHER_NAMES = [
   'qlog',
   'keyLog',
   'breaker',
+  'lookup',
 ];
 
 /**

@@ -4,13 +4,16 @@ import { isIP } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { connect as tlsConnect } from 'node:tls';
 import type * as Ws from 'ws';
-import type { SocketAddress } from '../address.ts';
+import type { HostPort, SocketAddress } from '../address.ts';
+import { handled } from '../async.ts';
 import type { SttErrorContext } from '../errors/error.ts';
+import { SttError } from '../errors/error.ts';
 import { AttemptFacts, dialError } from './errors.ts';
 import { MAX_FRAGMENTS, MAX_MESSAGE } from './link.ts';
 import type { ResolvedWebSocket } from './options.ts';
 import { SUBPROTOCOL } from './options.ts';
 import { proxyAgent } from './proxy.ts';
+import { connectTcp } from './tcp.ts';
 
 /** A WebSocket that is open. */
 export interface Dialled {
@@ -25,6 +28,11 @@ export interface DialLimits {
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly context: Partial<SttErrorContext>;
+  /** Looks up where the WebSocket is, in the order in which to try: as {@link resolveHosts}. */
+  resolve(
+    target: HostPort,
+    context: Partial<SttErrorContext>,
+  ): Promise<readonly [SocketAddress, ...SocketAddress[]]>;
 }
 
 /** The library, loaded at its first use: most programs speak UDP alone. */
@@ -49,7 +57,7 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   const { WebSocket } = loadWs();
   const way =
     agent === undefined
-      ? to.url.protocol === 'wss:' && { createConnection: secureConnection(facts) }
+      ? { createConnection: connection(await reachTcp(to.url, facts, limits, deadline), facts) }
       : { agent };
   const socket = new WebSocket(to.url, SUBPROTOCOL, {
     // The types of `ws` know fewer functions to judge a certificate than node:tls does.
@@ -106,14 +114,46 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   });
 }
 
-/** Opens TLS, and keeps the certificate that was shown, for whoever wants to know why it did not do. */
-function secureConnection(facts: AttemptFacts): (options: ConnectionOptions) => TLSSocket {
+/** Connects by TCP to where the URL says, until the deadline. */
+async function reachTcp(
+  url: URL,
+  facts: AttemptFacts,
+  { signal, context, resolve }: DialLimits,
+  deadline: number,
+): Promise<Socket> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), Math.max(1, deadline - performance.now()));
+  const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
+  const aborted = new Promise<never>((_resolve, reject) => {
+    either.addEventListener('abort', () => reject(either.reason), { once: true });
+  });
+  try {
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    const port = Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
+    const about = { ...context, transport: 'websocket' as const };
+    const addresses = await Promise.race([resolve({ host, port }, about), handled(aborted)]);
+    return await connectTcp(addresses, either);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (over.signal.aborted) throw dialError(facts, new Error('it timed out'));
+    throw error instanceof SttError ? error : dialError(facts, error as Error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Goes on by a connection that is there: with TLS, keeps the certificate that was shown, for who wants to know why. */
+function connection(
+  socket: Socket,
+  facts: AttemptFacts,
+): (options: ConnectionOptions) => Socket | TLSSocket {
+  if (facts.url.protocol !== 'wss:') return () => socket;
   return ({ path: _pathOfTheRequest, ...options }) => {
     const host = options.host ?? '';
     const servername = options.servername ?? (isIP(host) === 0 ? host : '');
-    const socket = tlsConnect({ ...options, servername });
-    facts.watch(socket);
-    return socket;
+    const secure = tlsConnect({ ...options, servername, socket });
+    facts.watch(secure);
+    return secure;
   };
 }
 

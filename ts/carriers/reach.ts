@@ -1,5 +1,5 @@
-import type { HostPort, SocketAddress } from '../address.ts';
-import { formatAddress, isLoopback, reachableFamily, resolveHost } from '../address.ts';
+import type { HostPort, Lookup, SocketAddress } from '../address.ts';
+import { formatAddress, isLoopback, reachableFamily, resolveHosts } from '../address.ts';
 import { Waiter } from '../async.ts';
 import type { ResolvedConnectOptions } from '../connect.ts';
 import { toHex } from '../connect.ts';
@@ -15,6 +15,7 @@ import { systemCode } from '../native/records.ts';
 import type { Try } from '../resilience/attempts.ts';
 import { RaceMemory, raceCarriers } from '../resilience/race.ts';
 import type { SessionInfo, SttSession } from '../session.ts';
+import type { DialLimits } from './dial.ts';
 import { dial } from './dial.ts';
 import { Failover } from './failover.ts';
 import type { Link } from './link.ts';
@@ -27,6 +28,8 @@ export interface ReachHost {
   readonly tally: ErrorTally;
   /** Milliseconds that a WebSocket of a session has to open. */
   readonly handshakeTimeout: number;
+  /** In place of the system's resolver. */
+  readonly lookup: Lookup | undefined;
   /** Where the endpoint is bound. */
   boundTo(): SocketAddress;
   /** {@link Reach.busy} may have changed. */
@@ -47,6 +50,17 @@ export interface Connecting {
   readonly attempt: Try;
   /** Undefined where the session is to have one path alone. */
   readonly failover: SessionInfo['failover'];
+}
+
+/** Where a handshake goes. */
+interface Way {
+  readonly address: SocketAddress;
+  /** The WebSocket, where it goes by one. */
+  readonly connection?: number;
+  /** Which race it takes part in: of all that do, one becomes a session. */
+  readonly race?: number | undefined;
+  /** When its time is over, by `performance.now()`. */
+  readonly until: number;
 }
 
 /**
@@ -157,17 +171,16 @@ export class Reach {
     attempt: Try,
   ): Promise<SttSession> {
     const { transport, signal } = options;
-    if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
+    if (transport !== 'auto') return this.#connectBy(transport, target, options, attempt);
     const key = keyOf(target, options);
-    this.#races = (this.#races + 1) >>> 0;
-    const race = this.#races;
+    const race = this.#nextRace();
     const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
       name,
       connect: (cancelled: AbortSignal) => {
         // A ticket serves once: it goes with whoever starts.
         const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
         const quiet = { ...attempt, uncounted: true };
-        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet, race);
+        return this.#connectBy(name, target, { ...own, signal: cancelled }, quiet, race);
       },
       dispose: (late: SttSession) => late.destroy('another carrier was faster'),
     }));
@@ -181,21 +194,83 @@ export class Reach {
     }
   }
 
-  async #connectOver(
+  /** A number for connects of which one is to become a session. */
+  #nextRace(): number {
+    this.#races = (this.#races + 1) >>> 0;
+    return this.#races;
+  }
+
+  async #connectBy(
     carrier: 'udp' | 'websocket',
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
     race?: number,
   ): Promise<SttSession> {
+    const until = performance.now() + options.timeout;
+    const peer = formatAddress({ address: target.host, port: target.port });
+    const context = this.contextOf(peer, attempt);
+    if (carrier === 'websocket') {
+      const { address, connection } = await this.#dial(
+        target,
+        options,
+        context,
+        this.#closingSignal,
+      );
+      return this.#connectTo({ address, connection, race, until }, target, options, attempt);
+    }
+    const [first, ...others] = await this.#resolve(target, options, context);
+    if (others.length === 0) {
+      return this.#connectTo({ address: first, race, until }, target, options, attempt);
+    }
+    const own = race ?? this.#nextRace();
+    const ways = [first, ...others].map((address) => ({
+      address,
+      race: own,
+      until,
+    }));
+    return this.#raceAddresses(ways, target, options, attempt);
+  }
+
+  /** Happy Eyeballs (RFC 8305) by UDP: the first address whose peer proves itself is the one. */
+  async #raceAddresses(
+    ways: readonly Way[],
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    attempt: Try,
+  ): Promise<SttSession> {
+    const carriers = ways.map((way, place) => ({
+      name: 'udp',
+      connect: (signal: AbortSignal) => {
+        // A ticket serves once: it goes with the first.
+        const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
+        const quiet = { ...attempt, uncounted: true };
+        return this.#connectTo(way, target, { ...own, signal }, quiet);
+      },
+      dispose: (late: SttSession) => late.destroy('another address was faster'),
+    }));
+    try {
+      return (await raceCarriers(carriers, { signal: options.signal })).value;
+    } catch (error) {
+      const told = mostTelling(error);
+      if (told instanceof SttError && attempt.uncounted !== true) {
+        this.#host.tally.count(told.code);
+      }
+      throw told;
+    }
+  }
+
+  /** Runs a handshake with an address. */
+  async #connectTo(
+    { address, connection, race, until }: Way,
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    attempt: Try,
+  ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
     const { peerNodeId, signal, early, resume, earlyData } = options;
-    const { address, connection } =
-      carrier === 'websocket'
-        ? await this.#dial(target, options, this.contextOf(peer, attempt), this.#closingSignal)
-        : { address: await this.#resolve(target, options, this.contextOf(peer, attempt)) };
-    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
+    const timeoutMs = Math.max(1, until - started);
     attempt.onSending();
     let number: number;
     try {
@@ -227,8 +302,9 @@ export class Reach {
       },
     );
     const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
-    const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
     const host = address.address;
+    const failover =
+      options.transport === 'udp' ? undefined : this.#failover(target, options, host);
     const connecting: Connecting = { waiter, peer, host, started, nodeId, attempt, failover };
     if (!waiter.settled) this.#connecting.set(number, connecting);
     this.#host.onBusy();
@@ -240,8 +316,8 @@ export class Reach {
     target: { host: string; port: number },
     { timeout, signal }: ResolvedConnectOptions,
     context: Partial<SttErrorContext>,
-  ): Promise<SocketAddress> {
-    const waiter = new Waiter<SocketAddress>(
+  ): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
+    const waiter = new Waiter<readonly [SocketAddress, ...SocketAddress[]]>(
       { timeout, ...(signal === undefined ? {} : { signal }) },
       `Looking up ${target.host}`,
       (error) =>
@@ -254,25 +330,36 @@ export class Reach {
     );
     this.#opening += 1;
     this.#host.onBusy();
-    resolveHost(target, reachableFamily(this.#host.boundTo()), context).then(
-      (address) => waiter.resolve(address),
+    this.#lookUp(target, context).then(
+      (addresses) => waiter.resolve(addresses),
       (error: unknown) => waiter.reject(error),
     );
     try {
-      const address = await waiter.promise;
+      const addresses = await waiter.promise;
       if (this.#closingSignal.signal.aborted) throw this.#closingSignal.signal.reason;
-      return address;
+      return addresses;
     } finally {
       this.#opening -= 1;
       this.#host.onBusy();
     }
   }
 
+  /** Where a host is that the endpoint's socket can reach. */
+  #lookUp(
+    target: HostPort,
+    context: Partial<SttErrorContext>,
+  ): Promise<readonly [SocketAddress, ...SocketAddress[]]> {
+    const family = reachableFamily(this.#host.boundTo());
+    return resolveHosts(target, family, context, this.#host.lookup);
+  }
+
   /** Keeps a session that this side opened on a path that works. */
   #failover(
     target: HostPort,
     options: ResolvedConnectOptions,
+    host: string,
   ): NonNullable<SessionInfo['failover']> {
+    let tries = 0;
     const timeout = this.#host.handshakeTimeout;
     const context = { peer: formatAddress({ address: target.host, port: target.port }) };
     const key = keyOf(target, options);
@@ -284,7 +371,14 @@ export class Reach {
           moving,
           udp:
             options.transport === 'auto'
-              ? () => resolveHost(target, reachableFamily(this.#host.boundTo()), context)
+              ? async () => {
+                  const addresses = await this.#lookUp(target, context);
+                  const known = addresses.findIndex(({ address }) => address === host);
+                  // The one that is known to work first, then each in turn.
+                  return (
+                    addresses[(Math.max(0, known) + tries++) % addresses.length] ?? addresses[0]
+                  );
+                }
               : undefined,
           dial: async (signal) => {
             const limits = { ...options, timeout, signal };
@@ -312,7 +406,11 @@ export class Reach {
     this.#opening += 1;
     this.#host.onBusy();
     try {
-      const dialled = await dial(options.websocket(host, port), { timeout, signal, context });
+      // A WebSocket has a socket of its own, which reaches both families.
+      const resolve: DialLimits['resolve'] = (where, about) =>
+        resolveHosts(where, 0, about, this.#host.lookup);
+      const limits = { timeout, signal, context, resolve };
+      const dialled = await dial(options.websocket(host, port), limits);
       const { socket, stream, remote } = dialled;
       if (over.signal.aborted) {
         socket.terminate();
@@ -338,6 +436,18 @@ const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
   { name: 'udp' },
   { name: 'websocket' },
 ];
+
+const CODE_NETWORK_UNREACHABLE = 0x0104;
+
+/** Of what the addresses said, what is not only that this machine has no way there; with all of it in `attempts`. */
+function mostTelling(error: unknown): unknown {
+  const { attempts = [] } = error as { attempts?: readonly { readonly error: unknown }[] };
+  const told = attempts
+    .map((attempt) => attempt.error)
+    .find((one) => one instanceof SttError && one.code !== CODE_NETWORK_UNREACHABLE);
+  if (told === undefined || told === error) return error;
+  return Object.defineProperty(told, 'attempts', { value: attempts, configurable: true });
+}
 
 /** What the memory of winners knows a peer by. */
 function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {

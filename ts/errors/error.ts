@@ -47,6 +47,12 @@ export interface SttErrorContext {
  */
 export type SttErrorOrigin = 'local' | 'peer' | 'idle' | 'path' | 'transport';
 
+/** How one carrier, or one address, failed. */
+export interface SttAttempt {
+  readonly transport: string;
+  readonly error: unknown;
+}
+
 /** What the constructors of the error classes take beside a message. */
 export interface SttErrorDetails {
   readonly subcode?: number | undefined;
@@ -91,6 +97,8 @@ export class SttError extends Error {
   readonly bytesTaken?: number;
   /** The number that the peer's application gave when it reset or stopped a stream. */
   readonly applicationCode?: number;
+  /** What each said, of a connect that tried both carriers, or several addresses of a name, and had no success. */
+  declare readonly attempts?: readonly SttAttempt[];
   /** What this machine's system said, such as `EPERM`, where it stood in the way. */
   readonly systemCode?: string;
   /** The system's number for {@link SttError.systemCode}, negative as in Node. */

@@ -1,0 +1,240 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import type { LookupFunction } from 'node:net';
+import type { EndpointOptions, SttSession } from '@seigr/stt';
+import { generateSeed, SttEndpoint, SttError } from '@seigr/stt';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { resolveHosts } from '../../ts/address.ts';
+import { makeCertificates } from './certificates.ts';
+import { silentTcp } from './silent.ts';
+import { echo, failure } from './support.ts';
+
+/** A resolver that has these addresses for every name, and remembers what it was asked. */
+function names(...addresses: readonly string[]): { lookup: LookupFunction; asked: string[] } {
+  const asked: string[] = [];
+  const lookup: LookupFunction = (host, options, answer) => {
+    asked.push(host);
+    const all = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+    const usable = all.filter(({ family }) => !options.family || options.family === family);
+    setImmediate(() => answer(null, usable));
+  };
+  return { lookup, asked };
+}
+
+async function side(options: Partial<EndpointOptions>): Promise<SttEndpoint> {
+  const endpoint = await SttEndpoint.create({ sharedSeed: generateSeed(), ...options });
+  onTestFinished(() => endpoint.destroy());
+  return endpoint;
+}
+
+interface Stage {
+  readonly server: SttEndpoint;
+  readonly client: SttEndpoint;
+  readonly accepted: SttSession[];
+  /** Of UDP and TCP alike. */
+  readonly port: number;
+}
+
+/** A server on one address, and a client that finds the addresses for every name. */
+async function stage(
+  host: string,
+  addresses: readonly string[],
+  listen: { tls?: { cert: string; key: string } } = {},
+): Promise<Stage> {
+  const sharedSeed = generateSeed();
+  const server = await side({ sharedSeed, host });
+  const { port } = server.address;
+  const accepted: SttSession[] = [];
+  const listener = server.serve(
+    async (session) => {
+      accepted.push(session);
+      for await (const stream of session.incomingBidirectionalStreams) {
+        await stream.write(await stream.bytes());
+        await stream.end();
+      }
+    },
+    { websocket: { port, host, ...listen }, onError: () => {} },
+  );
+  await listener.ready;
+  const client = await side({ sharedSeed, lookup: names(...addresses).lookup });
+  return { server, client, accepted, port };
+}
+
+/** A UDP socket that takes datagrams and answers none. */
+async function silentUdp(address: string, port: number): Promise<void> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.bind({ address, port });
+  await once(socket, 'listening');
+  onTestFinished(() => void socket.close());
+}
+
+describe('addresses of a name', () => {
+  const find = async (family: 0 | 4 | 6, ...addresses: string[]): Promise<string[]> => {
+    const { lookup } = names(...addresses);
+    const found = await resolveHosts({ host: 'peer.example', port: 1 }, family, {}, lookup);
+    return found.map(({ address }) => address);
+  };
+
+  test('families take turns, the first one’s first, each address once', async () => {
+    const six = ['2001:db8::1', '2001:db8::2', '2001:db8::3'];
+    const four = ['192.0.2.1', '192.0.2.1', '192.0.2.2'];
+    expect(await find(0, ...six, ...four)).toEqual([
+      ...['2001:db8::1', '192.0.2.1', '2001:db8::2', '192.0.2.2', '2001:db8::3'],
+    ]);
+    expect(await find(0, ...four, ...six.slice(0, 1))).toEqual([
+      ...['192.0.2.1', '2001:db8::1', '192.0.2.2'],
+    ]);
+    expect(await find(4, ...six, ...four)).toEqual(['192.0.2.1', '192.0.2.2']);
+  });
+
+  test('no more than eight are tried, and none is 0x0104', async () => {
+    const many = Array.from({ length: 20 }, (_, index) => `192.0.2.${index}`);
+    expect(await find(0, ...many)).toHaveLength(8);
+    expect(await failure(find(6, ...many))).toMatchObject({ code: 0x0104 });
+    const failing: LookupFunction = (_host, _options, answer) =>
+      answer(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), []);
+    const error = await failure(resolveHosts({ host: 'x', port: 1 }, 0, {}, failing));
+    expect(error).toMatchObject({ code: 0x0104 });
+  });
+
+  test('an address is never looked up, and one answer of an older resolver will do', async () => {
+    const { lookup, asked } = names('192.0.2.1');
+    const direct = await resolveHosts({ host: '::1', port: 1 }, 0, {}, lookup);
+    expect([direct, asked]).toEqual([[{ address: '::1', port: 1, family: 'IPv6' }], []]);
+    const older: LookupFunction = (_host, _options, answer) => answer(null, '192.0.2.7', 4);
+    const [one] = await resolveHosts({ host: 'x', port: 1 }, 0, {}, older);
+    expect(one.address).toBe('192.0.2.7');
+  });
+
+  test('a lookup that is no function is refused', async () => {
+    const options = { sharedSeed: generateSeed(), lookup: 7 as unknown as LookupFunction };
+    await expect(SttEndpoint.create(options)).rejects.toMatchObject({ option: 'lookup' });
+  });
+});
+
+describe('a name of which one address is dead', () => {
+  // Both families, whichever comes first, and two of one family.
+  const cases = [
+    ['::1', '127.0.0.1'],
+    ['127.0.0.1', '::1'],
+    ['127.0.0.2', '127.0.0.1'],
+  ] as const;
+
+  test.each(cases)('UDP: %s is silent, %s answers', async (dead, alive) => {
+    const { server, client, accepted, port } = await stage(alive, [dead, alive]);
+    await silentUdp(dead, port);
+    const session = await client.connect(`peer.example:${port}`, {
+      peerNodeId: server.nodeId,
+      transport: 'udp',
+    });
+    expect(session.remoteAddress.address.replace('::ffff:', '')).toBe(alive);
+    await echo(session, 10_000);
+    expect(accepted).toHaveLength(1);
+    await session.close();
+  });
+
+  test.each(cases)('WebSocket: %s is silent, %s answers', async (dead, alive) => {
+    const { server, client, port } = await stage(alive, [dead, alive]);
+    await silentTcp(dead, port);
+    const session = await client.connect(`peer.example:${port}`, {
+      peerNodeId: server.nodeId,
+      transport: 'websocket',
+    });
+    expect(session.remoteAddress.address).toBe(alive);
+    await echo(session, 10_000);
+    await session.close();
+  });
+
+  test('one that refuses gives way at once, with TLS by name too', async () => {
+    const { ca, good } = makeCertificates();
+    const { server, client, port } = await stage('127.0.0.1', ['127.0.0.2', '127.0.0.1'], {
+      tls: good,
+    });
+    const session = await client.connect(`localhost:${port}`, {
+      peerNodeId: server.nodeId,
+      transport: 'websocket',
+      tls: { ca },
+    });
+    await echo(session, 10_000);
+    const wrong = client.connect(`peer.example:${port}`, {
+      peerNodeId: server.nodeId,
+      transport: 'websocket',
+      tls: { ca },
+    });
+    await expect(wrong).rejects.toMatchObject({
+      code: 0x0504,
+      context: { tlsReason: 'ERR_TLS_CERT_ALTNAME_INVALID' },
+    });
+  });
+
+  test('one further away than the head start is not given up: the first to answer wins', async () => {
+    // The first address takes its time, 400 ms a way; the second never answers.
+    const { server, client, port } = await stage('127.0.0.1', ['127.0.0.3', '127.0.0.2']);
+    const far = createSocket('udp4');
+    far.bind({ address: '127.0.0.3', port });
+    await once(far, 'listening');
+    await silentUdp('127.0.0.2', port);
+    const near = createSocket('udp4');
+    near.bind({ address: '127.0.0.1', port: 0 });
+    await once(near, 'listening');
+    onTestFinished(() => {
+      far.close();
+      near.close();
+    });
+    let peer: { address: string; port: number } | undefined;
+    const timers = new Set<NodeJS.Timeout>();
+    const later = (act: () => void): void => {
+      const timer = setTimeout(act, 200);
+      timers.add(timer);
+    };
+    onTestFinished(() => timers.forEach(clearTimeout));
+    far.on('message', (bytes, from) => {
+      peer = from;
+      later(() => near.send(bytes, port, '127.0.0.1'));
+    });
+    near.on('message', (bytes) => {
+      const to = peer;
+      if (to !== undefined) later(() => far.send(bytes, to.port, to.address));
+    });
+    const session = await client.connect(`peer.example:${port}`, {
+      peerNodeId: server.nodeId,
+      transport: 'udp',
+      timeout: 10_000,
+    });
+    expect(session.remoteAddress.address.replace('::ffff:', '')).toBe('127.0.0.3');
+    session.destroy();
+  });
+
+  test('all of them: one error, with what each said', async () => {
+    const { client, port, server } = await stage('127.0.0.1', ['127.0.0.2', '127.0.0.3']);
+    await silentUdp('127.0.0.2', port);
+    await silentUdp('127.0.0.3', port);
+    const options = { peerNodeId: server.nodeId, timeout: 600 };
+    const udp = await failure(
+      client.connect(`peer.example:${port}`, { ...options, transport: 'udp' }),
+    );
+    const attempts = (error: SttError) =>
+      (error.attempts ?? []).map(({ transport, error: one }) => [
+        transport,
+        one instanceof SttError && one.code,
+      ]);
+    expect(udp.code).toBe(0x0101);
+    expect(attempts(udp)).toEqual([
+      ['udp', 0x0101],
+      ['udp', 0x0101],
+    ]);
+    const websocket = await failure(
+      client.connect(`peer.example:${port}`, { ...options, transport: 'websocket' }),
+    );
+    expect(websocket).toMatchObject({ code: 0x0102, context: { transport: 'websocket' } });
+    const auto = await failure(client.connect(`peer.example:${port}`, options));
+    expect(attempts(auto)).toEqual([
+      ['udp', 0x0101],
+      ['websocket', 0x0102],
+    ]);
+    expect(client.stats()?.errors).toMatchObject({
+      CONNECTION_TIMEOUT: 2,
+      CONNECTION_REFUSED: 1,
+    });
+  });
+});
