@@ -49,6 +49,16 @@ impl SessionCredit {
     }
 }
 
+/// What [`SendCredit::reserve`] took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    /// Bytes.
+    pub(crate) taken: usize,
+    /// None of them, for want of memory alone, and nothing of the stream was under way: no
+    /// acknowledgement of its own will make room.
+    pub(crate) is_short: bool,
+}
+
 /// Bytes that one stream has outstanding, and whether it may have more.
 #[derive(Debug)]
 pub struct SendCredit {
@@ -79,11 +89,15 @@ impl SendCredit {
     /// Application's side: takes room for up to `bytes`, or `None` when the stream is dead. When it
     /// is less than asked for, the engine will say when there is room again: in the stream's own share,
     /// or in the memory of all sessions.
-    pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let mut taken = 0;
         loop {
             let wanted = bytes - taken;
-            let part = self.session.memory.take_up_to(self.room().min(wanted as u64)) as usize;
+            // Read once: what it was then says why there was no room. Only this thread adds to it, so
+            // that zero stays zero.
+            let held = self.outstanding.load(Ordering::SeqCst);
+            let room = self.limit().saturating_sub(held);
+            let part = self.session.memory.take_up_to(room.min(wanted as u64)) as usize;
             self.session.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             self.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             taken += part;
@@ -93,12 +107,12 @@ impl SendCredit {
                 return None;
             }
             if taken == bytes {
-                return Some(taken);
+                return Some(Reserved { taken, is_short: false });
             }
             // Room that came up before the flag stood would never be announced: look again after
             // raising it.
             if part == 0 && self.wanted.swap(true, Ordering::SeqCst) {
-                return Some(taken);
+                return Some(Reserved { taken, is_short: taken == 0 && held == 0 && room > 0 });
             }
         }
     }
@@ -107,9 +121,10 @@ impl SendCredit {
     pub(crate) fn release(&self, bytes: u64) -> bool {
         self.acked.fetch_add(bytes, Ordering::SeqCst);
         let bytes = bytes.min(self.outstanding.load(Ordering::SeqCst));
+        // First, so that a stream with nothing outstanding has nothing to give back either.
+        self.session.memory.sub(bytes);
         self.outstanding.fetch_sub(bytes, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(bytes, Ordering::SeqCst);
-        self.session.memory.sub(bytes);
         // A quarter, so that a writer is woken for a batch of work and not for every packet.
         self.wanted.load(Ordering::SeqCst)
             && self.room() >= self.limit() / 4
@@ -139,11 +154,6 @@ impl SendCredit {
         let outstanding = self.outstanding.swap(0, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(outstanding, Ordering::SeqCst);
         self.session.memory.sub(outstanding);
-    }
-
-    /// Whether nothing is outstanding: no acknowledgement will make room.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.outstanding.load(Ordering::SeqCst) == 0
     }
 
     /// Engine's side: whether a write was cut short and is to be told of room, which it is now.
@@ -177,21 +187,26 @@ mod tests {
         SessionCredit::new(&SessionConfig { send_buffer, ..SessionConfig::default() }, memory)
     }
 
+    fn take(stream: &SendCredit, bytes: usize) -> Option<usize> {
+        stream.reserve(bytes).map(|reserved| reserved.taken)
+    }
+
     #[test]
     fn a_write_is_cut_at_the_ceiling_of_memory_and_its_writer_told_when_another_lets_go() {
         let memory = Arc::new(Memory::new(1 << 20));
         let (one, other) = (within(2 << 20, &memory), within(2 << 20, &memory));
         let hog = SendCredit::new(&one, 2 << 20);
         let late = SendCredit::new(&other, 2 << 20);
-        assert_eq!(hog.reserve(2 << 20), Some(1 << 20));
-        assert_eq!(late.reserve(10), Some(0));
-        assert!(late.is_idle() && !hog.is_idle());
+        assert_eq!(take(&hog, 2 << 20), Some(1 << 20));
+        let (none, cut) = (late.reserve(10).unwrap(), hog.reserve(10).unwrap());
+        assert_eq!([none.taken, cut.taken], [0, 0]);
+        assert!(none.is_short && !cut.is_short, "acknowledgements will make room for one of them");
         assert!(memory.is_starved() && !memory.relieve());
         assert!(hog.release(100_000), "by what it gave back itself");
         assert!(memory.relieve());
         assert!(late.take_wanted() && !hog.take_wanted());
         assert!(!late.take_wanted(), "told once");
-        assert_eq!(late.reserve(10), Some(10));
+        assert_eq!(take(&late, 10), Some(10));
         hog.kill();
         assert_eq!(memory.used(), 10);
         late.kill();
@@ -202,13 +217,13 @@ mod tests {
     fn a_write_is_cut_at_the_limit_and_its_writer_told_once() {
         let session = session(1000);
         let stream = SendCredit::new(&session, 1000);
-        assert_eq!(stream.reserve(600), Some(600));
-        assert_eq!(stream.reserve(600), Some(400));
-        assert_eq!(stream.reserve(1), Some(0));
+        assert_eq!(take(&stream, 600), Some(600));
+        assert_eq!(take(&stream, 600), Some(400));
+        assert_eq!(take(&stream, 1), Some(0));
         assert!(!stream.release(249), "less than a quarter");
         assert!(stream.release(1));
         assert!(!stream.release(100), "told already");
-        assert_eq!(stream.reserve(1000), Some(350));
+        assert_eq!(take(&stream, 1000), Some(350));
     }
 
     #[test]
@@ -216,20 +231,20 @@ mod tests {
         let session = session(100_000);
         let streams: Vec<_> = (0..9).map(|_| SendCredit::new(&session, 100_000)).collect();
         for stream in &streams[..8] {
-            assert_eq!(stream.reserve(100_000), Some(100_000));
+            assert_eq!(take(stream, 100_000), Some(100_000));
         }
-        assert_eq!(streams[8].reserve(100_000), Some(FLOOR as usize));
+        assert_eq!(take(&streams[8], 100_000), Some(FLOOR as usize));
         streams[0].kill();
-        assert_eq!(streams[8].reserve(100_000), Some(100_000 - FLOOR as usize));
+        assert_eq!(take(&streams[8], 100_000), Some(100_000 - FLOOR as usize));
     }
 
     #[test]
     fn a_dead_stream_takes_nothing_and_weighs_nothing() {
         let session = session(1000);
         let stream = SendCredit::new(&session, 1000);
-        assert_eq!(stream.reserve(10), Some(10));
+        assert_eq!(take(&stream, 10), Some(10));
         stream.kill();
-        assert_eq!(stream.reserve(10), None);
+        assert_eq!(take(&stream, 10), None);
         assert_eq!(session.outstanding.load(Ordering::SeqCst), 0);
         assert!(!stream.release(10));
     }
@@ -238,7 +253,7 @@ mod tests {
     fn what_was_acknowledged_outlives_the_stream() {
         let session = session(1000);
         let stream = SendCredit::new(&session, 1000);
-        assert_eq!((stream.reserve(700), stream.acked()), (Some(700), 0));
+        assert_eq!((take(&stream, 700), stream.acked()), (Some(700), 0));
         stream.release(250);
         assert_eq!(stream.acked(), 250);
         stream.kill();
@@ -269,7 +284,7 @@ mod tests {
             });
             let mut left = total;
             while left > 0 {
-                let taken = writing.reserve(left.min(1500) as usize).unwrap() as u64;
+                let taken = take(writing, left.min(1500) as usize).unwrap() as u64;
                 left -= taken;
                 if taken > 0 {
                     sender.send(taken).unwrap();

@@ -358,7 +358,11 @@ impl Engine {
 
     /// Counters of the engine as of its last turn; `None` when it has ended.
     pub fn stats(&self) -> Option<EngineStats> {
-        self.shared.stats()
+        let mut stats = self.shared.stats()?;
+        // Refused writes take no turn: whoever was told of one finds it counted.
+        stats.endpoint.memory_used = self.memory.used();
+        stats.endpoint.memory_refused = self.memory.refused();
+        Some(stats)
     }
 
     /// Stops accepting, closes every session gracefully, giving written data up to `drain`, and

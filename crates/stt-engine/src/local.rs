@@ -11,7 +11,7 @@ use stt_proto::CloseReason;
 
 use crate::arena::Arena;
 use crate::command::{Command, CommandQueue, join};
-use crate::credit::{SendCredit, SessionCredit};
+use crate::credit::{Reserved, SendCredit, SessionCredit};
 use crate::engine::Taken;
 use crate::event::{EngineEnd, Event};
 use crate::inflow::Inflow;
@@ -70,7 +70,7 @@ impl Local {
         let (mut total, mut waiting) = (0, BytesMut::new());
         let mut cut = None;
         for bytes in pieces {
-            let Some(taken) = writer.credit.reserve(bytes.len()) else {
+            let Some(Reserved { taken, is_short }) = writer.credit.reserve(bytes.len()) else {
                 cut = Some(Cut::Dead);
                 break;
             };
@@ -85,8 +85,7 @@ impl Local {
             }
             total += taken;
             if taken < bytes.len() {
-                let is_short = total == 0 && writer.credit.is_idle();
-                cut = is_short.then_some(Cut::Short(bytes.len() as u64));
+                cut = (is_short && total == 0).then_some(Cut::Short(bytes.len() as u64));
                 break;
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn new(doorbell: Doorbell) -> Self {
         Self::with_bounds(doorbell, MAX_EVENTS, MAX_BYTES)
     }

@@ -104,11 +104,11 @@ fn room_that_was_answered_and_not_announced_leaves_the_writer_waiting() {
         let stream =
             SendCredit::new(&SessionCredit::new(&config, &Arc::new(Memory::new(u64::MAX))), 1);
         let theirs = Arc::clone(&stream);
-        assert_eq!(stream.reserve(1), Some(1));
+        assert_eq!(stream.reserve(1).map(|reserved| reserved.taken), Some(1));
         let told = Arc::<Park>::default();
         // The mistake: nobody calls.
         let engine = thread::spawn(move || theirs.release(1));
-        while stream.reserve(1) == Some(0) {
+        while stream.reserve(1).is_some_and(|reserved| reserved.taken == 0) {
             told.wait();
         }
         engine.join().unwrap();

@@ -189,7 +189,7 @@ fn credit() -> (Arc<SessionCredit>, Arc<SendCredit>) {
 fn a_writer_that_was_cut_short_is_told_of_room() {
     explore(MANY, || {
         let (_session, stream) = credit();
-        assert_eq!(stream.reserve(2), Some(2));
+        assert_eq!(stream.reserve(2).map(|reserved| reserved.taken), Some(2));
         let told = Arc::<Park>::default();
         let (theirs, tell) = (Arc::clone(&stream), Arc::clone(&told));
         let engine = thread::spawn(move || {
@@ -201,7 +201,9 @@ fn a_writer_that_was_cut_short_is_told_of_room() {
         });
         let mut left = 2;
         while left > 0 {
-            left -= stream.reserve(left).unwrap();
+            let reserved = stream.reserve(left).unwrap();
+            assert!(!reserved.is_short, "memory has no ceiling");
+            left -= reserved.taken;
             if left > 0 {
                 told.wait();
             }
@@ -220,7 +222,7 @@ fn a_stream_that_dies_during_a_write_weighs_nothing() {
         let engine = thread::spawn(move || theirs.kill());
         let taken = stream.reserve(1);
         engine.join().unwrap();
-        assert!(taken.is_none_or(|taken| taken == 1), "there was room");
+        assert!(taken.is_none_or(|reserved| reserved.taken == 1), "there was room");
         assert_eq!(stream.reserve(1), None);
         assert_eq!(stream.held(), (0, 0));
     });
@@ -231,7 +233,8 @@ fn a_stream_that_dies_during_a_write_weighs_nothing() {
 #[test]
 fn a_message_is_moved_once_and_a_refused_one_hears_of_room() {
     explore(MANY, || {
-        let outbox = Arc::new(Outbox::new(65, MessageDrop::Newest));
+        let memory = Arc::new(Memory::new(u64::MAX));
+        let outbox = Arc::new(Outbox::new(65, MessageDrop::Newest, &memory));
         outbox.set_max_size(1);
         let (told, work) = (Arc::<Park>::default(), Arc::<Park>::default());
         let (theirs, tell, sleep) = (Arc::clone(&outbox), Arc::clone(&told), Arc::clone(&work));
