@@ -79,8 +79,8 @@ async function arrives({ taker }: Running, bytes: number): Promise<void> {
 }
 
 /** Resolves with the next change of the client's path, or one that was told already. */
-async function change(running: Running, number: number): Promise<PathChangeEvent> {
-  while (running.changes.length < number) await message(running.client, 'pathChange', LIMIT);
+async function change(running: Running, number: number, limit = LIMIT): Promise<PathChangeEvent> {
+  while (running.changes.length < number) await message(running.client, 'pathChange', limit);
   return running.changes[number - 1] as PathChangeEvent;
 }
 
@@ -116,4 +116,49 @@ describe.skipIf(missing !== undefined)(title, { timeout: 4 * LIMIT }, () => {
     expect(running.changes.length).toBe(1);
     await ends(running);
   });
+
+  // UDP is tried again 30 s after it was left, and then at growing pauses.
+  test.runIf(process.env.CI_LONG === '1').each(['client', 'server'] as const)(
+    'UDP that is throttled no more is returned to, and stays (the %s sends)',
+    async (pushes) => {
+      const net = new Network(onTestFinished);
+      net.limit('a', RATE);
+      net.limit('b', RATE);
+      const running = await start(net, { pushes });
+      await arrives(running, MIB);
+      net.forward(POLICER);
+      expect(await change(running, 1)).toMatchObject({ reason: 'starved' });
+      // Tried once while it is throttled, in vain.
+      expect(await change(running, 2)).toMatchObject({ transport: 'udp', reason: 'recovered' });
+      expect(await change(running, 3)).toMatchObject({ from: 'udp', reason: 'trial-lost' });
+      net.forward();
+      expect(await change(running, 4, 2 * LIMIT)).toMatchObject({
+        transport: 'udp',
+        reason: 'recovered',
+      });
+      await arrives(running, 40 * MIB);
+      expect(running.changes.length).toBe(4);
+      await ends(running);
+    },
+  );
+
+  test.runIf(process.env.CI_LONG === '1')(
+    'a link that is slow for both loses nothing by trials',
+    async () => {
+      const net = new Network(onTestFinished);
+      net.limit('a', RATE);
+      net.limit('b', RATE);
+      const running = await start(net, { pushes: 'client' });
+      await arrives(running, MIB);
+      // TCP and UDP alike: there is nothing better to go to.
+      net.forward('limit rate over 32 kbytes/second counter drop');
+      // The first trial, and the second after 30 s; the third would be 60 s later.
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      expect(running.changes.length).toBeLessThanOrEqual(4);
+      expect(running.others).toEqual([]);
+      net.forward();
+      await arrives(running, MIB);
+      await ends(running);
+    },
+  );
 });

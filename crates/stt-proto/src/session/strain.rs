@@ -128,9 +128,9 @@ impl Strain {
     /// `waiting` to be sent, what this side sends are answers to what the peer does.
     pub(super) fn hint(&self, now: Instant, waiting: bool) -> Option<PathStrain> {
         let bad = |window: &Option<Window>| {
+            // A span that has just begun knows nothing, whatever the one before it was like.
             window.filter(|window| {
-                window.bad > 0
-                    || (window.packets() >= HINT_SAMPLE && window.arrived > 0 && window.is_heavy())
+                window.packets() >= HINT_SAMPLE && window.arrived > 0 && window.is_heavy()
             })
         };
         let sending = bad(&self.sending).filter(|_| waiting);
@@ -394,6 +394,15 @@ mod tests {
             }
             strain.on_payload(900);
         }
+    }
+
+    #[test]
+    fn a_span_that_has_just_begun_is_no_hint() {
+        let mut strain = Strain::default();
+        assert!(!send(&mut strain, 0..2_001, 1, 2).is_empty());
+        assert_eq!(strain.hint(at(2_003), true), None, "it would be one of no packets at no rate");
+        send(&mut strain, 2_001..2_040, 1, 2);
+        assert!(strain.hint(at(2_040), true).is_some_and(|hint| hint.bytes_per_second > 0));
     }
 
     #[test]
