@@ -235,7 +235,12 @@ export const connectionRows = [
         const again = await refusal(
           client.connect(server.address, {
             peerNodeId: 'any',
-            retry: { base: 1, onRetry: () => void (retries += 1) },
+            retry: {
+              base: 1,
+              onRetry: () => {
+                retries += 1;
+              },
+            },
           }),
         );
         assert.equal(again.code, 0x0103);
