@@ -443,6 +443,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         session(number)?.onPathChange({ address, port, family }, transportOf(connection));
       },
       pathLost: (number) => session(number)?.onPathLost(),
+      pathStrained: (number, strain) => session(number)?.onPathStrain(strain),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
       carry: (connection, chunk) => this.#reach.links.get(connection)?.carry(chunk),
       connectionUsed: (connection) => this.#reach.links.authenticate(connection),

@@ -21,6 +21,9 @@ const PROOF_TIME = 30_000;
  */
 const UNAUTHENTICATED_BYTES = 2 * ROOM;
 
+/** Bytes of messages that are not whole, of all links without a session. Past it, the link that holds most is ended. */
+const UNAUTHENTICATED_MEMORY = 32 << 20;
+
 /** The end of a session's WebSocket, as errors tell of it. */
 export type CarrierEnd = Pick<SttErrorContext, 'closeCode' | 'closeReason'>;
 
@@ -34,6 +37,8 @@ export class Links {
   readonly #ends = new Map<number, LinkEnd>();
   readonly #onSettled: (link: Link) => void;
   #nextId = 1;
+  /** Bytes of messages that are not whole, of links without a session. */
+  #held = 0;
 
   /** @param onSettled a link has a session, or is no more */
   constructor(engine: () => Engine, onSettled: (link: Link) => void) {
@@ -47,6 +52,7 @@ export class Links {
     const host = {
       engine: this.#engine(),
       gone: (link: Link, end: LinkEnd) => this.#gone(link, end),
+      held: (bytes: number) => this.#hold(bytes),
     };
     const link = new Link(host, id, socket, stream, remote, UNAUTHENTICATED_BYTES);
     this.#links.set(id, link);
@@ -74,7 +80,7 @@ export class Links {
   authenticate(id: number): void {
     const link = this.#links.get(id);
     if (link === undefined || link.authenticated) return;
-    link.authenticated = true;
+    link.authenticate();
     this.#onSettled(link);
     this.#closeUnused(link, PROOF_TIME);
   }
@@ -108,6 +114,16 @@ export class Links {
   /** Ends every link; what was handed over still leaves. */
   end(): void {
     for (const link of [...this.#links.values()]) link.close();
+  }
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    if (bytes <= 0 || this.#held <= UNAUTHENTICATED_MEMORY) return;
+    let most: Link | undefined;
+    for (const link of this.#links.values()) {
+      if (link.held > (most?.held ?? 0)) most = link;
+    }
+    most?.terminate();
   }
 
   #leave(link: Link, session: number): void {

@@ -19,6 +19,7 @@ import { dial } from './dial.ts';
 import { Failover } from './failover.ts';
 import type { Link } from './link.ts';
 import { Links } from './links.ts';
+import type { PathMeasure } from './trials.ts';
 
 /** What an endpoint lends to whoever reaches its peers. */
 export interface ReachHost {
@@ -65,6 +66,8 @@ export class Reach {
   readonly #endSignal = new AbortController();
   /** Names that are looked up, and WebSockets that are opened. */
   #opening = 0;
+  /** Numbers of races of carriers. */
+  #races = 0;
 
   constructor(host: ReachHost) {
     this.#host = host;
@@ -156,13 +159,15 @@ export class Reach {
     const { transport, signal } = options;
     if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
     const key = keyOf(target, options);
+    this.#races = (this.#races + 1) >>> 0;
+    const race = this.#races;
     const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
       name,
       connect: (cancelled: AbortSignal) => {
         // A ticket serves once: it goes with whoever starts.
         const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
         const quiet = { ...attempt, uncounted: true };
-        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet);
+        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet, race);
       },
       dispose: (late: SttSession) => late.destroy('another carrier was faster'),
     }));
@@ -181,6 +186,7 @@ export class Reach {
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
+    race?: number,
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
@@ -199,6 +205,7 @@ export class Reach {
         timeoutMs,
         early,
         ...(connection === undefined ? {} : { connection }),
+        ...(race === undefined ? {} : { race }),
         ...(peerNodeId === undefined ? {} : { peerNodeId }),
         ...(resume === undefined ? {} : { resume }),
         ...(earlyData === undefined ? {} : { earlyData }),
@@ -268,6 +275,7 @@ export class Reach {
   ): NonNullable<SessionInfo['failover']> {
     const timeout = this.#host.handshakeTimeout;
     const context = { peer: formatAddress({ address: target.host, port: target.port }) };
+    const key = keyOf(target, options);
     return ({ session, moving }) =>
       new Failover(
         {
@@ -284,6 +292,8 @@ export class Reach {
             return dialled.connection;
           },
           discard: (connection) => this.links.discard(connection),
+          starved: directionOf(this.#winners.note(key)),
+          onVerdict: (transport, starved) => this.#winners.remember(key, transport, starved),
         },
         this.links.transportOf(session),
       );
@@ -332,4 +342,9 @@ const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
 /** What the memory of winners knows a peer by. */
 function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {
   return `${host}:${port} ${peerNodeId === undefined ? 'any' : toHex(peerNodeId)}`;
+}
+
+/** In what direction UDP starved, as the memory of winners has noted it. */
+function directionOf(note: string | undefined): PathMeasure['direction'] | undefined {
+  return note === 'sending' || note === 'receiving' ? note : undefined;
 }

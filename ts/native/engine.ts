@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import type { PathStrain } from '../carriers/trials.ts';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
@@ -143,6 +144,8 @@ export interface EngineHandlers {
   pathChange(session: number, info: PathInfo): void;
   /** The connection that the session's packets took is no more, and they wait for another path. */
   pathLost(session: number): void;
+  /** The session's datagram path starves what goes by it: again and again while it does. */
+  pathStrained(session: number, strain: PathStrain): void;
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
   /** A message for a connection; the chunk is the handler's to keep. */
@@ -274,6 +277,8 @@ export class Engine {
     earlyData?: Uint8Array;
     /** Instead of the address: the number of an open connection. */
     connection?: number;
+    /** Of the connects of one race, by several carriers, one makes a session. */
+    race?: number;
   }): number {
     const session = this.#native.connect(
       o.address,
@@ -284,6 +289,7 @@ export class Engine {
       o.resume,
       o.earlyData,
       o.connection,
+      o.race,
     );
     if (!this.#closed) this.#sessions.add(session);
     this.#root();
@@ -447,6 +453,11 @@ export class Engine {
   /** Detaches a connection that is no more: sessions on it wait for another path, connects fail. */
   closeConnection(connection: number): void {
     this.#native.closeConnection(connection);
+  }
+
+  /** Says whether another carrier is being looked for: ICMP refusals do not end the session meanwhile. */
+  seekPath(session: number, seeking: boolean): void {
+    this.#native.seekPath(session, seeking);
   }
 
   /** Gives up a move that is still under way. */

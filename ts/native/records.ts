@@ -45,6 +45,7 @@ export const KINDS = [
   'pathLost',
   'pathSilence',
   'connectionUsed',
+  'pathStrained',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -124,7 +125,7 @@ export function dispatch(
       handlers.ticket(subject, bytes(2).slice());
       return;
     case 'connectFailed':
-      handlers.connectFailed(subject, answered(readFault(rows, at + 2), bytes(7)));
+      handlers.connectFailed(subject, answered(readFault(rows, at + 4), bytes(2)));
       return;
     case 'streamOpened': {
       const name = number(6);
@@ -189,6 +190,14 @@ export function dispatch(
     case 'pathLost':
       handlers.pathLost(subject);
       return;
+    case 'pathStrained':
+      handlers.pathStrained(subject, {
+        sending: flag(2),
+        packets: number(3),
+        lost: number(4),
+        bytesPerSecond: number(5),
+      });
+      return;
     case 'pathSilence':
       handlers.pathSilence(subject, flag(2));
       return;
@@ -244,8 +253,8 @@ export function dispatch(
         port: number(2),
         family: family(number(3)),
         address: utf8.decode(bytes(4)),
-        fault: readFault(rows, at + 6),
-        count: number(11),
+        count: number(6),
+        fault: readFault(rows, at + 7),
       });
       return;
     case 'frameError':

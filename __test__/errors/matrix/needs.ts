@@ -11,7 +11,7 @@ import type { AnyRow, Need } from './row.ts';
 /** The hostile peer, as `scripts/errors.mjs` builds it. */
 export const HOSTILE = fileURLToPath(
   new URL(
-    `${process.env.CARGO_TARGET_DIR ? `file://${process.env.CARGO_TARGET_DIR}` : '../../../target'}/release/stt-hostile`,
+    `${process.env.CARGO_TARGET_DIR ? `file://${process.env.CARGO_TARGET_DIR}` : '../../../target'}/debug/stt-hostile`,
     import.meta.url,
   ),
 );

@@ -10,6 +10,7 @@ mod migrate;
 mod path;
 mod quality;
 mod receive;
+mod strain;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -56,6 +57,8 @@ pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
 use self::quality::Quality;
+pub use self::strain::PathStrain;
+use self::strain::Strain;
 pub(crate) use self::timers::MAX_INTERVAL;
 use self::trace::Watched;
 
@@ -198,6 +201,8 @@ pub(crate) struct Session {
     keep_alive_due: bool,
     /// The driver was told that the path in use is silent.
     silent: bool,
+    /// The driver looks for another carrier.
+    seeking: bool,
     /// Bytes of the largest datagram handed out last.
     last_datagram: u16,
     /// When the pacer lets the next packet go, while that is what holds it back.
@@ -208,6 +213,10 @@ pub(crate) struct Session {
     tell_at: Option<Instant>,
     /// While packets came damaged of late.
     quality: Option<Box<Quality>>,
+    /// Once the path in use has lost something.
+    strain: Option<Box<Strain>>,
+    /// No packet has come by the path in use since the session took it.
+    path_is_new: bool,
     /// The driver reads no more.
     released: bool,
     /// Whether a tracer was asked if it wants to watch.
@@ -294,12 +303,15 @@ impl Session {
             next_ping: 0,
             keep_alive_due: false,
             silent: false,
+            seeking: false,
             last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),
             untold: Box::default(),
             tell_at: None,
             quality: None,
+            strain: None,
+            path_is_new: true,
             released: false,
             offered: false,
             watched: None,
@@ -317,6 +329,16 @@ impl Session {
         stale: Instant,
     ) {
         self.proof = Some(Box::new(Proof { packet, at: now, interval, stale, heard: false }));
+    }
+
+    /// Initiator: another carrier waits for what becomes of this proof, so that an answer is waited for
+    /// until `stale` at most. A connection repeats by itself, and says when it is no more.
+    pub(crate) fn hurry_proof(&mut self, stale: Instant) {
+        if !self.path.address.is_reliable()
+            && let Some(proof) = &mut self.proof
+        {
+            proof.stale = proof.stale.min(stale);
+        }
     }
 
     /// Initiator of a resumed session: the responder knows this side's address only once something
@@ -572,11 +594,10 @@ impl Session {
         match error {
             PathError::Refused => {
                 let number = quoted.and_then(|quoted| self.quoted_number(quoted));
-                if let Some(number) = number
-                    && let Some((count, span)) = self.liveness.on_refused(cx.now.mono, number)
-                    && self.is_live()
-                {
-                    self.die_refused(cx, count, span);
+                if let Some(number) = number {
+                    self.liveness.on_refused(cx.now.mono, number);
+                    self.begin_silence(cx);
+                    self.die_if_refused(cx);
                 }
             }
             PathError::MessageTooLong { mtu: 0 } => {}

@@ -96,13 +96,20 @@ impl Session {
         let now = cx.now.mono;
         cx.fates.clear();
         let fates = &mut *cx.fates;
-        let mut silent = false;
+        let (mut silent, mut lost) = (false, 0);
         loop {
             match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
                 RecoveryTimeout::None => break,
-                RecoveryTimeout::Lost { packets } => {
+                RecoveryTimeout::Lost { packets, in_flight } => {
                     self.stats.packets_lost += u64::from(packets);
+                    lost += u64::from(in_flight);
                     self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
+                }
+                RecoveryTimeout::Still => {
+                    if self.expects_more() {
+                        self.recovery.on_still_probe();
+                        self.keep_alive_due = true;
+                    }
                 }
                 RecoveryTimeout::Probe { count } => {
                     // What the oldest packets carried is what the peer most likely lacks; it goes
@@ -121,13 +128,31 @@ impl Session {
             }
         }
         self.settle_fates(cx);
-        if silent && !self.silent && self.is_established() && self.is_live() {
+        if lost > 0 {
+            self.on_packet_fates(cx, (0, 0), lost);
+        }
+        if silent {
+            self.begin_silence(cx);
+        }
+    }
+
+    /// Whether the peer has more to send, as far as this side knows.
+    fn expects_more(&self) -> bool {
+        self.is_established() && self.is_live() && self.streams.is_receiving()
+    }
+
+    /// What is sent by the path in use draws no answer.
+    pub(super) fn begin_silence(&mut self, cx: &mut Context<'_>) {
+        if !self.silent && self.is_established() && self.is_live() {
             self.silent = true;
+            let waiting = self.wants_data();
+            let hint = self.strain.as_ref().and_then(|s| s.hint(cx.now.mono, waiting));
+            self.tell_strain(cx, hint);
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: true });
         }
     }
 
-    /// The peer was heard, or packets go another way.
+    /// The peer answers, or packets go another way.
     pub(super) fn end_silence(&mut self, cx: &mut Context<'_>) {
         if core::mem::take(&mut self.silent) {
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: false });
@@ -143,7 +168,7 @@ impl Session {
     }
 
     /// Whether the peer was heard under this session's keys and both sides may use it.
-    pub(super) fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         !matches!(self.state, State::AwaitFinal { .. } | State::AwaitAuthorize { .. })
     }
 
