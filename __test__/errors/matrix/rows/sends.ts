@@ -42,23 +42,6 @@ export const sendRows: readonly AnyRow[] = [
 
   row({
     id: '0x0501',
-    title: 'the own interface is down for good',
-    fault: 'ip link set wire down, in the namespace of the client: ENETUNREACH; its session is idle',
-    needs: ['netns'],
-    setup: (context) => lan(context),
-    baseline: (state) => begin(state),
-    inject: async ({ net }) => net.interface('a', 'down'),
-    expect: [
-      { side: 'client', how: 'sendError', code: 0x0501, says: /ENETUNREACH/ },
-      { side: 'client', how: 'closed', code: 0x0501, says: /interfaces and routes/ },
-      { side: 'server', how: 'closed', code: 0x0202 },
-    ],
-    undo: async ({ net }) => net.interface('a', 'up'),
-    recovery: { '0x0501/1': async (state) => void (await connects(state, state.address)) },
-  }),
-
-  row({
-    id: '0x0501',
     title: 'the queue of the interface is full',
     fault: 'tc qdisc: tbf rate 2mbit burst 4kb limit 6kb on the wire of the client: ENOBUFS',
     needs: ['netns'],
