@@ -1,5 +1,8 @@
 import { rejects } from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { generateSeed } from '@seigr/stt';
 import { assertSttError, closedPort, TestNetwork } from '@seigr/stt/testing';
 import '@seigr/stt/testing/vitest';
@@ -113,6 +116,27 @@ test('restart() with the same node seed: the session is gone, and the next frame
   await expect(session.closed).rejects.toBeSttError('SESSION_NOT_FOUND');
   await client.connect(faults.address, { peerNodeId: again.nodeId });
 });
+
+test('restart() whose factory fails cuts nothing: the next one takes the place', async () => {
+  const made = network();
+  const { client, faults } = await made.connect();
+  // As it may be where descriptors run out, or a port is taken.
+  const failing = faults.restart(() => Promise.reject(new Error('no such machine')));
+  await expect(failing).rejects.toThrow('no such machine');
+  const again = await faults.restart(() => made.endpoint());
+  again.listen();
+  await client.connect(faults.address, { peerNodeId: again.nodeId });
+});
+
+test.skipIf(process.platform === 'win32')(
+  'a link without a descriptor for a new client goes on, and hears it once there is one',
+  async () => {
+    const program = fileURLToPath(new URL('./processes/starved.mjs', import.meta.url));
+    const argv = ['-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, program];
+    const { stdout } = await promisify(execFile)('sh', argv, { timeout: 15_000 });
+    expect(stdout.trim()).toBe('connected');
+  },
+);
 
 test('clockSkew() beyond the window is TIMESTAMP_EXPIRED, within it nothing', async () => {
   const made = network();

@@ -61,6 +61,8 @@ export class TestLink implements AsyncDisposable {
 
   readonly #front: Socket;
   readonly #clients = new Map<number, Client>();
+  /** Clients that were heard. */
+  #heard = 0;
   readonly #held = new Set<NodeJS.Timeout>();
   readonly #forgotten: Socket[] = [];
   #target: LinkTarget;
@@ -83,7 +85,10 @@ export class TestLink implements AsyncDisposable {
     this.#target = target;
     this.port = front.address().port;
     this.address = `${LOOPBACK}:${this.port}`;
-    front.on('message', (bytes, { port }) => void this.#fromClient(bytes, port));
+    front.on('message', (bytes, { port }) => {
+      // Without a socket for it (EMFILE) a client is not heard; it tries again, and so does this.
+      this.#fromClient(bytes, port).catch(() => this.#clients.delete(port));
+    });
   }
 
   /** What the link leads to now. */
@@ -167,10 +172,11 @@ export class TestLink implements AsyncDisposable {
    */
   async rebind(): Promise<readonly number[]> {
     for (const client of this.#clients.values()) {
-      // It stays bound: a NAT swallows what it does not know, and refuses nothing.
-      client.upstream.removeAllListeners('message');
-      this.#forgotten.push(client.upstream);
+      const before = client.upstream;
       client.upstream = await this.#openUpstream(client);
+      // It stays bound: a NAT swallows what it does not know, and refuses nothing.
+      before.removeAllListeners('message');
+      this.#forgotten.push(before);
     }
     return [...this.#clients.values()].map(({ upstream }) => upstream.address().port);
   }
@@ -185,13 +191,17 @@ export class TestLink implements AsyncDisposable {
     const wasPartitioned = this.#partitioned;
     // A process that is killed says no farewell; destroy() would.
     this.#partitioned = true;
-    this.#target.destroy?.();
-    // Nor does what it has said already arrive any more.
-    await this.rebind();
-    const next = await factory();
-    this.#target = next;
-    this.#partitioned = wasPartitioned;
-    return next;
+    try {
+      this.#target.destroy?.();
+      // Nor does what it has said already arrive any more.
+      await this.rebind();
+      const next = await factory();
+      this.#target = next;
+      return next;
+    } finally {
+      // Also where nothing takes its place: what is sent there then finds nobody, and no partition.
+      this.#partitioned = wasPartitioned;
+    }
   }
 
   /** Hands every datagram to `interceptor`, after loss and before damage; undefined stops it. */
@@ -214,7 +224,10 @@ export class TestLink implements AsyncDisposable {
     this.#closed = true;
     for (const timer of this.#held) clearTimeout(timer);
     await closeSocket(this.#front);
-    const upstreams = [...this.#clients.values()].map(({ upstream }) => upstream);
+    // Those that are being opened are closed by whoever opens them.
+    const upstreams = [...this.#clients.values()]
+      .map(({ upstream }) => upstream)
+      .filter((upstream) => upstream !== this.#front);
     await Promise.all([...upstreams, ...this.#forgotten].map(closeSocket));
     if (this.#refusing !== undefined) await closeSocket(this.#refusing);
   }
@@ -222,9 +235,14 @@ export class TestLink implements AsyncDisposable {
   async #fromClient(bytes: Buffer, port: number): Promise<void> {
     let client = this.#clients.get(port);
     if (client === undefined) {
-      client = { number: this.#clients.size, port, upstream: this.#front };
+      client = { number: this.#heard, port, upstream: this.#front };
+      this.#heard += 1;
       this.#clients.set(port, client);
       client.upstream = await this.#openUpstream(client);
+      if (this.#closed) {
+        await closeSocket(client.upstream);
+        return;
+      }
     }
     this.#pass(bytes, 'target', client);
   }

@@ -326,6 +326,12 @@ export function versionsPacket(version: number, pathId: string): Buffer {
   return encodePacket(header, payload, NO_MASK);
 }
 
+/** A session reset for a path id: ERROR of kind 2, believed only with the token that its peer sealed (section 6.5). */
+export function resetPacket(pathId: string, token: Uint8Array): Buffer {
+  const payload = Buffer.concat([u8(2), u16(0x0204), u8(0), token]);
+  return encodePacket(clearHeader(0xff, pathId, payload.length), payload, NO_MASK);
+}
+
 /** The path id that a HELLO asks to be answered under. */
 export function helloPathId(datagram: Buffer): string {
   return hex(datagram.subarray(24 + 12, 24 + 20));

@@ -20,7 +20,12 @@ export interface BoundSocket {
 export async function bindSocket(port = 0): Promise<Socket> {
   const socket = createSocket('udp4');
   socket.bind(port, LOOPBACK);
-  await once(socket, 'listening');
+  try {
+    await once(socket, 'listening');
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
   // What a peer's host reports about one datagram must not end what carries all of them.
   socket.on('error', () => undefined);
   return socket;

@@ -1,6 +1,7 @@
 // What a row works with: a network of its own, a notebook for errors, and what is to be undone.
 
 import { strict as assert } from 'node:assert';
+import { inspect } from 'node:util';
 import type {
   ListenOptions,
   SttEndpoint,
@@ -19,6 +20,8 @@ export type Report = Omit<Seen, 'side' | 'how' | 'ms'>;
 export class Context {
   readonly network: TestNetwork = new TestNetwork();
   readonly seen: Seen[] = [];
+  /** Which errors held a seed, or bytes of the application. */
+  readonly leaks: string[] = [];
   readonly #disposers: (() => unknown)[] = [];
   readonly #watchers = new Set<() => void>();
   #started = performance.now();
@@ -39,8 +42,24 @@ export class Context {
     await this.network[Symbol.asyncDispose]();
   }
 
+  #noteError(side: string, how: string, error: unknown): void {
+    // Whatever may end up in a log, by whatever way it gets there.
+    this.#search(`${side} ${how}`, `${JSON.stringify(error)} ${inspect(error, { depth: 9 })}`);
+    this.note(side, how, describe(error));
+  }
+
+  /** Looks for the seed and for payload. */
+  #search(where: string, text: string): void {
+    const seed = Buffer.from(this.network.sharedSeed);
+    const forms = (['hex', 'base64', 'base64url'] as const).map((form) => seed.toString(form));
+    const bytes = inspect(seed).slice(8, 40);
+    const found = [...forms, bytes, PAYLOAD.repeat(2)].some((secret) => text.includes(secret));
+    if (found) this.leaks.push(where);
+  }
+
   /** Notes an error that a side got. */
   note(side: string, how: string, report: Report): void {
+    this.#search(`${side} ${how}`, JSON.stringify(report));
     this.seen.push({ side, how, ...report, ms: Math.round(performance.now() - this.#started) });
     for (const watcher of this.#watchers) watcher();
   }
@@ -50,22 +69,20 @@ export class Context {
     try {
       await promise;
     } catch (error) {
-      this.note(side, how, describe(error));
+      this.#noteError(side, how, error);
     }
   }
 
   /** Notes how a session ends at this side, and the frames that it drops. */
   watchSession(side: string, session: SttSession): void {
     void this.watch(side, 'closed', session.closed);
-    session.on('frameError', ({ error }) => this.note(side, 'frameError', describe(error)));
-    session.on('sendError', ({ error }) => this.note(side, 'sendError', describe(error)));
+    session.on('frameError', ({ error }) => this.#noteError(side, 'frameError', error));
+    session.on('sendError', ({ error }) => this.#noteError(side, 'sendError', error));
   }
 
   /** Notes the handshakes that fail at a responder. */
   watchEndpoint(side: string, endpoint: SttEndpoint): void {
-    endpoint.on('handshakeError', ({ error }) =>
-      this.note(side, 'handshakeError', describe(error)),
-    );
+    endpoint.on('handshakeError', ({ error }) => this.#noteError(side, 'handshakeError', error));
   }
 
   /** Resolves once `holds`, which is asked at each error, or after `ms`. */
@@ -148,7 +165,7 @@ async function echo(stream: SttStream): Promise<void> {
 
 /** Sends bytes through a session and checks that they come back as they were. */
 export async function exchange(session: SttSession, bytes = 1_000): Promise<void> {
-  const sent = Buffer.alloc(bytes, 'stt');
+  const sent = Buffer.alloc(bytes, PAYLOAD);
   const stream = await session.createBidirectionalStream({ timeout: EXCHANGE_LIMIT });
   const read = stream.bytes({ timeout: EXCHANGE_LIMIT });
   await stream.write(sent, { timeout: EXCHANGE_LIMIT });
@@ -170,3 +187,5 @@ export async function inTime<T>(promise: Promise<T>, what: string, ms = 5_000): 
 }
 
 const EXCHANGE_LIMIT = 10_000;
+/** What applications send here: no error may tell it. */
+const PAYLOAD = 'payload-of-the-matrix.';

@@ -29,6 +29,8 @@ export interface HostileEvent {
 export interface Attack {
   /** Resolves with the first event of that kind; rejects when the program ends before. */
   event(kind: HostileEvent['event'], limitMs?: number): Promise<HostileEvent>;
+  /** Resolves when the program has ended. */
+  readonly ended: Promise<unknown>;
 }
 
 /** The command that the matrix shows. */
@@ -72,6 +74,7 @@ export function attack(
     await ended;
   });
   return {
+    ended,
     event: (kind, limitMs = 10_000) =>
       new Promise((resolve, reject) => {
         const settle = (act: () => void): void => {

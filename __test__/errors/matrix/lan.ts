@@ -20,11 +20,14 @@ export interface Lan {
   session: string;
 }
 
-export async function lan(context: Context): Promise<Lan> {
+export async function lan(
+  context: Context,
+  timings: Readonly<Record<string, number>> = SHORT_TIMINGS,
+): Promise<Lan> {
   const net = new Network(context.defer);
   const client = new NodeProcess(context, 'client', { within: net.within('a') });
   const server = new NodeProcess(context, 'server', { within: net.within('b') });
-  const both = { sharedSeed: context.network.sharedSeed, ...SHORT_TIMINGS };
+  const both = { sharedSeed: context.network.sharedSeed, ...timings };
   const there = await server.create({ ...both, port: PORT });
   await server.serve(there);
   const from = await client.create(both);
@@ -43,8 +46,12 @@ export async function begin(state: Lan): Promise<void> {
   state.session = await connects(state, state.address);
 }
 
-export function tries({ client, from, there }: Lan, address: string): Promise<void> {
-  return client.tryConnect(from, address, { peerNodeId: there.nodeId, timeout: 8_000 });
+export function tries(
+  { client, from, there }: Lan,
+  address: string,
+  timeout = 8_000,
+): Promise<void> {
+  return client.tryConnect(from, address, { peerNodeId: there.nodeId, timeout });
 }
 
 /** Rules of a node itself, in its own namespace. */

@@ -117,6 +117,9 @@ async function runRow(row: AnyRow, { inject, obstacles }: RunOptions): Promise<R
       });
       facts.recovered.push(line);
     }
+    if (context.leaks.length > 0) {
+      throw new Failed('wrong-error', `tells a seed or payload: ${context.leaks.join(', ')}`);
+    }
     return result();
   } catch (error) {
     return result(error instanceof Failed ? error : new Failed('harness', error));

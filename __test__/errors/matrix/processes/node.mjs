@@ -45,7 +45,7 @@ const operations = {
   async exchange({ session, bytes = 1_000, timeout = 10_000 }) {
     const stream = await sessions.get(session).createBidirectionalStream({ timeout });
     const read = stream.bytes({ timeout });
-    await stream.write(Buffer.alloc(bytes, 'stt'), { timeout });
+    await stream.write(Buffer.alloc(bytes, 'payload-of-the-matrix.'), { timeout });
     await stream.end({ timeout });
     return { bytes: (await read).length };
   },

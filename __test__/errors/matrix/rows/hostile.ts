@@ -1,9 +1,9 @@
 // What only a peer that holds the seed can do.
 
 import { strict as assert } from 'node:assert';
-import type { SttEndpoint } from '@seigr/stt';
-import { type Context, exchange, serveEcho } from '../context.ts';
-import { attack, command } from '../hostile.ts';
+import { isSttError, type LogRecord, logTo, type SttEndpoint, type SttSession } from '@seigr/stt';
+import { type Context, exchange, inTime, serveEcho } from '../context.ts';
+import { attack, command, type HostileMode } from '../hostile.ts';
 import { row } from '../row.ts';
 
 const KIB = 1024;
@@ -15,6 +15,12 @@ interface Target {
   readonly client: SttEndpoint;
   /** What the attack may do to the row's own session: nothing. */
   connects(): Promise<void>;
+  /**
+   * The same program, mended: it does what it did, `count` times, which breaks no rule. Its session lives.
+   */
+  behaves(mode: HostileMode, count: number): Promise<void>;
+  /** What the program logs. */
+  readonly logged: LogRecord[];
 }
 
 /** A server that echoes, tells what its sessions end with, and has well-behaved peers. */
@@ -24,10 +30,18 @@ async function target(context: Context): Promise<Target> {
     recvBufferSize: 64 * KIB,
     streamRecvBuffer: 64 * KIB,
   });
+  const logged: LogRecord[] = [];
+  context.defer(logTo((_, record) => void logged.push(record)));
   let watching = false;
+  let onSession: (session: SttSession) => void = () => undefined;
   serveEcho(server, (session) => {
     // The sessions of the attack, not those that show the healthy state.
     if (watching) context.watchSession('server', session);
+    if (watching) {
+      const datagram = session.datagrams[Symbol.asyncIterator]().next();
+      void context.watch('server', 'datagram', datagram);
+    }
+    onSession(session);
   });
   context.watchEndpoint('server', server);
   const client = await context.network.endpoint();
@@ -38,7 +52,18 @@ async function target(context: Context): Promise<Target> {
     await session.close();
     watching = true;
   };
-  return { server, client, connects };
+  const behaves = async (mode: HostileMode, count: number): Promise<void> => {
+    watching = false;
+    const accepted = new Promise<SttSession>((resolve) => {
+      onSession = resolve;
+    });
+    await attack(context, mode, { port: server.address.port, count }).event('attacked');
+    const session = await inTime(accepted, 'the session of the program');
+    // What is answered after all that it sent shows that none of it ended the session.
+    await session.ping({ timeout: 5_000 });
+    await session.close({ timeout: 5_000 });
+  };
+  return { server, client, connects, behaves, logged };
 }
 
 export const hostileRows = [
@@ -58,10 +83,12 @@ export const hostileRows = [
       { side: 'hostile', how: 'closed', code: 0x0304 },
     ],
     recovery: {
-      async '0x0304/1'({ connects }) {
-        // Reported and mended: the same peer, when it heeds windows, is served.
-        await connects();
+      async '0x0304/1'({ behaves }, context) {
+        // Who it was and what it did is in the error: enough for a report. Mended, the peer is served.
+        assert.match(context.last('server', 'closed').message, /127\.0\.0\.1:\d+ sent more than/);
+        await behaves('ignore-credit', 10 * KIB);
       },
+      // A new session has windows of its own: that of a peer that heeds them lives.
       '0x0304/2': ({ connects }) => connects(),
     },
   }),
@@ -80,9 +107,10 @@ export const hostileRows = [
     expect: [{ side: 'server', how: 'frameError', code: 0x0401 }],
     recovery: {
       async '0x0401/1'({ server, connects }, context) {
-        // Dropped and counted: no session has ended by it.
+        // Dropped and counted: the session that they came by lives on, and so does any other.
         assert(!context.seen.some(({ how }) => how === 'closed'));
-        assert(server.sessions.length > 0);
+        const [session] = server.sessions;
+        await session?.ping({ timeout: 5_000 });
         await connects();
       },
     },
@@ -101,6 +129,7 @@ export const hostileRows = [
     },
     expect: [
       { side: 'server', how: 'closed', code: 0x0401, says: /same version/ },
+      { side: 'server', how: 'datagram', code: 0x0201, reason: 'error', cause: 0x0401 },
       { side: 'hostile', how: 'closed', code: 0x0401 },
     ],
     recovery: {
@@ -109,8 +138,16 @@ export const hostileRows = [
         assert.equal(server.stats()?.checksumErrors, 0);
         await connects();
       },
-      // The version at fault, replaced by one that is not.
-      '0x0401/3': ({ connects }) => connects(),
+      async '0x0201/3'({ logged, behaves }) {
+        // The log says what broke the protocol, and which peer did; that is what is mended.
+        const ended = logged.find(({ event, code }) => {
+          return event === 'session.closed' && code === '0x0401';
+        });
+        assert.match(String(ended?.peer), /^127\.0\.0\.1:\d+$/);
+        await behaves('impossible-frame', 0);
+      },
+      // The version at fault, replaced by one that makes no such frames.
+      '0x0401/3': ({ behaves }) => behaves('impossible-frame', 0),
     },
   }),
 
@@ -127,12 +164,18 @@ export const hostileRows = [
     },
     expect: [{ side: 'server', how: 'frameError', code: 0x0404 }],
     recovery: {
-      // Both of one version: nothing unknown any more.
-      '0x0404/1': ({ connects }) => connects(),
       async '0x0404/3'({ server, connects }, context) {
+        // The session that they came by lives on.
         assert(!context.seen.some(({ how }) => how === 'closed'));
-        assert(server.sessions.length > 0);
+        const [session] = server.sessions;
+        await session?.ping({ timeout: 5_000 });
         await connects();
+      },
+      async '0x0404/1'({ server, behaves }) {
+        // Both of one version: nothing unknown any more.
+        const unknown = server.stats()?.unknownFrames;
+        await behaves('unknown-frame', 0);
+        assert.equal(server.stats()?.unknownFrames, unknown);
       },
     },
   }),
@@ -160,9 +203,61 @@ export const hostileRows = [
       { side: 'hostile', how: 'closed', code: 0x0405 },
     ],
     recovery: {
-      '0x0405.4/1': ({ connects }) => connects(),
+      async '0x0405.4/1'({ client }, context) {
+        // Tried again by itself: what refuses goes away after the first time.
+        const refusing = attack(context, 'refuse-proof');
+        const { port = 0 } = await refusing.event('listening');
+        const tried: (number | undefined)[] = [];
+        const session = await client.connect(`127.0.0.1:${port}`, {
+          peerNodeId: 'any',
+          retry: {
+            attempts: 10,
+            base: 50,
+            onRetry: async ({ error }) => {
+              tried.push(isSttError(error) ? error.subcode : 0);
+              if (tried.length > 1) return;
+              await refusing.ended;
+              serveEcho(await context.network.endpoint({ port }));
+            },
+          },
+        });
+        assert.equal(tried[0], 4);
+        await exchange(session);
+      },
       '0x0405.4/2': async ({ connects }, context) => {
         assert.match(context.last('client', 'connect').message, /on the way alters packets/);
+        await connects();
+      },
+    },
+  }),
+
+  row({
+    id: '0x0405.4',
+    title: 'a proof for another association',
+    fault: command('wrong-proof-path-id'),
+    needs: ['hostile'],
+    setup: target,
+    baseline: ({ connects }) => connects(),
+    async inject({ server }, context) {
+      const { port } = server.address;
+      await attack(context, 'wrong-proof-path-id', { port }).event('final');
+    },
+    expect: [
+      {
+        side: 'server',
+        how: 'handshakeError',
+        code: 0x0405,
+        subcode: 4,
+        says: /another handshake/,
+      },
+      { side: 'hostile', how: 'final', code: 0x0405, subcode: 4 },
+    ],
+    recovery: {
+      async '0x0405.4/2'({ server, connects }, context) {
+        // It says whose packets they are, is counted, and lets nobody in.
+        assert.match(context.last('server', 'handshakeError').message, /127\.0\.0\.1:\d+ proved/);
+        assert((server.stats()?.proofFailed ?? 0) > 0);
+        assert.equal(server.sessions.length, 0);
         await connects();
       },
     },

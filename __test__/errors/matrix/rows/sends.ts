@@ -15,8 +15,8 @@ export const sendRows: readonly AnyRow[] = [
     title: 'the own firewall drops what is sent',
     fault: `nft: output udp dport ${PORT} drop, in the namespace of the client: EPERM`,
     needs: ['netns'],
-    setup: lan,
-    baseline: begin,
+    setup: (context) => lan(context),
+    baseline: (state) => begin(state),
     inject: async ({ net }) => rules(net, 'a', 'output', `udp dport ${PORT} drop`),
     expect: [
       // At once as an event, and as an error when nothing has left this machine for the whole timeout.
@@ -45,7 +45,7 @@ export const sendRows: readonly AnyRow[] = [
     title: 'the queue of the interface is full',
     fault: 'tc qdisc: tbf rate 2mbit burst 4kb limit 6kb on the wire of the client: ENOBUFS',
     needs: ['netns'],
-    setup: lan,
+    setup: (context) => lan(context),
     baseline: (state) => begin(state),
     inject: async ({ net }) => narrow(net),
     act: async ({ client, session }) => {

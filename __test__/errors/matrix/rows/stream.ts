@@ -187,6 +187,60 @@ export const streamRows: readonly AnyRow[] = [
       },
     },
   }),
+  row({
+    id: '0x0303',
+    title: 'an id that both sides open at once',
+    fault:
+      'createBidirectionalStream({ id: 11 }) at both sides; a relay holds both until both are out',
+    async setup(context) {
+      const pair = await context.network.connect({
+        server: { keepAliveTimeout: 15_000 },
+        client: { keepAliveTimeout: 15_000 },
+      });
+      return { ...pair, ids: { client: 10, server: 11 } };
+    },
+    async baseline(state) {
+      await streamWorks(state);
+    },
+    async inject(state) {
+      state.ids.client = state.ids.server;
+    },
+    async act({ faults, session, accepted, ids }, context) {
+      await faults.delay(100);
+      const open = async (side: string, by: SttSession, id: number): Promise<void> => {
+        const stream = await by.createBidirectionalStream({ id });
+        void context.watch(side, 'read', stream.text());
+        void context.watch(side, 'closed', stream.closed);
+        await context.watch(side, 'write', stream.write('mine'));
+      };
+      await Promise.all([
+        open('client', session, ids.client),
+        open('server', accepted, ids.server),
+      ]);
+    },
+    expect: ['client', 'server'].flatMap((side) =>
+      ['read', 'closed'].map((how) => ({
+        side,
+        how,
+        code: 0x0303 as const,
+        says: /agree with the peer on who takes which/,
+      })),
+    ),
+    undo: ({ faults }) => faults.heal(),
+    recovery: {
+      // The ids are left out: both sides open as many as they like at once, and none of them meet.
+      async '0x0303/1'({ session, accepted }) {
+        const opened = await Promise.all(
+          [session, accepted, session, accepted].map((by) => by.createBidirectionalStream()),
+        );
+        assert.equal(new Set(opened.map(({ id }) => id)).size, 4);
+        await Promise.all(opened.map((stream) => stream.write('mine')));
+        for (const by of [session, accepted]) {
+          for (let count = 0; count < 2; count += 1) await nextStream(by);
+        }
+      },
+    },
+  }),
 ];
 
 /** Ends a stream at both of its sides. */
