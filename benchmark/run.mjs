@@ -2,38 +2,11 @@
 // (A B A B ...) so that a machine that slows down slows them all. Ratios are of medians in one run.
 
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Child } from './lib/child.mjs';
-
-const PEERS = { stt: './peers/stt.mjs', tls: './peers/tls.mjs', dgram: './peers/dgram.mjs' };
-const WORKLOADS = [
-  { name: 'bulk', peers: ['stt', 'tls'], measure: measureBulk },
-  { name: 'ping-pong 64 B', peers: ['stt', 'tls', 'dgram'], measure: measurePings },
-];
-const TARGETS = [
-  {
-    name: 'goodput, one stream, against node:tls',
-    workload: 'bulk',
-    figure: 'MB/s',
-    of: 'stt',
-    to: 'tls',
-    op: '>=',
-    target: 0.3,
-  },
-  {
-    name: 'round trip of 64 B (p50) against node:dgram',
-    workload: 'ping-pong 64 B',
-    figure: 'p50 us',
-    of: 'stt',
-    to: 'dgram',
-    op: '<=',
-    target: 2,
-  },
-];
+import { TARGETS, WORKLOADS, withPeer } from './lib/workloads.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -63,7 +36,7 @@ for (const workload of WORKLOADS) {
     const order = round % 2 === 0 ? workload.peers : workload.peers.toReversed();
     for (const peer of order) {
       log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`);
-      samples[peer].push(await withPeer(peer, workload.measure));
+      samples[peer].push(await withPeer(peer, workload, { bytes, pings }));
     }
   }
   results[workload.name] = Object.fromEntries(
@@ -127,42 +100,6 @@ function commit() {
   } catch {
     return 'no checkout';
   }
-}
-
-async function withPeer(peer, measure) {
-  const url = new URL(PEERS[peer], import.meta.url).href;
-  const [server, client] = await Promise.all([Child.start(url), Child.start(url)]);
-  try {
-    const seed = randomBytes(32);
-    const { target } = await server.call('serve', { seed });
-    await client.call('connect', { seed, target });
-    const figures = await measure(server, client);
-    await client.call('close');
-    return figures;
-  } finally {
-    client.stop();
-    server.stop();
-  }
-}
-
-async function measureBulk(server, client) {
-  await client.call('bulk', { bytes: 32 * 65_536 });
-  const before = [await client.call('usage'), await server.call('usage')];
-  const { seconds } = await client.call('bulk', { bytes });
-  const after = [await client.call('usage'), await server.call('usage')];
-  const gigabytes = bytes / 1e9;
-  return {
-    'MB/s': bytes / 1e6 / seconds,
-    'CPU s/GB send': (after[0].cpu - before[0].cpu) / gigabytes,
-    'CPU s/GB receive': (after[1].cpu - before[1].cpu) / gigabytes,
-    'peak RSS MB send': after[0].maxRss / 1e6,
-    'peak RSS MB receive': after[1].maxRss / 1e6,
-  };
-}
-
-async function measurePings(_server, client) {
-  const { p50, p99 } = await client.call('pings', { count: pings, size: 64 });
-  return { 'p50 us': p50, 'p99 us': p99 };
 }
 
 function summarize(samples) {
