@@ -1,119 +1,45 @@
-import type { HostPort, PeerAddress, SocketAddress } from './address.ts';
-import {
-  checkPort,
-  formatAddress,
-  isLoopback,
-  parseAddress,
-  reachableFamily,
-  resolveHost,
-} from './address.ts';
-import { handled, rejected, Waiter } from './async.ts';
-import { dial } from './carriers/dial.ts';
-import { Failover } from './carriers/failover.ts';
-import { Links } from './carriers/links.ts';
+import type { PeerAddress, SocketAddress } from './address.ts';
+import { checkPort, formatAddress, parseAddress, resolveHost } from './address.ts';
+import { handled, rejected } from './async.ts';
 import type { ResolvedWebSocketListen } from './carriers/options.ts';
 import { checkWebSocketListen } from './carriers/options.ts';
+import { Reach } from './carriers/reach.ts';
 import { WebSocketListener } from './carriers/server.ts';
-import type { ConnectOptions, ResolvedConnectOptions } from './connect.ts';
+import type { ConnectOptions } from './connect.ts';
 import { checkConnectOptions, parseNodeId, toHex } from './connect.ts';
 import { publish } from './diagnostics.ts';
+import type { SttEndpointEvents, SttResource } from './endpoint-events.ts';
 import type { EngineSettings } from './engine-options.ts';
 import { engineOptions, resolveLogs, resolveSharedSeeds } from './engine-options.ts';
 import type { UdpSendError } from './errors/classes.ts';
-import { ConnectionTimeoutError, SessionClosedError } from './errors/classes.ts';
-import type { SttErrorContext } from './errors/error.ts';
-import { SttError } from './errors/error.ts';
+import { closedState, connectEnded } from './errors/closed.ts';
+import type { SttError } from './errors/error.ts';
 import { faultToError, frameErrorEvent } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { engineFailure, isWithoutIpv6, startError } from './errors/system.ts';
-import type { TalliedContext } from './errors/tally.ts';
 import { ErrorTally, TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { ListenOptions, SttListener } from './listener.ts';
 import { Listener } from './listener.ts';
 import type { EngineHandlers, Fault } from './native/engine.ts';
 import { Engine } from './native/engine.ts';
-import { systemCode } from './native/records.ts';
 import type { EndpointOptions, ResolvedTuning } from './options.ts';
 import { checkNumber, resolveTuning } from './options.ts';
 import type { RebindOptions } from './rebinding.ts';
 import { checkRebind, Rebinding } from './rebinding.ts';
-import type { Try } from './resilience/attempts.ts';
 import { Attempts } from './resilience/attempts.ts';
 import type { BreakerOptions } from './resilience/breaker.ts';
 import { checkBreaker } from './resilience/breaker.ts';
 import type { CircuitChangeEvent, CircuitInfo } from './resilience/breakers.ts';
 import { Breakers } from './resilience/breakers.ts';
 import type { RetryPolicy } from './resilience/policy.ts';
-import { RaceMemory, raceCarriers } from './resilience/race.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
-import type { SessionInfo } from './session.ts';
 import { SttSession } from './session.ts';
-import type { FrameErrorEvent, SendErrorEvent, SettledInfo } from './session-state.ts';
+import type { SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
 import { snapshot } from './stats.ts';
 import type { SttStream } from './stream.ts';
-
-/** The events of an endpoint. */
-export interface SttEndpointEvents {
-  /** A peer's handshake failed: wrong seed, replay, clock, version. Rate-limited. */
-  handshakeError: HandshakeErrorEvent;
-  /**
-   * The system refuses to send, for a session, a connect, or an answer to somebody. What is refused is
-   * tried again. At once for the first of a session, then once a second.
-   */
-  sendError: EndpointSendErrorEvent;
-  /** Frames were dropped and counted, of a session or outside any. Rate-limited. */
-  frameError: EndpointFrameErrorEvent;
-  /** The system gives less than was asked for, such as smaller socket buffers. */
-  resourceWarning: ResourceWarningEvent;
-  /** The endpoint is bound elsewhere: after `rebind()`, or by itself when its address went away. */
-  addressChange: SocketAddress;
-  /** A session has ended, whatever way. */
-  sessionClosed: SessionClosedEvent;
-  /** The circuit of a peer has opened, closed, or lets one connect through: with `breaker` only. */
-  circuitChange: CircuitChangeEvent;
-}
-
-/** A handshake of a peer that never became a session. */
-export interface HandshakeErrorEvent {
-  readonly address: string;
-  readonly port: number;
-  readonly error: SttError;
-}
-
-/** Datagrams of this endpoint that the system refused to send. */
-export interface EndpointSendErrorEvent extends SendErrorEvent {
-  /** Whose they were; undefined while connecting, and for answers outside any session. */
-  readonly session: SttSession | undefined;
-}
-
-/** Frames that came to this endpoint and were dropped. */
-export interface EndpointFrameErrorEvent extends FrameErrorEvent {
-  /** Whose they were; undefined outside any session, as while a handshake runs. */
-  readonly session: SttSession | undefined;
-}
-
-/**
- * What a {@link ResourceWarningEvent} is about: the system's buffers of the socket, in bytes; or the processor,
- * in milliseconds by which the engine's thread ran late.
- */
-export type SttResource = 'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag';
-
-/** Something is short. Rate-limited. */
-export interface ResourceWarningEvent {
-  readonly resource: SttResource;
-  /** What was asked for, or borne without a word. */
-  readonly wanted: number;
-  /** What there is. */
-  readonly granted: number;
-}
-
-/** How a session ended. */
-export interface SessionClosedEvent extends SettledInfo {
-  readonly session: SttSession;
-}
 
 /** How `endpoint.close()` waits. */
 export interface EndpointCloseOptions {
@@ -131,19 +57,6 @@ export interface ServeOptions extends ListenOptions {
    * @default a process warning for what is no `SttError`
    */
   readonly onError?: (error: unknown, session: SttSession) => void;
-}
-
-interface Connecting {
-  readonly waiter: Waiter<SttSession>;
-  readonly peer: string;
-  /** Its IP address. */
-  readonly host: string;
-  readonly started: number;
-  /** The node that must answer, where one must. */
-  readonly nodeId: string | undefined;
-  readonly attempt: Try;
-  /** Undefined where the session is to have one path alone. */
-  readonly failover: SessionInfo['failover'];
 }
 
 const DEFAULT_DRAIN = 10_000;
@@ -171,22 +84,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #rebinding: Rebinding;
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
-  /** Nobody connects any more. */
-  readonly #closingSignal = new AbortController();
-  /** No session needs another path any more. */
-  readonly #endSignal = new AbortController();
-  /** Which carrier reached whom last. */
-  readonly #winners = new RaceMemory();
-  readonly #links = new Links(
-    () => this.#engine,
-    (link) => this.#webSockets?.settled(link),
-  );
+  readonly #reach: Reach;
   /** What takes the WebSockets of peers, once it was asked for. */
   #webSockets: WebSocketListener | undefined;
   #address: SocketAddress;
-  readonly #connecting = new Map<number, Connecting>();
   #listener: Listener | undefined;
-  #resolving = 0;
   #wantsRef = true;
   #closing: Promise<void> | undefined;
   #ended = false;
@@ -236,7 +138,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.#tuning = tuning;
     this.#breakers = breaker && new Breakers(breaker, (event) => this.#onCircuitChange(event));
     this.#attempts = new Attempts({
-      connect: (target, connect, attempt) => this.#connect(target, connect, attempt),
+      connect: (target, connect, attempt) => this.#reach.connect(target, connect, attempt),
       breakers: this.#breakers,
       ended: (peer) =>
         this.#ended || this.#closing !== undefined ? connectEnded(peer, undefined) : undefined,
@@ -257,6 +159,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       throw startError(error);
     }
     this.#address = Object.freeze({ ...this.#engine.address });
+    this.#reach = new Reach({
+      engine: this.#engine,
+      tally: this.#tally,
+      handshakeTimeout: tuning.handshakeTimeout,
+      boundTo: () => this.#address,
+      onBusy: () => this.#updateRef(),
+      onSettled: (link) => this.#webSockets?.settled(link),
+    });
     this.#rebinding = new Rebinding(this.#engine, () => this.#updateRef());
     this.nodeId = toHex(this.#engine.nodeId);
     this.#updateRef();
@@ -329,7 +239,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   }
 
   #listenWebSockets(listener: Listener, options: ResolvedWebSocketListen): void {
-    const sockets = new WebSocketListener(options, this.#links);
+    const sockets = new WebSocketListener(options, this.#reach.links);
     this.#webSockets = sockets;
     listener.onClosed(() => {
       sockets.close();
@@ -439,7 +349,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
     this.#closing ??= handled(this.#close(drain));
     this.#attempts.end();
-    this.#closingSignal.abort(closedState('connect'));
+    this.#reach.close();
     // Whoever awaits the end must live to see it, so this comes after #closing is set.
     this.#updateRef();
     return this.#closing;
@@ -480,186 +390,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     }
   }
 
-  async #connect(
-    target: { host: string; port: number },
-    options: ResolvedConnectOptions,
-    attempt: Try,
-  ): Promise<SttSession> {
-    const { transport, signal } = options;
-    if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
-    const key = keyOf(target, options);
-    const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
-      name,
-      connect: (cancelled: AbortSignal) => {
-        // A ticket serves once: it goes with whoever starts.
-        const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
-        const quiet = { ...attempt, uncounted: true };
-        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet);
-      },
-      dispose: (late: SttSession) => late.destroy('another carrier was faster'),
-    }));
-    try {
-      const { transport: winner, value } = await raceCarriers(carriers, { signal });
-      this.#winners.remember(key, winner);
-      return value;
-    } catch (error) {
-      if (error instanceof SttError) this.#tally.count(error.code);
-      throw error;
-    }
-  }
-
-  async #connectOver(
-    carrier: 'udp' | 'websocket',
-    target: HostPort,
-    options: ResolvedConnectOptions,
-    attempt: Try,
-  ): Promise<SttSession> {
-    const started = performance.now();
-    const peer = formatAddress({ address: target.host, port: target.port });
-    const { peerNodeId, signal, early, resume, earlyData } = options;
-    const { address, connection } =
-      carrier === 'websocket'
-        ? await this.#dial(target, options, this.#contextOf(peer, attempt), this.#closingSignal)
-        : { address: await this.#resolve(target, options, this.#contextOf(peer, attempt)) };
-    const timeoutMs = Math.max(1, options.timeout - (performance.now() - started));
-    attempt.onSending();
-    let number: number;
-    try {
-      number = this.#engine.connect({
-        address: address.address,
-        port: address.port,
-        timeoutMs,
-        early,
-        ...(connection === undefined ? {} : { connection }),
-        ...(peerNodeId === undefined ? {} : { peerNodeId }),
-        ...(resume === undefined ? {} : { resume }),
-        ...(earlyData === undefined ? {} : { earlyData }),
-      });
-    } catch (error) {
-      if (connection !== undefined) this.#links.discard(connection);
-      throw error;
-    }
-    this.#links.use(number, connection);
-    const waiter = new Waiter<SttSession>(
-      signal === undefined ? {} : { signal },
-      `Connecting to ${peer}`,
-      (reason) => {
-        this.#connecting.delete(number);
-        this.#links.release(number);
-        this.#engine.abortConnect(number);
-        this.#updateRef();
-        return reason;
-      },
-    );
-    const nodeId = peerNodeId === undefined ? undefined : toHex(peerNodeId);
-    const failover = options.transport === 'udp' ? undefined : this.#failover(target, options);
-    const host = address.address;
-    const connecting: Connecting = { waiter, peer, host, started, nodeId, attempt, failover };
-    if (!waiter.settled) this.#connecting.set(number, connecting);
-    this.#updateRef();
-    return waiter.promise;
-  }
-
-  /** Looks a name up, within the time and the signal of the connect. */
-  async #resolve(
-    target: { host: string; port: number },
-    { timeout, signal }: ResolvedConnectOptions,
-    context: Partial<SttErrorContext>,
-  ): Promise<SocketAddress> {
-    const waiter = new Waiter<SocketAddress>(
-      { timeout, ...(signal === undefined ? {} : { signal }) },
-      `Looking up ${target.host}`,
-      (error) =>
-        signal?.aborted === true
-          ? error
-          : new ConnectionTimeoutError(
-              `The name ${target.host} was not resolved within ${timeout} ms. Check the name servers of this machine, or allow more time.`,
-              { context, cause: error },
-            ),
-    );
-    this.#resolving += 1;
-    this.#updateRef();
-    resolveHost(target, reachableFamily(this.#address), context).then(
-      (address) => waiter.resolve(address),
-      (error: unknown) => waiter.reject(error),
-    );
-    try {
-      const address = await waiter.promise;
-      if (this.#ended || this.#closing !== undefined) throw closedState('connect');
-      return address;
-    } finally {
-      this.#resolving -= 1;
-      this.#updateRef();
-    }
-  }
-
-  /** Keeps a session that this side opened on a path that works. */
-  #failover(
-    target: HostPort,
-    options: ResolvedConnectOptions,
-  ): NonNullable<SessionInfo['failover']> {
-    const timeout = this.#tuning.handshakeTimeout;
-    const context = { peer: formatAddress({ address: target.host, port: target.port }) };
-    return ({ session, moving }) =>
-      new Failover(
-        {
-          engine: this.#engine,
-          session,
-          moving,
-          udp:
-            options.transport === 'auto'
-              ? () => resolveHost(target, reachableFamily(this.#address), context)
-              : undefined,
-          dial: async (signal) => {
-            const limits = { ...options, timeout, signal };
-            const dialled = await this.#dial(target, limits, context, this.#endSignal);
-            return dialled.connection;
-          },
-          discard: (connection) => this.#links.discard(connection),
-        },
-        this.#links.transportOf(session),
-      );
-  }
-
-  /** Opens a WebSocket, within the time and the signal of the connect. */
-  async #dial(
-    { host, port }: { host: string; port: number },
-    options: ResolvedConnectOptions,
-    context: Partial<SttErrorContext>,
-    over: AbortController,
-  ): Promise<{ address: SocketAddress; connection: number }> {
-    const { timeout } = options;
-    const given = options.signal === undefined ? [] : [options.signal];
-    const signal = AbortSignal.any([...given, over.signal]);
-    this.#resolving += 1;
-    this.#updateRef();
-    try {
-      const dialled = await dial(options.websocket(host, port), { timeout, signal, context });
-      const { socket, stream, remote } = dialled;
-      if (over.signal.aborted) {
-        socket.terminate();
-        throw over.signal.reason;
-      }
-      try {
-        const link = this.#links.add(socket, stream, remote);
-        socket.resume();
-        return { address: remote, connection: link.id };
-      } catch (error) {
-        socket.terminate();
-        throw error;
-      }
-    } finally {
-      this.#resolving -= 1;
-      this.#updateRef();
-    }
-  }
-
   #updateRef(): void {
     const busy =
       this.#listener !== undefined ||
       this.#sessions.size > 0 ||
-      this.#connecting.size > 0 ||
-      this.#resolving > 0 ||
+      this.#reach.busy ||
       this.#attempts.busy ||
       this.#rebinding.busy ||
       this.#closing !== undefined;
@@ -684,7 +419,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       },
       connected: (number, info) => this.#onConnected(number, info),
       ticket: (number, ticket) => session(number)?.onTicket(ticket),
-      connectFailed: (number, fault) => this.#onConnectFailed(number, fault),
+      connectFailed: (number, fault) => this.#reach.onFailed(number, fault),
       streamOpened: (number, id, info) => session(number)?.onStreamOpened(id, info),
       opened: (number, id) => opening(number)?.onOpened(number, id),
       openFailed: (number, fault) => opening(number)?.onOpenFailed(number, fault),
@@ -704,14 +439,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
       draining: (number) => session(number)?.onDraining(),
       pathChange: (number, { address, port, family, connection }) => {
-        this.#links.use(number, connection);
+        this.#reach.links.use(number, connection);
         session(number)?.onPathChange({ address, port, family }, transportOf(connection));
       },
       pathLost: (number) => session(number)?.onPathLost(),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
-      carry: (connection, chunk) => this.#links.get(connection)?.carry(chunk),
-      connectionUsed: (connection) => this.#links.authenticate(connection),
-      connectionReadable: (connection) => this.#links.get(connection)?.resume(),
+      carry: (connection, chunk) => this.#reach.links.get(connection)?.carry(chunk),
+      connectionUsed: (connection) => this.#reach.links.authenticate(connection),
+      connectionReadable: (connection) => this.#reach.links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),
       moveFailed: (number, token, fault) => session(number)?.onMoveFailed(token, fault),
       rebound: (token, address) => this.#onRebound(token, address),
@@ -728,7 +463,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       },
       endpointClosed: (fault) => {
         this.#webSockets?.close();
-        this.#links.end();
+        this.#reach.links.end();
         this.#onEnded(fault === undefined ? undefined : engineFailure(fault));
       },
     };
@@ -736,9 +471,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onConnected(number: number, info: Parameters<EngineHandlers['connected']>[1]): void {
     const { initiator, address, port, family, connection } = info;
-    this.#links.use(number, connection);
-    const connecting = this.#connecting.get(number);
-    this.#connecting.delete(number);
+    this.#reach.links.use(number, connection);
+    const connecting = this.#reach.take(number);
     const session = new SttSession(
       {
         engine: this.#engine,
@@ -751,7 +485,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
-        closeCode: (session) => this.#links.endOf(session)?.closeCode,
+        closeCode: (session) => this.#reach.links.endOf(session)?.closeCode,
         sessionOver: (over, end) => this.#onSessionOver(over, end),
         frameError: (session, event) => this.emit('frameError', { ...event, session }),
       },
@@ -779,32 +513,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     else session.shed(initiator ? 0 : CODE_TOO_MANY_SESSIONS, 'nobody waits for this session');
   }
 
-  #onConnectFailed(number: number, fault: Fault): void {
-    const connecting = this.#connecting.get(number);
-    this.#connecting.delete(number);
-    this.#updateRef();
-    const closeCode = this.#links.endOf(number)?.closeCode;
-    if (connecting === undefined) return;
-    const { waiter, peer, host, started, nodeId, attempt } = connecting;
-    const context = {
-      ...this.#contextOf(peer, attempt),
-      transport: this.#links.transportOf(number),
-      ...(nodeId === undefined ? {} : { nodeId }),
-      ...(closeCode === undefined ? {} : { closeCode }),
-    };
-    const elapsed = performance.now() - started;
-    this.#links.release(number);
-    waiter.reject(faultToError(this.#explained(fault, host), { peer, context, elapsed }));
-  }
-
-  #contextOf(
-    peer: string,
-    { number, uncounted = false }: Partial<Pick<Try, 'number' | 'uncounted'>> = {},
-  ): TalliedContext {
-    const attempt = number === undefined ? {} : { attempt: number };
-    return { peer, transport: 'udp', ...attempt, ...(uncounted ? {} : { [TALLY]: this.#tally }) };
-  }
-
   #onRebound(token: number, { address, port, family }: SocketAddress): void {
     const bound = Object.freeze({ address, port, family });
     this.#address = bound;
@@ -815,7 +523,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onHandshakeError(address: string, port: number, fault: Fault): void {
     const peer = formatAddress({ address, port });
-    const error = faultToError(fault, { peer, context: this.#contextOf(peer) });
+    const error = faultToError(fault, { peer, context: this.#reach.contextOf(peer) });
     publish('stt.endpoint.handshakeError', () => ({ endpoint: this, peer, error }));
     this.emit('handshakeError', { address, port, error });
   }
@@ -824,8 +532,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const { address, port, fault, count } = info;
     const session = this.#sessions.get(number);
     const peer = formatAddress({ address, port });
-    const place = session?.place() ?? { peer, context: this.#contextOf(peer) };
-    const error = faultToError(this.#explained(fault, address), place) as UdpSendError;
+    const place = session?.place() ?? { peer, context: this.#reach.contextOf(peer) };
+    const error = faultToError(this.#reach.explained(fault, address), place) as UdpSendError;
     this.#tally.count(error.code, count - 1);
     session?.onSendError({ error, count });
     const event = { session, error, count };
@@ -851,20 +559,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.emit('frameError', { ...event, session: undefined });
   }
 
-  /** A refused send that this endpoint's own address explains says so. */
-  #explained(fault: Fault, peer: string): Fault {
-    const { detail } = fault;
-    const bound = this.#address.address;
-    const stuck =
-      detail.kind === 'os' &&
-      ['EINVAL', 'EADDRNOTAVAIL'].includes(systemCode(detail.errno)) &&
-      isLoopback(bound) &&
-      !isLoopback(peer);
-    if (!stuck) return fault;
-    const message = `This endpoint is bound to loopback (${bound}), from where nothing leaves this machine, so ${peer} cannot be reached (${systemCode(detail.errno)}, system error ${detail.errno}). Create it without host, or with an address that leads there.`;
-    return { ...fault, message };
-  }
-
   #onCircuitChange(event: CircuitChangeEvent): void {
     publish('stt.breaker.change', () => ({ endpoint: this, ...event }));
     this.emit('circuitChange', event);
@@ -872,7 +566,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
 
   #onSessionOver(session: SttSession, info: SettledInfo): void {
     this.#sessions.delete(session.number);
-    this.#links.release(session.number);
+    this.#reach.links.release(session.number);
     this.#updateRef();
     this.emit('sessionClosed', { ...info, session });
   }
@@ -881,12 +575,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   #onEnded(error: SttError | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#closingSignal.abort(closedState('connect'));
-    this.#endSignal.abort(closedState('connect'));
-    for (const { waiter, peer } of this.#connecting.values()) {
-      waiter.reject(connectEnded(peer, error));
-    }
-    this.#connecting.clear();
+    this.#reach.end(error);
     this.#attempts.end(error);
     this.#rebinding.end(error ?? closedState('rebind'));
     const message = error?.message ?? 'the endpoint was destroyed';
@@ -905,30 +594,6 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   }
 }
 
-/** Where a connect failed. */
-
-/** What a connect gets that the end of its endpoint breaks. */
-function connectEnded(peer: string, error: SttError | undefined): SttError {
-  const message = `This endpoint was closed while it connected to ${peer}.`;
-  const details = { reason: 'graceful', origin: 'local', context: { peer } } as const;
-  return error ?? new SessionClosedError(message, details);
-}
-
-/** The carriers of `transport: 'auto'`, in the order in which they start. */
-const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
-  { name: 'udp' },
-  { name: 'websocket' },
-];
-
-/** What the memory of winners knows a peer by. */
-function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {
-  return `${host}:${port} ${peerNodeId === undefined ? 'any' : toHex(peerNodeId)}`;
-}
-
 function transportOf(connection: number | undefined): 'udp' | 'websocket' {
   return connection === undefined ? 'udp' : 'websocket';
-}
-
-function closedState(what: string): SttStateError {
-  return new SttStateError(`Cannot ${what}: this endpoint has been closed. Create another one.`);
 }

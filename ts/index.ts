@@ -15,16 +15,18 @@ export type {
 } from './diagnostics.ts';
 export {
   type EndpointCloseOptions,
-  type EndpointFrameErrorEvent,
-  type EndpointSendErrorEvent,
-  type HandshakeErrorEvent,
-  type ResourceWarningEvent,
   type ServeOptions,
-  type SessionClosedEvent,
   SttEndpoint,
-  type SttEndpointEvents,
-  type SttResource,
 } from './endpoint.ts';
+export type {
+  EndpointFrameErrorEvent,
+  EndpointSendErrorEvent,
+  HandshakeErrorEvent,
+  ResourceWarningEvent,
+  SessionClosedEvent,
+  SttEndpointEvents,
+  SttResource,
+} from './endpoint-events.ts';
 export * from './errors/classes.ts';
 export {
   SttError,
