@@ -7,7 +7,7 @@ import type { Engine } from '../native/engine.ts';
 export const ROOM: number = 512 * 1024;
 
 /** Passed-on bytes are told in steps of this: each call wakes the engine. */
-const TOLD_AT = ROOM / 8;
+const TOLD_AT = ROOM / 4;
 
 /** The longest message that a peer may send: ours have less than 192 KiB. */
 export const MAX_MESSAGE: number = 1 << 20;
@@ -114,13 +114,22 @@ export class Link {
     return this.#open;
   }
 
-  /** Sends what the engine wants carried. */
-  carry(chunk: Uint8Array): void {
+  /**
+   * Sends what the engine wants carried.
+   * @param giveBack told once the socket does not read `chunk` any more
+   */
+  carry(chunk: Uint8Array, giveBack: () => void): void {
     // What is not open passes nothing on: the engine learns of its end by `close`.
-    if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) return;
+    if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) {
+      giveBack();
+      return;
+    }
     const { length } = chunk;
     this.#socket.send(chunk, { binary: true }, (error) => {
-      if (error == null) this.#sent(length);
+      // After an error nobody knows whether it is read any more: it is not given back then.
+      if (error != null) return;
+      giveBack();
+      this.#sent(length);
     });
   }
 
