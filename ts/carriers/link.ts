@@ -7,7 +7,10 @@ import type { Engine } from '../native/engine.ts';
 export const ROOM: number = 512 * 1024;
 
 /** Passed-on bytes are told in steps of this: each call wakes the engine. */
-const TOLD_AT = ROOM / 4;
+const TOLD_AT = ROOM / 2;
+
+/** Received bytes are handed over in portions of this, and at the end of each turn of the event loop. */
+const PORTION = 256 * 1024;
 
 /** The longest message that a peer may send: ours have less than 192 KiB. */
 export const MAX_MESSAGE: number = 1 << 20;
@@ -50,7 +53,14 @@ export class Link {
 
   readonly #host: LinkHost;
   readonly #socket: WebSocket;
+  readonly #stream: Socket | undefined;
+  /** What goes out in this task leaves in one call. */
+  #corked = false;
   #passed = 0;
+  /** What came in this turn of the event loop, and how much it is. */
+  #received: Buffer[] = [];
+  #receivedBytes = 0;
+  #handOver: NodeJS.Immediate | undefined;
   /** Bytes that came before any session did. */
   #unauthenticated = 0;
   #open = true;
@@ -79,6 +89,7 @@ export class Link {
     this.remote = remote;
     this.#host = host;
     this.#socket = socket;
+    this.#stream = stream;
     stream?.unref();
     stream?.setNoDelay?.(true);
     host.engine.openConnection(id, remote, ROOM);
@@ -95,7 +106,7 @@ export class Link {
           return;
         }
       }
-      if (!host.engine.receive(id, data)) socket.pause();
+      this.#receive(data);
     });
     socket.on('error', (error: Error) => {
       this.#error = error;
@@ -124,6 +135,7 @@ export class Link {
       giveBack();
       return;
     }
+    this.#cork();
     const { length } = chunk;
     this.#socket.send(chunk, { binary: true }, (error) => {
       // After an error nobody knows whether it is read any more: it is not given back then.
@@ -148,6 +160,36 @@ export class Link {
     this.#socket.terminate();
   }
 
+  /** Gathers what a task sends: one system call for all of it. */
+  #cork(): void {
+    if (this.#corked || this.#stream === undefined) return;
+    this.#corked = true;
+    this.#stream.cork();
+    queueMicrotask(() => {
+      this.#corked = false;
+      this.#stream?.uncork();
+    });
+  }
+
+  /** Gathers what a turn brings: the engine is woken once for it. */
+  #receive(message: Buffer): void {
+    this.#received.push(message);
+    this.#receivedBytes += message.length;
+    if (this.#receivedBytes >= PORTION) this.#flush();
+    else this.#handOver ??= setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    clearImmediate(this.#handOver);
+    this.#handOver = undefined;
+    const messages = this.#received;
+    this.#received = [];
+    this.#receivedBytes = 0;
+    for (const message of messages) {
+      if (!this.#host.engine.receive(this.id, message)) this.#socket.pause();
+    }
+  }
+
   #end(code: number, reason: string): void {
     if (this.#closeTimer !== undefined) return;
     this.#socket.close(code, reason);
@@ -157,6 +199,8 @@ export class Link {
 
   #detach(end: LinkEnd): void {
     if (!this.#open) return;
+    // Its last words come first.
+    this.#flush();
     this.#open = false;
     this.#host.engine.closeConnection(this.id);
     this.#host.gone(this, end);
