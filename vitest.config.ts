@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Six projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need
-// network namespaces (`npm run test:kernel`), the proof of the fault matrix (`npm run errors`), and the packaging tests,
+// Seven projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need
+// network namespaces (`npm run test:kernel`) or nginx and HAProxy (`npm run test:edge`), the proof of the fault matrix (`npm run errors`), and the packaging tests,
 // which need a registry or a warm npm cache. `.ci/run` runs all of them.
 export default defineConfig({
   test: {
@@ -18,6 +18,7 @@ export default defineConfig({
           exclude: [
             '__test__/package/**',
             '__test__/kernel/**',
+            '__test__/edge/**',
             '__test__/errors/no-inject.test.ts',
           ],
           testTimeout: 20_000,
@@ -57,6 +58,15 @@ export default defineConfig({
           include: ['__test__/kernel/**/*.test.ts'],
           // They share the machine's time, and some of them measure it.
           fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'edge',
+          include: ['__test__/edge/**/*.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {

@@ -14,11 +14,14 @@ await main(async () => {
   return run(process.execPath, [...argv, program, ...options], { stdio: 'inherit' });
 });
 
-/** The peer that holds the seed and breaks the rules; without a toolchain its rows are skipped. */
+/**
+ * The peer that holds the seed and breaks the rules, in the build that `cargo test` shares; without a toolchain its
+ * rows are skipped.
+ */
 function buildHostile() {
   if (!existsSync(inRoot('crates', 'stt-hostile'))) return;
   try {
-    const argv = ['build', '--quiet', '--locked', '--release', '-p', 'stt-hostile'];
+    const argv = ['build', '--quiet', '--locked', '-p', 'stt-hostile'];
     execFileSync('cargo', argv, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   } catch (error) {
     say(`errors: the hostile peer was not built (${error.message}); its rows are skipped`);

@@ -489,7 +489,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         datagramSendBuffer: this.#tuning.datagramSendBuffer,
         datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
         datagramRecvDrop: this.#tuning.datagramRecvDrop,
-        closeCode: (session) => this.#reach.links.endOf(session)?.closeCode,
+        carrierEnd: (session) => this.#reach.links.carrierEnd(session),
         sessionOver: (over, end) => this.#onSessionOver(over, end),
         frameError: (session, event) => this.emit('frameError', { ...event, session }),
       },

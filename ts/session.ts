@@ -4,6 +4,7 @@ import type { WaitOptions } from './async.ts';
 import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
 import type { Failover, FailoverHost } from './carriers/failover.ts';
 import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
+import type { CarrierEnd } from './carriers/links.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
@@ -88,8 +89,8 @@ export interface SessionHost {
   readonly datagramSendBuffer: number;
   readonly datagramRecvBuffer: number;
   readonly datagramRecvDrop: 'newest' | 'oldest';
-  /** The code that the WebSocket below was closed with, while nothing has taken its place. */
-  closeCode(session: number): number | undefined;
+  /** How the WebSocket below was closed, while nothing has taken its place. */
+  carrierEnd(session: number): CarrierEnd | undefined;
   sessionOver(session: SttSession, info: SettledInfo): void;
   frameError(session: SttSession, event: FrameErrorEvent): void;
 }
@@ -743,13 +744,12 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   #context(): TalliedContext {
-    const closeCode = this.#host.closeCode(this.#number);
     return {
       peer: formatAddress(this.#remoteAddress),
       nodeId: this.peerNodeId,
       sessionId: this.id,
       transport: this.transport,
-      ...(closeCode === undefined ? {} : { closeCode }),
+      ...this.#host.carrierEnd(this.#number),
       [TALLY]: this.#host.tally,
     };
   }

@@ -183,6 +183,12 @@ export class Network {
     nft(`add rule ip hide out oifname "to-b" meta l4proto udp masquerade to :${ports} random`);
   }
 
+  /** The router hides what `a` sends by TCP as well. */
+  masqueradeTcp(): void {
+    const rule = 'oifname "to-b" meta l4proto tcp masquerade random';
+    this.exec('r', 'nft', `add rule ip hide out ${rule}`);
+  }
+
   /** The router's line outside drops for a moment, so that it forgets all ports; then come others. */
   async newPorts(ports: string): Promise<void> {
     this.link('b', 'down');

@@ -35,6 +35,8 @@ export interface Running {
   readonly port: number;
   /** Where the receiver has seen the sender, one address after the other. */
   readonly seen: SocketAddress[];
+  /** What the sender's packets went by, one after the other; the first is not told. */
+  readonly carriers: string[];
   /** What went wrong with the session at either side. */
   readonly faults: unknown[];
 }
@@ -45,17 +47,22 @@ export async function start(
   bytes: number,
   options: Partial<EndpointOptions> = {},
   from: Partial<EndpointOptions> = {},
+  websocket = false,
 ): Promise<Running> {
   const both = { ...options, sharedSeed: Buffer.from(generateSeed()).toString('hex') };
   const receiver = net.start('b', 'receiver');
   const seen: SocketAddress[] = [];
   const faults: unknown[] = [];
+  const carriers: string[] = [];
   receiver.on('message', (told: { pathChange?: SocketAddress }) => {
     if (told.pathChange !== undefined) seen.push(told.pathChange);
   });
-  receiver.send({ options: both });
+  receiver.send({ options: both, websocket });
   const { nodeId, port } = await message<{ nodeId: string; port: number }>(receiver, 'port', LIMIT);
   const sender = net.start('a', 'sender');
+  sender.on('message', (told: { transport?: string }) => {
+    if (told.transport !== undefined) carriers.push(told.transport);
+  });
   const accepted = message<{ accepted: string }>(receiver, 'accepted', LIMIT);
   sender.send({ options: { ...both, ...from }, address: ADDRESS.b, port, nodeId, bytes });
   const { connected } = await message<{ connected: string }>(sender, 'connected', LIMIT);
@@ -67,12 +74,12 @@ export async function start(
       if (told.ended !== undefined && told.ended.reason !== 'graceful') faults.push(told);
     });
   }
-  return { sender, receiver, port, seen, faults };
+  return { sender, receiver, port, seen, carriers, faults };
 }
 
 /** Both sides' hashes at the end of a transfer are one, and its session is the one it began with. */
-export async function arrives({ sender, faults }: Running): Promise<Done> {
-  const { done } = await message<{ done: Done }>(sender, 'done', LIMIT);
+export async function arrives({ sender, faults }: Running, limit = LIMIT): Promise<Done> {
+  const { done } = await message<{ done: Done }>(sender, 'done', limit);
   expect(done.error).toBeUndefined();
   expect(done.theirs).toBe(done.ours);
   expect(faults).toEqual([]);
@@ -90,6 +97,11 @@ export async function received({ receiver }: Running, bytes: number): Promise<vo
 /** Resolves once the receiver has seen the sender elsewhere. */
 export async function moved({ receiver, seen }: Running, times = 1): Promise<void> {
   while (seen.length < times) await message(receiver, 'pathChange', LIMIT);
+}
+
+/** Resolves once the sender's packets go by this. */
+export async function carriedBy({ sender, carriers }: Running, transport: string): Promise<void> {
+  while (carriers.at(-1) !== transport) await message(sender, 'transport', LIMIT);
 }
 
 /** What became of `session.migrate()` at the sender: the number of the error, or null. */

@@ -1,69 +1,20 @@
 import { once } from 'node:events';
-import type { Server } from 'node:http';
 import { createServer, request } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
-import type { SttSession } from '@seigr/stt';
-import { generateSeed, type SttEndpoint, SttError } from '@seigr/stt';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { SttEndpoint, SttError } from '@seigr/stt';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { closedPort, endpoint, next } from '../contract/pair.ts';
 import type { Certificates } from './certificates.ts';
 import { makeCertificates } from './certificates.ts';
+import { echo, failure, listening, sides } from './support.ts';
 
 let certificates: Certificates;
 beforeAll(() => {
   certificates = makeCertificates();
 });
-
-/** A server that echoes what each stream brings, and a client for it. */
-async function sides(
-  listen: NonNullable<Parameters<SttEndpoint['listen']>[0]> = {},
-): Promise<{ server: SttEndpoint; client: SttEndpoint; port: number; accepted: SttSession[] }> {
-  const sharedSeed = generateSeed();
-  const server = await endpoint({ sharedSeed });
-  const client = await endpoint({ sharedSeed, keepAliveTimeout: 5_000 });
-  const accepted: SttSession[] = [];
-  const listener = server.serve(
-    async (session) => {
-      accepted.push(session);
-      for await (const stream of session.incomingBidirectionalStreams) {
-        stream
-          .write(await stream.bytes())
-          .then(() => stream.end())
-          .catch(() => {});
-      }
-    },
-    { websocket: { port: 0 }, ...listen, onError: () => {} },
-  );
-  await listener.ready;
-  return { server, client, port: listener.websocketAddress?.port ?? 0, accepted };
-}
-
-async function echo(session: SttSession, size: number): Promise<void> {
-  const stream = await session.createBidirectionalStream();
-  const sent = Buffer.alloc(size, 0x5a);
-  await stream.write(sent);
-  await stream.end();
-  expect(Buffer.compare(await stream.bytes(), sent)).toBe(0);
-}
-
-async function listening(server: Server | ReturnType<typeof createTcpServer>): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  return (server.address() as AddressInfo).port;
-}
-
-async function failure(promise: Promise<unknown>): Promise<SttError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(SttError);
-  return error as SttError;
-}
 
 describe('a session over a WebSocket', () => {
   test('on a port of its own, plain and with TLS', async () => {
@@ -303,100 +254,5 @@ describe('a WebSocket that does not come to be', () => {
     const listener = server.listen({ websocket: { port } });
     await expect(listener.ready).rejects.toMatchObject({ code: 'EADDRINUSE' });
     await expect(next(listener)).rejects.toMatchObject({ code: 'EADDRINUSE' });
-  });
-});
-
-describe('strangers', () => {
-  const open = async (port: number): Promise<WebSocket> => {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/stt`, 'stt.1');
-    socket.on('error', () => {});
-    onTestFinished(() => socket.terminate());
-    await once(socket, 'open');
-    return socket;
-  };
-
-  test('who send nothing, text, too much, or rubbish are cut off; others are served', async () => {
-    const { server, client, port } = await sides({
-      websocket: { port: 0, handshakeTimeout: 500 },
-    });
-    const silent = await open(port);
-    const closed = once(silent, 'close');
-    const talker = await open(port);
-    talker.send('hello');
-    expect((await once(talker, 'close'))[0]).toBe(1_003);
-    const huge = await open(port);
-    huge.send(Buffer.alloc(2 << 20));
-    expect((await once(huge, 'close'))[0]).toBe(1_009);
-    const noisy = await open(port);
-    for (let index = 0; index < 20; index += 1) noisy.send(Buffer.alloc(65_536, index));
-    await once(noisy, 'close');
-    await closed;
-    const session = await client.connect(`127.0.0.1:${port}`, {
-      peerNodeId: server.nodeId,
-      transport: 'websocket',
-    });
-    await echo(session, 1_000);
-  });
-
-  test('more at a time than the limit are answered 503, and make room again', async () => {
-    const { server, client, port } = await sides({
-      websocket: { port: 0, maxUnauthenticated: 8, maxUnauthenticatedPerSource: 8 },
-    });
-    const waiting = await Promise.all(Array.from({ length: 8 }, () => open(port)));
-    const options = { peerNodeId: server.nodeId, transport: 'websocket' } as const;
-    const error = await failure(client.connect(`127.0.0.1:${port}`, options));
-    expect(error).toMatchObject({ code: 0x0503, context: { httpStatus: 503 } });
-    const gone = waiting.map((socket) => once(socket, 'close'));
-    for (const socket of waiting) socket.close();
-    await Promise.all(gone);
-    const session = await client.connect(`127.0.0.1:${port}`, options);
-    await echo(session, 1_000);
-  });
-
-  test('an address of an interface, as a link-local one is, ends nothing', async () => {
-    const { server, client, port } = await sides({ websocket: { port: 0, trustProxy: true } });
-    const headers = { 'x-forwarded-for': '192.0.2.1, fe80::1%eth0' };
-    const session = await client.connect(`127.0.0.1:${port}`, {
-      peerNodeId: server.nodeId,
-      transport: 'websocket',
-      websocket: { headers },
-    });
-    await echo(session, 1_000);
-  });
-
-  test('whoever was refused and does not hang up is hung up on', async () => {
-    const { port } = await sides();
-    const socket = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
-    socket.write(
-      'GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
-    );
-    // This side never ends: what a socket that is gone answers to another word is a reset.
-    const knock = setInterval(() => socket.write('?'), 10);
-    onTestFinished(() => clearInterval(knock));
-    const code = await new Promise((resolve) => {
-      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
-      socket.resume();
-    });
-    expect(['ECONNRESET', 'EPIPE']).toContain(code);
-  });
-
-  test('frames that come byte by byte are put together', async () => {
-    const { server, client, port } = await sides();
-    // Byte by byte on the way: a WebSocket that a poor middlebox splits.
-    const proxy = createTcpServer((socket) => {
-      const upstream = connectTcp(port, '127.0.0.1');
-      upstream.setNoDelay(true);
-      socket.on('data', (bytes) => {
-        for (let at = 0; at < bytes.length; at += 7) upstream.write(bytes.subarray(at, at + 7));
-      });
-      upstream.pipe(socket);
-      for (const end of [socket, upstream]) end.on('error', () => end.destroy());
-    });
-    const session = await client.connect(`127.0.0.1:${await listening(proxy)}`, {
-      peerNodeId: server.nodeId,
-      transport: 'websocket',
-    });
-    await echo(session, 200_000);
-    await session.close();
   });
 });

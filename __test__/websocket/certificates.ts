@@ -21,6 +21,8 @@ export interface Certificates {
   readonly wrongHost: Identity;
   /** Signed by nobody else. */
   readonly selfSigned: Identity;
+  /** The good one with another last byte: its signature is none. */
+  readonly altered: Identity;
   /** For a client. */
   readonly client: Identity;
 }
@@ -67,9 +69,11 @@ export function makeCertificates(): Certificates {
       ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-out', 'self.pem'],
     );
     const here = 'DNS:localhost,IP:127.0.0.1';
+    const good = signed('good', here, before as Date, later as Date);
     return {
       ca: read('ca.pem'),
-      good: signed('good', here, before as Date, later as Date),
+      good,
+      altered: { ...good, cert: alter(good.cert) },
       expired: signed('expired', here, before as Date, yesterday as Date),
       wrongHost: signed('elsewhere', 'DNS:elsewhere.example', before as Date, later as Date),
       selfSigned: { cert: read('self.pem'), key: read('self.key') },
@@ -78,6 +82,16 @@ export function makeCertificates(): Certificates {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The same certificate but for the last byte of its signature. */
+function alter(certificate: string): string {
+  const [, body = ''] = /-----\n([^-]+)-----/.exec(certificate) ?? [];
+  const bytes = Buffer.from(body, 'base64');
+  const last = bytes.length - 1;
+  bytes.writeUInt8(bytes.readUInt8(last) ^ 1, last);
+  const lines = bytes.toString('base64').match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
 /** A date as openssl takes it: YYYYMMDDHHMMSSZ. */

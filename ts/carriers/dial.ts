@@ -7,7 +7,7 @@ import type * as Ws from 'ws';
 import type { SocketAddress } from '../address.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { AttemptFacts, dialError } from './errors.ts';
-import { MAX_MESSAGE } from './link.ts';
+import { MAX_FRAGMENTS, MAX_MESSAGE } from './link.ts';
 import type { ResolvedWebSocket } from './options.ts';
 import { SUBPROTOCOL } from './options.ts';
 import { proxyAgent } from './proxy.ts';
@@ -58,6 +58,7 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     headers: to.headers,
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE,
+    maxFragments: MAX_FRAGMENTS,
     handshakeTimeout: Math.max(1, Math.ceil(timeout)),
     skipUTF8Validation: true,
     // What goes out is sealed: nobody can choose its bytes to look like a request, which is what masks are

@@ -118,15 +118,16 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
       certificate === undefined
         ? ''
         : ` The certificate is for ${printable(certificate.names)}, from ${certificate.validFrom} to ${certificate.validTo}.`;
+    const reason = opensslReason(cause) ?? code;
     const advice =
       CERTIFICATE_ADVICE[code] ?? 'Check that the server speaks TLS, and which versions.';
     return new TlsError(
-      `TLS with ${url} failed: ${code || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
+      `TLS with ${url} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
       {
         ...details,
         context: {
           ...context,
-          tlsReason: code,
+          tlsReason: reason,
           ...(certificate === undefined
             ? {}
             : {
@@ -169,6 +170,12 @@ function refusedUpgrade(
 function codeOf(error: Error | undefined): string {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : '';
+}
+
+/** What OpenSSL says where Node has one code for all of it, such as `tlsv1 alert protocol version`. */
+function opensslReason(error: Error | undefined): string | undefined {
+  const reason = /:SSL routines:[^:]*:([^:]+):/.exec(error?.message ?? '')?.[1];
+  return reason === undefined ? undefined : printable(reason);
 }
 
 function isTls(code: string, error: Error | undefined): boolean {

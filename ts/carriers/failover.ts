@@ -149,7 +149,11 @@ export class Failover {
       }
       const controller = new AbortController();
       this.#attempt = { aim, controller };
+      const { engine, session } = this.#host;
+      // A server that refuses UDP may still be there: what becomes of the dial says more.
+      if (aim !== 'udp') engine.seekPath(session, true);
       const moved = await this.#try(aim, controller.signal).catch(() => false);
+      if (aim !== 'udp' && !this.#ended.signal.aborted) engine.seekPath(session, false);
       this.#attempt = undefined;
       if (aim === 'udp' && !moved) {
         this.#returnPause = Math.min(

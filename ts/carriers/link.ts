@@ -15,16 +15,23 @@ const PORTION = 256 * 1024;
 /** The longest message that a peer may send: ours have less than 192 KiB. */
 export const MAX_MESSAGE: number = 1 << 20;
 
+/** Frames that a message may come in: ours are one, but what stands on the way may split them (RFC 6455 section 5.4). */
+export const MAX_FRAGMENTS: number = 1_024;
+
+/** What each piece that TCP brings costs beside its bytes, until the message is whole. */
+const PIECE_COST = 256;
+
 /** Milliseconds that a WebSocket has to close well. */
 const CLOSE_TIMEOUT = 1_000;
 
 /** WebSocket close codes (RFC 6455 section 7.4.1). */
 const CLOSE_NORMAL = 1_000;
 const CLOSE_UNSUPPORTED = 1_003;
+const CLOSE_ABNORMAL = 1_006;
 
 /** How a WebSocket ended. */
 export interface LinkEnd {
-  /** The code of its close frame; 1006 when there was none. */
+  /** The code of the close frame: the peer's, or else this side's; 1006 when there was none. */
   readonly closeCode: number;
   /** Words of that frame, or of the error. */
   readonly reason: string;
@@ -34,6 +41,8 @@ export interface LinkEnd {
 /** What a link tells its owner. */
 export interface LinkHost {
   readonly engine: Engine;
+  /** A link without a session holds so many bytes of memory more, or fewer, for a message that is not whole. */
+  held(bytes: number): void;
   /** The link is no more. Called once. */
   gone(link: Link, end: LinkEnd): void;
 }
@@ -48,11 +57,10 @@ export class Link {
   readonly remote: SocketAddress;
   /** Sessions that use it. */
   readonly sessions: Set<number> = new Set();
-  /** A session has used it. */
-  authenticated = false;
 
   readonly #host: LinkHost;
   readonly #socket: WebSocket;
+  readonly #limit: number;
   readonly #stream: Socket | undefined;
   /** What goes out in this task leaves in one call. */
   #corked = false;
@@ -61,10 +69,15 @@ export class Link {
   #received: Buffer[] = [];
   #receivedBytes = 0;
   #handOver: NodeJS.Immediate | undefined;
-  /** Bytes that came before any session did. */
+  #authenticated = false;
+  /** Bytes that came before any session did, whatever was in them. */
   #unauthenticated = 0;
+  /** What the message that is not whole yet costs; counted as long as no session is there. */
+  #held = 0;
   #open = true;
   #error: Error | undefined;
+  /** The close frame of this side. */
+  #said: LinkEnd | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
   readonly #sent = (length: number): void => {
     this.#passed += length;
@@ -90,22 +103,18 @@ export class Link {
     this.#host = host;
     this.#socket = socket;
     this.#stream = stream;
+    this.#limit = limit;
     stream?.unref();
     stream?.setNoDelay?.(true);
     host.engine.openConnection(id, remote, ROOM);
+    stream?.on('data', this.#onBytes);
     socket.on('message', (data: Buffer, isBinary: boolean) => {
       if (!this.#open) return;
       if (!isBinary) {
         this.#end(CLOSE_UNSUPPORTED, 'STT speaks in binary messages');
         return;
       }
-      if (!this.authenticated) {
-        this.#unauthenticated += data.length;
-        if (this.#unauthenticated > limit) {
-          this.terminate();
-          return;
-        }
-      }
+      if (!this.#authenticated) this.#hold(-this.#held);
       this.#receive(data);
     });
     socket.on('error', (error: Error) => {
@@ -113,9 +122,11 @@ export class Link {
     });
     socket.on('close', (closeCode: number, reason: Buffer) => {
       clearTimeout(this.#closeTimer);
+      const words = reason.length > 0 ? reason.toString('utf8') : (this.#error?.message ?? '');
+      // A peer that hangs up without a word has not said why; this side may have.
+      const own = closeCode === CLOSE_ABNORMAL ? this.#said : undefined;
       this.#detach({
-        closeCode,
-        reason: reason.length > 0 ? reason.toString('utf8') : (this.#error?.message ?? ''),
+        ...(own ?? { closeCode, reason: words }),
         ...(this.#error === undefined ? {} : { error: this.#error }),
       });
     });
@@ -123,6 +134,22 @@ export class Link {
 
   get open(): boolean {
     return this.#open;
+  }
+
+  /** Whether a session has used it. */
+  get authenticated(): boolean {
+    return this.#authenticated;
+  }
+
+  /** What it holds of a message that is not whole, while no session is there. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** A session uses it: its limits are those of sessions from now on. */
+  authenticate(): void {
+    this.#authenticated = true;
+    this.#unwatch();
   }
 
   /**
@@ -192,9 +219,27 @@ export class Link {
 
   #end(code: number, reason: string): void {
     if (this.#closeTimer !== undefined) return;
+    this.#said = { closeCode: code, reason };
     this.#socket.close(code, reason);
     this.#closeTimer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT);
     this.#closeTimer.unref();
+  }
+
+  /** Runs after the library has read the same bytes, so that what is held is never counted too low. */
+  readonly #onBytes = ({ length }: Buffer): void => {
+    this.#unauthenticated += length;
+    this.#hold(length + PIECE_COST);
+    if (this.#unauthenticated > this.#limit) this.terminate();
+  };
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    this.#host.held(bytes);
+  }
+
+  #unwatch(): void {
+    this.#stream?.removeListener('data', this.#onBytes);
+    this.#hold(-this.#held);
   }
 
   #detach(end: LinkEnd): void {
@@ -202,6 +247,7 @@ export class Link {
     // Its last words come first.
     this.#flush();
     this.#open = false;
+    this.#unwatch();
     this.#host.engine.closeConnection(this.id);
     this.#host.gone(this, end);
   }

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { SocketAddress } from '../address.ts';
+import type { SttErrorContext } from '../errors/error.ts';
 import type { Engine } from '../native/engine.ts';
+import { printable } from '../printable.ts';
 import type { LinkEnd } from './link.ts';
 import { Link, ROOM } from './link.ts';
 
@@ -19,6 +21,12 @@ const PROOF_TIME = 30_000;
  */
 const UNAUTHENTICATED_BYTES = 2 * ROOM;
 
+/** Bytes of messages that are not whole, of all links without a session. Past it, the link that holds most is ended. */
+const UNAUTHENTICATED_MEMORY = 32 << 20;
+
+/** The end of a session's WebSocket, as errors tell of it. */
+export type CarrierEnd = Pick<SttErrorContext, 'closeCode' | 'closeReason'>;
+
 /** Every WebSocket of an endpoint, by the number that its engine knows it by. */
 export class Links {
   readonly #engine: () => Engine;
@@ -29,6 +37,8 @@ export class Links {
   readonly #ends = new Map<number, LinkEnd>();
   readonly #onSettled: (link: Link) => void;
   #nextId = 1;
+  /** Bytes of messages that are not whole, of links without a session. */
+  #held = 0;
 
   /** @param onSettled a link has a session, or is no more */
   constructor(engine: () => Engine, onSettled: (link: Link) => void) {
@@ -42,6 +52,7 @@ export class Links {
     const host = {
       engine: this.#engine(),
       gone: (link: Link, end: LinkEnd) => this.#gone(link, end),
+      held: (bytes: number) => this.#hold(bytes),
     };
     const link = new Link(host, id, socket, stream, remote, UNAUTHENTICATED_BYTES);
     this.#links.set(id, link);
@@ -69,7 +80,7 @@ export class Links {
   authenticate(id: number): void {
     const link = this.#links.get(id);
     if (link === undefined || link.authenticated) return;
-    link.authenticated = true;
+    link.authenticate();
     this.#onSettled(link);
     this.#closeUnused(link, PROOF_TIME);
   }
@@ -80,8 +91,11 @@ export class Links {
   }
 
   /** How the link that a session was on has ended; undefined while it has not. */
-  endOf(session: number): LinkEnd | undefined {
-    return this.#ends.get(session);
+  carrierEnd(session: number): CarrierEnd | undefined {
+    const end = this.#ends.get(session);
+    if (end === undefined) return undefined;
+    const { closeCode, reason } = end;
+    return { closeCode, ...(reason === '' ? {} : { closeReason: printable(reason) }) };
   }
 
   /** The session is over, and the link with it unless others use it. */
@@ -100,6 +114,16 @@ export class Links {
   /** Ends every link; what was handed over still leaves. */
   end(): void {
     for (const link of [...this.#links.values()]) link.close();
+  }
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    if (bytes <= 0 || this.#held <= UNAUTHENTICATED_MEMORY) return;
+    let most: Link | undefined;
+    for (const link of this.#links.values()) {
+      if (link.held > (most?.held ?? 0)) most = link;
+    }
+    most?.terminate();
   }
 
   #leave(link: Link, session: number): void {

@@ -3,6 +3,8 @@ import type { Server as HttpsServer, ServerOptions as HttpsServerOptions } from 
 import type { ConnectionOptions } from 'node:tls';
 import { SttOptionError } from '../errors/local.ts';
 import { checkNumber } from '../options.ts';
+import type { TrustProxy } from './source.ts';
+import { checkTrustProxy } from './source.ts';
 
 /** The path of a WebSocket unless another is agreed on. */
 export const DEFAULT_PATH = '/stt';
@@ -56,13 +58,16 @@ export interface WebSocketListenOptions {
   /** With `port`: TLS, with `cert` and `key` or `pfx`. */
   readonly tls?: HttpsServerOptions;
   /**
-   * Counts a WebSocket to the last address of `X-Forwarded-For`, as a reverse proxy of yours writes it.
-   * Whoever reaches this server without that proxy can then pretend to be anyone for limits by source.
-   * @default false
+   * Whose `X-Forwarded-For` says where a peer is, for limits by source, `authorize` and `remoteAddress`: a list of
+   * addresses and subnets of reverse proxies, such as `['10.0.0.0/8']`, is read from its end on as long as it
+   * names these; `true` believes whoever connects, on its last address, so that nobody but a proxy may reach the port.
+   * @default false, with a process warning when the header comes from this machine or a private network
    */
-  readonly trustProxy?: boolean;
+  readonly trustProxy?: boolean | readonly string[];
   /**
-   * WebSockets that have no session yet, at a time; the next is answered 503.
+   * WebSockets that have no session yet, at a time. The next takes the place of one of the address that has most, or of
+   * one that has waited for two seconds; else it is answered 503. On a port of its own, as many connections that
+   * have not asked for a WebSocket yet may be there.
    * @default 1_024
    */
   readonly maxUnauthenticated?: number;
@@ -72,7 +77,8 @@ export interface WebSocketListenOptions {
    */
   readonly maxUnauthenticatedPerSource?: number;
   /**
-   * Milliseconds from the upgrade to a session.
+   * Milliseconds from the upgrade to a session. An upgrade of another path that nobody on the same server answers
+   * is ended after that time as well.
    * @default 10_000
    */
   readonly handshakeTimeout?: number;
@@ -85,7 +91,7 @@ export interface ResolvedWebSocketListen {
   readonly server: HttpServer | HttpsServer | undefined;
   readonly path: string;
   readonly tls: HttpsServerOptions | undefined;
-  readonly trustProxy: boolean;
+  readonly trustProxy: TrustProxy | undefined;
   readonly maxUnauthenticated: number;
   readonly maxUnauthenticatedPerSource: number;
   readonly handshakeTimeout: number;
@@ -113,7 +119,8 @@ export function checkWebSocketListen(options: WebSocketListenOptions): ResolvedW
       throw new SttOptionError(`websocket.${name}`, 'is no option of listen()');
     }
   }
-  const { port, host, server, path = DEFAULT_PATH, tls, trustProxy = false } = options;
+  const { port, host, server, path = DEFAULT_PATH, tls } = options;
+  const trustProxy = checkTrustProxy(options.trustProxy);
   const {
     maxUnauthenticated = 1_024,
     maxUnauthenticatedPerSource = 256,
@@ -131,9 +138,6 @@ export function checkWebSocketListen(options: WebSocketListenOptions): ResolvedW
   }
   if (typeof path !== 'string' || !path.startsWith('/') || /[?#\s]/.test(path)) {
     throw new SttOptionError('websocket.path', "must be a path such as '/stt'");
-  }
-  if (typeof trustProxy !== 'boolean') {
-    throw new SttOptionError('websocket.trustProxy', 'must be true or false');
   }
   checkNumber('websocket.maxUnauthenticated', maxUnauthenticated, [1, 1_000_000]);
   checkNumber('websocket.maxUnauthenticatedPerSource', maxUnauthenticatedPerSource, [1, 1_000_000]);

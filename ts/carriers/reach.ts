@@ -65,6 +65,8 @@ export class Reach {
   readonly #endSignal = new AbortController();
   /** Names that are looked up, and WebSockets that are opened. */
   #opening = 0;
+  /** Numbers of races of carriers. */
+  #races = 0;
 
   constructor(host: ReachHost) {
     this.#host = host;
@@ -105,14 +107,14 @@ export class Reach {
   onFailed(number: number, fault: Fault): void {
     const connecting = this.take(number);
     this.#host.onBusy();
-    const closeCode = this.links.endOf(number)?.closeCode;
+    const carrierEnd = this.links.carrierEnd(number);
     if (connecting === undefined) return;
     const { waiter, peer, host, started, nodeId, attempt } = connecting;
     const context = {
       ...this.contextOf(peer, attempt),
       transport: this.links.transportOf(number),
       ...(nodeId === undefined ? {} : { nodeId }),
-      ...(closeCode === undefined ? {} : { closeCode }),
+      ...carrierEnd,
     };
     const elapsed = performance.now() - started;
     this.links.release(number);
@@ -156,13 +158,15 @@ export class Reach {
     const { transport, signal } = options;
     if (transport !== 'auto') return this.#connectOver(transport, target, options, attempt);
     const key = keyOf(target, options);
+    this.#races = (this.#races + 1) >>> 0;
+    const race = this.#races;
     const carriers = this.#winners.inOrder(key, CARRIERS).map(({ name }, place) => ({
       name,
       connect: (cancelled: AbortSignal) => {
         // A ticket serves once: it goes with whoever starts.
         const own = place === 0 ? options : { ...options, resume: undefined, earlyData: undefined };
         const quiet = { ...attempt, uncounted: true };
-        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet);
+        return this.#connectOver(name, target, { ...own, signal: cancelled }, quiet, race);
       },
       dispose: (late: SttSession) => late.destroy('another carrier was faster'),
     }));
@@ -181,6 +185,7 @@ export class Reach {
     target: HostPort,
     options: ResolvedConnectOptions,
     attempt: Try,
+    race?: number,
   ): Promise<SttSession> {
     const started = performance.now();
     const peer = formatAddress({ address: target.host, port: target.port });
@@ -199,6 +204,7 @@ export class Reach {
         timeoutMs,
         early,
         ...(connection === undefined ? {} : { connection }),
+        ...(race === undefined ? {} : { race }),
         ...(peerNodeId === undefined ? {} : { peerNodeId }),
         ...(resume === undefined ? {} : { resume }),
         ...(earlyData === undefined ? {} : { earlyData }),

@@ -1,8 +1,5 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import { createServer as createHttpServer, STATUS_CODES } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
-import { createServer as createHttpsServer } from 'node:https';
-import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import type { SocketAddress } from '../address.ts';
@@ -10,49 +7,54 @@ import { startError } from '../errors/system.ts';
 import { warn } from '../events.ts';
 import { loadWs } from './dial.ts';
 import type { Link } from './link.ts';
-import { MAX_MESSAGE } from './link.ts';
+import { MAX_FRAGMENTS, MAX_MESSAGE } from './link.ts';
 import type { Links } from './links.ts';
 import type { ResolvedWebSocketListen } from './options.ts';
 import { SUBPROTOCOL } from './options.ts';
-
-/** Milliseconds for the headers of a request, and how often slow ones are looked for. */
-const HEADERS_TIMEOUT = 10_000;
-const CHECK_INTERVAL = 2_000;
-/** Bytes of the headers of an upgrade. */
-const MAX_HEADERS = 16 * 1024;
-
-const NOT_HERE = 'This is an STT endpoint: it takes WebSockets of subprotocol stt.1 alone.\n';
+import { OwnServer } from './own-server.ts';
+import { Sources, sourceOf } from './source.ts';
+import { refuse, Upgrades } from './upgrades.ts';
+import type { Place } from './waiting.ts';
+import { Waiting } from './waiting.ts';
 
 /** Takes the WebSockets of peers, and hands each to the endpoint as a link. */
 export class WebSocketListener {
+  readonly path: string;
+  readonly patience: number;
   readonly #options: ResolvedWebSocketListen;
   readonly #links: Links;
+  /** Undefined for a server that was there. */
+  readonly #own: OwnServer | undefined;
   readonly #server: HttpServer | HttpsServer;
   readonly #sockets: WebSocketServer;
-  /** Links without a session, by the source that they count to. */
-  readonly #waiting = new Map<Link, string>();
-  readonly #perSource = new Map<string, number>();
-  /** Upgrades under way. */
-  #upgrading = 0;
+  readonly #sources: Sources;
+  /** Upgrades, and links without a session. */
+  readonly #waiting: Waiting;
+  readonly #places = new Map<Link, Place>();
   /** Ends the wait for the port, which a server that is closed meanwhile says nothing of. */
   #settleListening: (() => void) | undefined;
-  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
-    this.#upgrade(request, socket, head);
 
+  /** @throws {SttOptionError} when another listener has the path on that server. */
   constructor(options: ResolvedWebSocketListen, links: Links) {
+    this.path = options.path;
+    this.patience = options.handshakeTimeout;
     this.#options = options;
     this.#links = links;
+    this.#sources = new Sources(options.trustProxy);
+    this.#waiting = new Waiting(options.maxUnauthenticated, options.maxUnauthenticatedPerSource);
     const { WebSocketServer: Sockets } = loadWs();
     this.#sockets = new Sockets({
       noServer: true,
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE,
+      maxFragments: MAX_FRAGMENTS,
       skipUTF8Validation: true,
       clientTracking: false,
       handleProtocols: () => SUBPROTOCOL,
     });
-    this.#server = options.server ?? ownServer(options);
-    this.#server.on('upgrade', this.#onUpgrade);
+    this.#own = options.server === undefined ? new OwnServer(options, this.#sources) : undefined;
+    this.#server = options.server ?? (this.#own as OwnServer).server;
+    Upgrades.of(this.#server).add(this);
   }
 
   /**
@@ -90,61 +92,42 @@ export class WebSocketListener {
 
   /** Takes no more; links that have a session live on. */
   close(): void {
-    this.#server.removeListener('upgrade', this.#onUpgrade);
-    if (this.#options.server === undefined) {
-      // Upgraded sockets are not among them: links that have a session live on.
-      this.#server.close();
-      this.#server.closeAllConnections();
+    Upgrades.of(this.#server).remove(this);
+    if (this.#own !== undefined) {
+      this.#own.close();
       this.#settleListening?.();
     }
-    for (const link of [...this.#waiting.keys()]) link.terminate();
+    for (const link of [...this.#places.keys()]) link.terminate();
   }
 
   /** The link has a session, or is gone. */
   settled(link: Link): void {
-    const source = this.#waiting.get(link);
-    if (source === undefined) return;
-    this.#waiting.delete(link);
-    this.#leaveSource(source);
+    const place = this.#places.get(link);
+    if (place === undefined) return;
+    this.#places.delete(link);
+    this.#waiting.leave(place);
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const path = (request.url ?? '').split('?', 1)[0];
-    if (path !== this.#options.path) {
-      // Somebody else's, unless there is nobody else.
-      if (this.#server.listenerCount('upgrade') === 1) refuse(socket, 404);
-      return;
-    }
+  /** Takes an upgrade of this path. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#own?.asked(socket);
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',');
     if (!offered.some((name) => name.trim() === SUBPROTOCOL)) {
       refuse(socket, 400);
       return;
     }
-    const remote = this.#remoteOf(request);
-    const source = sourceOf(remote.address);
-    const { maxUnauthenticated, maxUnauthenticatedPerSource } = this.#options;
-    const ofSource = this.#perSource.get(source) ?? 0;
-    if (
-      this.#waiting.size + this.#upgrading >= maxUnauthenticated ||
-      ofSource >= maxUnauthenticatedPerSource
-    ) {
+    const remote = this.#sources.remoteOf(request);
+    const place = this.#waiting.enter(sourceOf(remote.address), () => socket.destroy());
+    if (place === undefined) {
       refuse(socket, 503);
       return;
     }
-    this.#perSource.set(source, ofSource + 1);
-    this.#upgrading += 1;
-    let upgraded = false;
-    const leave = (): void => {
-      if (upgraded) return;
-      upgraded = true;
-      this.#upgrading -= 1;
-      this.#leaveSource(source);
-    };
     // An upgrade that `ws` refuses ends the socket, and says nothing.
+    const leave = (): void => this.#waiting.leave(place);
     socket.once('close', leave);
     this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
       try {
-        this.#take(webSocket, request, remote, source);
+        this.#take(webSocket, request, remote, place);
       } catch (error) {
         // No stranger's address may be able to end this process.
         warn('a WebSocket could not be taken', error);
@@ -152,85 +135,16 @@ export class WebSocketListener {
         webSocket.terminate();
         return;
       }
-      upgraded = true;
-      this.#upgrading -= 1;
       socket.removeListener('close', leave);
     });
   }
 
-  #take(
-    webSocket: WebSocket,
-    request: IncomingMessage,
-    remote: SocketAddress,
-    source: string,
-  ): void {
+  #take(webSocket: WebSocket, request: IncomingMessage, remote: SocketAddress, place: Place): void {
     const link = this.#links.add(webSocket, request.socket, remote);
-    this.#waiting.set(link, source);
+    this.#places.set(link, place);
     const timer = setTimeout(() => {
-      if (this.#waiting.has(link)) link.terminate();
+      if (this.#places.has(link)) link.terminate();
     }, this.#options.handshakeTimeout);
     timer.unref();
   }
-
-  #leaveSource(source: string): void {
-    const left = (this.#perSource.get(source) ?? 1) - 1;
-    if (left > 0) this.#perSource.set(source, left);
-    else this.#perSource.delete(source);
-  }
-
-  #remoteOf(request: IncomingMessage): SocketAddress {
-    const { remoteAddress = '0.0.0.0', remotePort = 0 } = request.socket;
-    const header = this.#options.trustProxy ? request.headers['x-forwarded-for'] : undefined;
-    const listed = Array.isArray(header) ? header.join(',') : header;
-    const told = withoutZone(listed?.split(',').at(-1)?.trim() ?? '');
-    const address = isIP(told) === 0 ? withoutZone(remoteAddress) : told;
-    return { address, port: remotePort, family: isIP(address) === 6 ? 'IPv6' : 'IPv4' };
-  }
-}
-
-function ownServer({ tls }: ResolvedWebSocketListen): HttpServer | HttpsServer {
-  const limits = {
-    headersTimeout: HEADERS_TIMEOUT,
-    requestTimeout: HEADERS_TIMEOUT,
-    connectionsCheckingInterval: CHECK_INTERVAL,
-    maxHeaderSize: MAX_HEADERS,
-    keepAliveTimeout: 1_000,
-  };
-  const server =
-    tls === undefined
-      ? createHttpServer(limits)
-      : createHttpsServer({ handshakeTimeout: HEADERS_TIMEOUT, ...tls, ...limits });
-  // A connection holds the process no more than the server does.
-  server.on('connection', (socket) => socket.unref());
-  server.on('request', (_request, response) => {
-    response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
-    response.end(NOT_HERE);
-  });
-  return server;
-}
-
-function refuse(socket: Duplex, status: number): void {
-  socket.on('error', () => {});
-  // Whoever does not close its side would hold the descriptor for as long as it likes.
-  socket.once('finish', () => socket.destroy());
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
-  );
-}
-
-/** An address without the name of this machine's interface, which a link-local one has. */
-function withoutZone(address: string): string {
-  return address.split('%', 1)[0] ?? address;
-}
-
-/** An IPv4 address, or the /64 of an IPv6 one. */
-function sourceOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (mapped?.[1] !== undefined) return mapped[1];
-  if (isIP(address) !== 6) return address;
-  const [head = '', tail] = address.split('::');
-  const first = head === '' ? [] : head.split(':');
-  const missing = tail === undefined ? 0 : 8 - first.length - tail.split(':').length;
-  const groups = [...first, ...Array<string>(Math.max(0, missing)).fill('0')];
-  return groups.slice(0, 4).join(':');
 }

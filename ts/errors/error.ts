@@ -30,7 +30,9 @@ export interface SttErrorContext {
   readonly httpStatus?: number;
   /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */
   readonly closeCode?: number;
-  /** What node:tls calls the failure, such as `CERT_HAS_EXPIRED`. */
+  /** The words that came with it, or what the system said of a connection that broke. */
+  readonly closeReason?: string;
+  /** What node:tls calls the failure, such as `CERT_HAS_EXPIRED`, or OpenSSL: `tlsv1 alert protocol version`. */
   readonly tlsReason?: string;
   /** From when to when the certificate is valid that the server showed. */
   readonly certificateValidFrom?: string;

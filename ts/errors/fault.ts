@@ -215,7 +215,8 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; upgrade if the application misses them.`,
   HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
   UDP_SEND_FAILED: ({ detail }, { peer }) => unsent(detail, peer),
-  WEBSOCKET_CLOSED: (_, { peer }) => `The WebSocket to ${peer} was closed. Connect again.`,
+  WEBSOCKET_CLOSED: ({ detail }, { peer, context }) =>
+    `The WebSocket to ${peer} was closed${carrierEnd(context)}${detail.kind === 'waited' ? `, and no other was there within ${detail.ms} ms (keepAliveTimeout)` : ''}. Connect again; if it repeats, look at the peer's logs, and at the idle timeout of proxies between.`,
   WEBSOCKET_HANDSHAKE_FAILED: (_, { peer }) =>
     `${peer} refused the WebSocket upgrade. Check the address and the proxy.`,
   TLS_ERROR: (_, { peer }) =>
@@ -290,6 +291,11 @@ function after(detail: FaultDetail, elapsed: number | undefined): string {
 
 function forSome(detail: FaultDetail): string {
   return detail.kind === 'waited' ? ` for ${detail.ms} ms` : '';
+}
+
+function carrierEnd({ closeCode, closeReason }: Partial<SttErrorContext>): string {
+  if (closeCode === undefined) return '';
+  return ` (code ${closeCode}, ${closeReason === undefined ? 'without a word' : `"${closeReason}"`})`;
 }
 
 function limit(detail: FaultDetail): string {

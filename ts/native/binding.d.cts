@@ -21,9 +21,9 @@ export declare class NativeEndpoint {
   stopListening(): void
   /**
    * Connects to an address, or by a connection that is open, and returns the number of the session
-   * to be.
+   * to be. Of connects with the same `race` one makes a session.
    */
-  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null, connection?: number | undefined | null): number
+  connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null, connection?: number | undefined | null, race?: number | undefined | null): number
   /**
    * Attaches a connection, a WebSocket, that takes `room` bytes for now. `id` is not 0 and was not
    * used before; limits for each source count it to the address.
@@ -86,6 +86,8 @@ export declare class NativeEndpoint {
   moveSession(session: number, token: number, local: string | undefined | null, remote: string | undefined | null, remotePort: number, connection?: number | undefined | null): void
   /** Gives up a move. */
   cancelMove(session: number, token: number): void
+  /** Says whether another carrier of a session is being looked for: refusals do not end it meanwhile. */
+  seekPath(session: number, seeking: boolean): void
   /**
    * Binds another socket and goes on with it: answered by `rebound` or `rebindFailed` with the token,
    * which is not 0. A failure to bind is a return value.

@@ -274,6 +274,8 @@ export class Engine {
     earlyData?: Uint8Array;
     /** Instead of the address: the number of an open connection. */
     connection?: number;
+    /** Of the connects of one race, by several carriers, one makes a session. */
+    race?: number;
   }): number {
     const session = this.#native.connect(
       o.address,
@@ -284,6 +286,7 @@ export class Engine {
       o.resume,
       o.earlyData,
       o.connection,
+      o.race,
     );
     if (!this.#closed) this.#sessions.add(session);
     this.#root();
@@ -447,6 +450,11 @@ export class Engine {
   /** Detaches a connection that is no more: sessions on it wait for another path, connects fail. */
   closeConnection(connection: number): void {
     this.#native.closeConnection(connection);
+  }
+
+  /** Says whether another carrier is being looked for: ICMP refusals do not end the session meanwhile. */
+  seekPath(session: number, seeking: boolean): void {
+    this.#native.seekPath(session, seeking);
   }
 
   /** Gives up a move that is still under way. */

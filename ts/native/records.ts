@@ -124,7 +124,7 @@ export function dispatch(
       handlers.ticket(subject, bytes(2).slice());
       return;
     case 'connectFailed':
-      handlers.connectFailed(subject, answered(readFault(rows, at + 2), bytes(7)));
+      handlers.connectFailed(subject, answered(readFault(rows, at + 4), bytes(2)));
       return;
     case 'streamOpened': {
       const name = number(6);
@@ -244,8 +244,8 @@ export function dispatch(
         port: number(2),
         family: family(number(3)),
         address: utf8.decode(bytes(4)),
-        fault: readFault(rows, at + 6),
-        count: number(11),
+        count: number(6),
+        fault: readFault(rows, at + 7),
       });
       return;
     case 'frameError':

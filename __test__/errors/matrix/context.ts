@@ -1,10 +1,17 @@
 // What a row works with: a network of its own, a notebook for errors, and what is to be undone.
 
 import { strict as assert } from 'node:assert';
-import type { ListenOptions, SttEndpoint, SttSession, SttStream } from '@seigr/stt';
+import type {
+  ListenOptions,
+  SttEndpoint,
+  SttErrorContext,
+  SttListener,
+  SttSession,
+  SttStream,
+} from '@seigr/stt';
 import { isSttError } from '@seigr/stt';
 import { TestNetwork } from '@seigr/stt/testing';
-import type { Seen } from './row.ts';
+import type { Facts, Seen } from './row.ts';
 
 /** The facts of an error, as a side reports them. */
 export type Report = Omit<Seen, 'side' | 'how' | 'ms'>;
@@ -95,7 +102,7 @@ export function describe(error: unknown): Report {
       message: `${error}`,
     };
   }
-  const { code, codeName, subcode, reason, message, recoverable, recovery, cause } = error;
+  const { code, codeName, subcode, reason, message, recoverable, recovery, cause, context } = error;
   return {
     code,
     codeName,
@@ -105,7 +112,16 @@ export function describe(error: unknown): Report {
     recoverable,
     recovery,
     ...(isSttError(cause) ? { cause: cause.code } : {}),
+    facts: factsOf(context),
   };
+}
+
+function factsOf(context: SttErrorContext): Facts {
+  const { transport, httpStatus, closeCode, tlsReason } = context;
+  const { certificateValidFrom, certificateValidTo } = context;
+  const all = { transport, httpStatus, closeCode, tlsReason };
+  const dated = { ...all, certificateValidFrom, certificateValidTo };
+  return Object.fromEntries(Object.entries(dated).filter(([, value]) => value !== undefined));
 }
 
 /** Answers every stream of every session with what came. */
@@ -113,12 +129,12 @@ export function serveEcho(
   endpoint: SttEndpoint,
   watch?: (session: SttSession) => void,
   options: ListenOptions = {},
-): void {
+): SttListener {
   const handler = async (session: SttSession): Promise<void> => {
     watch?.(session);
     for await (const stream of session.incomingBidirectionalStreams) void echo(stream);
   };
-  endpoint.serve(handler, { ...options, onError: () => undefined });
+  return endpoint.serve(handler, { ...options, onError: () => undefined });
 }
 
 async function echo(stream: SttStream): Promise<void> {

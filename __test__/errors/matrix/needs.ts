@@ -4,12 +4,14 @@ import { spawnSync } from 'node:child_process';
 import { accessSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { obstacle, sweepNamespaces } from '../../kernel/network.ts';
+import type { Certificates } from '../../websocket/certificates.ts';
+import { makeCertificates } from '../../websocket/certificates.ts';
 import type { AnyRow, Need } from './row.ts';
 
 /** The hostile peer, as `scripts/errors.mjs` builds it. */
 export const HOSTILE = fileURLToPath(
   new URL(
-    `${process.env.CARGO_TARGET_DIR ? `file://${process.env.CARGO_TARGET_DIR}` : '../../../target'}/release/stt-hostile`,
+    `${process.env.CARGO_TARGET_DIR ? `file://${process.env.CARGO_TARGET_DIR}` : '../../../target'}/debug/stt-hostile`,
     import.meta.url,
   ),
 );
@@ -30,6 +32,12 @@ const CHECKS: Readonly<Record<Need, () => string | undefined>> = {
   },
   cc: () => program('cc', '--version'),
   prlimit: () => program('prlimit', '--version'),
+  openssl() {
+    const found = program('openssl', 'version');
+    // Now, before anything runs that it would hold up.
+    if (found === undefined) certificates();
+    return found;
+  },
 };
 
 /** Why a need of these rows cannot be met here, by need. */
@@ -37,6 +45,14 @@ export function obstacles(rows: readonly AnyRow[]): ReadonlyMap<Need, string> {
   const needs = new Set(rows.flatMap((row) => row.needs ?? []));
   const found = [...needs].map((need) => [need, CHECKS[need]()] as const);
   return new Map(found.filter((entry): entry is [Need, string] => entry[1] !== undefined));
+}
+
+let made: Certificates | undefined;
+
+/** The certificates of this run. */
+export function certificates(): Certificates {
+  made ??= makeCertificates();
+  return made;
 }
 
 function program(name: string, argument: string): string | undefined {

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { ConnectOptions, EndpointOptions, ListenOptions } from '@seigr/stt';
+import type { ConnectOptions, EndpointOptions, ListenOptions, LogRecord } from '@seigr/stt';
 import type { Context, Report } from './context.ts';
 
 const PROGRAM = fileURLToPath(new URL('./processes/node.mjs', import.meta.url));
@@ -35,8 +35,16 @@ export interface NodeOptions {
 /** Options that a message can carry. */
 type Plain<Options> = { [Name in keyof Options]: Options[Name] };
 
+/** What a node tells unasked. */
+type Told =
+  | { readonly event: 'error'; readonly how: string; readonly report: Report }
+  | { readonly event: 'log'; readonly record: LogRecord }
+  | { readonly event?: undefined };
+
 export class NodeProcess {
   readonly side: string;
+  /** What its logger has written, once it was told to log. */
+  readonly logged: LogRecord[] = [];
   readonly #child: ChildProcess;
   readonly #context: Context;
   #calls = 0;
@@ -51,8 +59,9 @@ export class NodeProcess {
       serialization: 'advanced',
       env: { ...process.env, ...environment },
     });
-    this.#child.on('message', (sent: { event?: string; how: string; report: Report }) => {
+    this.#child.on('message', (sent: Told) => {
       if (sent.event === 'error') context.note(side, sent.how, sent.report);
+      else if (sent.event === 'log') this.logged.push(sent.record);
     });
     context.defer(() => this.kill());
     processes.add(this.#child);
@@ -80,7 +89,11 @@ export class NodeProcess {
     return this.call('create', options);
   }
 
-  serve(endpoint: NodeEndpoint, options: Pick<ListenOptions, 'maxSessions'> = {}): Promise<void> {
+  /** Echoes; resolves with the TCP port for WebSockets, where it takes them. */
+  serve(
+    endpoint: NodeEndpoint,
+    options: Pick<ListenOptions, 'maxSessions' | 'websocket'> = {},
+  ): Promise<{ readonly port?: number }> {
     return this.call('serve', { ...endpoint, options });
   }
 
@@ -99,12 +112,17 @@ export class NodeProcess {
   }
 
   /** As {@link connect}, where it is to fail: notes the error of this side. */
-  async tryConnect(from: NodeEndpoint, address: string, options: ConnectOptions): Promise<void> {
+  async tryConnect(
+    from: NodeEndpoint,
+    address: string,
+    options: ConnectOptions,
+    how = 'connect',
+  ): Promise<void> {
     try {
       await this.connect(from, address, options);
     } catch (error) {
       if (!(error instanceof NodeError)) throw error;
-      this.#context.note(this.side, 'connect', error.report);
+      this.#context.note(this.side, how, error.report);
     }
   }
 

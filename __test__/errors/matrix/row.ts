@@ -1,10 +1,21 @@
 // What a row of the fault matrix is: one true fault, who must see it as what, and the ways out of it.
 
-import type { CloseReason, SttErrorCode } from '@seigr/stt';
+import type { CloseReason, SttErrorCode, SttErrorContext } from '@seigr/stt';
 import type { Context } from './context.ts';
 
 /** What a machine must have for a row. */
-export type Need = 'netns' | 'hostile' | 'cc' | 'prlimit';
+export type Need = 'netns' | 'hostile' | 'cc' | 'prlimit' | 'openssl';
+
+/** What an error says of a carrier that failed, beside its code. */
+export type Facts = Pick<
+  SttErrorContext,
+  | 'transport'
+  | 'httpStatus'
+  | 'closeCode'
+  | 'tlsReason'
+  | 'certificateValidFrom'
+  | 'certificateValidTo'
+>;
 
 /** An error as one side got it, through the public API. */
 export interface Seen {
@@ -20,6 +31,7 @@ export interface Seen {
   readonly recovery?: string;
   /** The code of its cause. */
   readonly cause?: number;
+  readonly facts?: Facts;
   /** Milliseconds since the fault began. */
   readonly ms: number;
 }
@@ -33,6 +45,10 @@ export interface Expected {
   readonly reason?: CloseReason;
   /** What its message must say. */
   readonly says?: RegExp;
+  /** The code of its cause. */
+  readonly cause?: SttErrorCode;
+  /** What else it must say, as it must say it. */
+  readonly facts?: Facts;
   /** Milliseconds within which it must come, where the design bounds them. */
   readonly within?: number;
 }

@@ -2,7 +2,7 @@
 // with and without injection by the same code, but that `inject` returns without acting.
 
 import { Context } from './context.ts';
-import type { AnyRow, Expected, Need, Seen } from './row.ts';
+import type { AnyRow, Expected, Facts, Need, Seen } from './row.ts';
 import { nameOf } from './row.ts';
 
 /** Why a row failed. */
@@ -103,7 +103,7 @@ async function runRow(row: AnyRow, { inject, obstacles }: RunOptions): Promise<R
     await as('harness', async () => row.act?.(state, context));
     const met = (): boolean => row.expect.every((expected) => find(context.seen, expected));
     const patience = row.patience ?? PATIENCE;
-    await context.until(met, inject ? patience : Math.min(patience, PATIENCE_WITHOUT));
+    await context.until(met, inject ? patience : patienceWithout(row));
     facts.observed = row.expect.filter((expected) => find(context.seen, expected));
     if (!met()) throw unmet(row.expect, context.seen);
     await as('recovery', async () => row.undo?.(state, context));
@@ -125,6 +125,13 @@ async function runRow(row: AnyRow, { inject, obstacles }: RunOptions): Promise<R
       console.error(`${nameOf(row)}: could not be cleared away: ${error}`);
     });
   }
+}
+
+/** How long a row without its fault waits for errors that are not to come. */
+function patienceWithout({ expect, patience = PATIENCE }: AnyRow): number {
+  // What the row awaits itself has settled by now.
+  if (expect.every(({ how }) => how.startsWith('connect'))) return 0;
+  return Math.min(patience, PATIENCE_WITHOUT);
 }
 
 /** Does a part of a row within the limit, and says which part it was that failed. */
@@ -152,8 +159,15 @@ function find(seen: readonly Seen[], expected: Expected): boolean {
       (expected.subcode === undefined || error.subcode === expected.subcode) &&
       (expected.reason === undefined || error.reason === expected.reason) &&
       (expected.says === undefined || expected.says.test(error.message)) &&
+      (expected.cause === undefined || error.cause === expected.cause) &&
+      states(error.facts, expected.facts) &&
       (expected.within === undefined || error.ms <= expected.within),
   );
+}
+
+/** Whether an error says all that it is expected to say. */
+function states(said: Facts = {}, expected: Facts = {}): boolean {
+  return Object.entries(expected).every(([fact, value]) => said[fact as keyof Facts] === value);
 }
 
 function unmet(expected: readonly Expected[], seen: readonly Seen[]): Failed {

@@ -1,14 +1,14 @@
-// Listens; answers every stream with the SHA-256 of what it brought, and tells how its session ended.
+// Listens, by WebSocket too if it is told so; answers every stream with the SHA-256 of what it brought, and tells how its session ended.
 import { createHash } from 'node:crypto';
 import { SttEndpoint } from '@seigr/stt';
 
-process.once('message', async ({ options }) => {
+process.once('message', async ({ options, websocket }) => {
   const endpoint = await SttEndpoint.create({ ...options, host: '0.0.0.0' });
-  process.send({ nodeId: endpoint.nodeId, port: endpoint.address.port });
   endpoint.on('sessionClosed', ({ reason, error }) => {
     process.send({ ended: { reason, code: error?.code, at: Date.now() } });
   });
-  endpoint.serve(
+  const { port } = endpoint.address;
+  const listener = endpoint.serve(
     async (session) => {
       process.send({ accepted: session.id });
       session.on('pathChange', (pathChange) => process.send({ pathChange }));
@@ -24,6 +24,8 @@ process.once('message', async ({ options }) => {
         await stream.end();
       }
     },
-    { onError: () => {} },
+    { onError: () => {}, ...(websocket ? { websocket: { port } } : {}) },
   );
+  await listener.ready;
+  process.send({ nodeId: endpoint.nodeId, port });
 });

@@ -25,6 +25,7 @@ process.once('message', async ({ options, address, port, nodeId, bytes }) => {
       endpoint.rebind(order.rebind).then(tell, (error) => tell(String(error)));
     }
   });
+  session.on('pathChange', ({ transport }) => process.send({ transport, at: Date.now() }));
   session.on('sendError', ({ error, count }) => {
     process.send({ sendError: { systemCode: error.systemCode, errno: error.errno, count } });
   });

@@ -117,6 +117,8 @@ pub(crate) enum Command {
         to: MoveTarget,
     },
     CancelMove(SessionNumber, u64),
+    /// Whether another carrier is being looked for.
+    Seek(SessionNumber, bool),
     /// Go on with this socket; the number is the application's for it.
     Rebind(u64, Box<UdpSocket>),
     Revoke(NodeId),

@@ -301,6 +301,12 @@ impl Engine {
         self.push(Command::CancelMove(session, token));
     }
 
+    /// Says whether another carrier of a session is being looked for: until that has ended, ICMP refusals
+    /// do not end the session.
+    pub fn seek_path(&self, session: SessionNumber, seeking: bool) {
+        self.push(Command::Seek(session, seeking));
+    }
+
     /// Binds another socket and goes on with it, every session included; the one before is closed.
     /// Answered by [`Event::Rebound`] or [`Event::RebindFailed`] with the token.
     ///

@@ -100,7 +100,7 @@ impl NativeEndpoint {
     }
 
     /// Connects to an address, or by a connection that is open, and returns the number of the session
-    /// to be.
+    /// to be. Of connects with the same `race` one makes a session.
     #[allow(clippy::too_many_arguments, reason = "each is one option of the TypeScript API")]
     #[napi(catch_unwind)]
     pub fn connect(
@@ -113,6 +113,7 @@ impl NativeEndpoint {
         resume: Option<&[u8]>,
         early_data: Option<&[u8]>,
         connection: Option<u32>,
+        race: Option<u32>,
     ) -> Result<u32> {
         let to = match connection {
             Some(connection) => ConnectTarget::Connection(connection),
@@ -131,6 +132,7 @@ impl NativeEndpoint {
             session: None,
             resume,
             early_data: early_data.unwrap_or_default().to_vec().into(),
+            race: race.map(u64::from),
         };
         Ok(self.engine.connect(to, options).0)
     }
@@ -326,6 +328,12 @@ impl NativeEndpoint {
     #[napi(catch_unwind)]
     pub fn cancel_move(&self, session: u32, token: u32) {
         self.engine.cancel_move(SessionNumber(session), u64::from(token));
+    }
+
+    /// Says whether another carrier of a session is being looked for: refusals do not end it meanwhile.
+    #[napi(catch_unwind)]
+    pub fn seek_path(&self, session: u32, seeking: bool) {
+        self.engine.seek_path(SessionNumber(session), seeking);
     }
 
     /// Binds another socket and goes on with it: answered by `rebound` or `rebindFailed` with the token,

@@ -275,19 +275,7 @@ impl<'a> Records<'a> {
                     _ => &[],
                 };
                 let node = self.bytes(&[answered])?;
-                let fault = fault_numbers(fault);
-                let row = [
-                    CONNECT_FAILED,
-                    session.0.into(),
-                    fault[0],
-                    fault[1],
-                    fault[2],
-                    fault[3],
-                    fault[4],
-                    node.0,
-                    node.1,
-                ];
-                self.row(&row)
+                self.fault_row(&[CONNECT_FAILED, session.0.into(), node.0, node.1], fault)
             }
             Event::StreamOpened {
                 session,
@@ -320,7 +308,7 @@ impl<'a> Records<'a> {
                 self.row(&[OPENED, stream.0.into(), id.as_u32().into()])
             }
             Event::OpenFailed { stream, fault } => {
-                self.fault_row(OPEN_FAILED, stream.0.into(), fault)
+                self.fault_row(&[OPEN_FAILED, stream.0.into()], fault)
             }
             Event::Gap { stream, offset, len } => {
                 self.row(&[GAP, stream.0.into(), *offset as f64, *len as f64])
@@ -335,7 +323,7 @@ impl<'a> Records<'a> {
             Event::Reset(stream, code) => self.row(&[RESET, stream.0.into(), *code as f64]),
             Event::Stopped(stream, code) => self.row(&[STOPPED, stream.0.into(), *code as f64]),
             Event::StreamFailed { stream, fault } => {
-                self.fault_row(STREAM_FAILED, stream.0.into(), fault)
+                self.fault_row(&[STREAM_FAILED, stream.0.into()], fault)
             }
             Event::StreamClosed { stream, acked } => {
                 self.row(&[STREAM_CLOSED, stream.0.into(), *acked as f64])
@@ -376,18 +364,8 @@ impl<'a> Records<'a> {
             }
             Event::Moved { session, token } => self.row(&[MOVED, session.0.into(), *token as f64]),
             Event::MoveFailed { session, token, fault } => {
-                let fault = fault_numbers(fault);
-                let row = [
-                    MOVE_FAILED,
-                    session.0.into(),
-                    *token as f64,
-                    fault[0],
-                    fault[1],
-                    fault[2],
-                    fault[3],
-                    fault[4],
-                ];
-                self.row(&row)
+                let row = [MOVE_FAILED, session.0.into(), *token as f64];
+                self.fault_row(&row, fault)
             }
             Event::Rebound { token, address } => {
                 let text = self.bytes(&[ip(address).as_bytes()])?;
@@ -401,7 +379,6 @@ impl<'a> Records<'a> {
             Event::Draining(session) => self.row(&[DRAINING, session.0.into()]),
             Event::SessionClosed { session, reason, remote, fault, message, undelivered } => {
                 let text = self.bytes(&[message.as_bytes()])?;
-                let fault = fault.as_ref().map_or([0.0; 5], fault_numbers);
                 let row = [
                     SESSION_CLOSED,
                     session.0.into(),
@@ -410,30 +387,13 @@ impl<'a> Records<'a> {
                     *undelivered as f64,
                     text.0,
                     text.1,
-                    fault[0],
-                    fault[1],
-                    fault[2],
-                    fault[3],
-                    fault[4],
                 ];
-                self.row(&row)
+                self.fault_row(&row, fault.as_ref())
             }
             Event::HandshakeError { remote, fault } => {
                 let text = self.bytes(&[ip(remote).as_bytes()])?;
-                let fault = fault_numbers(fault);
-                let row = [
-                    HANDSHAKE_ERROR,
-                    port(remote),
-                    family(remote),
-                    text.0,
-                    text.1,
-                    fault[0],
-                    fault[1],
-                    fault[2],
-                    fault[3],
-                    fault[4],
-                ];
-                self.row(&row)
+                let row = [HANDSHAKE_ERROR, port(remote), family(remote), text.0, text.1];
+                self.fault_row(&row, fault)
             }
             Event::PathWarning { session, damaged, packets } => {
                 let row =
@@ -442,7 +402,6 @@ impl<'a> Records<'a> {
             }
             Event::SendError { session, remote, fault, count } => {
                 let text = self.bytes(&[ip(remote).as_bytes()])?;
-                let fault = fault_numbers(fault);
                 let row = [
                     SEND_ERROR,
                     session.map_or(0, |session| session.0).into(),
@@ -450,14 +409,9 @@ impl<'a> Records<'a> {
                     family(remote),
                     text.0,
                     text.1,
-                    fault[0],
-                    fault[1],
-                    fault[2],
-                    fault[3],
-                    fault[4],
                     *count as f64,
                 ];
-                self.row(&row)
+                self.fault_row(&row, fault)
             }
             Event::FrameError { session, code, count } => {
                 let session = session.map_or(0, |session| session.0);
@@ -489,15 +443,24 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// `kind, subject, fault...`.
-    fn fault_row(&mut self, kind: f64, subject: f64, fault: &Fault) -> Option<()> {
-        let fault = fault_numbers(fault);
-        self.row(&[kind, subject, fault[0], fault[1], fault[2], fault[3], fault[4]])
+    /// A row that ends in the numbers of a fault, or in their zeros where there is none.
+    fn fault_row<'f>(&mut self, head: &[f64], fault: impl Into<Option<&'f Fault>>) -> Option<()> {
+        let fault = fault.into().map_or([0.0; 5], fault_numbers);
+        self.row_of(&[head, &fault])
     }
 
     fn row(&mut self, values: &[f64]) -> Option<()> {
+        self.row_of(&[values])
+    }
+
+    fn row_of(&mut self, parts: &[&[f64]]) -> Option<()> {
         let start = self.count * STRIDE;
-        self.rows.get_mut(start..start + STRIDE)?[..values.len()].copy_from_slice(values);
+        let mut room = self.rows.get_mut(start..start + STRIDE)?;
+        for part in parts {
+            let (here, rest) = room.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            room = rest;
+        }
         self.count += 1;
         Some(())
     }

@@ -197,6 +197,10 @@ pub struct ConnectOptions {
     pub resume: Option<ResumptionTicket>,
     /// Bytes to travel with the RESUME, at most [`ResumptionTicket::early_capacity`].
     pub early_data: Bytes,
+    /// Connects of the same number, by different carriers, are to lead to one session: only the first whose
+    /// peer has proved itself proves this side, and the others wait, for as long as it may still fail
+    /// (PROTOCOL.md section 2.3). `None` races nobody.
+    pub race: Option<u64>,
 }
 
 impl Default for ConnectOptions {
@@ -208,6 +212,7 @@ impl Default for ConnectOptions {
             session: None,
             resume: None,
             early_data: Bytes::new(),
+            race: None,
         }
     }
 }

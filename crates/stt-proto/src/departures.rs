@@ -71,7 +71,7 @@ impl Departures {
         Some(core::mem::take(&mut self.untold))
     }
 
-    /// The newest batch went to a path that has nothing to do with the one in use, and was refused.
+    /// The newest batch went to a path that has nothing to do with the one in use, and says nothing of it.
     pub(crate) fn retract(&mut self) {
         self.pending = false;
     }

@@ -223,7 +223,9 @@ pub enum Event {
         id: u64,
     },
     /// A session's datagrams have drawn no answer for two probe timeouts in a row, about three probe
-    /// timeouts in all; or, after that, the peer was heard again there. A move ends it without a word.
+    /// timeouts in all, or the peer's host refuses them; or, after that, one was acknowledged. Where this
+    /// side only receives, a pause of one probe timeout in what the peer sends counts as the first. A
+    /// move ends it without a word.
     PathSilence {
         /// The session.
         session: SessionHandle,

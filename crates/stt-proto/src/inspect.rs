@@ -28,7 +28,8 @@ pub struct Inspection {
     /// Something that demands an ACK waits to be sent, and the peer's credit allows it.
     pub wants_to_send: bool,
     /// The address of the peer is not proven and has not paid for another packet
-    /// (PROTOCOL.md sections 2.6 and 6.3), or the system has just refused a datagram (section 6.1).
+    /// (PROTOCOL.md sections 2.6 and 6.3), or the system has just refused a datagram (section 6.1), or
+    /// the connection takes nothing now.
     pub is_held_by_address: bool,
     /// Events of streams that the endpoint has not taken over yet.
     pub queued_events: usize,
@@ -77,6 +78,8 @@ pub struct Deadlines {
 /// What a connect waits for whose HELLO or RESUME nobody has answered (PROTOCOL.md section 2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectInspection {
+    /// It repeats nothing: it goes by a connection, or waits behind another of its race.
+    pub reliable: bool,
     /// The deadline that the endpoint holds for it.
     pub timer: Option<Instant>,
     /// The next HELLO or RESUME. `None`: there is none, and never will be.
@@ -118,6 +121,8 @@ pub struct PathState {
     pub quantum: u64,
     /// One probe timeout without backoff, in nanoseconds (RFC 9002 section 6.2.1).
     pub pto_nanos: u64,
+    /// It is a connection, which repeats and paces by itself (PROTOCOL.md section 5.5).
+    pub reliable: bool,
 }
 
 /// The key that a side seals with (PROTOCOL.md section 4.4).

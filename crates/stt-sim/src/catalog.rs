@@ -63,6 +63,11 @@ const FILES: &[(&str, &str)] = &[
     ("transfercorruption", include_str!("../scenarios/transfercorruption.toml")),
     ("transferloss10", include_str!("../scenarios/transferloss10.toml")),
     ("transferloss2", include_str!("../scenarios/transferloss2.toml")),
+    ("websocket", include_str!("../scenarios/websocket.toml")),
+    ("websocket-cut", include_str!("../scenarios/websocket-cut.toml")),
+    ("websocket-dark", include_str!("../scenarios/websocket-dark.toml")),
+    ("websocket-drops", include_str!("../scenarios/websocket-drops.toml")),
+    ("websocket-moves", include_str!("../scenarios/websocket-moves.toml")),
 ];
 
 /// All committed scenarios, by name.

@@ -52,8 +52,9 @@ struct Play<'a> {
     config: EndpointConfig,
     shared: [u8; 32],
     server_seed: [u8; 32],
-    /// What is to happen, with how often it has happened.
-    timeline: Vec<(Instant, EventSpec, u64)>,
+    timeline: Vec<Due>,
+    /// Draws how much later than said things happen.
+    moments: Random,
     /// What waits for bytes to arrive.
     waiting: Vec<(u64, EventSpec)>,
     wake_up: Option<Instant>,
@@ -64,6 +65,29 @@ struct Play<'a> {
     current: [usize; 2],
     /// Bytes a second of the clients' first links, there and back.
     rates: [Option<u64>; 2],
+}
+
+/// What is to happen.
+struct Due {
+    at: Instant,
+    /// The same before it was spread.
+    base: Instant,
+    event: EventSpec,
+    /// How often it has happened.
+    times: u64,
+}
+
+impl Due {
+    fn new(base: Instant, event: EventSpec, moments: &mut Random) -> Self {
+        let mut due = Self { at: base, base, event, times: 0 };
+        due.spread(moments);
+        due
+    }
+
+    fn spread(&mut self, moments: &mut Random) {
+        let spread = Duration::from_millis(self.event.spread_ms);
+        self.at = self.base + moments.duration(spread);
+    }
 }
 
 /// Runs a scenario once.
@@ -159,7 +183,8 @@ impl<'a> Play<'a> {
                 world.set_nat(*client, Duration::from_millis(timeout));
             }
         }
-        let mut app = App::new(&scenario.flow, &clients, server, seed);
+        let mut app =
+            App::new(&scenario.flow, &clients, server, &scenario.tcp_links(profile), seed);
         if let Some(bytes) = scenario.session.send_buffer {
             app.flows.iter_mut().for_each(|flow| flow.set_send_buffer(bytes));
         }
@@ -173,11 +198,15 @@ impl<'a> Play<'a> {
             .iter()
             .filter_map(|event| Some((event.at_bytes?, event.clone())))
             .collect();
+        let mut moments = Random::new(seed, "moments");
         let timeline = scenario
             .event
             .iter()
             .filter(|event| event.at_bytes.is_none())
-            .map(|event| (Instant::from_nanos(event.at_ms * 1_000_000), event.clone(), 0))
+            .map(|event| {
+                let base = Instant::from_nanos(event.at_ms * 1_000_000);
+                Due::new(base, event.clone(), &mut moments)
+            })
             .collect();
         let mut play = Self {
             scenario,
@@ -189,6 +218,7 @@ impl<'a> Play<'a> {
             shared,
             server_seed,
             timeline,
+            moments,
             waiting,
             wake_up: None,
             cross,
@@ -304,7 +334,7 @@ impl<'a> Play<'a> {
     }
 
     fn next_action(&self) -> Option<Instant> {
-        let next = self.timeline.iter().map(|(at, _, _)| *at);
+        let next = self.timeline.iter().map(|due| due.at);
         next.chain(self.wake_up).min()
     }
 
@@ -317,26 +347,30 @@ impl<'a> Play<'a> {
         }
         if !self.waiting.is_empty() {
             let bytes: u64 = self.app.flows.iter().map(|flow| flow.received()).sum();
-            let timeline = &mut self.timeline;
+            let (timeline, moments) = (&mut self.timeline, &mut self.moments);
             self.waiting.retain(|(least, event)| {
                 let due = bytes >= *least;
                 if due {
-                    timeline.push((now + Duration::from_millis(event.at_ms), event.clone(), 0));
+                    let base = now + Duration::from_millis(event.at_ms);
+                    timeline.push(Due::new(base, event.clone(), moments));
                 }
                 !due
             });
         }
         let mut index = 0;
-        while let Some((at, event, times)) = self.timeline.get_mut(index) {
-            if *at > now {
+        while let Some(due) = self.timeline.get_mut(index) {
+            if due.at > now {
                 index += 1;
                 continue;
             }
-            let (action, value) = (event.action, event.value);
-            *times += 1;
-            let over = event.times.is_some_and(|most| *times >= most);
-            match event.every_ms.filter(|_| !over) {
-                Some(pause) => *at += Duration::from_millis(pause.max(1)),
+            let (action, value) = (due.event.action, due.event.value);
+            due.times += 1;
+            let over = due.event.times.is_some_and(|most| due.times >= most);
+            match due.event.every_ms.filter(|_| !over) {
+                Some(pause) => {
+                    due.base += Duration::from_millis(pause.max(1));
+                    due.spread(&mut self.moments);
+                }
                 None => {
                     self.timeline.remove(index);
                 }
@@ -416,6 +450,9 @@ impl<'a> Play<'a> {
                 core::mem::swap(&mut self.world, world);
                 self.app.on_restart();
             }
+            Action::TcpStall => world.stall_connections(true),
+            Action::TcpGo => world.stall_connections(false),
+            Action::TcpCut => world.cut_connections(),
             Action::Sleep => {
                 world.set_asleep(self.clients[0], true);
                 self.wake_up = Some(world.now() + Duration::from_secs(value));

@@ -102,6 +102,7 @@ fn events(random: &mut Random) -> Vec<EventSpec> {
         at_ms,
         at_bytes: None,
         every_ms,
+        spread_ms: 0,
         times: Some(20),
         value: 0,
     };

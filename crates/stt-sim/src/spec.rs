@@ -60,6 +60,10 @@ pub struct Scenario {
     /// A second address of the server, both ways from each of the clients' interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_second: Option<LinkSpec>,
+    /// Connections, both ways, over what the profile says. Of it delay, rate and `drop` count: messages that
+    /// the receiver drops.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tcp: LinkSpec,
     /// Sessions' settings at both ends.
     #[serde(skip_serializing_if = "is_default")]
     pub session: SessionSpec,
@@ -355,6 +359,12 @@ impl Scenario {
         let forth = self.link.over(profile.link());
         let back = self.back.over(Link { drop: Vec::new(), ..forth.clone() });
         [forth, back]
+    }
+
+    /// Both directions of connections on a profile.
+    #[must_use]
+    pub fn tcp_links(&self, profile: Profile) -> [Link; 2] {
+        [self.tcp.over(profile.link()), self.tcp.over(profile.link())]
     }
 
     /// Virtual time that a run may take.

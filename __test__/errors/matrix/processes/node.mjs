@@ -1,6 +1,6 @@
 // A node of its own process: does what the matrix tells it over IPC, through the public API, and reports
 // the errors that it gets as they come.
-import { isSttError, SttEndpoint } from '@seigr/stt';
+import { isSttError, logTo, SttEndpoint } from '@seigr/stt';
 
 const endpoints = new Map();
 const sessions = new Map();
@@ -25,7 +25,17 @@ const operations = {
       keep(session);
       for await (const stream of session.incomingBidirectionalStreams) void echo(stream);
     };
-    endpoints.get(endpoint).serve(handler, { ...options, onError: () => undefined });
+    const listener = endpoints.get(endpoint).serve(handler, {
+      ...options,
+      onError: () => undefined,
+    });
+    await listener.ready;
+    return { port: listener.websocketAddress?.port };
+  },
+  async log() {
+    logTo((level, record, message) =>
+      process.send({ event: 'log', record: { ...record, level, message } }),
+    );
   },
   async connect({ endpoint, address, options }) {
     const started = performance.now();
@@ -86,7 +96,7 @@ function describe(error) {
   if (!isSttError(error)) {
     return { code: 0, codeName: error?.name ?? 'unknown', message: String(error?.stack ?? error) };
   }
-  const { code, codeName, subcode, reason, message, recoverable, recovery, cause } = error;
+  const { code, codeName, subcode, reason, message, recoverable, recovery, cause, context } = error;
   return {
     code,
     codeName,
@@ -96,5 +106,13 @@ function describe(error) {
     recoverable,
     recovery,
     ...(isSttError(cause) ? { cause: cause.code } : {}),
+    facts: factsOf(context),
   };
+}
+
+function factsOf({ transport, httpStatus, closeCode, tlsReason, ...rest }) {
+  const { certificateValidFrom, certificateValidTo } = rest;
+  const all = { transport, httpStatus, closeCode, tlsReason };
+  const dated = { ...all, certificateValidFrom, certificateValidTo };
+  return Object.fromEntries(Object.entries(dated).filter(([, value]) => value !== undefined));
 }

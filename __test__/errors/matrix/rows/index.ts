@@ -1,4 +1,4 @@
-// All rows, and what no row can show yet.
+// All rows, and what none of them shows yet.
 
 import type { AnyRow } from '../row.ts';
 import { applicationRows } from './application.ts';
@@ -9,6 +9,9 @@ import { protocolRows } from './protocol.ts';
 import { sendRows } from './sends.ts';
 import { sessionRows } from './session.ts';
 import { streamRows } from './stream.ts';
+import { tlsRows } from './tls.ts';
+import { upgradeRows } from './upgrade.ts';
+import { websocketRows } from './websocket.ts';
 
 export const ROWS: readonly AnyRow[] = [
   ...connectionRows,
@@ -19,15 +22,10 @@ export const ROWS: readonly AnyRow[] = [
   ...networkRows,
   ...sendRows,
   ...applicationRows,
+  ...websocketRows,
+  ...upgradeRows,
+  ...tlsRows,
 ];
 
-/** What needs the WebSocket carrier: its codes, and the lines that lead to it. */
-export const PENDING_CODES: readonly number[] = [0x0502, 0x0503, 0x0504];
-export const PENDING_LINES: readonly string[] = [
-  '0x0101/4',
-  ...PENDING_CODES.flatMap((code) => [1, 2, 3].map((line) => `0x0${code.toString(16)}/${line}`)),
-];
-
-/** What no row shows yet. */
-export const OPEN_CODES: readonly number[] = [];
+/** Lines of the reference that no row shows yet. */
 export const OPEN_LINES: readonly string[] = ['0x0501/3', '0x0603/3'];

@@ -1,17 +1,12 @@
 // 0x0304 and 0x04xx: damage, forgery, and peers that break the rules.
 
 import { strict as assert } from 'node:assert';
-import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { PathWarningEvent, SttSession } from '@seigr/stt';
 import { type Passing, SHORT_TIMINGS } from '@seigr/stt/testing';
 import { forge } from '../../../../ts/testing/peer.ts';
-import { type Context, exchange, inTime, serveEcho } from '../context.ts';
+import { buildClock } from '../clock.ts';
+import { exchange, inTime, serveEcho } from '../context.ts';
 import { reconnects, refusal, together } from '../meeting.ts';
 import { NodeError, NodeProcess } from '../node.ts';
 import { row } from '../row.ts';
@@ -19,16 +14,6 @@ import { row } from '../row.ts';
 const MIB = 1024 * 1024;
 
 const isSealed = ({ bytes }: Passing): boolean => ((bytes[0] ?? 0) & 0x80) !== 0;
-
-/** The library that moves a process's wall clock. */
-async function buildClock(context: Context): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'stt-clock-'));
-  context.defer(() => rmSync(folder, { recursive: true }));
-  const library = join(folder, 'clock.so');
-  const source = fileURLToPath(new URL('../clock.c', import.meta.url));
-  await promisify(execFile)('cc', ['-shared', '-fPIC', '-O1', '-o', library, source]);
-  return library;
-}
 
 /** Sends random bytes there and back, and compares what came with what was sent. */
 async function intact(session: SttSession, length: number): Promise<void> {

@@ -1,18 +1,30 @@
 // 0x02xx: what ends a session, or keeps it from beginning; and the four reasons, as everything pending sees them.
 
 import { strict as assert } from 'node:assert';
-import { type CloseReason, generateSeed, type SttErrorCode } from '@seigr/stt';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import {
+  type CloseReason,
+  generateSeed,
+  type LogRecord,
+  logTo,
+  type SttErrorCode,
+} from '@seigr/stt';
 import { SHORT_TIMINGS, type TestPair } from '@seigr/stt/testing';
-import { type Context, exchange, inTime } from '../context.ts';
-import { together } from '../meeting.ts';
+import { type Context, exchange, inTime, serveEcho } from '../context.ts';
+import { lasting } from '../lasting.ts';
+import { refusal, together } from '../meeting.ts';
 import { NodeProcess } from '../node.ts';
 import { type AnyRow, type Expected, type Recovery, row } from '../row.ts';
 
 const MIB = 1024 * 1024;
 
 /** A session on which every kind of operation waits at both sides. */
-async function busy(context: Context): Promise<TestPair> {
-  const pair = await context.network.connect({ server: { maxConcurrentStreams: 2 } });
+async function busy(context: Context): Promise<Busy> {
+  const nodeSeed = generateSeed();
+  const logged: LogRecord[] = [];
+  const pair = await context.network.connect({ server: { maxConcurrentStreams: 2, nodeSeed } });
+  context.defer(logTo((_, record) => void logged.push(record)));
   const { session, accepted } = pair;
   context.watchSession('client', session);
   context.watchSession('server', accepted);
@@ -34,7 +46,13 @@ async function busy(context: Context): Promise<TestPair> {
   const none = session.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
   void context.watch('client', 'streams', none);
   void context.watch('server', 'datagrams', accepted.datagrams[Symbol.asyncIterator]().next());
-  return pair;
+  return { ...pair, nodeSeed, logged };
+}
+
+/** Two nodes with a busy session, and what the program logs of them. */
+interface Busy extends TestPair {
+  readonly nodeSeed: Uint8Array;
+  readonly logged: LogRecord[];
 }
 
 /** What {@link busy} leaves waiting. */
@@ -56,11 +74,11 @@ const ITERATORS: readonly (readonly [side: string, how: string])[] = [
 interface End {
   readonly reason: CloseReason;
   readonly fault: string;
-  inject(pair: TestPair): Promise<unknown>;
+  inject(pair: Busy): Promise<unknown>;
   /** What `closed` rejects with, at either side. */
   readonly closed: Readonly<Partial<Record<'client' | 'server', SttErrorCode>>>;
-  undo?(pair: TestPair): Promise<void>;
-  readonly recovery: Readonly<Record<string, Recovery<TestPair>>>;
+  undo?(pair: Busy): Promise<void>;
+  readonly recovery: Readonly<Record<string, Recovery<Busy>>>;
 }
 
 /** A row for a reason: both sides, everything that waits, and what is tried afterwards. */
@@ -137,12 +155,18 @@ export const sessionRows = [
     closed: { client: 0x0202, server: 0x0202 },
     undo: ({ faults }) => faults.heal(),
     recovery: {
-      async '0x0201/2'({ client, server, faults }, context) {
+      async '0x0201/2'(state, context) {
         onceEach(context);
-        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+        await connectsAgain(state);
       },
-      'reason.timeout/1': async ({ client, server, faults }) => {
-        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+      async 'reason.timeout/1'({ client, server, faults }, context) {
+        // By itself: a session that is replaced when the way is cut, and back when it is whole.
+        const options = { peerNodeId: server.nodeId };
+        const session = await lasting(context, client, faults.address, options, 'ping');
+        await faults.partition();
+        assert.equal((await session.lost()).code, 0x0202);
+        await faults.heal();
+        await session.back();
       },
     },
   }),
@@ -153,17 +177,24 @@ export const sessionRows = [
     inject: async ({ accepted }) => accepted.destroy('the peer gives up'),
     closed: { client: 0x0201, server: 0x0201 },
     recovery: {
-      async '0x0201/3'({ client, server, faults }, context) {
+      async '0x0201/3'(state, context) {
         onceEach(context);
-        // The cause is in the message: what the other side said.
+        // The cause is in what each operation got, and in the logs of both sides.
         assert.match(context.last('client', 'read').message, /the peer gives up/);
-        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
+        const ended = state.logged.filter(({ event, sessionId }) => {
+          return event === 'session.closed' && sessionId === state.session.id;
+        });
+        assert.equal(ended.length, 2);
+        assert(ended.every(({ code, reason }) => code === '0x0201' && reason === 'error'));
+        await connectsAgain(state);
       },
-      'reason.error/1': async ({ client, server, faults }) => {
-        await (await client.connect(faults.address, { peerNodeId: server.nodeId })).ping();
-      },
-      'reason.error/2': async (_, context) => {
+      'reason.error/1': connectsAgain,
+      'reason.error/2': async ({ client, server, faults }, context) => {
         assert.match(context.last('client', 'closed').message, /the peer gives up/);
+        // What gave up is mended, and does not: a session lives for as long as it is wanted.
+        const session = await client.connect(faults.address, { peerNodeId: server.nodeId });
+        await session.ping();
+        assert.equal((await session.close()).reason, 'graceful');
       },
     },
   }),
@@ -174,13 +205,21 @@ export const sessionRows = [
     inject: async ({ server, client }) => server.revoke(client.nodeId),
     closed: { client: 0x0103 },
     recovery: {
-      'reason.auth_failure/1': async ({ server, faults }, context) => {
+      'reason.auth_failure/1': async (state, context) => {
         onceEach(context);
-        assert.match(context.last('client', 'closed').message, /admit/);
-        // Whoever runs the peer admits the person again: under a node id that is not revoked.
-        const admitted = await context.network.endpoint();
-        const session = await admitted.connect(faults.address, { peerNodeId: server.nodeId });
-        await session.ping();
+        assert.match(context.last('client', 'closed').message, /Ask who runs it/);
+        // It stays out until whoever runs the peer takes the revocation back, which is made for the life of
+        // an endpoint: the peer is started anew, and admits this very node.
+        const { client, server, faults, nodeSeed } = state;
+        const options = { peerNodeId: server.nodeId };
+        const error = await refusal(client.connect(faults.address, options));
+        assert.equal(error.code, 0x0103);
+        await faults.restart(async () => {
+          const again = await context.network.endpoint({ nodeSeed });
+          serveEcho(again);
+          return again;
+        });
+        await exchange(await client.connect(faults.address, options));
       },
     },
   }),
@@ -190,26 +229,30 @@ export const sessionRows = [
     title: 'a peer that is stopped',
     fault: 'kill -STOP of the process of the peer',
     async setup(context) {
-      return withChild(context, {});
+      const state = await withChild(context, {});
+      const { client, address, nodeId } = state;
+      return { ...state, kept: await lasting(context, client, address, { peerNodeId: nodeId }) };
     },
     baseline: ({ session }) => exchange(session),
     async inject({ peer }) {
       peer.signal('SIGSTOP');
     },
     expect: [{ side: 'client', how: 'closed', code: 0x0202, says: /crashed, hangs/ }],
-    async undo({ peer }) {
-      peer.signal('SIGCONT');
-    },
     recovery: {
-      async '0x0202/1'({ client, address, nodeId }) {
-        await exchange(await client.connect(address, { peerNodeId: nodeId, timeout: 5_000 }));
-      },
       async '0x0202/2'({ peer, client, address, nodeId }, context) {
+        // Whoever looks after it sees that it is stopped, and lets it go on.
+        assert.equal(stateOf(peer.pid), 'T');
+        peer.signal('SIGCONT');
         // Both sides tell of it, each in its own logs: the stopped one once it runs again.
         const heard = (): boolean =>
           context.seen.some(({ side, how }) => side === peer.side && how === 'closed');
         assert(await context.until(heard, 5_000), 'the peer has not noticed');
         await exchange(await client.connect(address, { peerNodeId: nodeId }));
+      },
+      async '0x0202/1'({ kept }) {
+        // By itself: the session that is replaced was lost as well.
+        assert.equal((await kept.lost()).code, 0x0202);
+        await kept.back();
       },
     },
   }),
@@ -345,30 +388,56 @@ export const sessionRows = [
     async setup(context) {
       const nodeSeed = generateSeed();
       const patient = { keepAliveTimeout: 30_000 };
-      const state = await withChild(context, { ...patient, nodeSeed }, patient);
-      return { ...state, nodeSeed, noticedIn: 0 };
+      const peer = new NodeProcess(context, 'peer');
+      const there = await peer.create({ ...options(context), ...patient, nodeSeed });
+      await peer.serve(there);
+      const faults = await context.network.link({ address: { port: there.port } });
+      const client = await context.network.endpoint(patient);
+      const { address } = faults;
+      const pinned = { peerNodeId: there.nodeId };
+      const session = await client.connect(address, pinned);
+      context.watchSession('client', session);
+      // Another one, of another client, that is replaced when it is lost.
+      const other = await context.network.endpoint(patient);
+      const kept = await lasting(context, other, address, pinned);
+      const nodeId = there.nodeId;
+      const frames = { sent: 0, sentSinceAnswer: 0, answers: 0 };
+      return { peer, there, client, session, kept, faults, address, nodeId, nodeSeed, frames };
     },
     baseline: ({ session }) => exchange(session),
-    async inject(state, context) {
-      const { peer, there, nodeSeed, session } = state;
+    async inject({ peer, there, nodeSeed, session, faults, frames }, context) {
+      await faults.partition();
       await peer.kill();
       const next = new NodeProcess(context, 'peer again');
       const again = await next.create({ ...options(context), port: there.port, nodeSeed });
       await next.serve(again);
+      await faults.heal();
+      context.start();
+      faults.intercept(({ towards, client, forward }) => {
+        if (client === 0 && towards === 'target') {
+          frames.sent += 1;
+          if (frames.answers > 0) frames.sentSinceAnswer += 1;
+        } else if (client === 0) frames.answers += 1;
+        forward();
+      });
       // The next frame, unless a keep-alive has been it already.
-      const asked = performance.now();
-      await context.watch('client', 'ping', session.ping({ timeout: 5_000 }));
-      state.noticedIn = performance.now() - asked;
+      const asked = session.ping({ timeout: 5_000 });
+      await context.watch('client', 'ping', asked);
     },
     expect: [
-      { side: 'client', how: 'closed', code: 0x0204, says: /started anew/ },
+      // One round trip of the next frame, which is no time on loopback: a thirtieth of the timeout.
+      { side: 'client', how: 'closed', code: 0x0204, says: /started anew/, within: 1_000 },
       { side: 'client', how: 'ping', code: 0x0201, reason: 'error' },
     ],
     recovery: {
-      async '0x0204/1'({ client, address, nodeId, noticedIn }) {
-        // One round trip of the next frame, which is no time on loopback: a thirtieth of the timeout.
-        assert(noticedIn < 1_000, `noticed after ${noticedIn} ms`);
+      async '0x0204/1'({ client, address, nodeId, kept, frames }) {
+        // The first answer was enough: the session has sent nothing since.
+        assert(frames.sent > 0);
+        assert.equal(frames.sentSinceAnswer, 0);
         await exchange(await client.connect(address, { peerNodeId: nodeId }));
+        // By itself, too.
+        assert.equal((await kept.lost()).code, 0x0204);
+        await kept.back();
       },
       async '0x0204/2'({ session, client, address, nodeId }) {
         // Asked before it is used: the session tells that it is over, and nothing fails.
@@ -379,6 +448,23 @@ export const sessionRows = [
     },
   }),
 ];
+
+/** The same endpoint connects once more; the session before stays what it was: over. */
+async function connectsAgain({ client, server, faults, session }: Busy): Promise<void> {
+  const again = await client.connect(faults.address, { peerNodeId: server.nodeId });
+  await again.ping();
+  await assert.rejects(session.ping(), { code: 0x0201 });
+}
+
+/** The system's letter for the state of a process: `T` for one that is stopped. */
+function stateOf(pid: number): string {
+  if (process.platform === 'linux') {
+    // Its name, in parentheses, may hold anything.
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.charAt(0) ?? '';
+  }
+  const columns = execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
+  return columns.trim().charAt(0);
+}
 
 /** What an endpoint of the row's network is made with. */
 function options(context: Context) {

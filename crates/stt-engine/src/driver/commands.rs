@@ -114,6 +114,7 @@ impl Driver {
             Command::CloseConnection(id) => self.close_connection(now, id),
             Command::Move { session, token, to } => self.move_session(now, session, token, to),
             Command::CancelMove(session, token) => self.cancel_move(now, session, token),
+            Command::Seek(session, seeking) => self.seek_path(now, session, seeking),
             Command::Rebind(token, socket) => self.rebind(now, token, *socket),
             Command::Revoke(peer) => self.core.revoke(now, peer),
             Command::Close(drain) => self.close(now, drain),

@@ -49,6 +49,12 @@ impl Driver {
         }
     }
 
+    pub(super) fn seek_path(&mut self, now: Now, session: SessionNumber, seeking: bool) {
+        if let Some(handle) = self.sessions.handle(session) {
+            self.core.seek_path(now, handle, seeking);
+        }
+    }
+
     /// What became of a move, told if somebody still waits for it.
     pub(super) fn on_moved(
         &mut self,

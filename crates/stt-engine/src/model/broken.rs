@@ -5,6 +5,24 @@ use shuttle::thread;
 
 use super::*;
 
+/// An engine that ends with the first commands it finds, and until then sleeps as it is told.
+fn engine_that_takes_one(
+    queue: &Arc<CommandQueue>,
+    sleep: impl Fn(&CommandQueue) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let queue = Arc::clone(queue);
+    thread::spawn(move || {
+        let mut commands = Vec::new();
+        loop {
+            queue.take(&mut commands);
+            if !commands.is_empty() {
+                return;
+            }
+            sleep(&queue);
+        }
+    })
+}
+
 /// The second look before a sleep is what sees a command that came before the flag stood.
 #[test]
 #[should_panic(expected = "deadlock")]
@@ -12,21 +30,13 @@ fn a_sleep_without_a_second_look_loses_a_command() {
     exhaust(|| {
         let waker = Arc::<Park>::default();
         let queue = queue(&waker, 4);
-        let theirs = Arc::clone(&queue);
-        let engine = thread::spawn(move || {
-            let mut commands = Vec::new();
-            loop {
-                theirs.take(&mut commands);
-                if !commands.is_empty() {
-                    return;
-                }
-                // The mistake: asleep even where the queue says that something came. Raising the
-                // flag again puts back what the refusal took away.
-                if !theirs.prepare_sleep() {
-                    waker.wait();
-                }
-                theirs.woke();
+        let engine = engine_that_takes_one(&queue, move |theirs| {
+            // The mistake: asleep even where the queue says that something came. Raising the
+            // flag again puts back what the refusal took away.
+            if !theirs.prepare_sleep() {
+                waker.wait();
             }
+            theirs.woke();
         });
         queue.push(Command::Finish(STREAM));
         engine.join().unwrap();
@@ -40,18 +50,10 @@ fn a_wake_up_before_the_command_loses_it() {
     exhaust(|| {
         let waker = Arc::<Park>::default();
         let queue = queue(&waker, 4);
-        let theirs = Arc::clone(&queue);
-        let engine = thread::spawn(move || {
-            let mut commands = Vec::new();
-            loop {
-                theirs.take(&mut commands);
-                if !commands.is_empty() {
-                    return;
-                }
-                if theirs.prepare_sleep() {
-                    waker.wait();
-                    theirs.woke();
-                }
+        let engine = engine_that_takes_one(&queue, move |theirs| {
+            if theirs.prepare_sleep() {
+                waker.wait();
+                theirs.woke();
             }
         });
         // The mistake: the two in the wrong order.

@@ -317,6 +317,13 @@ impl Endpoint {
             .unwrap_or(Err(MoveError::SessionClosed))
     }
 
+    /// Says whether the driver looks for another carrier of a session, such as a connection that is being
+    /// opened. While it does, ICMP refusals do not end the session (PROTOCOL.md section 6.2): only
+    /// silence for its whole timeout does.
+    pub fn seek_path(&mut self, now: Now, session: SessionHandle, seeking: bool) {
+        self.on(now, session, |session, cx| session.seek(cx, seeking));
+    }
+
     /// Gives up a move, if it is still under way: `Event::MoveFailed` follows then.
     pub fn cancel_move(&mut self, now: Now, session: SessionHandle, token: u64) {
         self.on(now, session, |session, cx| session.cancel_move(cx, token));

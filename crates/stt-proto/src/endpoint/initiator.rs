@@ -40,6 +40,9 @@ const HINT_PATIENCE: Duration = Duration::from_millis(500);
 /// after ten seconds and takes later copies of its HELLO for replays, so a connect with more time
 /// begins anew before that.
 const RENEWAL: Duration = Duration::from_secs(8);
+/// How long an AUTH_PROOF that nobody answers holds others of its race back, unless three times what the
+/// CHALLENGE took is longer: two copies go out in it.
+const RACE_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a RESUME that nobody answers is all that a connect tries.
 const RESUME_PATIENCE: Duration = Duration::from_secs(3);
 /// RETRYs that one attempt follows; the responder's secret rotates once a minute at most.
@@ -64,6 +67,8 @@ pub(super) struct Connecting {
     pub(super) early_data: EarlyData,
     /// Whether its packets leave this host.
     pub(super) departures: Departures,
+    /// Another connect of its race proves this side: this one waits for how that ends.
+    pub(super) behind: bool,
 }
 
 /// A HELLO or a RESUME, and what its answer is read with.
@@ -120,16 +125,19 @@ impl Connecting {
 
     pub(super) fn next_timeout(&self, now: Instant) -> Instant {
         let ahead = self.attempts.iter().map(|attempt| attempt.send_at).filter(|at| *at > now);
-        let resend = ahead.min();
+        let resend = ahead.min().filter(|_| !self.behind);
         let hint = self.hint.map(|(at, _)| at);
         let tell = self.departures.next_report();
-        [resend, hint, tell, self.fall_back_at]
+        [resend, hint, tell, self.fall_back_at.filter(|_| !self.behind)]
             .into_iter()
             .flatten()
             .fold(self.deadline, Instant::min)
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        if self.behind {
+            return None;
+        }
         let attempt = self.attempts.iter_mut().find(|attempt| attempt.send_at <= now)?;
         buf.get_mut(..HELLO_LEN)?.copy_from_slice(&attempt.packet);
         attempt.sent = Some(now);
@@ -144,7 +152,7 @@ impl Connecting {
 
     /// Whether a HELLO is due.
     pub(super) fn wants_transmit(&self, now: Instant) -> bool {
-        self.attempts.iter().any(|attempt| attempt.send_at <= now)
+        !self.behind && self.attempts.iter().any(|attempt| attempt.send_at <= now)
     }
 
     pub(super) fn attempt_mut(&mut self, id: PathId) -> Option<&mut Attempt> {
@@ -166,10 +174,14 @@ impl Connecting {
         let age = |attempt: &Attempt| now.saturating_duration_since(attempt.created);
         let copies = self.attempts.iter().map(|attempt| (attempt.copies, age(attempt))).max();
         crate::inspect::ConnectInspection {
+            reliable: self.path.is_reliable() || self.behind,
             timer: None,
-            next_send: self.attempts.iter().map(|attempt| attempt.send_at).min(),
+            next_send: match self.behind {
+                true => Some(self.deadline),
+                false => self.attempts.iter().map(|attempt| attempt.send_at).min(),
+            },
             hint: self.hint.map(|(at, _)| at),
-            fall_back: self.fall_back_at,
+            fall_back: self.fall_back_at.filter(|_| !self.behind),
             deadline: self.deadline,
             copies: copies.unwrap_or_default(),
         }
@@ -252,10 +264,22 @@ impl Endpoint {
                 (false, true) => EarlyData::Unknown,
             },
             departures: Departures::default(),
+            behind: false,
         };
         let ids: Vec<PathId> = connecting.path_ids().collect();
         let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
         self.live += 1;
+        if let Some(race) = options.race {
+            self.races.enter(race, handle.index);
+            let behind = self.is_behind(handle.index);
+            if let Some(Entry::Connecting(connecting)) = self.slots.get_mut(handle.index) {
+                connecting.behind = behind;
+            }
+            if let Some(leader) = self.races.leader_of(race).filter(|_| behind) {
+                let until = now.mono + RACE_PATIENCE;
+                self.with_session(now, leader, |session, _| session.hurry_proof(until));
+            }
+        }
         for id in &ids {
             self.routes.insert(*id, Route::Slot(handle.index));
         }
@@ -335,11 +359,14 @@ impl Endpoint {
             return;
         }
         let falls_back = connecting.fall_back_at.is_some_and(|at| at <= now.mono);
+        let behind = connecting.behind;
         self.tell_connecting(now, slot);
-        if falls_back {
-            self.stop_resuming(now, slot);
+        if !behind {
+            if falls_back {
+                self.stop_resuming(now, slot);
+            }
+            self.renew_attempts(now, slot);
         }
-        self.renew_attempts(now, slot);
         self.settle_connecting(now, slot);
     }
 
@@ -373,7 +400,7 @@ impl Endpoint {
     }
 
     /// Replaces every HELLO that has been repeated for long enough.
-    fn renew_attempts(&mut self, now: Now, slot: u32) {
+    pub(super) fn renew_attempts(&mut self, now: Now, slot: u32) {
         loop {
             let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
             let old = connecting.attempts.iter().enumerate().find(|(_, attempt)| {
@@ -418,11 +445,13 @@ impl Endpoint {
             fall_back_at: None,
             early_data,
             departures: Departures::default(),
+            behind: false,
         };
         for id in connecting.path_ids() {
             self.routes.insert(id, Route::Slot(slot));
         }
         self.slots.replace(slot, Entry::Connecting(Box::new(connecting)));
+        self.give_up_lead(now, slot);
         self.settle_connecting(now, slot);
     }
 
@@ -444,6 +473,9 @@ impl Endpoint {
         payload: &[u8],
     ) {
         let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        if connecting.behind {
+            return;
+        }
         let from_peer = connecting.path.same_remote(&path);
         let Some(attempt) = connecting.attempt_mut(id) else { return };
         let rtt = attempt.rtt(now.mono);
@@ -524,6 +556,7 @@ impl Endpoint {
         let Some(attempt) = proving else { return };
         // Karn: an answer after several copies says nothing of the round-trip time.
         let rtt = (attempt.copies == 1).then(|| attempt.rtt(now.mono));
+        let took = now.mono.saturating_duration_since(attempt.created);
         let Some(Proven { keys, session_id, packet, ticket }) =
             self.prove(&config, attempt, &peer, id, challenge.path_id, aead)
         else {
@@ -554,6 +587,9 @@ impl Endpoint {
             false => (INITIAL_INTERVAL, now.mono + RENEWAL),
         };
         session.send_proof(now.mono, packet, interval, stale);
+        if self.take_lead(slot) {
+            session.hurry_proof(now.mono + RACE_PATIENCE.max(3 * took));
+        }
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {

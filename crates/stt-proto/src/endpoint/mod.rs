@@ -15,6 +15,7 @@ mod inspect;
 mod limiter;
 #[cfg(test)]
 mod moving_tests;
+mod races;
 mod refusal;
 mod responder;
 mod resume_initiator;
@@ -57,6 +58,7 @@ use self::cookie::Cookies;
 use self::half_open::HalfOpenTable;
 use self::initiator::Connecting;
 use self::limiter::Limiter;
+use self::races::Races;
 use self::refusal::Stateless;
 use self::seen::Seen;
 use self::slots::Slots;
@@ -125,6 +127,7 @@ pub struct Endpoint {
     /// Path ids that peers issued, with where they are used: what a reset is looked up by.
     remotes: BTreeMap<(PathId, [u8; 19]), u32>,
     connections: Connections,
+    races: Races,
     timers: TimerHeap,
     /// Timer keys that one `handle_timeout` acts on; kept for its allocation.
     due: Vec<u32>,
@@ -227,6 +230,7 @@ impl Endpoint {
             routes: FxHashMap::default(),
             remotes: BTreeMap::new(),
             connections: Connections::default(),
+            races: Races::default(),
             timers: TimerHeap::default(),
             due: Vec::new(),
             ready: VecDeque::new(),
@@ -441,6 +445,7 @@ impl Endpoint {
     fn settle(&mut self, now: Now, slot: u32) {
         self.update_routes(slot);
         self.note_connection(slot);
+        self.judge_race(now, slot);
         let sendable = self.run(now, slot, |session, cx| {
             session.publish(cx);
             session.wants_transmit(cx.now.mono)
@@ -500,6 +505,7 @@ impl Endpoint {
     fn remove(&mut self, slot: u32) {
         let Some(entry) = self.slots.remove(slot) else { return };
         self.timers.set(timer_key(slot), None);
+        self.races.leave(slot);
         match entry {
             Entry::Connecting(connecting) => {
                 self.live -= 1;

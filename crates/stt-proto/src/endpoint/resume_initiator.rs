@@ -119,6 +119,9 @@ impl Endpoint {
     /// A RESUME_REPLY for a connect of ours. One that does not verify comes from nobody in particular.
     pub(super) fn on_resume_reply(&mut self, now: Now, slot: u32, id: PathId, payload: &[u8]) {
         let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
+        if connecting.behind {
+            return;
+        }
         let Some(attempt) = connecting.attempt_mut(id) else { return };
         let Opening::Resume(noise, _) = &mut attempt.noise else { return };
         let mut sealed = [0; ResumeReplySealed::LEN];
@@ -178,6 +181,7 @@ impl Endpoint {
         };
         let state = State::AwaitFinal { early, since: started, deadline };
         let session = Session::new(now.mono, start, state);
+        self.take_lead(slot);
         self.remotes.entry((reply.path_id, path.remote_bytes())).or_insert(slot);
         self.slots.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {

@@ -271,4 +271,47 @@ mod tests {
         }
         assert_eq!(d.capacity(), capacity);
     }
+
+    #[test]
+    fn the_mark_stays_until_more_was_delivered_than_was_in_flight() {
+        let mut d = DeliveryRate::default();
+        (0..5).for_each(|n| d.on_sent(at(n), n, (n + 1) * 1_000, n == 0));
+        // Two are delivered before the application pauses with three in flight: 5 000 in all.
+        [0, 1].into_iter().for_each(|n| d.on_acked(at(50), n, at(n), 1_000));
+        d.sample(Duration::ZERO, 2);
+        d.on_app_limited(3_000);
+        let mut marked = |place: u64, acked: u64| {
+            d.on_acked(at(50 + acked), acked, at(acked), 1_000);
+            d.sample(Duration::ZERO, acked + 1);
+            d.on_sent(at(100), place, 3_000, false);
+            d.record(place).unwrap().app_limited
+        };
+        assert!(marked(5, 2), "3 000 of 5 000");
+        assert!(marked(6, 3), "4 000 of 5 000");
+        assert!(marked(7, 4), "all that was in flight, and nothing more");
+        assert!(!marked(8, 5), "6 000: what was sent after the pause");
+    }
+
+    #[test]
+    fn a_sample_counts_the_losses_since_its_packet_left() {
+        let mut d = DeliveryRate::default();
+        (0..3).for_each(|n| d.on_sent(at(n), n, (n + 1) * 1_000, n == 0));
+        d.on_lost(0, 1_000);
+        d.on_sent(at(3), 3, 3_000, false);
+        d.on_lost(1, 500);
+        d.on_acked(at(60), 3, at(3), 1_000);
+        let sample = d.sample(Duration::ZERO, 4).unwrap();
+        assert_eq!((sample.lost, sample.sent_in_flight), (500, 3_000));
+    }
+
+    #[test]
+    fn the_newest_packet_of_an_ack_gives_its_sample() {
+        let mut d = DeliveryRate::default();
+        d.on_sent(at(0), 0, 1_000, true);
+        d.on_sent(at(10), 1, 2_000, false);
+        // The newer one first, and again the older one: its state is older, its interval longer.
+        d.on_acked(at(40), 1, at(10), 1_000);
+        d.on_acked(at(40), 0, at(0), 1_000);
+        assert_eq!(d.sample(Duration::ZERO, 2).map(|s| s.sent_in_flight), Some(2_000));
+    }
 }

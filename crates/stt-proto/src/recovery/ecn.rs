@@ -196,4 +196,28 @@ mod tests {
         assert_eq!(ecn.on_ack(1, counts(1, 0)), EcnVerdict::Quiet);
         assert!(!ecn.mark());
     }
+
+    #[test]
+    fn losses_end_only_a_test_and_only_when_they_are_as_many_as_it_sends() {
+        let mut ecn = tested();
+        (0..9).for_each(|_| ecn.on_lost());
+        assert_eq!(ecn.on_ack(1, counts(1, 0)), EcnVerdict::Quiet);
+        assert!(ecn.capable(), "one of ten arrived");
+        (0..100).for_each(|_| ecn.on_lost());
+        assert!(ecn.mark(), "a path that was found to carry marks may lose what it likes");
+    }
+
+    #[test]
+    fn an_ack_of_unmarked_packets_needs_no_counts_and_may_bring_some() {
+        let mut ecn = tested();
+        assert_eq!(ecn.on_ack(0, None), EcnVerdict::Quiet);
+        assert_eq!(ecn.on_ack(0, counts(0, 0)), EcnVerdict::Quiet);
+        assert!(!ecn.capable(), "nothing marked was acknowledged yet");
+        ecn.on_ack(4, counts(4, 0));
+        assert_eq!(ecn.on_ack(0, None), EcnVerdict::Quiet);
+        assert!(ecn.capable());
+        assert_eq!(ecn.on_ack(0, counts(4, 1)), EcnVerdict::Congestion, "a mark alone");
+        assert_eq!(ecn.on_ack(1, None), EcnVerdict::Quiet);
+        assert!(!ecn.mark(), "marked packets acknowledged without counts");
+    }
 }

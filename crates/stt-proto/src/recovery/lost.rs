@@ -148,3 +148,81 @@ impl LostPackets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sent::{PacketInfo, SentPackets};
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    /// Packets of these numbers, declared lost one millisecond after the other.
+    fn lost(numbers: &[u64]) -> LostPackets {
+        let (mut sent, mut lost) = (SentPackets::default(), LostPackets::default());
+        for (&number, ms) in numbers.iter().zip(0..) {
+            let info =
+                PacketInfo { bytes: 1_200, ack_eliciting: true, mtu_probe: false, ecn: false };
+            sent.push(at(0), number, info, &[Content::StreamOpen { stream: 7 }]);
+            let packet = *sent.outstanding().last().unwrap();
+            lost.push(at(ms), &packet, ms, LossCause::Time, None, sent.contents(&packet));
+        }
+        lost
+    }
+
+    fn numbers(lost: &LostPackets) -> Vec<u64> {
+        lost.ring.iter().map(|packet| packet.number).collect()
+    }
+
+    #[test]
+    fn a_range_finds_the_packets_within_it() {
+        let some = lost(&[4, 6, 9]);
+        assert_eq!(some.first_number(), Some(4));
+        for (range, found) in [
+            (0..=3, 0..0),
+            (0..=4, 0..1),
+            (4..=6, 0..2),
+            (5..=8, 1..2),
+            (6..=9, 1..3),
+            (9..=9, 2..3),
+            (10..=20, 0..0),
+        ] {
+            assert_eq!(some.indices(&range), found, "{range:?}");
+        }
+        assert_eq!(LostPackets::default().first_number(), None);
+        assert_eq!(LostPackets::default().indices(&(0..=9)), 0..0);
+    }
+
+    #[test]
+    fn an_acknowledgement_counts_once() {
+        let mut some = lost(&[4, 6]);
+        let packet = some.acknowledge(1).unwrap();
+        assert_eq!(some.contents(&packet).count(), 1);
+        assert!(some.acknowledge(1).is_none());
+        assert!(some.acknowledge(2).is_none());
+    }
+
+    #[test]
+    fn what_is_old_goes_and_what_was_acknowledged_in_front_of_it() {
+        let mut some = lost(&[1, 2, 3, 4]);
+        let age = Duration::from_millis(10);
+        some.expire(at(10), age);
+        assert_eq!(numbers(&some), [1, 2, 3, 4], "not older than it may be");
+        some.expire(at(11), age);
+        assert_eq!(numbers(&some), [2, 3, 4]);
+        some.acknowledge(1);
+        some.expire(at(11), age);
+        assert_eq!(numbers(&some), [2, 3, 4], "an acknowledged one behind one that is not");
+        some.acknowledge(0);
+        some.expire(at(11), age);
+        assert_eq!(numbers(&some), [4]);
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let all: Vec<u64> = (0..MAX_LOST as u64 + 2).collect();
+        let some = lost(&all);
+        assert_eq!((some.ring.len(), some.first_number()), (MAX_LOST, Some(2)));
+    }
+}

@@ -13,6 +13,7 @@ pub(crate) mod congestion;
 pub(crate) mod content;
 mod delivery;
 mod ecn;
+mod flow;
 #[cfg(feature = "inspect")]
 mod inspect;
 mod large;
@@ -37,6 +38,7 @@ use core::time::Duration;
 use congestion::{Acked, Congestion, Controller};
 use delivery::{DeliveryRate, LostFlight};
 use ecn::{EcnValidator, EcnVerdict};
+use flow::PeerFlow;
 use large::LargePackets;
 use loss::{LossRun, Thresholds};
 use lost::{LossCause, LostPackets};
@@ -135,6 +137,9 @@ pub(crate) enum RecoveryTimeout {
         /// How many.
         packets: u32,
     },
+    /// The peer was in the middle of sending, and then nothing came for a probe timeout, while nothing of
+    /// ours is in flight that would show whether the path is dead. Told once for each such pause.
+    Still,
     /// Up to `count` ack-eliciting packets must be sent now, at least one, if with nothing new
     /// then with what [`Recovery::probe_contents`] names, or a KEEP_ALIVE. The congestion window
     /// does not hold them back.
@@ -164,8 +169,8 @@ pub(crate) struct RecoveryConfig {
     pub(crate) initial_rtt: Duration,
     /// Mark packets ECT(0), as long as the path carries the marks.
     pub(crate) ecn: bool,
-    /// What is handed over arrives, or the path is no more (`PROTOCOL.md` 5.5): nothing is declared
-    /// lost by time or order, no probe timeout runs, and neither window nor pacer holds anything back.
+    /// What is handed over arrives in order, or the path is no more (`PROTOCOL.md` 5.5): nothing is declared
+    /// lost by time, no probe timeout runs, and neither window nor pacer holds anything back.
     pub(crate) reliable: bool,
 }
 
@@ -219,6 +224,8 @@ pub(crate) struct Recovery {
     pto_count: u32,
     last_eliciting_sent: Option<Instant>,
     silent_packets: u32,
+    /// Whether the peer is in the middle of sending.
+    flow: PeerFlow,
     /// Packets that may leave without regard to window and pacer.
     free_packets: u8,
     /// Packets declared lost, for whoever watches; none notes nothing.
@@ -251,6 +258,7 @@ impl Recovery {
             pto_count: 0,
             last_eliciting_sent: None,
             silent_packets: 0,
+            flow: PeerFlow::default(),
             free_packets: 0,
             losses: None,
         }
@@ -497,7 +505,11 @@ impl Recovery {
         summary: &mut AckSummary,
         sink: &mut impl FnMut(Fate, Content),
     ) {
-        let Some(largest_acked) = self.largest_acked.filter(|_| !self.reliable) else { return };
+        let Some(largest_acked) = self.largest_acked else { return };
+        if self.reliable {
+            self.detect_dropped(now, largest_acked, summary, sink);
+            return;
+        }
         let mut latest = None;
         // Sent times and places ascend together: the first packet that is not lost ends the search.
         while let Some((&packet, place)) = self.sent.oldest() {
@@ -545,6 +557,21 @@ impl Recovery {
         }
     }
 
+    /// On a path that keeps the order, a packet that is missing below one that arrived did arrive and was
+    /// dropped by the peer, or never left: it is lost at once, and says nothing of congestion.
+    fn detect_dropped(
+        &mut self,
+        now: Instant,
+        largest_acked: u64,
+        summary: &mut AckSummary,
+        sink: &mut impl FnMut(Fate, Content),
+    ) {
+        while self.sent.oldest().is_some_and(|(_, place)| place < largest_acked) {
+            summary.lost_packets += 1;
+            self.give_up_oldest(now, LossCause::Reordering, None, sink);
+        }
+    }
+
     /// Reports the oldest outstanding packet as lost and remembers it for a late ACK.
     fn give_up_oldest(
         &mut self,
@@ -581,9 +608,18 @@ impl Recovery {
         if self.reliable {
             return None;
         }
-        self.loss_time().or_else(|| {
-            (self.eliciting_in_flight > 0).then(|| self.pto_base + self.probe_interval())
+        self.loss_time().or_else(|| match self.eliciting_in_flight {
+            0 => self.flow.stands_still_at(self.pto()),
+            _ => Some(self.pto_base + self.probe_interval()),
         })
+    }
+
+    /// The peer sent data by this path.
+    pub(crate) fn on_data_heard(&mut self, now: Instant) {
+        if !self.reliable {
+            let pto = self.pto();
+            self.flow.on_data(now, pto);
+        }
     }
 
     /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`].
@@ -607,6 +643,10 @@ impl Recovery {
         if self.next_timeout().is_none_or(|deadline| now < deadline) {
             return RecoveryTimeout::None;
         }
+        if self.eliciting_in_flight == 0 && self.loss_time().is_none() {
+            self.flow = PeerFlow::default();
+            return RecoveryTimeout::Still;
+        }
         if self.loss_time().is_some() {
             let mut summary = AckSummary::default();
             self.detect_lost(now, &mut summary, sink);
@@ -618,6 +658,12 @@ impl Recovery {
         self.pto_base = now;
         self.free_packets = PROBES;
         RecoveryTimeout::Probe { count: PROBES }
+    }
+
+    /// A probe goes out because the peer [stands still](RecoveryTimeout::Still). It stands for the probe
+    /// timeout that a sender would have had by now, so that both sides find a dead path as soon.
+    pub(crate) fn on_still_probe(&mut self) {
+        self.pto_count = self.pto_count.max(1);
     }
 
     /// The peer was heard on this path, the last time before that at `before`. If that is the first

@@ -75,7 +75,7 @@ impl Ending {
 
 impl Session {
     /// Whether nothing has ended yet, not even begun to.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         !matches!(
             self.state,
             State::Refused { .. }

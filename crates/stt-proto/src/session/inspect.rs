@@ -17,7 +17,9 @@ impl Session {
             deadlines: self.deadlines(now),
             wants_to_send: self.sends_frames()
                 && (self.wants_control() || self.wants_data() || self.wants_messages(false)),
-            is_held_by_address: self.is_held_by_address() || self.waits_for_the_socket(now),
+            is_held_by_address: self.is_held_by_address()
+                || self.waits_for_the_socket(now)
+                || self.path.held,
             queued_events: self.streams.queued_events(),
             is_usable: self.is_usable(),
             path: PathState {
@@ -26,6 +28,7 @@ impl Session {
                 window: self.recovery.window(),
                 quantum: self.recovery.quantum(),
                 pto_nanos: self.recovery.pto().as_nanos() as u64,
+                reliable: self.path.address.is_reliable(),
             },
             sealing: Sealing {
                 first: self.keys.sealed_first(),

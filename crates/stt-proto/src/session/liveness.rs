@@ -102,9 +102,8 @@ impl Liveness {
         self.departures.on_sent();
     }
 
-    /// The peer's host refused the packet of ours that has this number. When that is enough to give
-    /// the path up: how many packets it refused, and over how long.
-    pub(crate) fn on_refused(&mut self, now: Instant, number: u64) -> Option<(u64, Duration)> {
+    /// The peer's host refused the packet of ours that has this number.
+    pub(crate) fn on_refused(&mut self, now: Instant, number: u64) {
         let refusals = self.refusals.get_or_insert_with(|| {
             Box::new(Refusals { first: now, last: now, count: 1, newest: number })
         });
@@ -114,6 +113,11 @@ impl Liveness {
             refusals.count += 1;
         }
         self.probe_at = self.probe_at.min(now + REFUSED_PROBE);
+    }
+
+    /// When that is enough to give the path up: how many packets were refused, and over how long.
+    pub(crate) fn refused(&self) -> Option<(u64, Duration)> {
+        let refusals = self.refusals.as_ref()?;
         let span = refusals.last.saturating_duration_since(refusals.first);
         (refusals.count >= REFUSALS && span >= REFUSAL_SPAN).then_some((refusals.count, span))
     }
@@ -219,14 +223,22 @@ mod tests {
     #[test]
     fn refusals_end_a_path_only_when_several_packets_drew_them_over_time() {
         let mut liveness = liveness();
-        assert_eq!(liveness.on_refused(at(0), 1), None);
-        assert_eq!(liveness.on_refused(at(1600), 1), None, "one packet, quoted again");
-        assert_eq!(liveness.on_refused(at(1700), 2), None);
-        assert_eq!(liveness.on_refused(at(1750), 1), None, "the first once more");
+        let mut refused = |ms, number| {
+            if number == 0 {
+                liveness.on_heard(at(ms));
+            } else {
+                liveness.on_refused(at(ms), number);
+            }
+            liveness.refused()
+        };
+        assert_eq!(refused(0, 1), None);
+        assert_eq!(refused(1600, 1), None, "one packet, quoted again");
+        assert_eq!(refused(1700, 2), None);
+        assert_eq!(refused(1750, 1), None, "the first once more");
         let span = Duration::from_millis(1800);
-        assert_eq!(liveness.on_refused(at(1800), 3), Some((3, span)));
-        liveness.on_heard(at(1900));
-        assert_eq!(liveness.on_refused(at(2000), 4), None, "an authentic packet starts anew");
+        assert_eq!(refused(1800, 3), Some((3, span)));
+        assert_eq!(refused(1900, 0), None, "the peer was heard");
+        assert_eq!(refused(2000, 4), None, "an authentic packet starts anew");
     }
 
     #[test]

@@ -15,7 +15,9 @@ use crate::path::{PathAddress, Rebind, SendError, Transmit};
 use crate::recovery::{INITIAL_RTT, Recovery};
 use crate::time::Instant;
 
-use super::path::{Candidate, Challenge, Former, MtuSearch, Path, PeerId, Reply, Validation};
+use super::path::{
+    Candidate, Challenge, Former, MtuSearch, Path, PeerId, Reach, Reply, Validation,
+};
 use super::transmit::Payload;
 use super::{Context, Session, controller};
 
@@ -371,6 +373,22 @@ impl Session {
         Ok(token)
     }
 
+    /// Whether the driver looks for another carrier, such as a connection that is being opened. Until that
+    /// has ended one way or the other, refusals do not end the session: silence does.
+    pub(crate) fn seek(&mut self, cx: &mut Context<'_>, seeking: bool) {
+        self.seeking = seeking;
+        self.die_if_refused(cx);
+    }
+
+    /// Ends the session if the peer's host has refused enough, and nothing else is to be hoped for.
+    pub(super) fn die_if_refused(&mut self, cx: &mut Context<'_>) {
+        let hope = self.seeking || self.moving.as_ref().is_some_and(|m| m.candidate.is_some());
+        let here = !hope && self.is_live() && !self.path.address.is_reliable();
+        if let Some((count, span)) = self.liveness.refused().filter(|_| here) {
+            self.die_refused(cx, count, span);
+        }
+    }
+
     /// Tries no longer to move, if the move is still under way.
     pub(crate) fn cancel_move(&mut self, cx: &mut Context<'_>, token: u64) {
         self.give_up_candidate(cx, MoveFailure::Cancelled, |candidate| candidate.token == token);
@@ -408,6 +426,9 @@ impl Session {
         if let Some(moving) = &mut self.moving {
             moving.replies.retain(|reply| !is_lost(&reply.path));
             let former = moving.former.take_if(|former| is_lost(&former.address));
+            if former.is_some() {
+                moving.ask_former = None;
+            }
             if let Some(former) = former.filter(|former| former.until.is_none())
                 && former.peer.sequence != self.remote_id.sequence
             {
@@ -528,37 +549,40 @@ impl Session {
         }
     }
 
-    /// What goes by other paths than the one in use, and challenges of that one.
+    /// What goes by other paths than the one in use, and challenges of that one; only by those of `reach`.
     pub(super) fn transmit_moving(
         &mut self,
         cx: &mut Context<'_>,
+        reach: Reach,
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
         let moving = self.moving.as_mut()?;
-        if let Some(Reply { path, echo, len, peer_id }) = moving.replies.pop_front() {
+        if let Some(Reply { path, echo, len, peer_id }) = moving.take_reply(reach) {
             let kind = FrameType::KEEP_ALIVE_ACK;
             return self.transmit_probing(now, buf, path, peer_id, kind, &echo, len);
         }
         let probe =
             |nonce: u64| KeepAlive { kind: KeepAliveKind::Probe, nonce: nonce.to_le_bytes() };
         let kind = FrameType::KEEP_ALIVE;
-        if let Some(nonce) = moving.ask_former.take()
-            && let Some(former) = &moving.former
+        if let Some(former) = moving.former.as_ref().filter(|former| reach.has(&former.address))
+            && let Some(nonce) = moving.ask_former.take()
         {
             let (path, id) = (former.address, former.peer.id);
             return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), 0);
         }
         if let Some(candidate) = &mut moving.candidate
-            && let Some(id) = candidate.due(now)
+            && let Some(id) = candidate.due(now, reach)
         {
             let nonce = cx.nonce();
             candidate.challenge.on_sent(now, nonce);
             let path = candidate.address;
             return self.transmit_probing(now, buf, path, id, kind, &probe(nonce), MIN_MTU);
         }
-        let reliable = self.path.address.is_reliable();
-        let validation = moving.validation.as_mut().filter(|v| v.challenge.at <= now)?;
+        let here = &self.path.address;
+        let validation =
+            moving.validation.as_mut().filter(|v| v.challenge.at <= now && reach.has(here))?;
+        let reliable = here.is_reliable();
         if validation.credit() < PROBE_LEN && !reliable {
             return None;
         }

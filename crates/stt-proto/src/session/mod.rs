@@ -198,6 +198,8 @@ pub(crate) struct Session {
     keep_alive_due: bool,
     /// The driver was told that the path in use is silent.
     silent: bool,
+    /// The driver looks for another carrier.
+    seeking: bool,
     /// Bytes of the largest datagram handed out last.
     last_datagram: u16,
     /// When the pacer lets the next packet go, while that is what holds it back.
@@ -294,6 +296,7 @@ impl Session {
             next_ping: 0,
             keep_alive_due: false,
             silent: false,
+            seeking: false,
             last_datagram: 0,
             paced_until: None,
             stats: SessionStats::default(),
@@ -317,6 +320,16 @@ impl Session {
         stale: Instant,
     ) {
         self.proof = Some(Box::new(Proof { packet, at: now, interval, stale, heard: false }));
+    }
+
+    /// Initiator: another carrier waits for what becomes of this proof, so that an answer is waited for
+    /// until `stale` at most. A connection repeats by itself, and says when it is no more.
+    pub(crate) fn hurry_proof(&mut self, stale: Instant) {
+        if !self.path.address.is_reliable()
+            && let Some(proof) = &mut self.proof
+        {
+            proof.stale = proof.stale.min(stale);
+        }
     }
 
     /// Initiator of a resumed session: the responder knows this side's address only once something
@@ -572,11 +585,10 @@ impl Session {
         match error {
             PathError::Refused => {
                 let number = quoted.and_then(|quoted| self.quoted_number(quoted));
-                if let Some(number) = number
-                    && let Some((count, span)) = self.liveness.on_refused(cx.now.mono, number)
-                    && self.is_live()
-                {
-                    self.die_refused(cx, count, span);
+                if let Some(number) = number {
+                    self.liveness.on_refused(cx.now.mono, number);
+                    self.begin_silence(cx);
+                    self.die_if_refused(cx);
                 }
             }
             PathError::MessageTooLong { mtu: 0 } => {}

@@ -92,7 +92,6 @@ impl Session {
         let id_is_fresh = self.is_fresh_id(header.path_id);
         if !elsewhere {
             self.recovery.on_heard_again(now, heard_before);
-            self.end_silence(cx);
             self.add_credit(packet_len);
             if id_is_fresh {
                 self.local_id = header.path_id;
@@ -215,6 +214,9 @@ impl Session {
             }
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
+                if cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path)) {
+                    self.recovery.on_data_heard(cx.now.mono);
+                }
                 self.streams.handle_data(cx.blocks, stream, data.offset, data.bytes, data.fin)
             }
             Frame::StreamOpen(open) => {
@@ -301,6 +303,10 @@ impl Session {
             self.largest_acked = self.largest_acked.max(late.largest_newly_acked);
         }
         self.largest_acked = self.largest_acked.max(summary.largest_newly_acked);
+        if summary.largest_newly_acked.is_some() {
+            // That the peer is heard says nothing of the way to it: an acknowledgement does.
+            self.end_silence(cx);
+        }
         if let Some(rtt) = summary.rtt_sample {
             cx.rtts.record(rtt);
         }

@@ -104,6 +104,12 @@ impl Session {
                     self.stats.packets_lost += u64::from(packets);
                     self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
                 }
+                RecoveryTimeout::Still => {
+                    if self.expects_more() {
+                        self.recovery.on_still_probe();
+                        self.keep_alive_due = true;
+                    }
+                }
                 RecoveryTimeout::Probe { count } => {
                     // What the oldest packets carried is what the peer most likely lacks; it goes
                     // out again although it may still arrive.
@@ -121,13 +127,25 @@ impl Session {
             }
         }
         self.settle_fates(cx);
-        if silent && !self.silent && self.is_established() && self.is_live() {
+        if silent {
+            self.begin_silence(cx);
+        }
+    }
+
+    /// Whether the peer has more to send, as far as this side knows.
+    fn expects_more(&self) -> bool {
+        self.is_established() && self.is_live() && self.streams.is_receiving()
+    }
+
+    /// What is sent by the path in use draws no answer.
+    pub(super) fn begin_silence(&mut self, cx: &mut Context<'_>) {
+        if !self.silent && self.is_established() && self.is_live() {
             self.silent = true;
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: true });
         }
     }
 
-    /// The peer was heard, or packets go another way.
+    /// The peer answers, or packets go another way.
     pub(super) fn end_silence(&mut self, cx: &mut Context<'_>) {
         if core::mem::take(&mut self.silent) {
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: false });
@@ -143,7 +161,7 @@ impl Session {
     }
 
     /// Whether the peer was heard under this session's keys and both sides may use it.
-    pub(super) fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         !matches!(self.state, State::AwaitFinal { .. } | State::AwaitAuthorize { .. })
     }
 

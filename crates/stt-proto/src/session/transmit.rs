@@ -18,6 +18,7 @@ use crate::time::Instant;
 use crate::trace::TracedPacket;
 
 use super::close::Ending;
+use super::path::Reach;
 use super::trace::sent_ecn;
 use super::{Context, MAX_CONTROL_QUANTUM, Session, State};
 
@@ -57,7 +58,13 @@ impl Session {
     ) -> Option<Transmit> {
         self.address_room()?;
         if self.waits_for_the_socket(cx.now.mono) {
-            return None;
+            if !self.is_live() {
+                return None;
+            }
+            // A connection is what may take the socket's place.
+            let transmit = self.transmit_moving(cx, Reach::Connections, buf);
+            self.liveness.departures.retract();
+            return transmit;
         }
         // An unproven address pays for every datagram on its own.
         let max_segments = if self.is_unproven() { 1 } else { max_segments };
@@ -79,7 +86,7 @@ impl Session {
             return Some(transmit);
         }
         if self.is_live()
-            && let Some(transmit) = self.transmit_moving(cx, buf)
+            && let Some(transmit) = self.transmit_moving(cx, Reach::All, buf)
         {
             return Some(transmit);
         }
@@ -125,13 +132,16 @@ impl Session {
 
     /// Whether [`Session::poll_transmit`] is worth a call.
     pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
+        let moves = |reach| {
+            let moving = self.moving.as_ref().filter(|_| self.is_live());
+            moving.is_some_and(|moving| moving.wants_transmit(now, reach, &self.path.address))
+        };
         if self.path.held {
             // The connection wakes the session; only other paths are free.
-            return self.is_live()
-                && self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now));
+            return moves(Reach::All);
         }
         if self.waits_for_the_socket(now) {
-            return false;
+            return moves(Reach::Connections);
         }
         if self.proof.as_ref().is_some_and(|proof| proof.at <= now) {
             return true;
@@ -146,7 +156,7 @@ impl Session {
             State::Ending(Ending::Over) => false,
             _ => {
                 self.confirm
-                    || self.moving.as_ref().is_some_and(|moving| moving.wants_transmit(now))
+                    || moves(Reach::All)
                     || self.received.ack_due(now)
                     || self.path.mtu.probe_due(now).is_some()
                     || (self.paced_until.is_none_or(|at| at <= now)

@@ -176,6 +176,11 @@ impl Streams {
             .any(|stream| stream.is_told && stream.recv.as_ref().is_some_and(RecvHalf::is_readable))
     }
 
+    /// Whether the peer has begun something on a stream that is not all here yet.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.table.values().any(|stream| stream.recv.as_ref().is_some_and(RecvHalf::is_begun))
+    }
+
     /// The session is over: nothing is sent or received any more. What stands in order stays readable,
     /// up to FIN where it came.
     pub(crate) fn on_session_end(&mut self) {

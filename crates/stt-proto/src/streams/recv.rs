@@ -185,6 +185,11 @@ impl RecvHalf {
         self.stop.is_none() && self.final_size.is_none()
     }
 
+    /// Whether bytes have come, and more are to come.
+    pub(super) fn is_begun(&self) -> bool {
+        self.stop.is_none() && self.credit.received() > 0 && !self.is_complete()
+    }
+
     /// What is unread now that nobody will read any more.
     pub(super) fn unread(&self) -> Unread {
         let read = self.assembler.read();

@@ -8,6 +8,7 @@ use stt_proto::{
 };
 
 use super::{
+    carriers::Carriers,
     datagrams::Datagrams,
     early::Early,
     end::End,
@@ -66,6 +67,7 @@ pub(crate) struct Flow {
     pub(crate) followed: u64,
     /// Where it was moved to last, and whether the move is over.
     wanted: Option<(PathAddress, bool)>,
+    carriers: Carriers,
 }
 
 impl Flow {
@@ -73,8 +75,8 @@ impl Flow {
         spec: FlowSpec,
         number: usize,
         copy: usize,
-        client: NodeId,
-        server: NodeId,
+        [client, server]: [NodeId; 2],
+        carriers: Carriers,
         seed: u64,
     ) -> Self {
         let start = Duration::from_millis(spec.start_ms + copy as u64 * spec.every_ms);
@@ -86,6 +88,7 @@ impl Flow {
             moved: 0,
             followed: 0,
             wanted: None,
+            carriers,
             spec,
             number,
             client,
@@ -200,7 +203,7 @@ impl Flow {
             let key = self.key(0, EARLY);
             self.early.prepare(&mut options, key, self.spec.early_data as usize);
         }
-        let (now, path) = (world.now_at(self.client), world.path_to(self.server));
+        let (now, path) = (world.now_at(self.client), self.carriers.first(world));
         let session = world
             .endpoint_mut(self.client)
             .connect(now, path, options)
@@ -218,6 +221,11 @@ impl Flow {
             self.begin(world)?;
         }
         if self.phase == Phase::Open {
+            if let Some(session) = self.sessions[0].filter(|_| !self.closed[0])
+                && let Some(path) = self.carriers.advance(world, session)?
+            {
+                self.wanted = Some((path, false));
+            }
             self.tick(world)?;
             for end in 0..2 {
                 self.move_bytes(world, end)?;
@@ -242,6 +250,7 @@ impl Flow {
         if matches!(self.phase, Phase::Open | Phase::Closing) && self.closed == [true; 2] {
             self.completed_at = self.completed_at.or(Some(now));
             self.phase = Phase::Done;
+            self.carriers.end(world);
             if self.returned < self.spec.returns {
                 self.returned += 1;
                 self.completed_at = None;
@@ -277,13 +286,14 @@ impl Flow {
     /// When it wants to act by itself, after `now`.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
         let wakes = match self.phase {
-            Phase::Waiting(at) => [Some(at), None, None, None, None],
+            Phase::Waiting(at) => [Some(at), None, None, None, None, None],
             Phase::Open => {
                 let [steady, chat, resume] = self.schedule.next_wakes(&self.spec);
                 let race = self.race.as_ref().and_then(Race::next_wake);
-                [steady, chat, resume, race, self.datagrams.next_wake()]
+                let carriers = self.carriers.next_wake();
+                [steady, chat, resume, race, self.datagrams.next_wake(), carriers]
             }
-            _ => [None; 5],
+            _ => [None; 6],
         };
         wakes.into_iter().flatten().filter(|at| *at > now).min()
     }
@@ -307,8 +317,19 @@ impl Flow {
                 }
             }
             Event::PathChange { .. } => self.followed += 1,
-            Event::Moved { path, .. } => self.wanted = Some((*path, true)),
+            Event::Moved { path, .. } => {
+                self.wanted = Some((*path, true));
+                self.carriers.on_moved(world, path);
+            }
+            Event::MoveFailed { path, .. } if end == 0 && self.spec.failover => {
+                self.carriers.on_move_failed(world, path);
+            }
             Event::MoveFailed { .. } => return Err(format!("end {end}: {event:?}")),
+            Event::PathSilence { silent, .. } if end == 0 => {
+                self.carriers.on_silence(world, *silent);
+            }
+            Event::PathLost { .. } if end == 0 => self.carriers.on_lost(world),
+            Event::PathLost { .. } | Event::PathSilence { .. } => {}
             Event::MessagesReadable { session } => {
                 self.datagrams.read(world, self.node(end), end, *session)?;
             }

@@ -1,6 +1,7 @@
 //! The applications of a scenario: sessions that connect, move streams of a known pattern whose every
 //! byte is checked on arrival, and end.
 
+mod carriers;
 mod datagrams;
 mod early;
 mod end;
@@ -15,10 +16,12 @@ use bytes::Bytes;
 use stt_proto::{EarlyData, Event, Instant, SessionHandle};
 
 use crate::{
+    link::Link,
     spec::FlowSpec,
     world::{NodeId, World},
 };
 
+use self::carriers::Carriers;
 pub(crate) use self::flow::Flow;
 
 /// All flows of a run.
@@ -39,13 +42,20 @@ pub(crate) struct App {
 
 impl App {
     /// The flows of these kinds, which take turns over `clients`.
-    pub(crate) fn new(specs: &[FlowSpec], clients: &[NodeId], server: NodeId, seed: u64) -> Self {
+    pub(crate) fn new(
+        specs: &[FlowSpec],
+        clients: &[NodeId],
+        server: NodeId,
+        tcp: &[Link; 2],
+        seed: u64,
+    ) -> Self {
         let mut flows = Vec::new();
         for spec in specs {
             for copy in 0..spec.count.unwrap_or(1) {
                 let number = flows.len();
                 let client = clients[number % clients.len()];
-                flows.push(Flow::new(spec.clone(), number, copy, client, server, seed));
+                let carriers = Carriers::new(spec, [client, server], tcp.clone());
+                flows.push(Flow::new(spec.clone(), number, copy, [client, server], carriers, seed));
             }
         }
         let wakes = flows.iter().enumerate().map(|(number, flow)| (flow.start(), number)).collect();
@@ -222,6 +232,8 @@ fn session_of(event: &Event) -> Option<SessionHandle> {
         | Event::PathChange { session, .. }
         | Event::Moved { session, .. }
         | Event::MoveFailed { session, .. }
+        | Event::PathLost { session, .. }
+        | Event::PathSilence { session, .. }
         | Event::SessionClosed { session, .. } => Some(*session),
         _ => None,
     }

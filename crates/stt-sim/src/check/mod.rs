@@ -74,17 +74,22 @@ impl Checks {
     /// `from` is the node at the address that the event names.
     pub(crate) fn on_event(&mut self, node: NodeId, event: &Event, from: Option<NodeId>) {
         match event {
+            Event::PathChange { .. } => self.prove(node, from),
             Event::Incoming { session, .. } | Event::Connected { session, .. } if !self.blind => {
                 let last = SessionStats::default();
                 let watched = Watched { session: *session, last, seen: None, rest: 0 };
                 self.sessions.entry((node, session.as_u64())).or_insert(watched);
-                // Who has moved on meanwhile may be any of them.
-                let proven = from
-                    .map_or((node, 0)..=(node, NodeId::MAX), |from| (node, from)..=(node, from));
-                self.pairs.range_mut(proven).for_each(|(_, pair)| pair.proven = true);
+                self.prove(node, from);
             }
             _ => {}
         }
+    }
+
+    /// A node knows that another is where it says. Who has moved on meanwhile may be any of them.
+    fn prove(&mut self, node: NodeId, from: Option<NodeId>) {
+        let proven =
+            from.map_or((node, 0)..=(node, NodeId::MAX), |from| (node, from)..=(node, from));
+        self.pairs.range_mut(proven).for_each(|(_, pair)| pair.proven = true);
     }
 
     /// The node has lost its memory.

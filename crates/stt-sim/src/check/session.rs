@@ -49,7 +49,7 @@ pub(super) fn check_change(
     }
     let (old, new) = (&before.path, &seen.path);
     let most = old.window.max(new.window).max(old.in_flight) + OVER_THE_WINDOW * new.quantum;
-    if is_next && new.in_flight > most {
+    if is_next && new.in_flight > most && !new.reliable {
         return Err(format!("more was sent than the window allows: {old:?}, then {new:?}"));
     }
     Ok(())
@@ -59,9 +59,10 @@ pub(super) fn check_change(
 fn check_timers(seen: &Inspection, now: Instant) -> Result<(), String> {
     let path = &seen.path;
     match seen.deadlines.loss {
-        None if path.eliciting_in_flight > 0 => {
+        None if path.eliciting_in_flight > 0 && !path.reliable => {
             return Err(format!("{} bytes in flight and no loss timer", path.in_flight));
         }
+        Some(_) if path.reliable => return Err("a connection has a loss timer".to_owned()),
         Some(at) if at > now + MAX_PROBE_INTERVAL.max(Duration::from_nanos(path.pto_nanos)) => {
             return Err(format!("the loss timer is set for {}", ahead(at, now)));
         }
@@ -129,7 +130,7 @@ fn named(deadlines: &Deadlines) -> [(&'static str, Option<Instant>); 14] {
 /// the peer's proof of its address.
 fn check_progress(seen: &Inspection) -> Result<(), String> {
     let path = &seen.path;
-    let has_room = path.in_flight + path.quantum <= path.window;
+    let has_room = path.reliable || path.in_flight + path.quantum <= path.window;
     let waits = seen.is_queued || seen.is_held_by_address || seen.deadlines.pacing.is_some();
     if seen.wants_to_send && has_room && !waits {
         return Err(format!("has something to send and waits for nothing: {path:?}"));

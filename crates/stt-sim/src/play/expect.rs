@@ -55,6 +55,7 @@ impl Play<'_> {
         least("moves of a session", moved, expect.moved)?;
         let followed = flows.iter().map(|flow| flow.followed).min().unwrap_or(0);
         least("moves of a session that the server saw", followed, expect.followed)?;
+        least("bytes by connections", self.world.carried_by_connections(), expect.by_connection)?;
         if let Some(least) = expect.delivered {
             let [sent, came] = flows.iter().map(|flow| flow.datagrams.counts()).fold([0; 2], add);
             if (came as f64) < sent as f64 * least {

@@ -72,6 +72,16 @@ pub struct FlowSpec {
     /// A session that fails is replaced by a new one that begins from the start, so often.
     #[serde(skip_serializing_if = "is_default")]
     pub reconnects: u32,
+    /// The session begins by a connection, as TCP and a WebSocket make it of the scenario's `tcp` links.
+    #[serde(skip_serializing_if = "is_default")]
+    pub websocket: bool,
+    /// The client keeps the session on a carrier that works: it opens a connection and moves there when
+    /// UDP falls silent, or when the connection in use ends ...
+    #[serde(skip_serializing_if = "is_default")]
+    pub failover: bool,
+    /// ... and from a connection it tries UDP with so much time between two attempts; never when 0.
+    #[serde(skip_serializing_if = "is_default")]
+    pub return_ms: u64,
     /// Both sides close, reset, stop and finish in an order and at times drawn from the seed.
     #[serde(skip_serializing_if = "is_default")]
     pub race: bool,
@@ -93,6 +103,9 @@ pub struct EventSpec {
     /// Again after so long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every_ms: Option<u64>,
+    /// Later each time by up to so much, drawn from the seed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub spread_ms: u64,
     /// So many times in all; without end unless said, where it is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
@@ -135,6 +148,12 @@ pub enum Action {
     Restart,
     /// The first client is suspended for `value` seconds.
     Sleep,
+    /// Connections stay open and pass nothing, and none is opened.
+    TcpStall,
+    /// Connections pass again what they were given.
+    TcpGo,
+    /// Every connection ends.
+    TcpCut,
 }
 
 /// What has to hold at the end of a run besides completion.
@@ -171,6 +190,9 @@ pub struct Expect {
     /// The server is told of so many moves of each session, at least.
     #[serde(skip_serializing_if = "is_default")]
     pub followed: u64,
+    /// Bytes that went by connections, at least; headers and tags included.
+    #[serde(skip_serializing_if = "is_default")]
+    pub by_connection: u64,
     /// No path id is seen on two paths: nobody who watches both can join them.
     #[serde(skip_serializing_if = "is_default")]
     pub unlinkable: bool,

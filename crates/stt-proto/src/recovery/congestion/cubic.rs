@@ -432,4 +432,61 @@ mod tests {
         let window = run(&mut cubic, 100, 50, 10_050);
         assert!(window > 2_000);
     }
+
+    /// A stage of congestion avoidance as if it had begun at 0 with these.
+    fn stage(window: u64, w_max: u64, prior: u64, reno: u64) -> Cubic {
+        let mut cubic = Cubic::new(MTU);
+        cubic.state = State {
+            window,
+            threshold: Some(window),
+            w_max,
+            prior,
+            epoch: Some(Epoch { start: at(0), k: 0, reno, reno_credit: 0 }),
+            ..cubic.state
+        };
+        cubic
+    }
+
+    #[test]
+    fn as_fast_as_reno_from_the_window_of_the_last_reduction_on() {
+        let mut below = stage(14_000, 0, 20_000, 14_000);
+        below.on_ack(&acked(at(0), 14_000, &rtt(1)));
+        assert_eq!(below.window(), 14_529, "nine seventeenths of a packet");
+        let mut from = stage(20_000, 0, 20_000, 20_000);
+        from.on_ack(&acked(at(0), 20_000, &rtt(1)));
+        assert_eq!(from.window(), 21_000, "a packet");
+    }
+
+    #[test]
+    fn the_aim_is_a_round_trip_ahead_and_at_most_half_as_much_again() {
+        let mut cubic = stage(1_000_000, 1_000_000, 0, 0);
+        cubic.on_ack(&acked(at(5_000), 1_000_000, &rtt(1_000)));
+        // 0.4 segments times six cubed.
+        assert_eq!(cubic.window(), 1_086_400);
+        let mut far = stage(10_000, 10_000, 0, 0);
+        far.on_ack(&acked(at(100_000), 10_000, &rtt(100)));
+        assert_eq!(far.window(), 15_000);
+    }
+
+    #[test]
+    fn a_long_pause_halves_the_window_and_begins_a_stage() {
+        let mut cubic = stage(1_000_000, 1_000_000, 0, 0);
+        cubic.on_idle_end(at(300_000), at(0));
+        assert_eq!(cubic.window(), 500_000);
+        assert!(cubic.state.epoch.is_none());
+    }
+
+    #[test]
+    fn an_ack_without_growth_begins_no_stage() {
+        let mut cubic = reduced_from(1_000_000);
+        cubic.on_ack(&Acked { growth_bytes: 0, ..acked(at(2), 1_000, &rtt(100)) });
+        assert!(cubic.state.epoch.is_none());
+    }
+
+    #[test]
+    fn a_flow_that_regained_its_maximum_does_not_make_room() {
+        let mut cubic = stage(1_000_000, 1_000_000, 0, 0);
+        cubic.on_congestion(&loss(at(50)));
+        assert_eq!(cubic.state.w_max, 1_000_000);
+    }
 }

@@ -131,4 +131,13 @@ mod tests {
         assert_eq!(round(&mut h, 60)[9], Step::Grow(250));
         assert_eq!(round(&mut h, 50)[9], Step::Grow(1_000));
     }
+
+    #[test]
+    fn a_rise_that_stays_as_it_began_has_not_passed() {
+        let mut h = HyStart::default();
+        round(&mut h, 50);
+        assert_eq!(round(&mut h, 60)[9], Step::Grow(250));
+        assert_eq!(round(&mut h, 60)[9], Step::Grow(250));
+        assert_eq!(round(&mut h, 59)[9], Step::Grow(1_000));
+    }
 }

@@ -192,4 +192,12 @@ mod tests {
         assert_eq!(window_for_mtu(50_000, 1_200, 1_452), 50_000);
         assert_eq!(window_for_mtu(2_400, 1_200, 9_000), 18_000);
     }
+
+    #[test]
+    fn what_makes_no_whole_byte_is_carried_to_the_next() {
+        let mut credit = 0;
+        let grown: Vec<u64> = [7, 7, 7, 25].map(|n| carry(&mut credit, n, 10)).to_vec();
+        assert_eq!((grown, credit), (vec![0, 1, 1, 2], 6), "46 tenths");
+        assert_eq!((carry(&mut credit, 4, 0), credit), (10, 0), "no window divides by zero");
+    }
 }

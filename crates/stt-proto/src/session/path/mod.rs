@@ -7,7 +7,9 @@ mod mtu;
 use crate::path::PathAddress;
 
 pub(crate) use self::ids::PathIds;
-pub(crate) use self::moving::{Candidate, Challenge, Former, Moving, PeerId, Reply, Validation};
+pub(crate) use self::moving::{
+    Candidate, Challenge, Former, Moving, PeerId, Reach, Reply, Validation,
+};
 pub(crate) use self::mtu::{MtuChange, MtuSearch};
 
 /// See the module.

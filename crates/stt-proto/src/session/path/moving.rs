@@ -102,10 +102,26 @@ pub(crate) struct Candidate {
     pub(crate) challenge: Challenge,
 }
 
+/// Which paths take packets now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// All of them.
+    All,
+    /// Connections alone: the socket has refused what was sent by it, and is left alone for now.
+    Connections,
+}
+
+impl Reach {
+    pub(crate) const fn has(self, path: &PathAddress) -> bool {
+        matches!(self, Self::All) || path.is_reliable()
+    }
+}
+
 impl Candidate {
-    /// The id to challenge the path under, when that is due.
-    pub(crate) fn due(&self, now: Instant) -> Option<PathId> {
-        self.id.filter(|_| self.challenge.at <= now).map(|id| id.id)
+    /// The id to challenge the path under, when that is due and can be done.
+    pub(crate) fn due(&self, now: Instant, reach: Reach) -> Option<PathId> {
+        let due = self.challenge.at <= now && reach.has(&self.address);
+        self.id.filter(|_| due).map(|id| id.id)
     }
 
     fn next_timeout(&self, now: Instant) -> Instant {
@@ -171,12 +187,22 @@ impl Moving {
         self.replies.push_back(reply);
     }
 
-    /// Whether packets for paths other than the one in use, or challenges for it, are due.
-    pub(crate) fn wants_transmit(&self, now: Instant) -> bool {
-        !self.replies.is_empty()
-            || self.ask_former.is_some()
-            || self.candidate.as_ref().is_some_and(|candidate| candidate.due(now).is_some())
-            || self.validation.as_ref().is_some_and(|validation| validation.challenge.at <= now)
+    /// Takes the oldest answer that can be given now.
+    pub(crate) fn take_reply(&mut self, reach: Reach) -> Option<Reply> {
+        let place = self.replies.iter().position(|reply| reach.has(&reply.path))?;
+        self.replies.remove(place)
+    }
+
+    /// Whether packets for paths other than `here`, the one in use, or challenges for it, are due and
+    /// can be sent.
+    pub(crate) fn wants_transmit(&self, now: Instant, reach: Reach, here: &PathAddress) -> bool {
+        let former = self.former.as_ref().filter(|_| self.ask_former.is_some());
+        let candidate = self.candidate.as_ref();
+        let validation = self.validation.as_ref().filter(|_| reach.has(here));
+        self.replies.iter().any(|reply| reach.has(&reply.path))
+            || former.is_some_and(|former| reach.has(&former.address))
+            || candidate.is_some_and(|candidate| candidate.due(now, reach).is_some())
+            || validation.is_some_and(|validation| validation.challenge.at <= now)
     }
 
     /// When something is due.

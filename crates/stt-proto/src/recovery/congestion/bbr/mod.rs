@@ -8,6 +8,8 @@
 
 mod loss;
 mod model;
+#[cfg(test)]
+mod numbers;
 mod phases;
 #[cfg(test)]
 mod tests;

@@ -249,3 +249,207 @@ pub(super) fn bytes_in(rate: u64, span: Duration) -> u64 {
     let bytes = u128::from(rate) * span.as_nanos() / 1_000_000_000;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn sample(prior_delivered: u64, total_delivered: u64) -> RateSample {
+        RateSample {
+            rate: 0,
+            delivered: total_delivered - prior_delivered,
+            prior_delivered,
+            total_delivered,
+            sent_in_flight: 0,
+            lost: 0,
+            app_limited: false,
+        }
+    }
+
+    fn rate(rate: u64, app_limited: bool) -> RateSample {
+        RateSample { rate, app_limited, ..sample(0, 1) }
+    }
+
+    #[test]
+    fn a_round_ends_with_a_packet_sent_since_it_began() {
+        let mut rounds = Rounds::default();
+        let mut update = |prior, total| {
+            rounds.update(&sample(prior, total));
+            (rounds.started, rounds.count)
+        };
+        assert_eq!(update(0, 1_000), (true, 1));
+        assert_eq!(update(999, 2_000), (false, 1));
+        assert_eq!(update(1_000, 3_000), (true, 2));
+        assert_eq!(update(2_999, 4_000), (false, 2));
+        rounds.restart(5_000);
+        rounds.update(&sample(4_999, 6_000));
+        assert!(!rounds.started);
+        rounds.update(&sample(5_000, 7_000));
+        assert!(rounds.started);
+    }
+
+    #[test]
+    fn the_bandwidth_is_the_largest_of_two_cycles() {
+        let mut max = MaxBandwidth::default();
+        max.update(&rate(10, false));
+        max.update(&rate(7, false));
+        assert_eq!(max.get(), 10);
+        max.advance();
+        max.update(&rate(9, true));
+        assert_eq!(max.get(), 10, "a pace of the application's only proves more");
+        max.update(&rate(5, false));
+        max.advance();
+        assert_eq!(max.get(), 5);
+        max.advance();
+        assert_eq!(max.get(), 5, "a cycle without a sample");
+        max.update(&rate(5, true));
+        max.update(&rate(3, false));
+        max.advance();
+        assert_eq!(max.get(), 5, "as much again at the application's pace");
+        max.update(&rate(8, true));
+        assert_eq!(max.get(), 8);
+    }
+
+    #[test]
+    fn the_shortest_round_trip_is_looked_for_after_five_seconds_and_forgotten_after_ten() {
+        let mut min = MinRtt::new();
+        min.update(at(0), None);
+        assert!(!min.expired && min.get().is_none());
+        min.update(at(0), Some(ms(50)));
+        min.update(at(5_000), Some(ms(60)));
+        assert!(!min.expired);
+        min.update(at(5_001), None);
+        assert!(min.expired);
+        min.update(at(5_001), Some(ms(60)));
+        assert!(min.expired, "told once, to whoever probes");
+        assert_eq!(min.get(), Some(ms(50)));
+        min.update(at(10_000), Some(ms(60)));
+        assert_eq!((min.get(), min.expired), (Some(ms(50)), false));
+        min.update(at(10_001), Some(ms(60)));
+        assert_eq!(min.get(), Some(ms(60)));
+        min.update(at(10_002), Some(ms(40)));
+        assert_eq!(min.get(), Some(ms(40)), "a shorter one at once");
+        min.refresh(at(15_002));
+        min.update(at(20_002), None);
+        assert!(!min.expired);
+        min.update(at(20_003), None);
+        assert!(min.expired);
+    }
+
+    #[test]
+    fn a_sixteenth_more_confirms_the_shortest() {
+        let confirmed = |micros| {
+            let mut min = MinRtt::new();
+            min.update(at(0), Some(ms(64)));
+            min.update(at(4_000), Some(Duration::from_micros(micros)));
+            min.update(at(8_000), None);
+            let kept = !min.expired;
+            // And the minimum itself, which would be too old by then.
+            min.update(at(10_500), Some(ms(90)));
+            (kept, min.get())
+        };
+        assert_eq!(confirmed(68_000), (true, Some(ms(64))));
+        assert_eq!(confirmed(68_001), (false, Some(ms(90))));
+    }
+
+    #[test]
+    fn deliveries_ahead_of_the_bandwidth_are_counted_by_bursts() {
+        let mut ahead = Aggregation::default();
+        // A megabyte a second: a thousand bytes a millisecond.
+        let mut update = |now, acked, round, cap| {
+            ahead.update(at(now), acked, 1_000_000, round, cap);
+            ahead.get()
+        };
+        assert_eq!(update(10, 5_000, 0, 99_000), 5_000, "a burst begins");
+        assert_eq!(update(11, 3_000, 0, 99_000), 7_000, "8 000 where 1 000 were expected");
+        assert_eq!(update(18, 7_500, 0, 99_000), 7_500, "as expected by now: another burst");
+        assert_eq!(update(18, 90_000, 0, 60_000), 60_000, "never more than the window");
+    }
+
+    #[test]
+    fn bursts_are_forgotten_in_two_steps_of_ten_rounds() {
+        let mut ahead = Aggregation::default();
+        let mut update = |now, acked, round| {
+            ahead.update(at(now), acked, 1_000_000, round, 99_000);
+            ahead.get()
+        };
+        assert_eq!(update(10, 9_000, 0), 9_000);
+        assert_eq!(update(1_000, 100, 9), 9_000);
+        assert_eq!(update(2_000, 100, 10), 9_000);
+        assert_eq!(update(3_000, 200, 19), 9_000);
+        assert_eq!(update(4_000, 100, 20), 200);
+        let mut paused = Aggregation::default();
+        paused.update(at(0), 5_000, 1_000_000, 0, 99_000);
+        paused.restart(at(100));
+        paused.update(at(100), 1_000, 1_000_000, 0, 99_000);
+        assert_eq!(paused.get(), 5_000);
+    }
+
+    #[test]
+    fn a_round_is_judged_by_its_losses_or_a_mark() {
+        let mut short = ShortTerm::default();
+        let mut judge = |lost, marked, prior, total| {
+            short.on_lost(lost);
+            if marked {
+                short.on_mark();
+            }
+            short.update(&sample(prior, total), 1_000);
+            (short.round_started, short.congested)
+        };
+        assert_eq!(judge(0, false, 0, 10_000), (true, false));
+        // Ten packets of a hundred: far more than two, and it takes the end of the round.
+        assert_eq!(judge(10_000, false, 9_999, 50_000), (false, false));
+        assert_eq!(judge(0, false, 10_000, 100_000), (true, true));
+        assert_eq!(judge(0, false, 100_000, 200_000), (true, false), "the next is another");
+        assert_eq!(judge(0, true, 200_000, 300_000), (true, true));
+        assert_eq!(judge(0, false, 300_000, 400_000), (true, false));
+        // 4 packets of 104 are within what chance explains, of 8 they are not.
+        assert_eq!(judge(4_000, false, 400_000, 500_000), (true, false));
+        assert_eq!(judge(4_000, false, 500_000, 504_000), (true, true));
+        short.on_lost(50_000);
+        short.on_mark();
+        short.reset_signals();
+        short.update(&sample(504_000, 600_000), 1_000);
+        assert!(!short.congested);
+    }
+
+    #[test]
+    fn a_round_lowers_the_bounds_to_what_arrived_by_three_tenths_at_most() {
+        let mut short = ShortTerm::default();
+        let of = |rate, delivered| RateSample { rate, delivered, ..sample(0, 1) };
+        short.update(&of(900, 50_000), 1_000);
+        short.update(&of(500, 60_000), 1_000);
+        assert_eq!((short.latest_bandwidth, short.latest_inflight), (900, 60_000));
+        short.lower(1_000, 100_000, None);
+        assert_eq!((short.bandwidth, short.inflight), (Some(900), Some(70_000)));
+        short.lower(9_999, 999_999, None);
+        assert_eq!((short.bandwidth, short.inflight), (Some(900), Some(60_000)));
+        short.lower(9_999, 999_999, Some(10_000));
+        assert_eq!(short.inflight, Some(42_000));
+        short.round_started = false;
+        short.advance(&of(100, 1_000));
+        assert_eq!((short.latest_bandwidth, short.latest_inflight), (900, 60_000));
+        short.round_started = true;
+        short.advance(&of(100, 1_000));
+        assert_eq!((short.latest_bandwidth, short.latest_inflight), (100, 1_000));
+        short.lower(9_999, 999_999, None);
+        assert_eq!(short.bandwidth, Some(630));
+        short.reset_bounds();
+        assert_eq!((short.bandwidth, short.inflight), (None, None));
+    }
+
+    #[test]
+    fn shares_and_spans() {
+        assert_eq!(cut(1_000), 700);
+        assert_eq!(bytes_in(10_000_000, ms(50)), 500_000);
+        assert_eq!(bytes_in(u64::MAX, Duration::from_nanos(u64::MAX)), u64::MAX);
+    }
+}

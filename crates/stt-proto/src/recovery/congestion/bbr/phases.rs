@@ -216,3 +216,218 @@ impl Bbr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::numbers::{RTT, acked, at, measured, round_trip, sample};
+    use super::*;
+
+    /// A controller whose pipe of 500 000 bytes is known, in a phase of its probing.
+    fn probing(phase: Phase) -> Bbr {
+        let mut bbr = measured(10_000_000, RTT);
+        (bbr.mode, bbr.full.reached, bbr.window) = (Mode::ProbeBw(phase), true, 1_000_000);
+        (bbr.probe.wait, bbr.probe.cycle_start) = (PROBE_WAIT, at(0));
+        bbr
+    }
+
+    /// The phase after an ACK at `now` that leaves `in_flight`.
+    fn after(bbr: &mut Bbr, now: Instant, in_flight: u64) -> Mode {
+        let rtt = round_trip(RTT);
+        let acked = Acked { in_flight, ..acked(&rtt, now, 1_000, sample(1)) };
+        bbr.update_phase(&acked, &sample(1));
+        bbr.mode
+    }
+
+    #[test]
+    fn losses_are_a_probes_in_startup_refill_and_up() {
+        let mut bbr = measured(1, RTT);
+        let mut is_probing = |mode| {
+            bbr.mode = mode;
+            bbr.is_probing()
+        };
+        assert!(is_probing(Mode::Startup));
+        assert!(is_probing(Mode::ProbeBw(Phase::Refill)) && is_probing(Mode::ProbeBw(Phase::Up)));
+        assert!(!is_probing(Mode::Drain) && !is_probing(Mode::ProbeRtt));
+        assert!(!is_probing(Mode::ProbeBw(Phase::Down)));
+        assert!(!is_probing(Mode::ProbeBw(Phase::Cruise)));
+    }
+
+    #[test]
+    fn two_lossy_rounds_in_a_row_end_startup() {
+        let mut bbr = measured(10_000_000, RTT);
+        let mut round = |ended, congested, app_limited| {
+            (bbr.short.round_started, bbr.short.congested) = (ended, congested);
+            bbr.check_startup_done(&RateSample { app_limited, ..sample(1) });
+            (bbr.mode, bbr.inflight_long)
+        };
+        assert_eq!(round(true, true, false), (Mode::Startup, None));
+        assert_eq!(round(true, false, false), (Mode::Startup, None), "one may be chance");
+        assert_eq!(round(true, true, false), (Mode::Startup, None));
+        assert_eq!(round(false, true, false), (Mode::Startup, None), "the same round");
+        assert_eq!(round(true, true, true), (Mode::Startup, None), "the application's pace");
+        assert_eq!(round(false, true, false), (Mode::Drain, Some(500_000)), "the pipe at least");
+        assert!(bbr.full.reached);
+
+        let mut more = measured(10_000_000, RTT);
+        (more.lossy_rounds, more.short.latest_inflight) = (2, 600_000);
+        more.check_startup_done(&sample(1));
+        assert_eq!(more.inflight_long, Some(600_000), "or what arrived");
+
+        let mut full = measured(10_000_000, RTT);
+        full.full.reached = true;
+        full.check_startup_done(&sample(1));
+        assert_eq!((full.mode, full.inflight_long), (Mode::Drain, None));
+
+        let mut later = probing(Phase::Cruise);
+        later.lossy_rounds = 2;
+        later.check_startup_done(&sample(1));
+        assert_eq!((later.mode, later.inflight_long), (Mode::ProbeBw(Phase::Cruise), None));
+    }
+
+    #[test]
+    fn the_queue_of_startup_is_drained_once_no_more_than_the_pipe_is_in_flight() {
+        let rtt = round_trip(RTT);
+        let drained = |mode, in_flight| {
+            let mut bbr = measured(10_000_000, RTT);
+            bbr.mode = mode;
+            bbr.check_drain_done(&Acked { in_flight, ..acked(&rtt, at(9), 1_000, sample(1)) });
+            bbr.mode
+        };
+        assert_eq!(drained(Mode::Drain, 500_001), Mode::Drain);
+        assert_eq!(drained(Mode::Drain, 500_000), Mode::ProbeBw(Phase::Down));
+        assert_eq!(drained(Mode::Startup, 0), Mode::Startup);
+    }
+
+    #[test]
+    fn the_way_down_draws_when_to_probe_again() {
+        let mut rounds = [false; 2];
+        for ms in 0..100 {
+            let mut bbr = probing(Phase::Up);
+            (bbr.delivered, bbr.probe.up_count, bbr.short.latest_inflight) = (77, 5, 9);
+            bbr.start_down(at(ms));
+            assert!((Duration::from_secs(2)..Duration::from_secs(3)).contains(&bbr.probe.wait));
+            rounds[usize::try_from(bbr.probe.rounds).unwrap()] = true;
+            assert_eq!((bbr.probe.cycle_start, bbr.probe.up_count), (at(ms), u64::MAX));
+            assert_eq!(bbr.probe.ack_phase, AckPhase::ProbeStopping);
+            assert_eq!((bbr.mode, bbr.short.latest_inflight), (Mode::ProbeBw(Phase::Down), 0));
+        }
+        assert_eq!(rounds, [true; 2], "with a head start of a round, or without");
+    }
+
+    #[test]
+    fn a_probe_comes_after_its_wait_or_as_many_rounds_as_reno_needs() {
+        for phase in [Phase::Down, Phase::Cruise] {
+            // Too much in flight for the way from Down to Cruise.
+            let probes = |now, rounds, window| {
+                let mut bbr = probing(phase);
+                (bbr.probe.rounds, bbr.window) = (rounds, window);
+                (bbr.short.bandwidth, bbr.probe.up_rounds) = (Some(9_000_000), 7);
+                let probes = after(&mut bbr, now, 900_000) == Mode::ProbeBw(Phase::Refill);
+                if probes {
+                    assert_eq!((bbr.short.bandwidth, bbr.probe.up_rounds), (None, 0));
+                    assert_eq!(bbr.probe.ack_phase, AckPhase::Refilling);
+                }
+                probes
+            };
+            assert!(!probes(at(2_000), 0, 1_000_000));
+            assert!(probes(at(2_001), 0, 1_000_000));
+            assert!(!probes(at(1), 62, 1_000_000));
+            assert!(probes(at(1), 63, 1_000_000));
+            assert!(!probes(at(1), 29, 30_000));
+            assert!(probes(at(1), 30, 30_000), "a small window is regained sooner");
+        }
+        let mut counted = probing(Phase::Cruise);
+        (counted.probe.rounds, counted.rounds.started) = (62, true);
+        assert_eq!(after(&mut counted, at(1), 0), Mode::ProbeBw(Phase::Refill));
+    }
+
+    #[test]
+    fn down_becomes_cruise_once_the_queue_is_empty_and_the_headroom_free() {
+        let cruises = |in_flight, long| {
+            let mut bbr = probing(Phase::Down);
+            bbr.inflight_long = long;
+            after(&mut bbr, at(1), in_flight) == Mode::ProbeBw(Phase::Cruise)
+        };
+        assert!(!cruises(500_001, None));
+        assert!(cruises(500_000, None));
+        assert!(!cruises(340_001, Some(400_000)));
+        assert!(cruises(340_000, Some(400_000)));
+        assert!(!cruises(500_001, Some(900_000)));
+        let mut startup = probing(Phase::Down);
+        startup.full.reached = false;
+        assert_eq!(after(&mut startup, at(1), 0), Mode::ProbeBw(Phase::Down));
+    }
+
+    #[test]
+    fn the_pipe_is_filled_for_a_round_and_then_probed() {
+        let mut bbr = probing(Phase::Refill);
+        assert_eq!(after(&mut bbr, at(7), 0), Mode::ProbeBw(Phase::Refill), "within the round");
+        bbr.rounds.started = true;
+        (bbr.full.now, bbr.full.rounds) = (true, 3);
+        assert_eq!(after(&mut bbr, at(8), 0), Mode::ProbeBw(Phase::Up));
+        assert!(bbr.probe.samples && bbr.full.reached && !bbr.full.now);
+        assert_eq!((bbr.full.bandwidth, bbr.full.rounds), (1, 0));
+        assert_eq!(bbr.probe.ack_phase, AckPhase::ProbeStarting);
+        assert_eq!((bbr.probe.cycle_start, bbr.probe.up_count), (at(8), 1_000_000));
+    }
+
+    #[test]
+    fn a_probe_ends_when_the_bandwidth_does_not_follow() {
+        let ended = |now, rounds, in_flight| {
+            let mut bbr = probing(Phase::Up);
+            (bbr.full.now, bbr.full.rounds) = (now, rounds);
+            after(&mut bbr, at(1), in_flight) == Mode::ProbeBw(Phase::Down)
+        };
+        assert!(ended(true, 0, 0));
+        // A quarter more than the pipe, and the two packets of a probe.
+        assert!(!ended(false, 2, 627_000));
+        assert!(ended(false, 2, 627_001));
+        assert!(!ended(false, 1, 900_000));
+    }
+
+    #[test]
+    fn a_probe_that_its_own_bound_holds_back_begins_anew() {
+        let rtt = round_trip(RTT);
+        let rounds = |window, long, app_limited| {
+            let mut bbr = probing(Phase::Up);
+            (bbr.window, bbr.inflight_long) = (window, Some(long));
+            (bbr.full.rounds, bbr.full.bandwidth) = (2, 7);
+            let acked =
+                Acked { app_limited, in_flight: 900_000, ..acked(&rtt, at(1), 1_000, sample(1)) };
+            let down = bbr.is_time_to_go_down(&acked, &sample(1));
+            (down, bbr.full.rounds, bbr.full.bandwidth)
+        };
+        assert_eq!(rounds(600_000, 600_000, false), (false, 0, 1));
+        assert_eq!(rounds(599_999, 600_000, false), (true, 2, 7));
+        assert_eq!(rounds(600_000, 600_000, true), (true, 2, 7));
+    }
+
+    #[test]
+    fn a_shortest_round_trip_unseen_for_long_is_looked_for_with_little_in_flight() {
+        let rtt = round_trip(RTT);
+        let mut bbr = probing(Phase::Cruise);
+        let check = |bbr: &mut Bbr, now, in_flight, round| {
+            bbr.rounds.started = round;
+            let sample = sample(1);
+            bbr.check_probe_rtt(&Acked { in_flight, ..acked(&rtt, now, 1_000, sample) }, &sample);
+            bbr.mode
+        };
+        assert_eq!(check(&mut bbr, at(1), 0, false), Mode::ProbeBw(Phase::Cruise));
+        bbr.min_rtt.expired = true;
+        bbr.idle_restart = true;
+        assert_eq!(check(&mut bbr, at(1), 0, false), Mode::ProbeBw(Phase::Cruise), "a pause does");
+        bbr.idle_restart = false;
+        assert_eq!(check(&mut bbr, at(10), 250_001, false), Mode::ProbeRtt);
+        assert_eq!((bbr.prior_window, bbr.probe_rtt_done), (1_000_000, None));
+        assert_eq!(bbr.probe.ack_phase, AckPhase::ProbeStopping);
+        check(&mut bbr, at(20), 250_000, false);
+        assert_eq!(bbr.probe_rtt_done, Some(at(220)), "two tenths of a second from here");
+        bbr.window = 250_000;
+        assert_eq!(check(&mut bbr, at(221), 1, false), Mode::ProbeRtt, "no round has ended");
+        assert_eq!(check(&mut bbr, at(220), 1, true), Mode::ProbeRtt, "nor the time");
+        (bbr.short.bandwidth, bbr.min_rtt.expired) = (Some(1), false);
+        assert_eq!(check(&mut bbr, at(221), 1, false), Mode::ProbeBw(Phase::Cruise));
+        assert_eq!((bbr.window, bbr.prior_window, bbr.short.bandwidth), (1_000_000, 0, None));
+        assert_eq!(bbr.probe.cycle_start, at(221));
+    }
+}
