@@ -12,6 +12,9 @@ import type {
   FrameHandler,
   LogTarget,
   MigrateOptions,
+  PathChangeEvent,
+  PathChangeReason,
+  PathMeasure,
   PeerAddress,
   ReconnectingOptions,
   RetryCode,
@@ -162,7 +165,12 @@ describe('endpoint, session, stream', () => {
     const session = {} as SttSession;
     const endpoint = {} as SttEndpoint;
     const check = (): void => {
-      session.on('pathChange', (address) => expectTypeOf(address.port).toBeNumber());
+      session.on('pathChange', (change) => {
+        expectTypeOf(change).toEqualTypeOf<PathChangeEvent>();
+        expectTypeOf(change.port).toBeNumber();
+        expectTypeOf(change.reason).toEqualTypeOf<PathChangeReason>();
+        expectTypeOf(change.measured).toEqualTypeOf<PathMeasure | undefined>();
+      });
       endpoint.on('addressChange', ({ address }) => expectTypeOf(address).toBeString());
       endpoint.once('handshakeError', ({ error }) => expectTypeOf(error).toEqualTypeOf<SttError>());
       // @ts-expect-error: there is no 'error' event

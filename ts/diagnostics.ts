@@ -10,6 +10,7 @@ import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
 import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
 import type { SttSession } from './session.ts';
+import type { PathChangeEvent } from './session-state.ts';
 import type { SttStream } from './stream.ts';
 
 /** What every message has. */
@@ -76,7 +77,7 @@ interface Messages {
   'stt.breaker.change': CircuitChangeEvent & { readonly endpoint: SttEndpoint };
   'stt.session.opened': { readonly session: SttSession };
   'stt.session.draining': { readonly session: SttSession };
-  'stt.session.pathChange': { readonly session: SttSession };
+  'stt.session.pathChange': PathChangeEvent & { readonly session: SttSession };
   'stt.session.pathWarning': {
     readonly session: SttSession;
     readonly corruption: number;

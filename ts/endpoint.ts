@@ -443,6 +443,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
         session(number)?.onPathChange({ address, port, family }, transportOf(connection));
       },
       pathLost: (number) => session(number)?.onPathLost(),
+      pathStrained: (number, strain) => session(number)?.onPathStrain(strain),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
       carry: (connection, chunk, giveBack) => {
         const link = this.#reach.links.get(connection);

@@ -6,6 +6,7 @@
 export { type DuplexOptions, toDuplex } from './adapters/node.ts';
 export type { PeerAddress, SocketAddress } from './address.ts';
 export type { WaitOptions } from './async.ts';
+export type { PathMeasure } from './carriers/trials.ts';
 export type { ConnectOptions } from './connect.ts';
 export { SttDatagrams } from './datagrams.ts';
 export type {
@@ -105,6 +106,8 @@ export type {
   CloseInfo,
   FrameError,
   FrameErrorEvent,
+  PathChangeEvent,
+  PathChangeReason,
   PathWarningEvent,
   SendErrorEvent,
   SettledInfo,

@@ -1,4 +1,5 @@
 import type { SocketAddress } from './address.ts';
+import type { PathMeasure } from './carriers/trials.ts';
 import type {
   ChecksumMismatchError,
   EncryptionError,
@@ -32,9 +33,39 @@ export interface SettledInfo {
   readonly error?: SttError;
 }
 
-/** Where a session's packets go now. */
+/**
+ * Why a session's packets take another way. Of this side, where it connected and `transport` is not `'udp'`:
+ *
+ * - `silent`: UDP drew no answer any more.
+ * - `refused`: the system refused to send by UDP.
+ * - `starved`: UDP lost too much of what it was given, or carried little; the WebSocket is on trial.
+ * - `lost`: the WebSocket closed.
+ * - `recovered`: UDP answers again; if it had starved, it is on trial.
+ * - `trial-lost`: the path that was on trial did no better, so that the session is back.
+ *
+ * Of this side, whoever connected: `migrated`, by `session.migrate()`. Of the peer's side: `nat-rebinding`, only
+ * its port has changed; `peer-moved`, all else that changes where it is, its own moves for the reasons above included.
+ */
+export type PathChangeReason =
+  | 'silent'
+  | 'refused'
+  | 'starved'
+  | 'lost'
+  | 'recovered'
+  | 'trial-lost'
+  | 'migrated'
+  | 'nat-rebinding'
+  | 'peer-moved';
+
+/** Where a session's packets go now, and why. */
 export interface PathChangeEvent extends SocketAddress {
+  /** What carries them now. */
   readonly transport: 'udp' | 'websocket';
+  /** What carried them before. */
+  readonly from: 'udp' | 'websocket';
+  readonly reason: PathChangeReason;
+  /** What was measured, where the reason is a measurement. */
+  readonly measured?: PathMeasure;
 }
 
 /** Frames that were dropped and counted; nothing is lost by them. */

@@ -5,6 +5,7 @@ import { checkWait, handled, rejected, timeoutError, Waiter } from './async.ts';
 import type { Failover, FailoverHost } from './carriers/failover.ts';
 import { FIRST_FAILOVER_TOKEN } from './carriers/failover.ts';
 import type { CarrierEnd } from './carriers/links.ts';
+import type { PathStrain } from './carriers/trials.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
@@ -32,6 +33,7 @@ import type {
   CloseInfo,
   FrameErrorEvent,
   PathChangeEvent,
+  PathChangeReason,
   PathWarningEvent,
   SendErrorEvent,
   SettledInfo,
@@ -489,11 +491,16 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onPathChange(address: SocketAddress, transport: 'udp' | 'websocket'): void {
+    const before = this.#remoteAddress;
+    const from = this.#transport;
     this.#remoteAddress = address;
     this.#transport = transport;
-    this.#failover?.onPathChange(transport);
-    publish('stt.session.pathChange', () => ({ session: this }));
-    this.emit('pathChange', Object.freeze({ ...address, transport }));
+    const cause = this.#failover?.onPathChange(transport) ?? {
+      reason: this.#moves.busy ? 'migrated' : peerReason(before, address, from === transport),
+    };
+    const event: PathChangeEvent = Object.freeze({ ...address, transport, from, ...cause });
+    publish('stt.session.pathChange', () => ({ session: this, ...event }));
+    this.emit('pathChange', event);
   }
 
   /** @internal */
@@ -506,6 +513,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   onMoveFailed(token: number, fault: Fault): void {
     if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, false);
     else this.#moves.onFailed(token, fault);
+  }
+
+  /** @internal The datagram path in use starves what goes by it. */
+  onPathStrain(strain: PathStrain): void {
+    this.#failover?.onStrain(strain);
   }
 
   /** @internal The path in use draws no answer any more, or does again. */
@@ -753,6 +765,16 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       [TALLY]: this.#host.tally,
     };
   }
+}
+
+/** What a change says of the peer that this side had no part in. */
+function peerReason(
+  before: SocketAddress,
+  now: SocketAddress,
+  sameTransport: boolean,
+): PathChangeReason {
+  const samePlace = sameTransport && before.address === now.address;
+  return samePlace && before.port !== now.port ? 'nat-rebinding' : 'peer-moved';
 }
 
 function closeInfo(end: SettledInfo): CloseInfo {

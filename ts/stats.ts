@@ -18,6 +18,10 @@ export interface SessionStats {
   readonly minRtt: number;
   /** Now: bytes that congestion control allows on the way. */
   readonly congestionWindow: number;
+  /** Now: bytes that the peer acknowledged on the path in use, since the session took it. */
+  readonly pathBytesAcked: number;
+  /** Now: bytes that came by the path in use, since the session took it. */
+  readonly pathBytesReceived: number;
   /** Now: bytes on the way. */
   readonly bytesInFlight: number;
   readonly congestionEvents: number;

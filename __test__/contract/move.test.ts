@@ -33,11 +33,12 @@ function at(
   return { address, port };
 }
 
-/** The address of the next pathChange of a session, by UDP. */
+/** The address of the next pathChange of a session, by UDP, for a reason that depends on the side. */
 function change(session: SttSession): Promise<SocketAddress> {
   return new Promise((resolve) =>
-    session.once('pathChange', ({ transport, ...address }) => {
-      expect(transport).toBe('udp');
+    session.once('pathChange', ({ transport, from, reason, measured, ...address }) => {
+      expect([transport, from, measured]).toEqual(['udp', 'udp', undefined]);
+      expect(['migrated', 'peer-moved', 'nat-rebinding']).toContain(reason);
       resolve(address);
     }),
   );

@@ -19,7 +19,14 @@ test('a session goes on behind a NAT that changes its port, and pathChange says 
     const told = new Promise<unknown>((resolve) => accepted.once('pathChange', resolve));
     const [port] = await way.link.rebind();
     await opened.write('and after ');
-    expect(await told).toEqual({ address: '127.0.0.1', port, family: 'IPv4', transport: 'udp' });
+    expect(await told).toEqual({
+      address: '127.0.0.1',
+      port,
+      family: 'IPv4',
+      transport: 'udp',
+      from: 'udp',
+      reason: 'nat-rebinding',
+    });
   }
   await opened.end();
   expect(await read).toBe('before and after and after and after ');

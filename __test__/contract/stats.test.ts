@@ -18,6 +18,8 @@ const SESSION: Record<keyof SessionStats, true> = {
   minRtt: true,
   congestionWindow: true,
   bytesInFlight: true,
+  pathBytesAcked: true,
+  pathBytesReceived: true,
   congestionEvents: true,
   probeTimeouts: true,
   keyUpdates: true,

@@ -20,7 +20,7 @@ function hear(kind: (typeof KINDS)[number], fields: number[], text = ''): unknow
 }
 
 test('a fault carries its code, its cause and its numbers', () => {
-  expect(hear('connectFailed', [7, 0x010303, 0x040503, 2, 512, 0])).toEqual([
+  expect(hear('connectFailed', [7, 0, 0, 0x010303, 0x040503, 2, 512, 0])).toEqual([
     'connectFailed',
     7,
     {
@@ -35,7 +35,7 @@ test('a fault carries its code, its cause and its numbers', () => {
 
 test('versions come out of one number in their order', () => {
   const packed = 1 + 2 * 256 + 9 * 65536;
-  const [, , fault] = hear('connectFailed', [7, 0x010500, 0, 3, packed, 3]);
+  const [, , fault] = hear('connectFailed', [7, 0, 0, 0x010500, 0, 3, packed, 3]);
   expect(fault).toMatchObject({ detail: { kind: 'versions', versions: [1, 2, 9] } });
 });
 

@@ -191,6 +191,23 @@ describe('the winner is remembered', () => {
     expect(memory.winner('a:1')).toBeUndefined();
   });
 
+  test('why the other was no good is kept as long as it was, unless that one wins', () => {
+    let now = 0;
+    const memory = new RaceMemory(() => now);
+    memory.remember('a:1', 'websocket', 'sending');
+    now = 300_000;
+    // It won because it was known to have won.
+    memory.remember('a:1', 'websocket');
+    expect(memory.note('a:1')).toBe('sending');
+    now = 599_999;
+    expect(memory.note('a:1')).toBe('sending');
+    now = 600_000;
+    expect([memory.note('a:1'), memory.winner('a:1')]).toEqual([undefined, undefined]);
+    memory.remember('a:1', 'websocket', 'sending');
+    memory.remember('a:1', 'udp');
+    expect([memory.note('a:1'), memory.winner('a:1')]).toEqual([undefined, 'udp']);
+  });
+
   test('of so many peers at most, the oldest forgotten first', () => {
     const memory = new RaceMemory(() => 0);
     for (let n = 0; n < 1_025; n += 1) memory.remember(`peer:${n}`, 'udp');

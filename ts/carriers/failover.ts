@@ -1,6 +1,8 @@
 import { addAbortListener } from 'node:events';
 import type { SocketAddress } from '../address.ts';
 import type { Engine } from '../native/engine.ts';
+import type { PathMeasure, PathStrain, Transport, Wish } from './trials.ts';
+import { Trials } from './trials.ts';
 
 /** Tokens of moves from here on are of failovers; those before, of the application's own moves. */
 export const FIRST_FAILOVER_TOKEN = 0x8000_0000;
@@ -18,6 +20,17 @@ export interface FailoverHost {
   discard(connection: number): void;
   /** The application moves the session itself: nothing else may, for now. */
   moving(): boolean;
+  /** In what direction UDP has starved other sessions with this peer, not long ago. */
+  readonly starved: PathMeasure['direction'] | undefined;
+  /** A trial has decided for this; for a WebSocket with the direction in which UDP starves. */
+  onVerdict(transport: Transport, starved?: PathMeasure['direction']): void;
+}
+
+/** Why this side has moved a session. */
+export interface MoveCause {
+  /** See `PathChangeReason`. */
+  readonly reason: 'silent' | 'refused' | 'lost' | Wish['reason'];
+  readonly measured?: PathMeasure;
 }
 
 /** Pauses in milliseconds between attempts that fail. */
@@ -32,10 +45,24 @@ const MAX_DISTRUST = 300_000;
 /** Milliseconds that UDP has before a WebSocket is opened as well, where both are to be found anew. */
 const HEAD_START = 250;
 
+/** Milliseconds between looks at what may have changed by itself. */
+const SILENCE_CHECK = 50;
 /** Milliseconds for which a refused send counts: as long as two reports of it are apart. */
 const TROUBLE = 2_000;
 
+/** Longest time that `setTimeout` keeps. */
+const FOREVER = 2 ** 31 - 1;
+
 type Aim = 'websocket' | 'udp' | 'either';
+
+/** A move that this side tries to make. */
+interface Attempt {
+  readonly aim: Aim;
+  readonly cause: MoveCause;
+  /** Measurements want it; else a path that failed, or one that may be usable again. */
+  readonly wished: boolean;
+  readonly controller: AbortController;
+}
 
 /**
  * Keeps the opener's side of a session on a path that works: over to a WebSocket when UDP falls silent, back
@@ -46,8 +73,10 @@ export class Failover {
   readonly #host: FailoverHost;
   readonly #ended = new AbortController();
   readonly #moves = new Map<number, (moved: boolean) => void>();
-  #transport: 'udp' | 'websocket';
-  #silent = false;
+  readonly #trials: Trials;
+  #transport: Transport;
+  /** Since when UDP has drawn no answer. */
+  #silentSince: number | undefined;
   #lost = false;
   /** Until then the system has just refused to send. */
   #troubledUntil = 0;
@@ -56,23 +85,34 @@ export class Failover {
   #returnPause = FIRST_RETURN;
   #returnedAt = Number.NEGATIVE_INFINITY;
   #nextToken = FIRST_FAILOVER_TOKEN;
-  /** The attempt under way, and what it is for. */
-  #attempt: { readonly aim: Aim; readonly controller: AbortController } | undefined;
+  /** The attempt under way. */
+  #attempt: Attempt | undefined;
   #wake: () => void = () => {};
 
-  constructor(host: FailoverHost, transport: 'udp' | 'websocket') {
+  constructor(host: FailoverHost, transport: Transport) {
+    const now = performance.now();
     this.#host = host;
     this.#transport = transport;
-    this.#returnAt = performance.now() + this.#returnPause;
+    this.#trials = new Trials(now, transport, host.starved);
+    this.#returnAt = now + this.#returnPause;
     void this.#run();
   }
 
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   onSilence(silent: boolean): void {
-    this.#silent = silent;
+    this.#silentSince = silent ? performance.now() : undefined;
+    if (silent) this.#trials.silent();
     if (silent && performance.now() - this.#returnedAt < SHORT_RETURN) {
       this.#returnPause = Math.min(2 * this.#returnPause, MAX_DISTRUST);
     }
+    this.look();
+  }
+
+  /** UDP starves what goes by it. */
+  onStrain(strain: PathStrain): void {
+    // Only where UDP was not asked for there is nothing to choose.
+    if (this.#host.udp === undefined) return;
+    this.#trials.strained(performance.now(), strain);
     this.look();
   }
 
@@ -88,17 +128,30 @@ export class Failover {
     this.look();
   }
 
-  /** The session's packets go by this now. */
-  onPathChange(transport: 'udp' | 'websocket'): void {
+  /**
+   * The session's packets go by this now.
+   * @returns why, if it was this that moved the session
+   */
+  onPathChange(transport: Transport): MoveCause | undefined {
+    const attempt = this.#attempt;
+    const own = attempt?.aim === transport || attempt?.aim === 'either';
     this.#lost = false;
-    this.#silent = false;
+    this.#silentSince = undefined;
     this.#troubledUntil = 0;
-    if (transport === this.#transport) return;
-    this.#transport = transport;
     const now = performance.now();
-    if (transport === 'udp') this.#returnedAt = now;
-    else this.#returnAt = now + this.#returnPause;
+    const wish = this.#trials.wish(now);
+    this.#trials.taken(now, transport);
+    if (transport !== this.#transport) {
+      this.#transport = transport;
+      if (transport === 'udp') this.#returnedAt = now;
+      else this.#returnAt = now + this.#returnPause;
+    }
     this.look();
+    if (!own) return undefined;
+    // What measurements have found meanwhile says more than silence does.
+    return wish?.to === transport
+      ? { reason: wish.reason, measured: wish.measured }
+      : attempt?.cause;
   }
 
   /** What became of a move of this failover. */
@@ -119,43 +172,62 @@ export class Failover {
     this.#wake();
   }
 
-  /** What is to be done now; undefined for nothing. */
-  #aim(): Aim | undefined {
+  /** What is to be done now, and why; undefined for nothing. */
+  #plan(): Pick<Attempt, 'aim' | 'cause' | 'wished'> | undefined {
     const { udp } = this.#host;
-    if (this.#lost) return udp === undefined ? 'websocket' : 'either';
-    if (this.#transport === 'udp') {
-      const troubled = performance.now() < this.#troubledUntil;
-      return this.#silent || troubled ? 'websocket' : undefined;
+    const now = performance.now();
+    if (this.#lost) {
+      const aim = udp === undefined ? 'websocket' : 'either';
+      return { aim, cause: { reason: 'lost' }, wished: false };
     }
-    const due = udp !== undefined && performance.now() >= this.#returnAt;
-    return due ? 'udp' : undefined;
+    const wish = this.#trials.wish(now);
+    if (wish !== undefined) {
+      const { to: aim, ...cause } = wish;
+      return { aim, cause, wished: true };
+    }
+    if (this.#transport === 'udp') {
+      const since = this.#silentSince;
+      if (since !== undefined && !this.#trials.bears(now, since)) {
+        return { aim: 'websocket', cause: { reason: 'silent' }, wished: false };
+      }
+      if (now >= this.#troubledUntil) return undefined;
+      return { aim: 'websocket', cause: { reason: 'refused' }, wished: false };
+    }
+    if (udp === undefined || !this.#trials.calm || now < this.#returnAt) return undefined;
+    return { aim: 'udp', cause: { reason: 'recovered' }, wished: false };
   }
 
   /** The facts have changed: an attempt that is of no use any more ends, and a sleep does. */
   look(): void {
     const attempt = this.#attempt;
-    if (attempt !== undefined && attempt.aim !== this.#aim()) attempt.controller.abort();
+    if (attempt !== undefined && attempt.aim !== this.#plan()?.aim) attempt.controller.abort();
     this.#wake();
   }
 
   async #run(): Promise<void> {
     let pause = FIRST_PAUSE;
     while (!this.#ended.signal.aborted) {
-      const aim = this.#host.moving() ? undefined : this.#aim();
-      if (aim === undefined) {
+      const plan = this.#host.moving() ? undefined : this.#plan();
+      if (plan === undefined) {
         pause = FIRST_PAUSE;
-        await this.#sleep(this.#untilReturn());
+        await this.#sleep(this.#untilDue());
+        this.#sample();
         continue;
       }
+      const { aim } = plan;
       const controller = new AbortController();
-      this.#attempt = { aim, controller };
+      this.#attempt = { ...plan, controller };
       const { engine, session } = this.#host;
       // A server that refuses UDP may still be there: what becomes of the dial says more.
       if (aim !== 'udp') engine.seekPath(session, true);
       const moved = await this.#try(aim, controller.signal).catch(() => false);
       if (aim !== 'udp' && !this.#ended.signal.aborted) engine.seekPath(session, false);
       this.#attempt = undefined;
-      if (aim === 'udp' && !moved) {
+      const { aborted } = controller.signal;
+      if (plan.wished && !moved && !aborted) {
+        // They grow pauses of their own.
+        this.#trials.failed(performance.now());
+      } else if (aim === 'udp' && !moved) {
         this.#returnPause = Math.min(
           2 * this.#returnPause,
           Math.max(MAX_RETURN, this.#returnPause),
@@ -166,16 +238,46 @@ export class Failover {
           this.#returnPause = FIRST_RETURN;
         }
         pause = FIRST_PAUSE;
-      } else if (!controller.signal.aborted) {
+      } else if (!aborted) {
         await this.#sleep(pause);
         pause = Math.min(2 * pause, MAX_PAUSE);
       }
     }
   }
 
-  #untilReturn(): number {
-    if (this.#transport === 'udp' || this.#host.udp === undefined) return 2 ** 31 - 1;
-    return Math.max(50, Math.min(this.#returnAt - performance.now(), 2 ** 31 - 1));
+  /** Milliseconds until something is to be done even if nothing happens. */
+  #untilDue(): number {
+    const now = performance.now();
+    const dues = [this.#trials.dueAt(now)];
+    if (this.#silentSince !== undefined) dues.push(now + SILENCE_CHECK);
+    if (this.#transport === 'websocket' && this.#host.udp !== undefined && this.#trials.calm) {
+      dues.push(Math.max(this.#returnAt, now + SILENCE_CHECK));
+    }
+    const waits = dues.filter((due) => due !== undefined).map((due) => due - now);
+    return Math.max(0, Math.min(...waits, FOREVER));
+  }
+
+  /** Shows the trials what the path in use has carried, if they want to know. */
+  #sample(): void {
+    const now = performance.now();
+    const due = this.#trials.dueAt(now);
+    if (due === undefined || now < due) return;
+    const stats = this.#host.engine.sessionStats(this.#host.session);
+    if (stats === undefined) return;
+    const { pathBytesAcked = 0, pathBytesReceived = 0, bytesInFlight = 0, smoothedRtt = 0 } = stats;
+    const { calm: wasCalm, starved: wasStarved } = this.#trials;
+    this.#trials.sample(now, {
+      acked: pathBytesAcked,
+      received: pathBytesReceived,
+      inFlight: bytesInFlight,
+      rtt: smoothedRtt,
+    });
+    const { calm, starved } = this.#trials;
+    if (starved !== undefined && wasStarved === undefined) {
+      this.#host.onVerdict('websocket', starved);
+    } else if (calm && !wasCalm && this.#transport === 'udp') {
+      this.#host.onVerdict('udp');
+    }
   }
 
   async #try(aim: Aim, signal: AbortSignal): Promise<boolean> {

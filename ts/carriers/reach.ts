@@ -19,6 +19,7 @@ import { dial } from './dial.ts';
 import { Failover } from './failover.ts';
 import type { Link } from './link.ts';
 import { Links } from './links.ts';
+import type { PathMeasure } from './trials.ts';
 
 /** What an endpoint lends to whoever reaches its peers. */
 export interface ReachHost {
@@ -274,6 +275,7 @@ export class Reach {
   ): NonNullable<SessionInfo['failover']> {
     const timeout = this.#host.handshakeTimeout;
     const context = { peer: formatAddress({ address: target.host, port: target.port }) };
+    const key = keyOf(target, options);
     return ({ session, moving }) =>
       new Failover(
         {
@@ -290,6 +292,8 @@ export class Reach {
             return dialled.connection;
           },
           discard: (connection) => this.links.discard(connection),
+          starved: directionOf(this.#winners.note(key)),
+          onVerdict: (transport, starved) => this.#winners.remember(key, transport, starved),
         },
         this.links.transportOf(session),
       );
@@ -338,4 +342,9 @@ const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
 /** What the memory of winners knows a peer by. */
 function keyOf({ host, port }: HostPort, { peerNodeId }: ResolvedConnectOptions): string {
   return `${host}:${port} ${peerNodeId === undefined ? 'any' : toHex(peerNodeId)}`;
+}
+
+/** In what direction UDP starved, as the memory of winners has noted it. */
+function directionOf(note: string | undefined): PathMeasure['direction'] | undefined {
+  return note === 'sending' || note === 'receiving' ? note : undefined;
 }

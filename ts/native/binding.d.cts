@@ -249,6 +249,8 @@ export interface NativeSessionStats {
   minRtt: number
   congestionWindow: number
   bytesInFlight: number
+  pathBytesAcked: number
+  pathBytesReceived: number
   congestionEvents: number
   probeTimeouts: number
   keyUpdates: number

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import type { PathStrain } from '../carriers/trials.ts';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
@@ -143,6 +144,8 @@ export interface EngineHandlers {
   pathChange(session: number, info: PathInfo): void;
   /** The connection that the session's packets took is no more, and they wait for another path. */
   pathLost(session: number): void;
+  /** The session's datagram path starves what goes by it: again and again while it does. */
+  pathStrained(session: number, strain: PathStrain): void;
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
   /** A message for a connection; the chunk is the handler's until it calls `giveBack`, once. */

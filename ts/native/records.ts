@@ -45,6 +45,7 @@ export const KINDS = [
   'pathLost',
   'pathSilence',
   'connectionUsed',
+  'pathStrained',
 ] as const;
 
 /** The kind of a row of stream data. */
@@ -188,6 +189,14 @@ export function dispatch(
       return;
     case 'pathLost':
       handlers.pathLost(subject);
+      return;
+    case 'pathStrained':
+      handlers.pathStrained(subject, {
+        sending: flag(2),
+        packets: number(3),
+        lost: number(4),
+        bytesPerSecond: number(5),
+      });
       return;
     case 'pathSilence':
       handlers.pathSilence(subject, flag(2));

@@ -109,7 +109,14 @@ const DESCRIPTIONS: Descriptions = {
   },
   'stt.session.pathChange': {
     level: 'info',
-    words: ({ session }) => `session goes on with ${peerOf(session)}`,
+    words: ({ session, transport, reason }) =>
+      `session goes on with ${peerOf(session)} by ${transport === 'udp' ? 'UDP' : 'WebSocket'} (${reason})`,
+    details: ({ transport, from, reason, measured }) => ({
+      transport,
+      from,
+      reason,
+      ...measured,
+    }),
   },
   'stt.session.pathWarning': {
     level: 'warn',

@@ -143,13 +143,20 @@ class Race<Value> {
 const MAX_PEERS = 1_024;
 const REMEMBERED_MS = 600_000;
 
+interface Winner {
+  readonly transport: string;
+  readonly until: number;
+  /** Why the other was no good, where that is known. */
+  readonly note: string | undefined;
+}
+
 /**
  * Which carrier won last, per peer, for ten minutes: it has the head start the next time. A network that
  * lets no UDP pass costs one head start, not one for every connect.
  */
 export class RaceMemory {
   readonly #now: () => number;
-  readonly #winners = new Map<string, { readonly transport: string; readonly until: number }>();
+  readonly #winners = new Map<string, Winner>();
 
   /** @param now milliseconds on a clock that is never set. */
   constructor(now: () => number = () => performance.now()) {
@@ -158,20 +165,38 @@ export class RaceMemory {
 
   /** The carrier that won last against `peer`, if that is not too long ago. */
   winner(peer: string): string | undefined {
-    const found = this.#winners.get(peer);
-    if (found === undefined || found.until > this.#now()) return found?.transport;
-    this.#winners.delete(peer);
-    return undefined;
+    return this.#find(peer)?.transport;
   }
 
-  remember(peer: string, transport: string): void {
+  /** What was noted when that carrier won. */
+  note(peer: string): string | undefined {
+    return this.#find(peer)?.note;
+  }
+
+  /** @param note what else is known; kept as long, unless the other carrier wins */
+  remember(peer: string, transport: string, note?: string): void {
+    const before = this.#find(peer);
+    // A carrier that wins because it was known to win says nothing new of the other.
+    const known = before?.transport === transport && note === undefined ? before : undefined;
+    const until = this.#now() + REMEMBERED_MS;
     this.#winners.delete(peer);
-    this.#winners.set(peer, { transport, until: this.#now() + REMEMBERED_MS });
+    this.#winners.set(peer, {
+      transport,
+      until: known?.note === undefined ? until : known.until,
+      note: note ?? known?.note,
+    });
     if (this.#winners.size <= MAX_PEERS) return;
     for (const oldest of this.#winners.keys()) {
       this.#winners.delete(oldest);
       return;
     }
+  }
+
+  #find(peer: string): Winner | undefined {
+    const found = this.#winners.get(peer);
+    if (found === undefined || found.until > this.#now()) return found;
+    this.#winners.delete(peer);
+    return undefined;
   }
 
   /** The carriers, the last winner first, the others in their order. */

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stt_proto::{
-    CloseReason, Direction, EarlyData, Fault, FrameType, NodeId, ResumptionTicket, StreamId,
+    CloseReason, Direction, EarlyData, Fault, FrameType, NodeId, PathStrain, ResumptionTicket,
+    StreamId,
 };
 
 use crate::credit::{SendCredit, SessionCredit};
@@ -175,6 +176,8 @@ pub enum Event {
     /// The connection that a session's packets took is no more: they wait for another path, from this
     /// side by [`Engine::move_session`](crate::Engine::move_session) or from the peer's.
     PathLost(SessionNumber),
+    /// The datagram path of a session starves what goes by it: told again and again while it does.
+    PathStrained(SessionNumber, PathStrain),
     /// A session's datagrams draw no answer any more, for about three probe timeouts, if true; else the
     /// peer was heard again.
     PathSilence(SessionNumber, bool),

@@ -17,7 +17,7 @@ use crate::convert::fault_numbers;
 pub(crate) const STRIDE: usize = 12;
 
 /// The kinds of rows; the value is what stands in a row's first place.
-const KINDS: [&str; 39] = [
+const KINDS: [&str; 40] = [
     "none",
     "incoming",
     "connected",
@@ -57,6 +57,7 @@ const KINDS: [&str; 39] = [
     "pathLost",
     "pathSilence",
     "connectionUsed",
+    "pathStrained",
 ];
 
 const INCOMING: f64 = 1.0;
@@ -97,6 +98,7 @@ const CONNECTION_READABLE: f64 = 35.0;
 const PATH_LOST: f64 = 36.0;
 const PATH_SILENCE: f64 = 37.0;
 const CONNECTION_USED: f64 = 38.0;
+const PATH_STRAINED: f64 = 39.0;
 
 /// Names of the kinds of rows, by their number, and the length of a row: for the test that compares
 /// them with the TypeScript side.
@@ -351,6 +353,14 @@ impl<'a> Records<'a> {
                 self.row(&row)
             }
             Event::PathLost(session) => self.row(&[PATH_LOST, session.0.into()]),
+            Event::PathStrained(session, strain) => self.row(&[
+                PATH_STRAINED,
+                session.0.into(),
+                f64::from(u8::from(strain.sending)),
+                strain.packets as f64,
+                strain.lost as f64,
+                strain.bytes_per_second as f64,
+            ]),
             Event::PathSilence(session, silent) => {
                 self.row(&[PATH_SILENCE, session.0.into(), f64::from(u8::from(*silent))])
             }

@@ -8,7 +8,7 @@ use stt_wire::{CloseReason, ErrorCode};
 
 use crate::fault::Fault;
 use crate::path::PathAddress;
-use crate::session::MoveFailure;
+use crate::session::{MoveFailure, PathStrain};
 use crate::streams::{Direction, StreamId};
 use crate::ticket::ResumptionTicket;
 
@@ -221,6 +221,14 @@ pub enum Event {
     ConnectionUsed {
         /// The number of the connection.
         id: u64,
+    },
+    /// The datagram path that a session uses starves what goes by it (PROTOCOL.md section 5.6): told once for
+    /// each span of time in which it did, and when a path that had begun to falls silent.
+    PathStrained {
+        /// The session.
+        session: SessionHandle,
+        /// What the path did.
+        strain: PathStrain,
     },
     /// A session's datagrams have drawn no answer for two probe timeouts in a row, about three probe
     /// timeouts in all, or the peer's host refuses them; or, after that, one was acknowledged. Where this

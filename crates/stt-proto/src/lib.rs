@@ -48,7 +48,7 @@ pub use crate::event::{EarlyData, Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail, Origin};
 pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
 pub use crate::path::{Connection, Ecn, PathAddress, PathError, Rebind, SendError, Transmit};
-pub use crate::session::{MoveError, MoveFailure};
+pub use crate::session::{MoveError, MoveFailure, PathStrain};
 pub use crate::stats::{EndpointStats, FrameErrorCounts, SessionStats};
 pub use crate::streams::{
     Direction, OpenError, ReadError, ReadOutcome, StreamId, StreamOptions, WriteError,

@@ -69,6 +69,10 @@ pub struct SessionStats {
     pub rtt_min: Duration,
     /// Gauge: congestion window, bytes.
     pub congestion_window: u64,
+    /// Gauge: bytes that the peer has acknowledged on the path in use, since the session took it.
+    pub path_bytes_acked: u64,
+    /// Gauge: bytes that came by the path in use, since the session took it.
+    pub path_bytes_received: u64,
     /// Gauge: bytes sent, neither acknowledged nor lost.
     pub bytes_in_flight: u64,
     /// Congestion events.

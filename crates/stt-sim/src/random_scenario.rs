@@ -28,7 +28,7 @@ pub fn draw(seed: u64) -> Scenario {
     };
     let flow = (0..=random.below(3)).map(|_| flow(random)).collect();
     let event = if random.chance(0.5) { events(random) } else { Vec::new() };
-    Scenario {
+    let mut scenario = Scenario {
         name: "random".to_owned(),
         about: format!("drawn from seed {seed}"),
         own_links: true,
@@ -42,6 +42,44 @@ pub fn draw(seed: u64) -> Scenario {
         flow,
         event,
         ..Scenario::default()
+    };
+    if random.chance(0.4) {
+        carriers(random, &mut scenario);
+    }
+    scenario
+}
+
+/// Sessions that begin by connections, or go there when UDP is silent, and back.
+fn carriers(random: &mut Random, scenario: &mut Scenario) {
+    scenario.tcp = LinkSpec {
+        delay_ms: Some(random.below(2000) as f64 / 10.0),
+        rate_mbit: Some((500 + random.below(80_000)) as f64 / 1000.0),
+        // Not AUTH_PROOF, which TCP brings and nobody repeats.
+        drop: (0..random.below(4)).map(|_| 3 + random.below(60)).collect(),
+        ..LinkSpec::default()
+    };
+    for flow in &mut scenario.flow {
+        flow.websocket = random.chance(0.4);
+        flow.failover = true;
+        flow.return_ms = 100 + random.below(3000);
+    }
+    if random.chance(0.3) {
+        let (start, span) = (random.below(2000), 1 + random.below(3000));
+        let every = span + 3000 + random.below(5000);
+        scenario.event.push(again(Action::TcpStall, start, every));
+        scenario.event.push(again(Action::TcpGo, start + span, every));
+    }
+}
+
+fn again(action: Action, at_ms: u64, every_ms: u64) -> EventSpec {
+    EventSpec {
+        action,
+        at_ms,
+        at_bytes: None,
+        every_ms: Some(every_ms),
+        spread_ms: 0,
+        times: Some(20),
+        value: 0,
     }
 }
 
@@ -96,17 +134,8 @@ fn flow(random: &mut Random) -> FlowSpec {
 fn events(random: &mut Random) -> Vec<EventSpec> {
     let dark = [Action::Dark, Action::DarkForth, Action::DarkBack][random.below(3) as usize];
     let (start, span) = (random.below(2000), 1 + random.below(3000));
-    let every_ms = Some(span + 3000 + random.below(5000));
-    let event = |action, at_ms| EventSpec {
-        action,
-        at_ms,
-        at_bytes: None,
-        every_ms,
-        spread_ms: 0,
-        times: Some(20),
-        value: 0,
-    };
-    vec![event(dark, start), event(Action::Light, start + span)]
+    let every = span + 3000 + random.below(5000);
+    vec![again(dark, start, every), again(Action::Light, start + span, every)]
 }
 
 /// The smallest scenario found for which `fails` still holds. Whole parts of the file are left out

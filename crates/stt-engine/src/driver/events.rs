@@ -180,6 +180,11 @@ impl Driver {
                 }
             }
             Core::ConnectionUsed { id } => self.push(Event::ConnectionUsed(id as u32)),
+            Core::PathStrained { session, strain } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PathStrained(session, strain));
+                }
+            }
             Core::PathSilence { session, silent } => {
                 if let Some(session) = self.sessions.number(session) {
                     self.push(Event::PathSilence(session, silent));

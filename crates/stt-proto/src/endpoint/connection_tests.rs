@@ -10,7 +10,7 @@ use std::time::Duration;
 use stt_wire::ErrorCode;
 
 use self::lab::{CLIENT, Lab, ROOM, SERVER};
-use crate::config::ConnectOptions;
+use crate::config::{ConnectOptions, EndpointConfig, SessionConfig};
 use crate::event::Event;
 use crate::path::PathAddress;
 use crate::session::{MoveError, MoveFailure};
@@ -311,4 +311,25 @@ fn a_connection_that_is_slow_to_answer_is_waited_for() {
     lab.until(100, "the answer", |lab| lab.events[SERVER].iter().any(told));
     lab.carry(SERVER, 1 << 20, 1_000);
     lab.carry(CLIENT, 1 << 20, 1_000);
+}
+
+#[test]
+fn no_more_goes_to_an_address_than_came_from_it_while_it_answers_what_moved_it_there() {
+    // No search for larger datagrams, whose bytes would count, too.
+    let session = SessionConfig { mtu: 1_200, ..SessionConfig::default() };
+    let mut lab = Lab::with(EndpointConfig { session, ..EndpointConfig::default() });
+    let path = lab.open(1, 100_000);
+    lab.connect(path);
+    lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
+    lab.run(50);
+    lab.go(PathAddress::udp(lab.homes[SERVER]));
+    lab.until(1_000, "the move", |lab| lab.moved(CLIENT) == 1);
+    lab.close(1);
+    let told = |event: &Event| matches!(event, Event::PathChange { .. });
+    lab.until(1_000, "the proof", |lab| {
+        let (sent, heard) = (lab.udp_sent[SERVER], lab.udp_heard[SERVER]);
+        let is_proven = lab.events[SERVER].iter().any(told);
+        assert!(is_proven || sent <= heard, "{sent} bytes went to where {heard} came from");
+        is_proven
+    });
 }

@@ -113,8 +113,12 @@ pub(crate) struct AckSummary {
     pub(crate) largest_newly_acked: Option<u64>,
     /// The round-trip time measured.
     pub(crate) rtt_sample: Option<Duration>,
+    /// Packets in flight newly acknowledged.
+    pub(crate) newly_acked_packets: u32,
     /// Packets found lost.
     pub(crate) lost_packets: u32,
+    /// Those of them that were in flight, and so no probes of a larger size.
+    pub(crate) lost_in_flight: u32,
     /// Packets that had been declared lost and arrived after all.
     pub(crate) spurious_losses: u32,
     /// A new recovery episode began.
@@ -136,6 +140,8 @@ pub(crate) enum RecoveryTimeout {
     Lost {
         /// How many.
         packets: u32,
+        /// Those of them that were in flight.
+        in_flight: u32,
     },
     /// The peer was in the middle of sending, and then nothing came for a probe timeout, while nothing of
     /// ours is in flight that would show whether the path is dead. Told once for each such pause.
@@ -389,6 +395,7 @@ impl Recovery {
             self.usage.start_round(self.bytes_in_flight);
         }
         summary.newly_acked_bytes = newly.bytes;
+        summary.newly_acked_packets = newly.packets;
         Ok(summary)
     }
 
@@ -426,6 +433,7 @@ impl Recovery {
                 if packet.counts() {
                     newly.eliciting = true;
                     newly.bytes += packet.in_flight();
+                    newly.packets += 1;
                     if recovery_start.is_none_or(|start| packet.sent > start) {
                         newly.growth_bytes += packet.in_flight();
                     }
@@ -525,6 +533,7 @@ impl Recovery {
                 self.large.on_lost(place);
             }
             if packet.counts() {
+                summary.lost_in_flight += 1;
                 let bytes = packet.in_flight();
                 let flight = self
                     .delivery
@@ -650,7 +659,8 @@ impl Recovery {
         if self.loss_time().is_some() {
             let mut summary = AckSummary::default();
             self.detect_lost(now, &mut summary, sink);
-            return RecoveryTimeout::Lost { packets: summary.lost_packets };
+            let (packets, in_flight) = (summary.lost_packets, summary.lost_in_flight);
+            return RecoveryTimeout::Lost { packets, in_flight };
         }
         // A probe timeout is no sign of loss (RFC 9002 6.2.4). Its clock starts anew even if no
         // probe can leave, so that the timer never stays in the past.
@@ -821,6 +831,7 @@ struct LargestAcked {
 struct NewlyAcked {
     largest: Option<LargestAcked>,
     bytes: u64,
+    packets: u32,
     growth_bytes: u64,
     marked: u64,
     eliciting: bool,

@@ -168,7 +168,7 @@ fn time_makes_a_packet_lost_once_a_later_one_arrived() {
     path.ack(210, [2..=2]);
     assert_eq!(path.recovery.next_timeout(), Some(at(100) + ms(100) * 9 / 8));
     let (_, outcome) = path.timeout();
-    assert_eq!(outcome, RecoveryTimeout::Lost { packets: 1 });
+    assert_eq!(outcome, RecoveryTimeout::Lost { packets: 1, in_flight: 1 });
     assert_eq!(path.lost, [1]);
     assert_eq!(path.recovery.next_timeout(), None);
 }

@@ -19,7 +19,7 @@ use super::path::{
     Candidate, Challenge, Former, MtuSearch, Path, PeerId, Reach, Reply, Validation,
 };
 use super::transmit::Payload;
-use super::{Context, Session, controller};
+use super::{Context, MAX_ECHOES, Session, controller};
 
 /// Probe timeouts that a path has to prove itself, and for which a path that was left is remembered.
 const PATIENCE: u32 = 3;
@@ -235,6 +235,12 @@ impl Session {
             sent: 0,
             challenge: Challenge::new(now, span),
         });
+        // What is to be answered there is paid for like all else that goes to the path in use.
+        while let Some(reply) = moving.take_reply_on(&arrival.path) {
+            if self.echoes.len() < MAX_ECHOES {
+                self.echoes.push(reply.echo);
+            }
+        }
     }
 
     /// Goes on by another path; what was known of the one before comes back.
@@ -254,6 +260,7 @@ impl Session {
             let (peer, by_choice) = (self.remote_id, false);
             return Former { address, known: None, until: None, peer, by_choice, lost };
         }
+        self.start_counts();
         let known = Some(self.learn_anew(cx));
         Former { address, known, until: None, peer: self.remote_id, by_choice: false, lost }
     }
@@ -297,6 +304,7 @@ impl Session {
         // Its end was told when it came, and nothing has been told since.
         (self.path.held, self.path.lost) = (former.lost, former.lost);
         if let Some((mtu, mut recovery)) = former.known {
+            self.start_counts();
             self.requeue_in_flight(cx);
             self.recovery.hand_over_to(&mut recovery);
             self.path.mtu = mtu;

@@ -10,6 +10,7 @@ mod migrate;
 mod path;
 mod quality;
 mod receive;
+mod strain;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -56,6 +57,8 @@ pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
 use self::quality::Quality;
+pub use self::strain::PathStrain;
+use self::strain::Strain;
 pub(crate) use self::timers::MAX_INTERVAL;
 use self::trace::Watched;
 
@@ -210,6 +213,10 @@ pub(crate) struct Session {
     tell_at: Option<Instant>,
     /// While packets came damaged of late.
     quality: Option<Box<Quality>>,
+    /// Once the path in use has lost something.
+    strain: Option<Box<Strain>>,
+    /// No packet has come by the path in use since the session took it.
+    path_is_new: bool,
     /// The driver reads no more.
     released: bool,
     /// Whether a tracer was asked if it wants to watch.
@@ -303,6 +310,8 @@ impl Session {
             untold: Box::default(),
             tell_at: None,
             quality: None,
+            strain: None,
+            path_is_new: true,
             released: false,
             offered: false,
             watched: None,

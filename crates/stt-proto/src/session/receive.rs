@@ -72,6 +72,7 @@ impl Session {
             return;
         }
         let newest = self.largest_opened < Some(number);
+        let largest = self.largest_opened;
         if self.keys.received_phase() != before {
             self.trace_key_update(now, Side::Remote);
         }
@@ -93,6 +94,8 @@ impl Session {
         if !elsewhere {
             self.recovery.on_heard_again(now, heard_before);
             self.add_credit(packet_len);
+            self.stats.path_bytes_received += packet_len as u64;
+            self.on_packet_came(cx, largest, number, packet_len as u64);
             if id_is_fresh {
                 self.local_id = header.path_id;
             }
@@ -214,6 +217,9 @@ impl Session {
             }
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
+                if let Some(strain) = &mut self.strain {
+                    strain.on_payload(data.bytes.len());
+                }
                 if cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path)) {
                     self.recovery.on_data_heard(cx.now.mono);
                 }
@@ -312,6 +318,11 @@ impl Session {
         }
         self.stats.packets_lost += u64::from(summary.lost_packets);
         self.stats.congestion_events += u64::from(summary.congestion);
+        self.stats.path_bytes_acked += summary.newly_acked_bytes;
+        let arrived = (u64::from(summary.newly_acked_packets), summary.newly_acked_bytes);
+        // Those that arrived after all make up for as many that were lost.
+        let lost = summary.lost_in_flight.saturating_sub(summary.spurious_losses);
+        self.on_packet_fates(cx, arrived, u64::from(lost));
         self.paced_until = None;
         match self.recovery.large_lost_in_a_row() {
             0 => self.path.mtu.on_large_arrival(now),

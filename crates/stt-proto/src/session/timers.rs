@@ -96,12 +96,13 @@ impl Session {
         let now = cx.now.mono;
         cx.fates.clear();
         let fates = &mut *cx.fates;
-        let mut silent = false;
+        let (mut silent, mut lost) = (false, 0);
         loop {
             match self.recovery.on_timeout(now, &mut |fate, content| fates.push((fate, content))) {
                 RecoveryTimeout::None => break,
-                RecoveryTimeout::Lost { packets } => {
+                RecoveryTimeout::Lost { packets, in_flight } => {
                     self.stats.packets_lost += u64::from(packets);
+                    lost += u64::from(in_flight);
                     self.path.mtu.on_large_losses(now, self.recovery.large_lost_in_a_row());
                 }
                 RecoveryTimeout::Still => {
@@ -127,6 +128,9 @@ impl Session {
             }
         }
         self.settle_fates(cx);
+        if lost > 0 {
+            self.on_packet_fates(cx, (0, 0), lost);
+        }
         if silent {
             self.begin_silence(cx);
         }
@@ -141,6 +145,9 @@ impl Session {
     pub(super) fn begin_silence(&mut self, cx: &mut Context<'_>) {
         if !self.silent && self.is_established() && self.is_live() {
             self.silent = true;
+            let waiting = self.wants_data();
+            let hint = self.strain.as_ref().and_then(|s| s.hint(cx.now.mono, waiting));
+            self.tell_strain(cx, hint);
             cx.events.push_back(Event::PathSilence { session: cx.handle, silent: true });
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Whether blocks are small from now on, but for frames that are larger.
+    /// Whether blocks are small from now on; frames that are larger then stand alone.
     pub(super) fn be_frugal(&mut self, is_frugal: bool) {
         self.is_frugal = is_frugal;
     }
@@ -115,6 +115,13 @@ impl Assembler {
 
     fn append(&mut self, blocks: &mut Blocks, bytes: &[u8]) {
         if self.tail.capacity() - self.tail.len() < bytes.len() {
+            if self.is_frugal && bytes.len() > SMALL_BLOCK {
+                // As long as it is, and gone once it is read: no block that grows is kept for it.
+                self.close_block();
+                self.ready.push_back(Bytes::copy_from_slice(bytes));
+                self.contiguous += bytes.len() as u64;
+                return;
+            }
             self.renew_tail(blocks, bytes.len());
         }
         self.tail.put_slice(bytes);
@@ -265,6 +272,20 @@ mod tests {
         assembler.insert(&mut Blocks::default(), 0, b"----------");
         assert_eq!(take_all(&mut assembler, 100), b"XXcdXXghXX");
         assert_eq!(assembler.runs(), 0);
+    }
+
+    #[test]
+    fn a_frugal_stream_keeps_no_large_block_for_a_long_frame() {
+        let mut assembler = Assembler::default();
+        let bytes: Vec<u8> = (0..4 * SMALL_BLOCK + 300).map(|offset| offset as u8).collect();
+        assembler.be_frugal(true);
+        let mut at = 0;
+        for len in [100, 3 * SMALL_BLOCK, 200, SMALL_BLOCK] {
+            assembler.insert(&mut Blocks::default(), at as u64, &bytes[at..at + len]);
+            at += len;
+            assert!(!assembler.has_large_tail(), "after {at} bytes");
+        }
+        assert_eq!(take_all(&mut assembler, 5_000), bytes);
     }
 
     #[test]

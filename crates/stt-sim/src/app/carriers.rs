@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use stt_proto::{Instant, PathAddress, SessionHandle};
+use stt_proto::{Instant, MoveError, PathAddress, SessionHandle};
 
 use crate::{
     link::Link,
@@ -128,9 +128,12 @@ impl Carriers {
             return Ok(None);
         };
         let (client, at) = (self.ends[0], world.now_at(self.ends[0]));
-        let moved = world.endpoint_mut(client).move_session(at, session, path);
-        moved.map_err(|error| format!("a move to {path:?}: {error:?}"))?;
-        Ok(Some(path))
+        match world.endpoint_mut(client).move_session(at, session, path) {
+            Ok(_) => Ok(Some(path)),
+            // It is being closed.
+            Err(MoveError::SessionClosed) => Ok(None),
+            Err(error) => Err(format!("a move to {path:?}: {error:?}")),
+        }
     }
 
     /// When it wants to act by itself.

@@ -68,8 +68,11 @@ pub(super) fn pattern(stream: StreamId, at: u64, len: usize) -> Vec<u8> {
 
 impl Lab {
     pub(super) fn new() -> Self {
-        let mut ends =
-            [endpoint(3, EndpointConfig::default()), endpoint(5, EndpointConfig::default())];
+        Self::with(EndpointConfig::default())
+    }
+
+    pub(super) fn with(config: EndpointConfig) -> Self {
+        let mut ends = [endpoint(3, config.clone()), endpoint(5, config)];
         ends[SERVER].set_listening(Some(ListenConfig::default()));
         Self {
             ends,

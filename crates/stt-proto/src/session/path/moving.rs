@@ -193,6 +193,12 @@ impl Moving {
         self.replies.remove(place)
     }
 
+    /// Takes the oldest answer that is owed on a path.
+    pub(crate) fn take_reply_on(&mut self, path: &PathAddress) -> Option<Reply> {
+        let place = self.replies.iter().position(|reply| reply.path == *path)?;
+        self.replies.remove(place)
+    }
+
     /// Whether packets for paths other than `here`, the one in use, or challenges for it, are due and
     /// can be sent.
     pub(crate) fn wants_transmit(&self, now: Instant, reach: Reach, here: &PathAddress) -> bool {
