@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect as connectTcp, createServer } from 'node:net';
-import type { SttEndpoint, SttSession } from '@seigr/stt';
+import type { SttSession } from '@seigr/stt';
 import { generateSeed } from '@seigr/stt';
 import { expect, onTestFinished, test } from 'vitest';
 import { endpoint } from '../contract/pair.ts';
@@ -44,10 +44,8 @@ async function connectIn(
   options: { early?: boolean; timeout?: number },
 ): Promise<SttSession> {
   const sharedSeed = generateSeed();
-  const [server, client]: SttEndpoint[] = await Promise.all([
-    endpoint({ sharedSeed }),
-    endpoint({ sharedSeed }),
-  ]);
+  const server = await endpoint({ sharedSeed });
+  const client = await endpoint({ sharedSeed });
   const listener = server.listen({ websocket: { port: 0 } });
   await listener.ready;
   const port = await gate(listener.websocketAddress?.port ?? 0, roundTrips);
