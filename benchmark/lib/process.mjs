@@ -32,6 +32,8 @@ const CALLS = {
   },
   upload: ({ bytes }) => timed(bytes, () => side.upload(bytes, BLOCK)),
   download: ({ bytes }) => timed(bytes, () => side.download(bytes)),
+  setups: ({ count, early }) => side.setups(count, early),
+  moves: ({ count, end }) => side.moves(count, end),
   async pings({ count, size }) {
     const ping = await side.pinger(size);
     for (let index = 0; index < WARM_UP_PINGS; index += 1) await ping();

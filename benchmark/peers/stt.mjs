@@ -1,12 +1,12 @@
 // STT through its public API, with everything on: checksums, masking, encryption, congestion control. Over UDP, or
 // over a WebSocket with or without TLS.
 import { SttEndpoint } from '../../dist/index.js';
-import { certificate, trusting } from '../lib/certificate.mjs';
+import { trusting } from '../lib/certificate.mjs';
+import { countingProxy, relay } from '../lib/ways.mjs';
 
 export const name = 'stt';
 
-export async function serve({ seed, carrier = 'udp', block }) {
-  const identity = carrier === 'wss' ? await certificate() : undefined;
+export async function serve({ seed, carrier = 'udp', identity, block }) {
   const endpoint = await SttEndpoint.create({ sharedSeed: seed, host: '127.0.0.1', port: 0 });
   const listener = endpoint.serve(
     async (session) => {
@@ -18,19 +18,18 @@ export async function serve({ seed, carrier = 'udp', block }) {
   );
   await listener.ready;
   const { port } = carrier === 'udp' ? endpoint.address : listener.websocketAddress;
-  return { target: { port, nodeId: endpoint.nodeId, cert: identity?.cert } };
+  const udpPort = endpoint.address.port;
+  return { target: { port, udpPort, nodeId: endpoint.nodeId, cert: identity?.cert } };
 }
 
 export async function connect({ seed, carrier = 'udp', target }) {
   const endpoint = await SttEndpoint.create({ sharedSeed: seed });
-  const session = await endpoint.connect(
-    { address: '127.0.0.1', port: target.port },
-    {
-      peerNodeId: target.nodeId,
-      transport: carrier === 'udp' ? 'udp' : 'websocket',
-      ...(target.cert === undefined ? {} : { tls: trusting(target.cert) }),
-    },
-  );
+  const options = {
+    peerNodeId: target.nodeId,
+    transport: carrier === 'udp' ? 'udp' : 'websocket',
+    ...(target.cert === undefined ? {} : { tls: trusting(target.cert) }),
+  };
+  const session = await endpoint.connect({ address: '127.0.0.1', port: target.port }, options);
   return {
     async upload(bytes, block) {
       const stream = await session.createBidirectionalStream({ purpose: 'sink' });
@@ -55,11 +54,82 @@ export async function connect({ seed, carrier = 'udp', target }) {
         }
       };
     },
+    /** Opens sessions one after the other: milliseconds and round trips of each. */
+    async setups(count, early) {
+      const proxy = await countingProxy(target.port);
+      const times = [];
+      const trips = [];
+      for (let index = 0; index < count; index += 1) {
+        const started = performance.now();
+        const opened = await endpoint.connect(
+          { address: '127.0.0.1', port: proxy.port },
+          { ...options, early },
+        );
+        times.push(performance.now() - started);
+        trips.push(proxy.answers());
+        opened.destroy();
+      }
+      proxy.close();
+      return { times, trips };
+    },
+    /** Sessions that send by UDP until that ends in one of two ways: milliseconds until each goes on by a WebSocket. */
+    async moves(count, end) {
+      const times = [];
+      for (let index = 0; index < count; index += 1) {
+        const udp = await relay(target.udpPort);
+        const moving = await endpoint.connect(
+          { address: '127.0.0.1', port: udp.port },
+          {
+            peerNodeId: target.nodeId,
+            transport: 'auto',
+            websocket: { url: `ws://127.0.0.1:${target.port}/stt` },
+          },
+        );
+        times.push(await timeToMove(moving, udp, end));
+        moving.destroy();
+        udp.close();
+      }
+      return { times };
+    },
     async close() {
       await session.close();
       await endpoint.close();
     },
   };
+}
+
+/** Bytes that are through before UDP ends: a round trip is known by then. */
+const BEFORE_END = 2_000_000;
+
+async function timeToMove(session, udp, end) {
+  if (session.transport !== 'udp') return undefined;
+  const stream = await session.createBidirectionalStream({ purpose: 'sink' });
+  let over = false;
+  const block = Buffer.alloc(16_384);
+  const enough = resolvers();
+  void (async () => {
+    for (let sent = 0; !over; sent += block.length) {
+      await stream.write(block);
+      if (sent >= BEFORE_END) enough.resolve();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })().catch(() => undefined);
+  await enough.promise;
+  const moved = new Promise((resolve) =>
+    session.on('pathChange', ({ transport }) => transport === 'websocket' && resolve()),
+  );
+  if (session.transport !== 'udp') return undefined;
+  const started = performance.now();
+  udp[end]();
+  await moved;
+  over = true;
+  return performance.now() - started;
+}
+
+function resolvers() {
+  const all = {};
+  all.promise = new Promise((resolve, reject) => Object.assign(all, { resolve, reject }));
+  return all;
 }
 
 async function answer(stream, block) {

@@ -1,15 +1,14 @@
 // node:tls, TLS 1.3, Nagle off. A connection says by its first byte what it is for.
 import { once } from 'node:events';
 import { connect as connectTls, createServer } from 'node:tls';
-import { certificate, trusting } from '../lib/certificate.mjs';
+import { trusting } from '../lib/certificate.mjs';
 
 const BULK = 1;
 const ECHO = 2;
 
 export const name = 'node:tls';
 
-export async function serve() {
-  const { key, cert } = await certificate();
+export async function serve({ identity: { key, cert } }) {
   const server = createServer(
     { key, cert, minVersion: 'TLSv1.3', noDelay: true, allowHalfOpen: true },
     (socket) => {

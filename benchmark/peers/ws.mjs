@@ -3,16 +3,15 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { WebSocket, WebSocketServer } from 'ws';
-import { certificate, trusting } from '../lib/certificate.mjs';
+import { trusting } from '../lib/certificate.mjs';
 
 /** Bytes that may wait in a socket before the sender does. */
 const HIGH_WATER = 1 << 20;
 
 export const name = 'ws';
 
-export async function serve({ tls = false, block }) {
-  const identity = tls ? await certificate() : undefined;
-  const server = tls ? createSecureServer(identity) : createServer();
+export async function serve({ identity, block }) {
+  const server = identity ? createSecureServer(identity) : createServer();
   const sockets = new WebSocketServer({ server, perMessageDeflate: false });
   sockets.on('connection', (socket, request) => {
     socket.on('error', () => undefined);
