@@ -9,6 +9,7 @@ import type {
   ConnectOptions,
   DatagramDrop,
   EndpointOptions,
+  EndpointStats,
   FrameHandler,
   LogTarget,
   MigrateOptions,
@@ -17,6 +18,7 @@ import type {
   PathMeasure,
   PeerAddress,
   ReconnectingOptions,
+  ResourceWarningEvent,
   RetryCode,
   RetryOptions,
   RunContext,
@@ -97,6 +99,11 @@ describe('options', () => {
     expectTypeOf<{
       sharedSeed: { passphrase: string; salt: string };
     }>().toExtend<EndpointOptions>();
+    expectTypeOf<EndpointOptions['maxMemory']>().toEqualTypeOf<number | undefined>();
+    expectTypeOf<EndpointStats['memoryUsed']>().toEqualTypeOf<number>();
+    expectTypeOf<ResourceWarningEvent['resource']>().toEqualTypeOf<
+      'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag' | 'memory'
+    >();
     expectTypeOf<{ port: number }>().not.toExtend<EndpointOptions>();
     expectTypeOf<{ peerNodeId: string }>().toExtend<ConnectOptions>();
     expectTypeOf<{ timeout: number }>().not.toExtend<ConnectOptions>();

@@ -27,6 +27,7 @@ export function engineOptions(tuning: ResolvedTuning, settings: EngineSettings):
     handshakeTimeoutMs: tuning.handshakeTimeout,
     maxConcurrentStreams: tuning.maxConcurrentStreams,
     maxConcurrentSessions: tuning.maxConcurrentSessions,
+    maxMemory: tuning.maxMemory,
     recvBufferSize: tuning.recvBufferSize,
     sendBufferSize: tuning.sendBufferSize,
     streamRecvBuffer: tuning.streamRecvBuffer,

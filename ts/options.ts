@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { SttOptionError } from './errors/local.ts';
 import type { BreakerOptions } from './resilience/breaker.ts';
 import type { SeedInput } from './seeds.ts';
@@ -35,6 +36,15 @@ export interface TuningOptions {
    * @default 1024
    */
   readonly maxConcurrentSessions?: number;
+  /**
+   * Bytes that this endpoint may hold for all its sessions: what was written and not acknowledged, what
+   * came and was not read, what peers may still send, sessions, streams and datagrams. When it is used up,
+   * a new session, a new stream, or the first bytes that a stream is given meet 0x0603, here or at the peer
+   * whose it is; peers are allowed to send less long before; what is under way goes on, slower. From 1 MiB.
+   * Environment: `STT_MAX_MEMORY`.
+   * @default half of the memory that this process may use
+   */
+  readonly maxMemory?: number;
   /**
    * Bytes that a session may have received and not read. Environment: `STT_RECV_BUFFER_SIZE`.
    * @default 2 MiB
@@ -182,12 +192,22 @@ export type ResolvedTuning = Required<TuningOptions>;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+/** Half of what this process may use: the machine's memory, or what a container leaves of it. */
+function halfOfMemory(): number {
+  const allowed = process.constrainedMemory?.() ?? 0;
+  const most = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+  return Math.max(LEAST_MEMORY, Math.floor(most / 2));
+}
+
+const LEAST_MEMORY = MIB;
+
 const BALANCED: ResolvedTuning = {
   keepAliveInterval: 10_000,
   keepAliveTimeout: 30_000,
   handshakeTimeout: 10_000,
   maxConcurrentStreams: 256,
   maxConcurrentSessions: 1_024,
+  maxMemory: halfOfMemory(),
   recvBufferSize: 2 * MIB,
   sendBufferSize: 2 * MIB,
   streamRecvBuffer: MIB,
@@ -240,6 +260,7 @@ const RANGES: Readonly<Record<NumericOption, readonly [least: number, most: numb
   handshakeTimeout: [1, MAX_MS],
   maxConcurrentStreams: [0, 65_535],
   maxConcurrentSessions: [1, 1_000_000],
+  maxMemory: [LEAST_MEMORY, Number.MAX_SAFE_INTEGER],
   recvBufferSize: [16 * KIB, MAX_BUFFER],
   sendBufferSize: [16 * KIB, MAX_BUFFER],
   streamRecvBuffer: [16 * KIB, MAX_BUFFER],
@@ -262,6 +283,7 @@ const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
   STT_HANDSHAKE_TIMEOUT: 'handshakeTimeout',
   STT_MAX_CONCURRENT_STREAMS: 'maxConcurrentStreams',
   STT_MAX_CONCURRENT_SESSIONS: 'maxConcurrentSessions',
+  STT_MAX_MEMORY: 'maxMemory',
   STT_RECV_BUFFER_SIZE: 'recvBufferSize',
   STT_SEND_BUFFER_SIZE: 'sendBufferSize',
   STT_STREAM_RECV_BUFFER: 'streamRecvBuffer',

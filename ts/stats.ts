@@ -94,6 +94,14 @@ export interface EndpointStats {
   readonly resetsSent: number;
   /** Packets for no session of this endpoint. */
   readonly unknownPath: number;
+  /**
+   * Now: bytes that are held for all sessions, or that peers may still send: what `maxMemory` bounds.
+   */
+  readonly memoryUsed: number;
+  /** Now: that bound. */
+  readonly memoryLimit: number;
+  /** Sessions, streams and writes refused with 0x0603 at that bound. */
+  readonly memoryRefused: number;
   /** Round-trip times measured, in all sessions. */
   readonly rttSamples: number;
   /** Now: the median of the last some thousand of them, to a sixteenth; 0 before the first. Milliseconds. */

@@ -1,15 +1,34 @@
 import { execFile } from 'node:child_process';
-import { link, open, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, test, vi } from 'vitest';
-import { claim, forget, freeName, MAX_KEPT, sweep } from '../../ts/cli/transfer/claim.ts';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { loadNodeSecret, thisMachine } from '../../ts/cli/node-seed.ts';
+import {
+  claim,
+  forget,
+  freeName,
+  KEEP_MS,
+  MAX_KEPT,
+  sweep,
+  sweepClaims,
+} from '../../ts/cli/transfer/claim.ts';
 import { readDone, removeDone, writeDone } from '../../ts/cli/transfer/done.ts';
 import { lives, ownerText, parseOwner, thisProcess } from '../../ts/cli/transfer/owner.ts';
 import { Part, partKey } from '../../ts/cli/transfer/part.ts';
-import { content, MIB, sha256 } from './stage.ts';
-import { temporaryFolder } from './stt.ts';
+import { content, MIB, Stage, sha256 } from './stage.ts';
+import { Stt, temporaryFolder } from './stt.ts';
 
 const KEY = 'ab'.repeat(16);
 const CLAIMER = fileURLToPath(new URL('./fixtures/claimer.mjs', import.meta.url));
@@ -26,6 +45,71 @@ async function leftBy(folder: string, owner: ReturnType<typeof thisProcess>, tex
   await writeFile(path, text);
   return path;
 }
+
+describe('the claims of senders', () => {
+  test("go when their process is gone, and another machine's after a week", async () => {
+    const folder = await temporaryFolder();
+    const own = thisProcess();
+    const mine = (await claim(folder, 'cd'.repeat(16))).path;
+    const dead = await leftBy(folder, { ...own, pid: await deadPid() }, '');
+    const living = await leftBy(
+      folder,
+      { ...own, pid: process.ppid, start: await startOf(process.ppid) },
+      '',
+    );
+    const [fresh, old] = await Promise.all(
+      ['0badcafe', '0badf00d'].map((host) => leftBy(folder, { ...own, host }, '')),
+    );
+    const weekAgo = new Date(Date.now() - KEEP_MS - 1_000);
+    await utimes(old as string, weekAgo, weekAgo);
+    await sweepClaims(folder);
+    const left = (await readdir(folder)).map((name) => join(folder, name)).sort();
+    expect(left).toEqual([mine, living, fresh].sort());
+    expect(left).not.toContain(dead);
+    forget(mine);
+  });
+
+  test('are swept by a receiver, too', { timeout: 60_000 }, async () => {
+    const state = await temporaryFolder();
+    const folder = join(state, 'stt', 'sending');
+    await mkdir(folder, { recursive: true });
+    await leftBy(folder, { ...thisProcess(), pid: await deadPid() }, '');
+    const stage = await Stage.make(content(1, 10));
+    const args = [
+      'recv',
+      stage.inbox,
+      '--listen',
+      '127.0.0.1:0',
+      '--json',
+      '--seed-file',
+      stage.seed,
+    ];
+    const recv = new Stt(args, { env: { XDG_STATE_HOME: state } });
+    await recv.record(({ event }) => event === 'listening');
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+describe('the secret of a home folder', () => {
+  const output = { note: () => undefined };
+
+  test('gives each machine that shares it node seeds of its own, the same every time', async () => {
+    vi.stubEnv('XDG_STATE_HOME', await temporaryFolder());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const seeds = async (machine: string, file?: string) => {
+      const secret = await loadNodeSecret(file, output, async () => machine);
+      const seed = secret.seedFor('recv', '0.0.0.0', '7788');
+      return [Buffer.from(seed).toString('hex'), secret.name('send', 'a file')];
+    };
+    const one = await seeds('one');
+    const other = await seeds('other');
+    expect(await seeds('one')).toEqual(one);
+    expect(new Set([...one, ...other]).size).toBe(4);
+    const file = join(await temporaryFolder(), 'named');
+    expect(await seeds('one', file)).toEqual(await seeds('other', file));
+    expect(await thisMachine()).toMatch(/./);
+  });
+});
 
 describe('an unfinished file', () => {
   test('has one owner at a time, whoever tries', { timeout: 60_000 }, async () => {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ByteReader } from '../../ts/cli/transfer/byte-reader.ts';
 import {
@@ -146,24 +147,41 @@ describe('a receipt that is lost', { timeout: 60_000 }, () => {
     },
   );
 
-  test('is not taken for that of a file that has grown since', async () => {
+  test.each([[[]], [['--overwrite']]])(
+    'is not taken for that of a file that has grown since, which takes its place: %j',
+    async (flags) => {
+      const stage = await Stage.make(content(1, 1_000));
+      const puppet = await Puppet.make(stage);
+      const recv = await stage.recv(...flags);
+      await loses(puppet);
+      stage.bytes = Buffer.concat([stage.bytes, content(6, 500)]);
+      puppet.offer = { ...puppet.offer, size: stage.bytes.length };
+      const second = await puppet.offers();
+      expect(marksOf(second.answer)).toEqual([]);
+      await second.sends(0);
+      const hash = stage.expected().sha256;
+      expect(await readReceipt(second.reader)).toMatchObject({ ok: true, sha256: hash });
+      await second.session.close();
+      const { code, records } = await recv.end();
+      expect(code).toBe(0);
+      const received = records.filter(({ event }) => event === 'received');
+      expect(received.map(({ bytes }) => bytes)).toEqual([1_000, 1_500]);
+      expect(await stage.received()).toEqual(stage.expected());
+    },
+  );
+
+  test('leaves a file alone that somebody has changed here since', async () => {
     const stage = await Stage.make(content(1, 1_000));
     const puppet = await Puppet.make(stage);
-    const recv = await stage.recv('--overwrite');
+    const recv = await stage.recv('--forever');
     await loses(puppet);
-    stage.bytes = Buffer.concat([stage.bytes, content(6, 500)]);
-    puppet.offer = { ...puppet.offer, size: stage.bytes.length };
-    const second = await puppet.offers();
-    expect(marksOf(second.answer)).toEqual([]);
-    await second.sends(0);
-    const hash = stage.expected().sha256;
-    expect(await readReceipt(second.reader)).toMatchObject({ ok: true, sha256: hash });
-    await second.session.close();
-    const { code, records } = await recv.end();
-    expect(code).toBe(0);
-    const received = records.filter(({ event }) => event === 'received');
-    expect(received.map(({ bytes }) => bytes)).toEqual([1_000, 1_500]);
-    expect(await stage.received()).toEqual(stage.expected());
+    await writeFile(join(stage.inbox, 'data.bin'), 'mine now');
+    puppet.offer = { ...puppet.offer, size: 1_500 };
+    const { answer } = await puppet.offers();
+    expect(answer).toMatchObject({ accept: false, why: expect.stringContaining('exists already') });
+    expect(await readFile(join(stage.inbox, 'data.bin'), 'utf8')).toBe('mine now');
+    recv.child.kill('SIGTERM');
+    await recv.end();
   });
 
   test.each(['another hash', 'more'])('is not given for %s', async (what) => {

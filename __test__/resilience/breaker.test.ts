@@ -4,6 +4,8 @@ import { createError } from '../../ts/errors/create.ts';
 import { CircuitOpenError, SttOptionError } from '../../ts/errors/local.ts';
 import { checkBreaker, judge } from '../../ts/resilience/breaker.ts';
 import { Breakers, MAX_CIRCUITS } from '../../ts/resilience/breakers.ts';
+import { retryPolicy } from '../../ts/resilience/policy.ts';
+import { retrying } from '../../ts/resilience/retry.ts';
 
 const key = { host: '127.0.0.1', port: 7788, nodeId: undefined };
 const fail = (code = 0x0101) => Promise.reject(createError(code, 'x'));
@@ -156,6 +158,68 @@ describe('a circuit', () => {
     probe.resolve('session');
     await probing;
     expect(states()).toEqual(['open', 'half-open', 'closed']);
+  });
+});
+
+describe('retries that meet a half-open circuit', () => {
+  /** Three connects that retry, of which the first finds the circuit ready and tries the peer. */
+  async function together(attempts: number, deadline?: number) {
+    const { clock, made, outcome, states } = breakers({ minimum: 1, halfOpenAfter: 1_000 });
+    await outcome(fail);
+    clock.now += 1_000;
+    const probe = resolvers<string>();
+    let connects = 0;
+    const pauses: number[] = [];
+    const host = {
+      now: () => clock.now,
+      random: () => 0.5,
+      retrying: () => undefined,
+      pause: async (ms: number, until?: Promise<void>) => {
+        pauses.push(ms);
+        if (until === undefined) clock.now += ms;
+        else if (deadline === undefined) await until;
+        else clock.now += ms;
+      },
+    };
+    const policy = retryPolicy({ attempts, ...(deadline === undefined ? {} : { deadline }) });
+    const numbers: number[] = [];
+    const one = () =>
+      retrying(policy, host, ({ number }) =>
+        made.run(key, () => {
+          numbers.push(number);
+          connects += 1;
+          return connects === 1 ? probe.promise : succeed();
+        }),
+      ).catch((error: unknown) => error);
+    const all = [one(), one(), one()];
+    await expect.poll(() => states()).toEqual(['open', 'half-open']);
+    return { all, probe, pauses, numbers, clock };
+  }
+
+  test('wait for the connect that tries the peer, and lose no try by it', async () => {
+    // One try each: none may be spent on the waiting.
+    const { all, probe, pauses, numbers } = await together(1);
+    await expect.poll(() => pauses.length).toBe(2);
+    probe.resolve('session');
+    expect(await Promise.all(all)).toEqual(['session', 'session', 'session']);
+    expect(numbers).toEqual([1, 1, 1]);
+  });
+
+  test('go on as with any open circuit when it fails', async () => {
+    const { all, probe, pauses } = await together(4);
+    await expect.poll(() => pauses.length).toBe(2);
+    probe.reject(createError(0x0101, 'still nobody'));
+    expect(await Promise.all(all)).toEqual(['session', 'session', 'session']);
+    expect(Math.max(...pauses.filter((ms) => ms < 2 ** 31 - 1))).toBeGreaterThanOrEqual(1_000);
+  });
+
+  test('wait no longer than their deadline', async () => {
+    const { all, probe, clock } = await together(5, 700);
+    const [, second] = await Promise.all([0, all[1], all[2]]);
+    expect(second).toBeInstanceOf(CircuitOpenError);
+    expect(clock.now).toBe(1_700);
+    probe.resolve('session');
+    expect(await all[0]).toBe('session');
   });
 });
 

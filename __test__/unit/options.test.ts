@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { checkConnectOptions, parseNodeId } from '../../ts/connect.ts';
 import { resolveTuning } from '../../ts/options.ts';
@@ -23,6 +24,14 @@ describe('tuning', () => {
     });
   });
 
+  test('allows half of the memory that the process may use', () => {
+    const { maxMemory } = resolveTuning({}, {});
+    expect(maxMemory).toBeGreaterThanOrEqual(2 ** 20);
+    expect(maxMemory).toBeLessThanOrEqual(totalmem() / 2);
+    expect(resolveTuning({}, { STT_MAX_MEMORY: '5000000' }).maxMemory).toBe(5_000_000);
+    expect(resolveTuning({ maxMemory: 2 ** 52 }, {}).maxMemory).toBe(2 ** 52);
+  });
+
   test('an option wins over the environment, and that over the preset', () => {
     const environment = { STT_PRESET: 'highThroughput', STT_RECV_BUFFER_SIZE: '3000000' };
     const tuning = resolveTuning({ streamRecvBuffer: 100_000 }, environment);
@@ -41,6 +50,8 @@ describe('tuning', () => {
     ['maxConcurrentSessions', 0],
     ['maxConcurrentSessions', 1.5],
     ['recvBufferSize', 1],
+    ['maxMemory', 2 ** 20 - 1],
+    ['maxMemory', Number.POSITIVE_INFINITY],
     ['streamRecvBuffer', 2 ** 40],
     ['mtu', 1_199],
     ['mtu', 65_508],

@@ -5,11 +5,14 @@ import type { HalfHost } from '../../ts/stream/writer.ts';
 export class ScriptedEngine {
   /** Bytes that the next writes may take. */
   room = 0;
+  /** What may be held for all streams is used up. */
+  exhausted = false;
   readonly taken: number[] = [];
   readonly calls: string[] = [];
   consumedBytes = 0;
 
   write(_stream: number, chunk: Uint8Array, start: number, end: number): number {
+    if (this.exhausted) return -2;
     const length = Math.min(this.room, end - start);
     this.room -= length;
     this.taken.push(...chunk.subarray(start, start + length));
@@ -33,6 +36,10 @@ export class ScriptedEngine {
   /** As if the peer had nothing yet, and the stream were known. */
   acknowledged(): number {
     return 0;
+  }
+
+  memory(): { limit: number; used: number } {
+    return { limit: 2 ** 20, used: 2 ** 20 };
   }
 
   finish(): void {

@@ -55,6 +55,39 @@ describe('writing', () => {
     expect(writer.pendingBytes).toBe(0);
   });
 
+  test('is refused with 0x0603 when memory is used up, and the stream is as it was', async () => {
+    const { engine, writer, done } = setUp(100);
+    engine.exhausted = true;
+    const refused = await outcome(writer.write('abc'));
+    expect(isSttError(refused, 'RESOURCE_EXHAUSTED')).toBe(true);
+    expect(refused).toMatchObject({
+      bytesTaken: 0,
+      origin: 'local',
+      message: expect.stringMatching(/1\.0 MiB of the 1\.0 MiB .*maxMemory.*3 bytes more/),
+    });
+    expect(writer.tryWrite('abc')).toBe(false);
+    const drained = writer.drained();
+    expect(await outcome(drained)).toBe('pending');
+    engine.exhausted = false;
+    writer.onWritable();
+    await drained;
+    await writer.write('def');
+    expect([engine.taken, done]).toEqual([[100, 101, 102], []]);
+  });
+
+  test('waits on where memory is used up before all of it was taken', async () => {
+    const { engine, writer } = setUp(2);
+    const write = writer.write('abcd');
+    engine.exhausted = true;
+    writer.onWritable();
+    expect(await outcome(write)).toBe('pending');
+    engine.exhausted = false;
+    engine.room = 10;
+    writer.onWritable();
+    await write;
+    expect(engine.taken).toEqual([97, 98, 99, 100]);
+  });
+
   test('resolves each write when its own bytes are taken', async () => {
     const { engine, writer } = setUp(5);
     const first = writer.write(counting(10));

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { link, mkdir, open, unlink } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { checkSeed } from '../native/engine.ts';
 import { ExitCode } from './exit-codes.ts';
@@ -20,6 +20,26 @@ function stateFolder(): string {
   return join(base, 'stt');
 }
 
+/** Files that hold an id of the machine which outlives its boots and its names (machine-id(5)). */
+const MACHINE_IDS = ['/etc/machine-id', '/var/lib/dbus/machine-id'];
+
+/** What this machine is told from others by that may share its users' home folders. */
+export async function thisMachine(): Promise<string> {
+  for (const path of MACHINE_IDS) {
+    const id = (await readFile(path, 'utf8').catch(() => '')).trim();
+    if (/^[0-9a-f]{32}$/i.test(id)) return id.toLowerCase();
+  }
+  // Without the domain, which comes and goes with the network.
+  return hostname().split('.')[0]?.toLowerCase() ?? '';
+}
+
+/** The secret of one of the machines that a secret in a shared home folder serves. */
+function secretOf(root: Uint8Array, machine: string): Uint8Array {
+  return createHmac('sha256', root)
+    .update(JSON.stringify(['machine', machine]))
+    .digest();
+}
+
 /**
  * The lasting secret of this user on this machine, which node ids come from.
  *
@@ -35,6 +55,11 @@ export class NodeSecret {
   constructor(root: Uint8Array, folder: string | undefined) {
     this.#root = root;
     this.folder = folder;
+  }
+
+  /** Where processes that send note which file they send; undefined where nothing lasts. */
+  get sending(): string | undefined {
+    return this.folder === undefined ? undefined : join(this.folder, 'sending');
   }
 
   /** The node seed for a role: one that no two processes can have at a time. */
@@ -56,14 +81,17 @@ export class NodeSecret {
 }
 
 /**
- * The secret from `--node-seed-file`, `STT_NODE_SEED_FILE`, or the file of this user; made at the first use.
+ * The secret from `--node-seed-file`, `STT_NODE_SEED_FILE`, or the file of this user; made at the first use. A home
+ * folder may be on several machines at a time, so what comes from the user's file is this machine's own. A file that
+ * was named is used as it is: whoever names it says whose it is.
  * Where it cannot be kept the ids last as long as the process, and that is said.
  *
  * @throws {CliError} when others can read the file, or it holds no seed, or one that was named cannot be made.
  */
 export async function loadNodeSecret(
   option: string | undefined,
-  output: Output,
+  output: Pick<Output, 'note'>,
+  machine: () => Promise<string> = thisMachine,
 ): Promise<NodeSecret> {
   const named = option ?? process.env['STT_NODE_SEED_FILE'];
   const path = named ?? join(stateFolder(), 'node-seed');
@@ -98,7 +126,10 @@ export async function loadNodeSecret(
       'remove it to get a new one, or name another.',
     );
   }
-  return new NodeSecret(root, dirname(path));
+  return new NodeSecret(
+    named === undefined ? secretOf(root, await machine()) : root,
+    dirname(path),
+  );
 }
 
 /** Makes the file if there is none. It appears whole, so that whoever else looks for it can read it. */

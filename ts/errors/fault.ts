@@ -225,9 +225,27 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `An operation with ${peer} took too long${forSome(detail)}. Allow more time.`,
   BUFFER_OVERFLOW: ({ detail }) =>
     `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
-  RESOURCE_EXHAUSTED: ({ detail }) =>
+  RESOURCE_EXHAUSTED: ({ detail, origin }, { peer }) =>
+    shortage(detail) ??
+    (origin === 'peer'
+      ? `${peer} has as much in memory as it may (maxMemory there), and takes no more. Try again later, or raise maxMemory there.`
+      : undefined) ??
     `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
 };
+
+/** What `maxMemory` refuses, here. */
+export function shortage(detail: FaultDetail): string | undefined {
+  if (detail.kind !== 'memory') return undefined;
+  const [limit, used, asked] = [detail.limit, detail.used, detail.asked].map(bytes);
+  return `This endpoint holds ${used} of the ${limit} that it may (maxMemory); ${asked} more were asked for. Read what came, end sessions or streams, try again later, or raise maxMemory.`;
+}
+
+/** Bytes as people read them. */
+function bytes(count: number): string {
+  if (count < 1_024) return `${count} bytes`;
+  if (count < 1_048_576) return `${Math.ceil(count / 1_024)} KiB`;
+  return `${(count / 1_048_576).toFixed(1)} MiB`;
+}
 
 function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): string {
   const { subcode, detail, origin } = fault;

@@ -364,13 +364,13 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
     code: 1539,
     meaning: 'The system has no more of something that is needed.',
     causes: [
-      'Memory is used up.',
+      "Memory is used up: the system's, or what maxMemory allows.",
       'File descriptors are used up.',
       'The processor cannot keep up.',
     ],
     steps: [
       { by: 'program', text: 'Reduce the load: fewer sessions, fewer streams.' },
-      { by: 'person', text: "Raise the system's limits (ulimit -n)." },
+      { by: 'person', text: "Raise the system's limits (ulimit -n), or maxMemory." },
       { by: 'person', text: 'Add memory or processors.' },
     ],
   },

@@ -48,7 +48,8 @@ export declare class NativeEndpoint {
   openStream(session: number, unidirectional: boolean, purpose: string, name: number | undefined | null, priority: number, deadlineMs?: number | undefined | null): number
   /**
    * Copies `chunk[start..end]`, as much as the stream may have outstanding, and returns how much
-   * that was; -1 when the stream can take no more, for ever.
+   * that was; -1 when the stream can take no more, for ever; -2 when memory is at its ceiling and
+   * nothing of the stream is under way.
    */
   write(stream: number, chunk: Uint8Array, start: number, end: number): number
   /** The same for several chunks in a row. */
@@ -104,6 +105,8 @@ export declare class NativeEndpoint {
   sessionStats(session: number): NativeSessionStats | null
   /** Counters of the endpoint, `null` when it has ended. */
   stats(): NativeEndpointStats | null
+  /** The ceiling on memory and the bytes in use now. */
+  memory(): Array<number>
   /** Closes every session, gives written data up to `drain_ms`, then ends. */
   close(drainMs: number): void
   /** Ends at once, the thread included. */
@@ -177,6 +180,10 @@ export interface NativeEndpointStats {
   decoysSent: number
   resetsSent: number
   unknownPath: number
+  memoryUsed: number
+  /** Infinity when there is none. */
+  memoryLimit: number
+  memoryRefused: number
   rttSamples: number
   rttP50: number
   rttP99: number
@@ -215,6 +222,8 @@ export interface NativeOptions {
   handshakeTimeoutMs: number
   maxConcurrentStreams: number
   maxConcurrentSessions: number
+  /** None: no ceiling. */
+  maxMemory?: number
   recvBufferSize: number
   sendBufferSize: number
   streamRecvBuffer: number

@@ -17,7 +17,13 @@ export type FaultDetail =
   | { readonly kind: 'count'; readonly count: number }
   | { readonly kind: 'answered'; readonly nodeId: string }
   | { readonly kind: 'revoked' }
-  | { readonly kind: 'seeds'; readonly count: number };
+  | { readonly kind: 'seeds'; readonly count: number }
+  | {
+      readonly kind: 'memory';
+      readonly limit: number;
+      readonly used: number;
+      readonly asked: number;
+    };
 
 /** An error of the closed table, in numbers. A code of 0 is none of them: the engine itself failed. */
 export interface Fault {
@@ -44,6 +50,8 @@ export interface EngineOptions {
   handshakeTimeoutMs: number;
   maxConcurrentStreams: number;
   maxConcurrentSessions: number;
+  /** Bytes; none without. */
+  maxMemory?: number;
   recvBufferSize: number;
   sendBufferSize: number;
   streamRecvBuffer: number;
@@ -484,6 +492,12 @@ export class Engine {
   /** Counters of the endpoint; empty once it has ended. */
   endpointStats(): Record<string, number> {
     return { ...this.#native.stats() };
+  }
+
+  /** The ceiling on memory, and the bytes in use now. */
+  memory(): { limit: number; used: number } {
+    const [limit = Number.POSITIVE_INFINITY, used = 0] = this.#native.memory();
+    return { limit, used };
   }
 
   revoke(nodeId: Uint8Array): void {

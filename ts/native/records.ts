@@ -362,6 +362,13 @@ function readDetail(kind: number, first: number, second: number): FaultDetail {
       return { kind: 'seeds', count: first };
     case 10:
       return { kind: 'refused', count: first, ms: second };
+    case 11:
+      return {
+        kind: 'memory',
+        limit: first,
+        used: Math.floor(second / 2 ** 20) * 1024,
+        asked: (second % 2 ** 20) * 1024,
+      };
     default:
       return { kind: 'none' };
   }

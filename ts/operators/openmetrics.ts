@@ -48,6 +48,7 @@ const COUNTERS: readonly Family[] = [
   ['stt_path_errors', 'ICMP reports read.', 'pathErrors'],
   ['stt_event_ring_full', 'Times that events had to wait for JavaScript.', 'ringFull'],
   ['stt_doorbells', 'Times that JavaScript was woken.', 'doorbells'],
+  ['stt_memory_refused', 'Sessions, streams and writes refused at maxMemory.', 'memoryRefused'],
 ];
 
 const GAUGES: readonly Family[] = [
@@ -55,6 +56,8 @@ const GAUGES: readonly Family[] = [
   ['stt_half_open_handshakes', 'Handshakes that peers began and have not ended.', 'halfOpen'],
   ['stt_unaccepted_sessions', 'Accepted sessions that nobody has taken.', 'unacceptedSessions'],
   ['stt_pending_authorizations', 'Peers that are being decided on.', 'pendingAuthorizations'],
+  ['stt_memory_used_bytes', 'Bytes held for sessions, or promised to peers.', 'memoryUsed'],
+  ['stt_memory_limit_bytes', 'What may be held, maxMemory.', 'memoryLimit'],
 ];
 
 interface Sampled {

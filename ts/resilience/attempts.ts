@@ -80,7 +80,7 @@ export class Attempts<Session> {
       const host = {
         now: () => performance.now(),
         random: Math.random,
-        pause: (ms: number) => this.#pause(ms, peer, signal),
+        pause: (ms: number, until?: Promise<void>) => this.#pause(ms, peer, signal, until),
         retrying: (event: RetryEvent) => this.#host.onRetry(peer, event),
       };
       return await retrying(retry, host, ({ number, limit }) => one(limit, number), before);
@@ -106,8 +106,15 @@ export class Attempts<Session> {
     return breakers.run({ host, port, nodeId }, connect);
   }
 
-  #pause(ms: number, peer: string, signal: AbortSignal | undefined): Promise<void> {
+  #pause(
+    ms: number,
+    peer: string,
+    signal: AbortSignal | undefined,
+    until: Promise<void> | undefined,
+  ): Promise<void> {
     const ended = this.#host.ended(peer);
-    return ended === undefined ? handled(this.#pauses.wait(ms, peer, signal)) : rejected(ended);
+    return ended === undefined
+      ? handled(this.#pauses.wait(ms, peer, signal, until))
+      : rejected(ended);
   }
 }

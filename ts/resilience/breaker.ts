@@ -103,6 +103,8 @@ export class Circuit {
   /** When an open circuit lets the next one through. */
   #until = 0;
   #lastFailure: unknown;
+  /** Resolves when the connect that tries the peer has ended, however. */
+  #probe: Promise<void> | undefined;
 
   /** @param now milliseconds on a clock that is never set. */
   constructor(
@@ -162,6 +164,11 @@ export class Circuit {
     return this.#lastFailure;
   }
 
+  /** Resolves when the connect that tries the peer has ended; undefined while there is none. */
+  get probe(): Promise<void> | undefined {
+    return this.#probe;
+  }
+
   counts(): { readonly total: number; readonly failed: number } {
     return this.#window.counts(this.#now());
   }
@@ -174,6 +181,8 @@ export class Circuit {
   /** Runs `connect`, which the circuit admits, and learns from how it ends. */
   async run<Value>(connect: () => Promise<Value>): Promise<Value> {
     const isProbe = this.state !== 'closed';
+    let ended = (): void => undefined;
+    if (isProbe) this.#probe = new Promise((resolve) => (ended = resolve));
     try {
       const outcome = await this.#policy.execute(async () => {
         try {
@@ -190,6 +199,9 @@ export class Circuit {
       return outcome.value;
     } catch (error) {
       throw error instanceof GivenUp ? error.reason : error;
+    } finally {
+      if (isProbe) this.#probe = undefined;
+      ended();
     }
   }
 

@@ -121,16 +121,29 @@ function info({ peer, nodeId, circuit }: Entry): CircuitInfo {
   return Object.freeze({ peer, nodeId, state, retryAfter, ...circuit.counts() });
 }
 
+/** What the refusals of half-open circuits wait for. */
+const probes = new WeakMap<CircuitOpenError, Promise<void>>();
+
+/**
+ * Resolves when the connect has ended that was let through to try the peer while `error` refused another; undefined
+ * where there was none.
+ */
+export function probeBehind(error: unknown): Promise<void> | undefined {
+  return error instanceof CircuitOpenError ? probes.get(error) : undefined;
+}
+
 function openError(peer: string, nodeId: string | undefined, circuit: Circuit): CircuitOpenError {
-  const { state, retryAfter, lastFailure } = circuit;
+  const { state, retryAfter, lastFailure, probe } = circuit;
   const when =
     state === 'half-open'
       ? 'one connect is trying it now'
       : `the next connect is let through in ${retryAfter} ms`;
-  return new CircuitOpenError(
+  const error = new CircuitOpenError(
     `${peer} was not tried: too many connects to it have failed, and ${when}. Look at the cause, or wait.`,
     { peer, nodeId, retryAfter, cause: lastFailure },
   );
+  if (probe !== undefined) probes.set(error, probe);
+  return error;
 }
 
 /** One spelling for all of a host, so that it has one circuit. */

@@ -18,12 +18,18 @@ export class Pauses {
     return this.#waiting.size > 0;
   }
 
-  /** Resolves after `ms`; rejects with the signal's reason, or with what `end` makes. */
-  async wait(ms: number, peer: string, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves after `ms`, or with `until`; rejects with the signal's reason, or with what `end` makes. */
+  async wait(
+    ms: number,
+    peer: string,
+    signal: AbortSignal | undefined,
+    until?: Promise<void>,
+  ): Promise<void> {
     const waiter = new Waiter<void>(signal === undefined ? {} : { signal });
     const entry = { waiter, peer };
     const timer = setTimeout(() => waiter.resolve(undefined), ms);
     timer.unref();
+    void until?.then(() => waiter.resolve(undefined));
     this.#waiting.add(entry);
     this.#onBusy();
     try {

@@ -1,8 +1,12 @@
 import { hasBrand } from '../errors/error.ts';
 import { CircuitOpenError } from '../errors/local.ts';
 import { warn } from '../events.ts';
+import { probeBehind } from './breakers.ts';
 import type { RetryEvent, RetryPolicy } from './policy.ts';
 import { delayAfter } from './policy.ts';
+
+/** Longest pause: what a 32-bit timer holds. */
+const MAX_PAUSE = 2 ** 31 - 1;
 
 /** One try. */
 export interface Attempt {
@@ -18,8 +22,8 @@ export interface RetryHost {
   now(): number;
   /** In [0, 1). */
   random(): number;
-  /** Resolves after `ms`; rejects when there is no sense in going on, with the reason. */
-  pause(ms: number): Promise<void>;
+  /** Resolves after `ms`, or with `until`; rejects when there is no sense in going on, with the reason. */
+  pause(ms: number, until?: Promise<void>): Promise<void>;
   /** Another try follows. */
   retrying(event: RetryEvent): void;
 }
@@ -47,6 +51,14 @@ export async function retrying<Value>(
     } catch (error) {
       const passes = isCircuitOpen(error) || (hasBrand(error) && policy.retries(error));
       if (!passes) throw error;
+      const probe = probeBehind(error);
+      if (probe !== undefined) {
+        // Nothing was tried: another connect tries the peer right now, and its outcome is ours to wait for.
+        await host.pause(Math.min(deadline - host.now(), MAX_PAUSE), probe);
+        if (host.now() >= deadline) throw error;
+        number -= 1;
+        continue;
+      }
       await nextTry(policy, host, number, error, deadline);
     }
   }

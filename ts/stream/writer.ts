@@ -1,9 +1,14 @@
 import type { WaitOptions } from '../async.ts';
 import { checkWait, DONE, rejected, Waiter } from '../async.ts';
-import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
+import {
+  BufferOverflowError,
+  ResourceExhaustedError,
+  StreamClosedError,
+} from '../errors/classes.ts';
 import { createError } from '../errors/create.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { hasBrand } from '../errors/error.ts';
+import { shortage } from '../errors/fault.ts';
 import type { Engine } from '../native/engine.ts';
 import type { ByteSource } from './bytes.ts';
 import { checkCode, toBytes } from './bytes.ts';
@@ -31,6 +36,9 @@ interface Pending {
 /** Stream code that the peer sees when this side gives up by itself: the STT code that explains it. */
 const GIVEN_UP_TIMEOUT = 0x0601;
 const GIVEN_UP_OVERFLOW = 0x0602;
+
+/** What the core says of a write when `maxMemory` is used up and nothing of the stream is under way. */
+const EXHAUSTED = -2;
 
 /** How many waiting chunks cross the boundary in one call. */
 const GATHER = 256;
@@ -117,6 +125,7 @@ export class Writer {
     this.#host.touch();
     if (this.#pending.length === 0) {
       const taken = this.#offer(bytes, 0);
+      if (taken === EXHAUSTED) return this.#exhausted(bytes.length);
       if (taken === bytes.length) return DONE;
       return this.#enqueue(bytes, taken, wait);
     }
@@ -129,7 +138,7 @@ export class Writer {
     if (!this.open || this.#pending.length > 0) return false;
     const taken = this.#offer(bytes, 0);
     if (taken === bytes.length) return true;
-    if (taken === 0) return false;
+    if (taken <= 0) return false;
     // What was begun is kept whole; the caller may reuse the buffer at once, so the rest is copied.
     this.#enqueue(bytes.slice(taken), 0, {});
     return true;
@@ -225,10 +234,12 @@ export class Writer {
 
   #offer(bytes: Uint8Array, from: number): number {
     if (bytes.length === from) return 0;
-    // -1: the core will take no more. The event that says why is on its way and rejects what waits.
     const { engine, stream } = this.#host;
-    const taken = Math.max(0, engine.write(stream, bytes, from, bytes.length));
-    if (taken < bytes.length - from) this.#refused = true;
+    const answer = engine.write(stream, bytes, from, bytes.length);
+    if (answer < bytes.length - from) this.#refused = true;
+    if (answer === EXHAUSTED) return EXHAUSTED;
+    // -1: the core will take no more. The event that says why is on its way and rejects what waits.
+    const taken = Math.max(0, answer);
     this.#written += taken;
     return taken;
   }
@@ -344,6 +355,19 @@ export class Writer {
     this.#host.engine.reset(this.#host.stream, GIVEN_UP_OVERFLOW);
     this.fail(error);
     return rejected(error);
+  }
+
+  /** Not a byte was taken, and the stream is as it was: the caller may try again, or wait for `drained()`. */
+  #exhausted(length: number): Promise<never> {
+    const { limit, used } = this.#host.engine.memory();
+    const words = shortage({ kind: 'memory', limit, used, asked: length }) ?? '';
+    return rejected(
+      new ResourceExhaustedError(`Nothing was written. ${words}`, {
+        bytesTaken: 0,
+        origin: 'local',
+        context: this.#host.context(),
+      }),
+    );
   }
 
   #unsentText(): string {

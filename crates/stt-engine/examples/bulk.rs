@@ -102,6 +102,7 @@ fn send(
                 }
             }
             Written::Dead => return Err("the stream died".into()),
+            Written::Exhausted(shortage) => return Err(format!("{shortage:?}").into()),
         }
     }
     engine.finish(stream);

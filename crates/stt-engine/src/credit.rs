@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use stt_proto::{SessionConfig, SessionStats};
+use stt_proto::{Memory, SessionConfig, SessionStats};
 
 use crate::outbox::Outbox;
 use crate::snapshot::Snapshot;
@@ -26,6 +26,8 @@ pub(crate) struct SessionCredit {
     pub(crate) stats: Snapshot<Option<SessionStats>>,
     outstanding: AtomicU64,
     limit: u64,
+    /// What all sessions of the endpoint hold.
+    memory: Arc<Memory>,
     /// Messages on their way from the application to the core.
     pub(crate) outbox: Outbox,
 }
@@ -36,12 +38,13 @@ impl SessionCredit {
         self.outstanding.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn new(config: &SessionConfig) -> Arc<Self> {
+    pub(crate) fn new(config: &SessionConfig, memory: &Arc<Memory>) -> Arc<Self> {
         Arc::new(Self {
             stats: Snapshot::new(None),
             outstanding: AtomicU64::new(0),
             limit: config.send_buffer.saturating_mul(SESSION_BUFFERS),
-            outbox: Outbox::new(config.datagram_send_buffer, config.datagram_send_drop),
+            memory: Arc::clone(memory),
+            outbox: Outbox::new(config.datagram_send_buffer, config.datagram_send_drop, memory),
         })
     }
 }
@@ -74,12 +77,13 @@ impl SendCredit {
     }
 
     /// Application's side: takes room for up to `bytes`, or `None` when the stream is dead. When it
-    /// is less than asked for, the engine will say when there is room again.
+    /// is less than asked for, the engine will say when there is room again: in the stream's own share,
+    /// or in the memory of all sessions.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<usize> {
         let mut taken = 0;
         loop {
             let wanted = bytes - taken;
-            let part = usize::try_from(self.room()).unwrap_or(usize::MAX).min(wanted);
+            let part = self.session.memory.take_up_to(self.room().min(wanted as u64)) as usize;
             self.session.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             self.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             taken += part;
@@ -105,6 +109,7 @@ impl SendCredit {
         let bytes = bytes.min(self.outstanding.load(Ordering::SeqCst));
         self.outstanding.fetch_sub(bytes, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(bytes, Ordering::SeqCst);
+        self.session.memory.sub(bytes);
         // A quarter, so that a writer is woken for a batch of work and not for every packet.
         self.wanted.load(Ordering::SeqCst)
             && self.room() >= self.limit() / 4
@@ -133,6 +138,17 @@ impl SendCredit {
     fn settle(&self) {
         let outstanding = self.outstanding.swap(0, Ordering::SeqCst);
         self.session.outstanding.fetch_sub(outstanding, Ordering::SeqCst);
+        self.session.memory.sub(outstanding);
+    }
+
+    /// Whether nothing is outstanding: no acknowledgement will make room.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outstanding.load(Ordering::SeqCst) == 0
+    }
+
+    /// Engine's side: whether a write was cut short and is to be told of room, which it is now.
+    pub(crate) fn take_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) && self.wanted.swap(false, Ordering::SeqCst)
     }
 
     fn limit(&self) -> u64 {
@@ -154,7 +170,32 @@ mod tests {
     use super::*;
 
     fn session(send_buffer: u64) -> Arc<SessionCredit> {
-        SessionCredit::new(&SessionConfig { send_buffer, ..SessionConfig::default() })
+        within(send_buffer, &Arc::new(Memory::new(u64::MAX)))
+    }
+
+    fn within(send_buffer: u64, memory: &Arc<Memory>) -> Arc<SessionCredit> {
+        SessionCredit::new(&SessionConfig { send_buffer, ..SessionConfig::default() }, memory)
+    }
+
+    #[test]
+    fn a_write_is_cut_at_the_ceiling_of_memory_and_its_writer_told_when_another_lets_go() {
+        let memory = Arc::new(Memory::new(1 << 20));
+        let (one, other) = (within(2 << 20, &memory), within(2 << 20, &memory));
+        let hog = SendCredit::new(&one, 2 << 20);
+        let late = SendCredit::new(&other, 2 << 20);
+        assert_eq!(hog.reserve(2 << 20), Some(1 << 20));
+        assert_eq!(late.reserve(10), Some(0));
+        assert!(late.is_idle() && !hog.is_idle());
+        assert!(memory.is_starved() && !memory.relieve());
+        assert!(hog.release(100_000), "by what it gave back itself");
+        assert!(memory.relieve());
+        assert!(late.take_wanted() && !hog.take_wanted());
+        assert!(!late.take_wanted(), "told once");
+        assert_eq!(late.reserve(10), Some(10));
+        hog.kill();
+        assert_eq!(memory.used(), 10);
+        late.kill();
+        assert_eq!(memory.used(), 0);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use mio::{Interest, Poll, Waker};
 use stt_proto::{
-    ConnectOptions, Connection, FrameType, ListenConfig, NodeId, SessionConfig, SessionStats,
-    StreamOptions,
+    ConnectOptions, Connection, FrameType, ListenConfig, Memory, NodeId, SessionConfig,
+    SessionStats, Shortage, StreamOptions,
 };
 use stt_udp::{BufferSizes, UdpSocket};
 
@@ -21,10 +21,10 @@ use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{Driver, SOCKET, Sleeper, WAKER};
 use crate::event::Event;
 use crate::inflow::Inflow;
-use crate::local::{Local, Writer};
+use crate::local::{Cut, Local, Writer};
 use crate::log::Logs;
 use crate::outbox::Sent;
-use crate::ring::{Doorbell, Ring};
+use crate::ring::{Doorbell, MAX_BYTES, MAX_EVENTS, Ring};
 use crate::shared::{self, Shared};
 use crate::stats::EngineStats;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,9 @@ pub enum Written {
     Taken(usize),
     /// The stream takes nothing more, for ever.
     Dead,
+    /// Nothing was taken, because memory is at its ceiling and nothing of this stream is under way that
+    /// would make room. The stream is as it was; an [`Event::Writable`] comes once there is room again.
+    Exhausted(Shortage),
 }
 
 /// What became of an event that [`Engine::poll`] offered.
@@ -62,6 +65,8 @@ pub struct Engine {
     node_id: NodeId,
     /// What holds for each session unless its connect says otherwise.
     config: SessionConfig,
+    /// What all sessions hold.
+    memory: Arc<Memory>,
 }
 
 impl Engine {
@@ -87,15 +92,17 @@ impl Engine {
             // Fails only when the poller is gone, that is, when nobody is left to wake.
             let _ = waker.wake();
         });
-        let shared = Arc::new(Shared::new(waker, credit, Ring::new(doorbell)));
+        let memory = Arc::new(Memory::new(config.endpoint.max_memory));
+        let shared = Arc::new(Shared::new(waker, credit, ring_within(&memory, doorbell)));
         let session = config.endpoint.session.clone();
         let (node_id, buffers) = (config.identity.node_id(), config.buffers);
         let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
-        let theirs = Arc::clone(&shared);
+        let (theirs, counted) = (Arc::clone(&shared), Arc::clone(&memory));
         let thread = std::thread::Builder::new()
             .name("stt-engine".to_owned())
             .spawn(move || {
-                let driver = Driver::new(config, socket, registry, Clock::new(), logs, &theirs);
+                let clock = Clock::new();
+                let driver = Driver::new(config, socket, registry, clock, logs, &theirs, counted);
                 shared::run(driver, Sleeper::new(poll), &theirs);
             })
             .map_err(StartError::Thread)?;
@@ -107,6 +114,7 @@ impl Engine {
             buffers,
             node_id,
             config: session,
+            memory,
         })
     }
 
@@ -129,7 +137,8 @@ impl Engine {
     pub fn connect(&self, to: impl Into<ConnectTarget>, options: ConnectOptions) -> SessionNumber {
         let to = to.into();
         let session = self.shared.session_number();
-        let credit = SessionCredit::new(options.session.as_ref().unwrap_or(&self.config));
+        let credit =
+            SessionCredit::new(options.session.as_ref().unwrap_or(&self.config), &self.memory);
         self.local().sessions.insert(session, Arc::clone(&credit));
         self.push(Command::Connect { session, to, options: Box::new(options), credit });
         session
@@ -152,6 +161,7 @@ impl Engine {
         let Some(inflow) = local.connections.get(&id) else { return true };
         // Counted first, so that the engine never takes away what was not added.
         let goes_on = inflow.enter(message.len());
+        self.memory.add(message.len() as u64);
         self.push(Command::Received(id, BytesMut::from(message)));
         goes_on
     }
@@ -193,7 +203,7 @@ impl Engine {
         let shared = match local.sessions.get(&session) {
             Some(credit) => Arc::clone(credit),
             // Gone already: the engine will say so.
-            None => SessionCredit::new(&self.config),
+            None => SessionCredit::new(&self.config, &self.memory),
         };
         let credit = SendCredit::new(&shared, self.config.send_buffer);
         local.writers.insert(stream, Writer::new(session, Arc::clone(&credit)));
@@ -214,10 +224,14 @@ impl Engine {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Written {
         let mut local = self.local();
-        let (total, dead) = local.write(&self.shared.commands, stream, pieces);
+        let (total, cut) = local.write(&self.shared.commands, stream, pieces);
         drop(local);
         self.shared.see_to(total);
-        if dead { Written::Dead } else { Written::Taken(total) }
+        match cut {
+            Some(Cut::Dead) => Written::Dead,
+            Some(Cut::Short(asked)) => Written::Exhausted(self.memory.refuse(asked)),
+            None => Written::Taken(total),
+        }
     }
 
     /// Ends the sending side after everything written. Answered by [`Event::Finished`].
@@ -241,6 +255,10 @@ impl Engine {
     /// stream. Until then they hold back credit.
     pub fn consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
         self.shared.commands.push_consumed(streams);
+        if self.memory.is_starved() {
+            // Somebody waits for what this gives back.
+            self.shared.commands.wake();
+        }
     }
 
     /// Forgets a stream: nothing more is delivered of it.
@@ -318,6 +336,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What all sessions hold, now.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Ends a peer's sessions with `auth_failure` and refuses it from now on.
     pub fn revoke(&self, peer: NodeId) {
         self.push(Command::Revoke(peer));
@@ -383,6 +406,12 @@ impl Engine {
     fn local(&self) -> MutexGuard<'_, Local> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A ring that takes a quarter of what may be held at most.
+fn ring_within(memory: &Memory, doorbell: Doorbell) -> Ring {
+    let bytes = usize::try_from(memory.limit() / 4).unwrap_or(usize::MAX);
+    Ring::with_bounds(doorbell, MAX_EVENTS, MAX_BYTES.min(bytes))
 }
 
 impl Drop for Engine {

@@ -301,6 +301,8 @@ pub enum Resource {
     SendBuffer,
     /// `SO_RCVBUF`, in bytes.
     RecvBuffer,
+    /// What may be held for all sessions, in bytes: seven eighths of it are in use.
+    Memory,
     /// The processor, in milliseconds by which the engine's thread ran late.
     EngineLag,
 }

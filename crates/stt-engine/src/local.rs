@@ -32,6 +32,15 @@ impl Writer {
     }
 }
 
+/// Why a write was cut short for more than want of room in the stream's share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The stream takes nothing more.
+    Dead,
+    /// Not one of so many bytes was taken, and nothing of the stream is under way: memory is short.
+    Short(u64),
+}
+
 /// What only the application's side uses.
 #[derive(Default)]
 pub(crate) struct Local {
@@ -48,21 +57,21 @@ pub(crate) struct Local {
 impl Local {
     /// Copies the start of `pieces`, as much as the stream may have outstanding, and leaves it as
     /// commands: the caller [sees to it](crate::shared::Shared::see_to) that they go out. The
-    /// number of bytes, and whether the stream was found to take nothing more.
+    /// number of bytes, and what cut it short.
     pub(crate) fn write<'a>(
         &mut self,
         commands: &CommandQueue,
         stream: StreamNumber,
         pieces: impl Iterator<Item = &'a [u8]>,
-    ) -> (usize, bool) {
+    ) -> (usize, Option<Cut>) {
         let Self { arena, writers, .. } = self;
         let writer = writers.get(&stream).filter(|writer| !writer.ended);
-        let Some(writer) = writer else { return (0, true) };
+        let Some(writer) = writer else { return (0, Some(Cut::Dead)) };
         let (mut total, mut waiting) = (0, BytesMut::new());
-        let mut dead = false;
+        let mut cut = None;
         for bytes in pieces {
             let Some(taken) = writer.credit.reserve(bytes.len()) else {
-                dead = true;
+                cut = Some(Cut::Dead);
                 break;
             };
             let mut rest = &bytes[..taken];
@@ -76,13 +85,15 @@ impl Local {
             }
             total += taken;
             if taken < bytes.len() {
+                let is_short = total == 0 && writer.credit.is_idle();
+                cut = is_short.then_some(Cut::Short(bytes.len() as u64));
                 break;
             }
         }
         if !waiting.is_empty() {
             commands.leave(std::iter::once(Command::Write(stream, waiting)));
         }
-        (total, dead)
+        (total, cut)
     }
 
     /// Offers the waiting events, in order, to `take` until it declines one or none is left.

@@ -4,9 +4,10 @@
 //! go, faster than the engine turns, costs no more memory than what it sends slowly.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use stt_proto::{FrameType, Message, MessageDrop};
+use stt_proto::{FrameType, Memory, Message, MessageDrop};
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
 
@@ -44,10 +45,12 @@ pub(crate) struct Outbox {
     limit: u64,
     policy: MessageDrop,
     max_size: AtomicUsize,
+    /// What all sessions of the endpoint hold, these messages included.
+    memory: Arc<Memory>,
 }
 
 impl Outbox {
-    pub(crate) fn new(limit: u64, policy: MessageDrop) -> Self {
+    pub(crate) fn new(limit: u64, policy: MessageDrop, memory: &Arc<Memory>) -> Self {
         let queue = Queue {
             messages: VecDeque::new(),
             cost: 0,
@@ -56,7 +59,8 @@ impl Outbox {
             announced: false,
             dropped: 0,
         };
-        Self { queue: Mutex::new(queue), limit, policy, max_size: AtomicUsize::new(0) }
+        let memory = Arc::clone(memory);
+        Self { queue: Mutex::new(queue), limit, policy, max_size: AtomicUsize::new(0), memory }
     }
 
     /// The longest message that is taken.
@@ -86,12 +90,19 @@ impl Outbox {
             queue.wanted = true;
             return (Sent::Full, false);
         }
+        let taken = self.memory.take_up_to(cost);
+        if taken < cost {
+            self.memory.sub(taken);
+            queue.wanted = true;
+            return (Sent::Full, false);
+        }
         queue.cost += cost;
         queue.messages.push_back(message);
         while queue.cost > self.limit
             && let Some(oldest) = queue.messages.pop_front()
         {
             queue.cost -= oldest.cost();
+            self.memory.sub(oldest.cost());
             queue.dropped += 1;
         }
         (Sent::Taken, !std::mem::replace(&mut queue.announced, true))
@@ -109,10 +120,17 @@ impl Outbox {
     /// no room is to be told that there is some: a quarter, or all.
     pub(crate) fn settle(&self, in_core: u64) -> bool {
         let mut queue = self.lock();
+        self.memory.adjust(queue.in_core, in_core);
         queue.in_core = in_core;
         let held = queue.cost + in_core;
         let room = held == 0 || self.limit.saturating_sub(held) >= self.limit / 4;
         room && std::mem::take(&mut queue.wanted)
+    }
+
+    /// Engine's side: whether a message found no room and its sender is to be told of some, which it is
+    /// now.
+    pub(crate) fn take_wanted(&self) -> bool {
+        std::mem::take(&mut self.lock().wanted)
     }
 
     /// Messages that were dropped here.
@@ -125,6 +143,13 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let queue = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.memory.sub(queue.cost + queue.in_core);
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
 mod tests {
@@ -133,7 +158,7 @@ mod tests {
     const COST: u64 = 10 + 64;
 
     fn outbox(policy: MessageDrop) -> Outbox {
-        let outbox = Outbox::new(4 * COST, policy);
+        let outbox = Outbox::new(4 * COST, policy, &Arc::new(Memory::new(u64::MAX)));
         outbox.set_max_size(10);
         outbox
     }

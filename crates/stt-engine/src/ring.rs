@@ -36,6 +36,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
+    #[cfg(test)]
     pub(crate) fn new(doorbell: Doorbell) -> Self {
         Self::with_bounds(doorbell, MAX_EVENTS, MAX_BYTES)
     }

@@ -117,6 +117,7 @@ impl Node {
             match self.engine.write(stream, bytes) {
                 Written::Taken(taken) => bytes = &bytes[taken..],
                 Written::Dead => panic!("the stream is dead"),
+                Written::Exhausted(shortage) => panic!("{shortage:?}"),
             }
             if !bytes.is_empty() {
                 self.wait(|event| matches!(event, Event::Writable(s) if s == stream).then_some(()));

@@ -137,6 +137,7 @@ fn transfer(client: &mut Node, server: &mut Node, len: usize) {
             match client.engine.write(stream, &bytes[..rest.min(bytes.len())]) {
                 Written::Taken(taken) => rest -= taken,
                 Written::Dead => panic!("the stream is dead"),
+                Written::Exhausted(shortage) => panic!("{shortage:?}"),
             }
         }
         client.turn();

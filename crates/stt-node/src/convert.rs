@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use napi::{Error, Result, Status};
 use stt_engine::StartError;
-use stt_proto::{Fault, FaultDetail, NodeId};
+use stt_proto::{Fault, FaultDetail, NodeId, Shortage};
 
 use crate::options::StartFailure;
 
@@ -52,6 +52,10 @@ pub(crate) fn fault_numbers(fault: &Fault) -> [f64; 5] {
         // The node id stands beside the numbers, where there is one.
         FaultDetail::Answered { .. } => (7.0, 0.0, 0.0),
         FaultDetail::Revoked => (8.0, 0.0, 0.0),
+        FaultDetail::Memory(shortage) => {
+            let (limit, packed) = shortage_numbers(&shortage);
+            (11.0, limit, packed)
+        }
         FaultDetail::Seeds { count } => (9.0, f64::from(count), 0.0),
         _ => (0.0, 0.0, 0.0),
     };
@@ -66,6 +70,15 @@ pub(crate) fn fault_numbers(fault: &Fault) -> [f64; 5] {
         first,
         second,
     ]
+}
+
+/// A shortage in two numbers: the ceiling in bytes; and KiB in use, with those that were asked for in the
+/// lowest 20 bits.
+fn shortage_numbers(shortage: &Shortage) -> (f64, f64) {
+    const KIB: u64 = 1024;
+    let asked = shortage.asked.div_ceil(KIB).min((1 << 20) - 1);
+    let used = shortage.used.div_ceil(KIB).min((1 << 32) - 1);
+    (shortage.limit as f64, (used << 20 | asked) as f64)
 }
 
 /// A start that failed, as data.

@@ -213,7 +213,8 @@ impl NativeEndpoint {
     }
 
     /// Copies `chunk[start..end]`, as much as the stream may have outstanding, and returns how much
-    /// that was; -1 when the stream can take no more, for ever.
+    /// that was; -1 when the stream can take no more, for ever; -2 when memory is at its ceiling and
+    /// nothing of the stream is under way.
     #[napi(catch_unwind)]
     pub fn write(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
         let bytes = chunk
@@ -387,6 +388,13 @@ impl NativeEndpoint {
         self.engine.stats().map(Into::into)
     }
 
+    /// The ceiling on memory and the bytes in use now.
+    #[napi(catch_unwind)]
+    pub fn memory(&self) -> Vec<f64> {
+        let memory = self.engine.memory();
+        vec![memory.limit() as f64, memory.used() as f64]
+    }
+
     /// Closes every session, gives written data up to `drain_ms`, then ends.
     #[napi(catch_unwind)]
     pub fn close(&self, drain_ms: f64) {
@@ -412,5 +420,6 @@ fn taken(written: Written) -> i64 {
     match written {
         Written::Taken(bytes) => bytes as i64,
         Written::Dead => -1,
+        Written::Exhausted(_) => -2,
     }
 }

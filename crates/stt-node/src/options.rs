@@ -22,6 +22,8 @@ pub struct NativeOptions {
     pub handshake_timeout_ms: f64,
     pub max_concurrent_streams: u32,
     pub max_concurrent_sessions: u32,
+    /// None: no ceiling.
+    pub max_memory: Option<f64>,
     pub recv_buffer_size: f64,
     pub send_buffer_size: f64,
     pub stream_recv_buffer: f64,
@@ -173,6 +175,7 @@ impl NativeOptions {
                 max_sessions: self.max_concurrent_sessions as usize,
                 timestamp_window: millis(self.timestamp_window_ms),
                 stealth: self.stealth,
+                max_memory: self.max_memory.map_or(u64::MAX, |bytes| bytes as u64),
                 session,
                 ..EndpointConfig::default()
             },

@@ -432,6 +432,7 @@ impl<'a> Records<'a> {
                     Resource::SendBuffer => "socketSendBuffer",
                     Resource::RecvBuffer => "socketRecvBuffer",
                     Resource::EngineLag => "engineLag",
+                    Resource::Memory => "memory",
                     _ => "other",
                 };
                 let text = self.bytes(&[name.as_bytes()])?;

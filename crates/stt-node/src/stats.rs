@@ -61,6 +61,10 @@ pub struct NativeEndpointStats {
     pub decoys_sent: f64,
     pub resets_sent: f64,
     pub unknown_path: f64,
+    pub memory_used: f64,
+    /// Infinity when there is none.
+    pub memory_limit: f64,
+    pub memory_refused: f64,
     pub rtt_samples: f64,
     pub rtt_p50: f64,
     pub rtt_p99: f64,
@@ -146,6 +150,12 @@ impl From<EngineStats> for NativeEndpointStats {
             decoys_sent: core.decoys_sent as f64,
             resets_sent: core.resets_sent as f64,
             unknown_path: core.unknown_path as f64,
+            memory_used: core.memory_used as f64,
+            memory_limit: match core.memory_limit {
+                u64::MAX => f64::INFINITY,
+                limit => limit as f64,
+            },
+            memory_refused: core.memory_refused as f64,
             rtt_samples: core.rtt_samples as f64,
             rtt_p50: ms(core.rtt_p50),
             rtt_p99: ms(core.rtt_p99),

@@ -104,6 +104,9 @@ pub struct EndpointConfig {
     /// Bytes of memory that received streams filled which are kept for what comes next, by all sessions
     /// together; what a second does not need is given back. Default 8 MiB.
     pub receive_blocks: usize,
+    /// Most bytes that are held for all sessions together, and that peers may still send; `u64::MAX` for
+    /// no ceiling, the default. See [`crate::Memory`].
+    pub max_memory: u64,
     /// What holds for each session unless its connect says otherwise.
     pub session: SessionConfig,
 }
@@ -117,6 +120,7 @@ impl Default for EndpointConfig {
             shard: 0,
             max_udp_payload: stt_wire::MAX_UDP_PAYLOAD,
             receive_blocks: 8 << 20,
+            max_memory: u64::MAX,
             session: SessionConfig::default(),
         }
     }

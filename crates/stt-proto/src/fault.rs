@@ -5,6 +5,8 @@ use core::fmt;
 use stt_crypto::NodeId;
 use stt_wire::ErrorCode;
 
+use crate::memory::Shortage;
+
 /// An error of the closed table (`docs/PROTOCOL.md`, error codes) with the numbers that explain it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -74,6 +76,8 @@ pub enum FaultDetail {
         /// Whether it is this side's own; else the peer's.
         local: bool,
     },
+    /// The endpoint's memory is at its ceiling; see [`crate::Memory`].
+    Memory(Shortage),
     /// Time ran out.
     Waited {
         /// Milliseconds waited.

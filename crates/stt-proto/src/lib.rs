@@ -26,6 +26,7 @@ mod event;
 mod fault;
 #[cfg(feature = "inspect")]
 pub mod inspect;
+mod memory;
 mod messages;
 mod path;
 mod recovery;
@@ -46,6 +47,7 @@ pub use crate::config::{
 pub use crate::endpoint::{Close, ConnectError, Endpoint};
 pub use crate::event::{EarlyData, Event, SessionHandle, Side};
 pub use crate::fault::{Fault, FaultDetail, Origin};
+pub use crate::memory::{Memory, Shortage};
 pub use crate::messages::{Message, MessageCounts, MessageDrop, MessageError};
 pub use crate::path::{Connection, Ecn, PathAddress, PathError, Rebind, SendError, Transmit};
 pub use crate::session::{MoveError, MoveFailure, PathStrain};

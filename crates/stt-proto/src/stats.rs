@@ -137,6 +137,12 @@ pub struct EndpointStats {
     pub receive_blocks_made: u64,
     /// Gauge: bytes of such blocks that are kept for use again, those still read in included.
     pub receive_blocks_held: u64,
+    /// Gauge: bytes that are held for all sessions, or that peers may still send.
+    pub memory_used: u64,
+    /// Gauge: the ceiling on that; `u64::MAX` when there is none.
+    pub memory_limit: u64,
+    /// Sessions, streams and writes that were refused with 0x0603 for that ceiling.
+    pub memory_refused: u64,
     /// Round-trip times measured, in all sessions.
     pub rtt_samples: u64,
     /// Gauge: the median of the last some thousand of them, to a sixteenth; zero before the first.

@@ -7,6 +7,7 @@ import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
+import { sweepClaims } from '../transfer/claim.ts';
 import type { Collision } from '../transfer/files.ts';
 import { Inbox } from '../transfer/inbox.ts';
 
@@ -38,6 +39,8 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   await checkFolder(folder);
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
+  // What senders that were killed have left: nobody else looks while none is started.
+  if (secret.sending !== undefined) await sweepClaims(secret.sending);
   signals.drainFor(options.drain);
   // One port, one node: two processes cannot have the same. A port that nobody chose is not come back to.
   const nodeSeed = port === 0 ? undefined : secret.seedFor('recv', host, String(port));

@@ -1,5 +1,4 @@
 import { mkdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseAddress } from '../../address.ts';
 import { parseNodeId } from '../../connect.ts';
 import { SttEndpoint } from '../../index.ts';
@@ -12,7 +11,7 @@ import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 import type { Carried } from '../transfer/carry.ts';
 import { carry } from '../transfer/carry.ts';
-import { ClaimBusyError, claim, forget } from '../transfer/claim.ts';
+import { ClaimBusyError, claim, forget, sweepClaims } from '../transfer/claim.ts';
 import type { Sending } from '../transfer/send.ts';
 import type { Source } from '../transfer/source.ts';
 import { openSource } from '../transfer/source.ts';
@@ -135,9 +134,10 @@ async function takeTurn(
   secret: NodeSecret,
   role: readonly string[] | undefined,
 ): Promise<() => Promise<void>> {
-  if (secret.folder === undefined || role === undefined) return async () => undefined;
-  const folder = join(secret.folder, 'sending');
+  const folder = secret.sending;
+  if (folder === undefined || role === undefined) return async () => undefined;
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  await sweepClaims(folder);
   try {
     const { path } = await claim(folder, secret.name(...role));
     return async () => {

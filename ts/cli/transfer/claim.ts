@@ -85,6 +85,22 @@ export async function removeStale(folder: string, key: string): Promise<void> {
     await unlink(path).catch(() => undefined);
 }
 
+/** Removes the claims of processes that are no more; those of another machine after a week without a touch. */
+export async function sweepClaims(folder: string): Promise<void> {
+  const old = Date.now() - KEEP_MS;
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, key] = /^\.stt-([0-9a-f]{32})\./.exec(name) ?? [];
+    const owner = key === undefined ? undefined : ownerIn(name, key);
+    if (owner === undefined || isThisProcess(owner)) continue;
+    const path = join(folder, name);
+    const touched = await touchedAt(path);
+    if (touched === undefined) continue;
+    // Nobody touches them while the process lives, so that a time says nothing of another machine's.
+    const gone = owner.host === thisProcess().host ? !lives(owner, touched) : touched < old;
+    if (gone) await unlink(path).catch(() => undefined);
+  }
+}
+
 /** Removes what nobody came back for: parts and records past their time, and parts past their number. */
 export async function sweep(folder: string): Promise<void> {
   const old = Date.now() - KEEP_MS;

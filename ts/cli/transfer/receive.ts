@@ -127,6 +127,8 @@ class Reception {
   readonly #started = performance.now();
   readonly #bytesByCarrier = { udp: 0, websocket: 0 };
   #name = '';
+  /** What this transfer has brought before, under its final name, and its sender never heard of. */
+  #earlier: DoneRecord | undefined;
   #over = false;
 
   constructor(
@@ -167,6 +169,7 @@ class Reception {
   async run(): Promise<Received> {
     const { folder } = this.#options;
     const done = this.#resumable ? await readDone(folder, this.#key) : undefined;
+    this.#earlier = done;
     // A file that has grown or shrunk since is another one, even where it begins the same.
     if (done !== undefined && done.bytes === this.#offer.size) {
       const offset = await this.#agree(done);
@@ -226,7 +229,8 @@ class Reception {
     const { folder, collision } = this.#options;
     let part: Part | undefined;
     try {
-      if (collision === 'refuse' && (await exists(folder, this.#name)))
+      // An earlier state of the same file, whose sender never heard that it was whole, is what it replaces.
+      if (collision === 'refuse' && !(await this.#replaces()) && (await exists(folder, this.#name)))
         throw existsRefusal(`${this.#name} exists already in ${folder}`);
       await sweep(folder);
       part = await Part.open(folder, this.#key);
@@ -273,7 +277,9 @@ class Reception {
       }
       const [bytes, sha256] = [part.length, digest.toString('hex')];
       const record = this.#resumable ? { bytes, sha256 } : undefined;
-      const name = await part.commit(this.#name, collision, this.#offer.modified, record);
+      const replaces = collision === 'refuse' && (await this.#replaces());
+      const how = replaces ? 'overwrite' : collision;
+      const name = await part.commit(this.#name, how, this.#offer.modified, record);
       const acknowledged = await this.#tell({ name, bytes, sha256 });
       if (acknowledged && record !== undefined) await removeDone(folder, this.#key);
       return this.#received({ name, bytes, sha256 }, offset, acknowledged);
@@ -288,6 +294,13 @@ class Reception {
     } finally {
       progress.stop();
     }
+  }
+
+  /** Whether what stands under the name now is what this very transfer brought, untouched and unacknowledged. */
+  async #replaces(): Promise<boolean> {
+    if (this.#earlier?.name !== this.#name) return false;
+    const now = await readDone(this.#options.folder, this.#key);
+    return now?.name === this.#name && now.sha256 === this.#earlier.sha256;
   }
 
   /** Tells that all stands there, and where the sender begins; undefined if it is gone again. */

@@ -32,6 +32,8 @@ pub(super) struct Carried {
 struct Open {
     connection: Connection,
     inflow: Arc<Inflow>,
+    /// Bytes that the application was given and has not passed on.
+    given: u64,
 }
 
 impl Driver {
@@ -42,11 +44,13 @@ impl Driver {
         inflow: Arc<Inflow>,
     ) {
         self.core.open_connection(connection, room);
-        self.carried.open.insert(connection.id as u32, Open { connection, inflow });
+        self.carried.open.insert(connection.id as u32, Open { connection, inflow, given: 0 });
     }
 
     /// A message came by a connection.
     pub(super) fn receive_message(&mut self, now: Now, id: u32, mut message: BytesMut) {
+        // Counted by whoever handed it over.
+        self.core.memory().sub(message.len() as u64);
         let Some(open) = self.carried.open.get(&id) else { return };
         let (path, resumes) =
             (PathAddress::Connection(open.connection), open.inflow.leave(message.len()));
@@ -57,9 +61,20 @@ impl Driver {
     }
 
     pub(super) fn close_connection(&mut self, now: Now, id: u32) {
-        if self.carried.open.remove(&id).is_some() {
+        if let Some(open) = self.carried.open.remove(&id) {
+            self.core.memory().sub(open.given);
             self.core.close_connection(now, u64::from(id));
         }
+    }
+
+    /// The application has passed on bytes that it was given.
+    pub(super) fn connection_writable(&mut self, now: Now, id: u32, bytes: usize) {
+        if let Some(open) = self.carried.open.get_mut(&id) {
+            let passed_on = open.given.min(bytes as u64);
+            open.given -= passed_on;
+            self.core.memory().sub(passed_on);
+        }
+        self.core.connection_writable(now, u64::from(id), bytes);
     }
 
     /// The connection of a number, while it is open.
@@ -95,6 +110,10 @@ impl Driver {
         }
         for (connection, message) in std::mem::take(&mut self.carried.gathered) {
             let bytes: Bytes = message.freeze();
+            if let Some(open) = self.carried.open.get_mut(&connection) {
+                open.given += bytes.len() as u64;
+                self.core.memory().add(bytes.len() as u64);
+            }
             self.push(Event::Carry { connection, bytes });
         }
         self.publish();

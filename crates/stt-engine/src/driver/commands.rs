@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stt_proto::{
     Close, CloseReason, ConnectError, ErrorCode, Fault, FaultDetail, Now, OpenError, PathAddress,
-    StreamOptions,
+    Shortage, StreamOptions,
 };
 
 use super::streams::Stream;
@@ -108,9 +108,7 @@ impl Driver {
                 self.open_connection(connection, room, inflow);
             }
             Command::Received(id, message) => self.receive_message(now, id, message),
-            Command::ConnectionWritable(id, bytes) => {
-                self.core.connection_writable(now, u64::from(id), bytes);
-            }
+            Command::ConnectionWritable(id, bytes) => self.connection_writable(now, id, bytes),
             Command::CloseConnection(id) => self.close_connection(now, id),
             Command::Move { session, token, to } => self.move_session(now, session, token, to),
             Command::CancelMove(session, token) => self.cancel_move(now, session, token),
@@ -207,9 +205,14 @@ fn connect_fault(error: ConnectError) -> Fault {
     match error {
         ConnectError::TooManySessions { limit } => Fault::new(ErrorCode::TooManySessions)
             .with_detail(FaultDetail::Limit { limit: limit as u64, local: true }),
+        ConnectError::OutOfMemory(shortage) => out_of_memory(shortage),
         ConnectError::EarlyDataTooLong { limit, .. } => Fault::new(ErrorCode::BufferOverflow)
             .with_detail(FaultDetail::Limit { limit: limit as u64, local: true }),
     }
+}
+
+fn out_of_memory(shortage: Shortage) -> Fault {
+    Fault::new(ErrorCode::ResourceExhausted).with_detail(FaultDetail::Memory(shortage))
 }
 
 fn open_fault(error: OpenError) -> Fault {
@@ -217,6 +220,7 @@ fn open_fault(error: OpenError) -> Fault {
         OpenError::TooManyStreams { limit, local } => {
             Fault::new(ErrorCode::TooManyStreams).with_detail(FaultDetail::Limit { limit, local })
         }
+        OpenError::OutOfMemory(shortage) => out_of_memory(shortage),
         OpenError::NameConflict => Fault::new(ErrorCode::StreamIdConflict),
         _ => Fault::new(ErrorCode::SessionClosed),
     }

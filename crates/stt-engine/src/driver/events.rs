@@ -19,6 +19,7 @@ impl Driver {
         self.read_streams(now);
         // A read that finds the end of a stream has something to tell, too.
         self.take_events(now);
+        self.tell_of_memory();
     }
 
     fn take_events(&mut self, now: Now) {
@@ -247,7 +248,7 @@ impl Driver {
             return (number, Arc::clone(&session.credit));
         }
         let number = self.shared.session_number();
-        let credit = SessionCredit::new(&self.session_config);
+        let credit = SessionCredit::new(&self.session_config, self.core.memory());
         self.sessions.insert(number, handle, Arc::clone(&credit));
         if let Some(session) = self.sessions.get_mut(number) {
             session.announced = true;

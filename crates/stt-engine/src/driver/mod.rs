@@ -10,6 +10,7 @@ mod commands;
 mod events;
 mod io;
 mod lag;
+mod memory;
 mod messages;
 mod moves;
 mod rebind;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 use rustc_hash::FxHashMap;
-use stt_proto::{Endpoint, Instant, Now, SessionConfig};
+use stt_proto::{Endpoint, Instant, Memory, Now, SessionConfig};
 use stt_udp::UdpSocket;
 
 use crate::clock::Clock;
@@ -89,6 +90,8 @@ pub(crate) struct Driver {
     stats: EngineStats,
     looked: rebind::Looked,
     lag: LagWatch,
+    /// The application was told that memory is short, and it has not been ample since.
+    told_short: bool,
     /// The system refused a send: the core has something to tell that no deadline brings up.
     refused: bool,
 }
@@ -101,6 +104,7 @@ impl Driver {
         clock: Clock,
         logs: Option<Logs>,
         shared: &Arc<Shared>,
+        memory: Arc<Memory>,
     ) -> Self {
         let session = &config.endpoint.session;
         let read_ahead = READ_AHEAD.min(session.stream_recv_buffer).max(1);
@@ -118,6 +122,7 @@ impl Driver {
         }
         let mut core =
             Endpoint::new(config.endpoint, config.identity, config.networks, config.rng_seed);
+        core.share_memory(memory);
         core.set_tracer(logs.as_ref().map(Logs::tracer));
         Self {
             shared: Arc::clone(shared),
@@ -143,6 +148,7 @@ impl Driver {
             stats: EngineStats::default(),
             looked: None,
             lag: LagWatch::default(),
+            told_short: false,
             refused: false,
         }
     }

@@ -101,7 +101,8 @@ fn room_that_is_not_told_leaves_the_engine_asleep() {
 fn room_that_was_answered_and_not_announced_leaves_the_writer_waiting() {
     exhaust(|| {
         let config = SessionConfig { send_buffer: 1, ..SessionConfig::default() };
-        let stream = SendCredit::new(&SessionCredit::new(&config), 1);
+        let stream =
+            SendCredit::new(&SessionCredit::new(&config, &Arc::new(Memory::new(u64::MAX))), 1);
         let theirs = Arc::clone(&stream);
         assert_eq!(stream.reserve(1), Some(1));
         let told = Arc::<Park>::default();

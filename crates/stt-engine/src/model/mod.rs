@@ -20,7 +20,7 @@ use std::time::Duration;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::{Config, Runner};
-use stt_proto::{FrameType, SessionConfig};
+use stt_proto::{FrameType, Memory, SessionConfig};
 
 use crate::command::{Command, CommandQueue};
 use crate::credit::{SendCredit, SessionCredit};
@@ -209,7 +209,7 @@ impl Application {
             datagram_send_buffer: 2 * 65,
             ..SessionConfig::default()
         };
-        let session = SessionCredit::new(&config);
+        let session = SessionCredit::new(&config, &Arc::new(Memory::new(u64::MAX)));
         session.outbox.set_max_size(1);
         let credit = SendCredit::new(&session, SEND_BUFFER);
         let mut local = Local::default();

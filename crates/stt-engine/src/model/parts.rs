@@ -179,7 +179,7 @@ fn an_engine_without_room_waits_and_is_woken_for_it() {
 
 fn credit() -> (Arc<SessionCredit>, Arc<SendCredit>) {
     let config = SessionConfig { send_buffer: SEND_BUFFER, ..SessionConfig::default() };
-    let session = SessionCredit::new(&config);
+    let session = SessionCredit::new(&config, &Arc::new(Memory::new(u64::MAX)));
     let stream = SendCredit::new(&session, SEND_BUFFER);
     (session, stream)
 }

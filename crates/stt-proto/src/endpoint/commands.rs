@@ -9,6 +9,7 @@ use stt_wire::{CloseReason, ErrorCode, FrameType};
 use crate::config::ConnectOptions;
 use crate::event::SessionHandle;
 use crate::fault::Fault;
+use crate::memory::Shortage;
 use crate::messages::{Message, MessageError};
 use crate::path::PathAddress;
 use crate::session::{MoveError, Session, Words};
@@ -28,6 +29,9 @@ pub enum ConnectError {
         /// The limit.
         limit: usize,
     },
+    /// The endpoint's memory is at its ceiling (0x0603).
+    #[error("the memory is at its ceiling")]
+    OutOfMemory(Shortage),
     /// More early data than fits into one RESUME with this ticket.
     #[error("{len} bytes of early data, but only {limit} fit beside the ticket")]
     EarlyDataTooLong {
@@ -63,6 +67,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ConnectError::TooManySessions`] when as many sessions live as the configuration allows,
+    /// [`ConnectError::OutOfMemory`] when memory is at its ceiling,
     /// [`ConnectError::EarlyDataTooLong`] when early data does not fit beside the ticket.
     pub fn connect(
         &mut self,
@@ -72,6 +77,10 @@ impl Endpoint {
     ) -> Result<SessionHandle, ConnectError> {
         if self.live >= self.config.max_sessions {
             return Err(ConnectError::TooManySessions { limit: self.config.max_sessions });
+        }
+        let cost = self.session_cost();
+        if self.memory.room() < cost {
+            return Err(ConnectError::OutOfMemory(self.memory.refuse(cost)));
         }
         let limit = options.resume.as_ref().map_or(usize::MAX, ResumptionTicket::early_capacity);
         if options.early_data.len() > limit {
@@ -139,8 +148,13 @@ impl Endpoint {
         session: SessionHandle,
         options: StreamOptions,
     ) -> Result<StreamId, OpenError> {
-        self.on(now, session, |session, _| session.open_stream(options))
-            .unwrap_or(Err(OpenError::SessionClosed))
+        let opened = self
+            .on(now, session, |session, _| session.open_stream(options))
+            .unwrap_or(Err(OpenError::SessionClosed));
+        if let Err(OpenError::OutOfMemory(shortage)) = opened {
+            return Err(OpenError::OutOfMemory(self.memory.refuse(shortage.asked)));
+        }
+        opened
     }
 
     /// Takes bytes to send. Space is the driver's business: it bounds what it writes by what
@@ -273,7 +287,11 @@ impl Endpoint {
     pub fn read_message(&mut self, session: SessionHandle) -> Option<Message> {
         let slot = self.slot_of(session)?;
         match self.slots.get_mut(slot)? {
-            Entry::Session(session) => session.read_message(),
+            Entry::Session(session) => {
+                let message = session.read_message();
+                session.charge_memory(&self.memory);
+                message
+            }
             Entry::Connecting(_) => None,
         }
     }

@@ -269,6 +269,7 @@ impl Endpoint {
         let ids: Vec<PathId> = connecting.path_ids().collect();
         let handle = self.slots.insert(Entry::Connecting(Box::new(connecting)));
         self.live += 1;
+        self.memory.add(self.session_cost());
         if let Some(race) = options.race {
             self.races.enter(race, handle.index);
             let behind = self.is_behind(handle.index);
@@ -450,7 +451,7 @@ impl Endpoint {
         for id in connecting.path_ids() {
             self.routes.insert(id, Route::Slot(slot));
         }
-        self.slots.replace(slot, Entry::Connecting(Box::new(connecting)));
+        self.replace(slot, Entry::Connecting(Box::new(connecting)));
         self.give_up_lead(now, slot);
         self.settle_connecting(now, slot);
     }
@@ -577,6 +578,7 @@ impl Endpoint {
             peer_params: challenge.params,
             peer_reset_token: None,
             max_udp_payload: self.config.max_udp_payload,
+            first_window: self.memory.first_window(),
             rtt,
             beginning: Beginning::initiator(false, early_data, ticket),
         };
@@ -591,7 +593,7 @@ impl Endpoint {
             session.hurry_proof(now.mono + RACE_PATIENCE.max(3 * took));
         }
         self.remotes.entry((challenge.path_id, path.remote_bytes())).or_insert(slot);
-        self.slots.replace(slot, Entry::Session(Box::new(session)));
+        self.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {
             if early {
                 session.connected_early(cx);

@@ -14,6 +14,8 @@ mod initiator;
 mod inspect;
 mod limiter;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod moving_tests;
 mod races;
 mod refusal;
@@ -43,12 +45,13 @@ use crate::config::{EndpointConfig, ListenConfig, SessionConfig};
 use crate::departures::Departures;
 use crate::event::{Event, SessionHandle};
 use crate::fault::Fault;
+use crate::memory::Memory;
 use crate::path::{PathAddress, Transmit};
 use crate::recovery::{Content, Fate};
 use crate::rtts::RttHistogram;
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
-use crate::streams::Blocks;
+use crate::streams::{Blocks, INITIAL_SESSION_WINDOW};
 use crate::time::{Instant, Now};
 use crate::trace::{TracedSecret, Tracer};
 
@@ -74,6 +77,12 @@ const HALF_OPEN_TIMER: u32 = 0;
 const BLOCKS_TIMER: u32 = 1;
 /// Timer keys of slots come after those.
 const FIRST_SLOT_TIMER: u32 = 2;
+
+/// Bytes of memory to keep for what streams bring: an eighth of the ceiling at most.
+fn kept_blocks(config: &EndpointConfig) -> usize {
+    let most = usize::try_from(config.max_memory / 8).unwrap_or(usize::MAX);
+    config.receive_blocks.min(most)
+}
 
 /// Timer key of a slot.
 fn timer_key(slot: u32) -> u32 {
@@ -163,6 +172,10 @@ pub struct Endpoint {
     contents: Vec<Content>,
     fates: Vec<(Fate, Content)>,
     blocks: Blocks,
+    /// What the sessions hold, and their driver.
+    memory: Arc<Memory>,
+    /// What memory counts for blocks that nobody reads in.
+    charged_blocks: u64,
     /// Of all sessions.
     rtts: RttHistogram,
     tracer: Option<Box<dyn Tracer>>,
@@ -216,7 +229,8 @@ impl Endpoint {
         let cookies = Cookies::new(&mut rng);
         let decoys = DecoyPool::new(&mut rng);
         let limits = Limits::new(&mut rng);
-        let blocks = Blocks::new(config.receive_blocks);
+        let memory = Arc::new(Memory::new(config.max_memory));
+        let blocks = Blocks::new(kept_blocks(&config));
         Self {
             session_defaults: Arc::new(config.session.clone()),
             config,
@@ -255,6 +269,8 @@ impl Endpoint {
             contents: Vec::new(),
             fates: Vec::new(),
             blocks,
+            memory,
+            charged_blocks: 0,
             rtts: RttHistogram::default(),
             tracer: None,
             rng,
@@ -269,6 +285,18 @@ impl Endpoint {
     /// Starts or stops accepting peers. Sessions that live already are left alone.
     pub fn set_listening(&mut self, listen: Option<ListenConfig>) {
         self.listen = listen;
+    }
+
+    /// What the sessions hold together. A driver counts what it holds for them in it, too.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Counts in `memory` from now on, which takes the place of the one made from the configuration:
+    /// before there is any session.
+    pub fn share_memory(&mut self, memory: Arc<Memory>) {
+        debug_assert!(self.slots.len() == 0, "sessions are counted elsewhere already");
+        self.memory = memory;
     }
 
     /// Sessions from here on are offered to `tracer`, and secrets if it wants them; see
@@ -304,6 +332,7 @@ impl Endpoint {
                 BLOCKS_TIMER => {
                     let next = self.blocks.end_period(now.mono);
                     self.timers.set(BLOCKS_TIMER, next);
+                    self.charge_blocks();
                     continue;
                 }
                 slot => slot - FIRST_SLOT_TIMER,
@@ -386,6 +415,9 @@ impl Endpoint {
             half_open: self.half_open.len() as u64,
             receive_blocks_made: self.blocks.made(),
             receive_blocks_held: self.blocks.held(),
+            memory_used: self.memory.used(),
+            memory_limit: self.memory.limit(),
+            memory_refused: self.memory.refused(),
             rtt_samples: self.rtts.samples(),
             rtt_p50: self.rtts.median(),
             rtt_p99: self.rtts.p99(),
@@ -428,16 +460,19 @@ impl Endpoint {
             rtts: &mut self.rtts,
         };
         let ended = session.has_ended();
+        session.set_room(self.memory.look());
         if let Some(tracer) = &mut self.tracer {
             session.offer_to(&mut **tracer, &context);
         }
         let result = act(session, &mut context);
         session.trace_changes(now.mono);
+        session.charge_memory(&self.memory);
         if !ended && session.has_ended() {
             self.live -= 1;
             self.accepted -= usize::from(!session.is_initiator());
             self.admission.close(slot);
         }
+        self.charge_blocks();
         Some(result)
     }
 
@@ -509,11 +544,13 @@ impl Endpoint {
         match entry {
             Entry::Connecting(connecting) => {
                 self.live -= 1;
+                self.memory.sub(self.session_cost());
                 for id in connecting.path_ids() {
                     self.routes.remove(&id);
                 }
             }
             Entry::Session(session) => {
+                self.memory.sub(session.charged());
                 for id in session.local_ids() {
                     self.routes.remove(&id);
                 }
@@ -522,6 +559,36 @@ impl Endpoint {
                     self.remotes.remove(&remote);
                 }
             }
+        }
+    }
+
+    /// What a session takes as it begins, a connect in progress included.
+    fn session_cost(&self) -> u64 {
+        let window = self.session_defaults.recv_buffer.min(self.memory.first_window());
+        Memory::SESSION + window.min(INITIAL_SESSION_WINDOW)
+    }
+
+    /// Puts something else in a slot.
+    fn replace(&mut self, slot: u32, entry: Entry) {
+        let cost = self.session_cost();
+        let charged = |entry: &Entry| match entry {
+            Entry::Connecting(_) => cost,
+            Entry::Session(session) => session.charged(),
+        };
+        let before = self.slots.get(slot).map_or(0, charged);
+        self.memory.adjust(before, charged(&entry));
+        self.slots.replace(slot, entry);
+    }
+
+    /// Counts the blocks that are kept for use again, and lets go of them where memory is short.
+    fn charge_blocks(&mut self) {
+        if self.memory.is_short() {
+            self.blocks.give_back();
+        }
+        let kept = self.blocks.kept();
+        if kept != self.charged_blocks {
+            self.memory.adjust(self.charged_blocks, kept);
+            self.charged_blocks = kept;
         }
     }
 

@@ -308,6 +308,7 @@ impl Endpoint {
             peer_params: proof.params,
             peer_reset_token: Some(proof.reset_token),
             max_udp_payload: self.config.max_udp_payload,
+            first_window: self.memory.first_window(),
             rtt,
             beginning: Beginning::responder(EarlyData::None, ticket, None),
         };
@@ -355,7 +356,15 @@ impl Endpoint {
         let full = self.accepted >= listen.max_sessions
             || self.live >= self.config.max_sessions
             || !self.admission.admits(now.mono, path, peer, per_source, per_peer);
-        full.then_some(ErrorCode::TooManySessions)
+        if full {
+            return Some(ErrorCode::TooManySessions);
+        }
+        let cost = self.session_cost();
+        if self.memory.room() < cost {
+            self.memory.refuse(cost);
+            return Some(ErrorCode::ResourceExhausted);
+        }
+        None
     }
 
     /// What FINAL says beside a code of [`Self::limit_for`].
@@ -396,7 +405,8 @@ impl Endpoint {
             config.max_concurrent_streams,
             config.stream_recv_buffer,
             config.recv_buffer,
-        );
+        )
+        .beginning_with(self.memory.first_window());
         TransportParams {
             max_idle_ms: u32::try_from(config.keep_alive_timeout.as_millis()).unwrap_or(u32::MAX),
             session_window: limits.session_window,

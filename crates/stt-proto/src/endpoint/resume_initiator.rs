@@ -176,6 +176,7 @@ impl Endpoint {
             peer_params: reply.params,
             peer_reset_token: None,
             max_udp_payload: self.config.max_udp_payload,
+            first_window: self.memory.first_window(),
             rtt,
             beginning: Beginning::initiator(true, early_data, ticket),
         };
@@ -183,7 +184,7 @@ impl Endpoint {
         let session = Session::new(now.mono, start, state);
         self.take_lead(slot);
         self.remotes.entry((reply.path_id, path.remote_bytes())).or_insert(slot);
-        self.slots.replace(slot, Entry::Session(Box::new(session)));
+        self.replace(slot, Entry::Session(Box::new(session)));
         self.with_session(now, slot, |session, cx| {
             session.confirm_resumption();
             if early {

@@ -178,6 +178,7 @@ impl Endpoint {
             peer_params: sealed.params,
             peer_reset_token: Some(sealed.reset_token),
             max_udp_payload: self.config.max_udp_payload,
+            first_window: self.memory.first_window(),
             rtt: None,
             beginning: Beginning::responder(early, next, Some(unproven)),
         };

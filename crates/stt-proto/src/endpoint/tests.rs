@@ -13,7 +13,7 @@ use stt_wire::{AAD_LEN, CRC32_LEN, CloseReason, ErrorCode, FrameType, HEADER_LEN
 use super::{Endpoint, Entry};
 use crate::config::{ConnectOptions, EndpointConfig, ListenConfig, SessionConfig};
 use crate::event::{Event, SessionHandle};
-use crate::path::PathAddress;
+use crate::path::{PathAddress, SendError};
 use crate::session::Session;
 use crate::streams::{ReadOutcome, StreamOptions};
 use crate::ticket::ResumptionTicket;
@@ -22,30 +22,38 @@ use crate::time::{Instant, Now};
 const SHARED: [u8; 32] = *b"\x8e\x11\x02\xc7\x5a\x93\xf4\x60\xb7\x2d\xe9\x14\x4f\xa8\x33\xdc\x01\x6b\x95\x7e\xf0\xc2\x48\x1a\xd6\x39\x87\xb4\x22\x5f\xeb\x70";
 
 /// Client and server, joined by nothing but their order.
-struct Duo {
-    ends: [Endpoint; 2],
-    sessions: [SessionHandle; 2],
-    events: [Vec<Event>; 2],
+pub(super) struct Duo {
+    pub(super) ends: [Endpoint; 2],
+    pub(super) sessions: [SessionHandle; 2],
+    pub(super) events: [Vec<Event>; 2],
     nanos: u64,
     /// What the client sent last.
     sent: Vec<Vec<u8>>,
 }
 
-fn endpoint(number: u8, session: SessionConfig) -> Endpoint {
+fn endpoint(number: u8, config: EndpointConfig) -> Endpoint {
     let keys = NetworkKeys::new(&SharedSeed::new(&SHARED).unwrap());
     let seed = SHARED.map(|byte| byte.wrapping_mul(number | 1).wrapping_add(number));
     let identity = NodeIdentity::from_seed(&NodeSeed::new(&seed).unwrap());
-    let config = EndpointConfig { session, ..EndpointConfig::default() };
     Endpoint::new(config, identity, vec![keys], [number; 32])
 }
 
-fn address(end: usize) -> PathAddress {
+pub(super) fn address(end: usize) -> PathAddress {
     PathAddress::udp(([10, 0, 0, end as u8 + 1], 7788).into())
 }
 
 impl Duo {
     fn new(session: SessionConfig) -> Self {
-        let mut ends = [endpoint(3, session.clone()), endpoint(5, session)];
+        Self::within(session, [u64::MAX; 2])
+    }
+
+    /// Ends that may hold so much.
+    pub(super) fn within(session: SessionConfig, max_memory: [u64; 2]) -> Self {
+        let [client, server] = max_memory.map(|max_memory| {
+            let session = session.clone();
+            EndpointConfig { session, max_memory, ..EndpointConfig::default() }
+        });
+        let mut ends = [endpoint(3, client), endpoint(5, server)];
         ends[1].set_listening(Some(ListenConfig::default()));
         let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
         let handle = ends[0].connect(now, address(1), ConnectOptions::default()).unwrap();
@@ -66,40 +74,42 @@ impl Duo {
         duo
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         Now { mono: Instant::from_nanos(self.nanos), unix_ms: 1_800_000_000_000 }
     }
 
     /// Carries datagrams both ways until neither side has any, a millisecond a turn.
-    fn settle(&mut self) {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let mut quiet = true;
-            for from in [0, 1] {
-                let now = self.now();
-                while let Some(transmit) = self.ends[from].poll_transmit(now, 1, &mut buffer) {
-                    quiet = false;
-                    let datagram = &mut buffer[..transmit.len];
-                    if from == 0 {
-                        self.sent.push(datagram.to_vec());
-                    }
-                    self.ends[1 - from].handle_datagram(now, address(from), None, datagram);
-                }
-                while let Some(event) = self.ends[from].poll_event() {
-                    // The search for the path's datagram size is not what these tests are about.
-                    if !matches!(event, Event::MessageSize { .. }) {
-                        self.events[from].push(event);
-                    }
-                }
-            }
-            if quiet {
-                return;
-            }
+    pub(super) fn settle(&mut self) {
+        while !self.step() {
             self.pass(1);
         }
     }
 
-    fn pass(&mut self, milliseconds: u64) {
+    /// Carries what there is both ways; true when that was nothing.
+    pub(super) fn step(&mut self) -> bool {
+        let mut buffer = vec![0; 65_536];
+        let mut quiet = true;
+        for from in [0, 1] {
+            let now = self.now();
+            while let Some(transmit) = self.ends[from].poll_transmit(now, 1, &mut buffer) {
+                quiet = false;
+                let datagram = &mut buffer[..transmit.len];
+                if from == 0 {
+                    self.sent.push(datagram.to_vec());
+                }
+                self.ends[1 - from].handle_datagram(now, address(from), None, datagram);
+            }
+            while let Some(event) = self.ends[from].poll_event() {
+                // The search for the path's datagram size is not what these tests are about.
+                if !matches!(event, Event::MessageSize { .. }) {
+                    self.events[from].push(event);
+                }
+            }
+        }
+        quiet
+    }
+
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         self.nanos += milliseconds * 1_000_000;
         let now = self.now();
         for end in &mut self.ends {
@@ -328,7 +338,7 @@ fn clear_packets_do_not_touch_a_session() {
 
 /// The first datagram of a connect that resumes, from a node like the client.
 fn resume(seed: u64, ticket: &ResumptionTicket, now: Now) -> Vec<u8> {
-    let mut client = endpoint(3, SessionConfig::default());
+    let mut client = endpoint(3, EndpointConfig::default());
     client.rng = rand_core::SeedableRng::seed_from_u64(seed);
     let options = ConnectOptions {
         resume: Some(ticket.clone()),
@@ -442,7 +452,7 @@ fn a_session_keeps_nothing_of_its_beginning() {
 
 /// The HELLO of another node each time, under the shared seed or, for a stranger, with a bad mac1.
 fn hello(number: u64, now: Now, stranger: bool) -> Vec<u8> {
-    let mut client = endpoint(7, SessionConfig::default());
+    let mut client = endpoint(7, EndpointConfig::default());
     client.rng = rand_core::SeedableRng::seed_from_u64(number);
     client.connect(now, address(1), ConnectOptions::default()).unwrap();
     let mut buffer = vec![0; 65_536];
@@ -465,7 +475,7 @@ fn answers(end: &mut Endpoint, now: Now) -> BTreeMap<u8, usize> {
 
 #[test]
 fn one_network_cannot_take_every_half_open_handshake() {
-    let mut server = endpoint(5, SessionConfig::default());
+    let mut server = endpoint(5, EndpointConfig::default());
     server.set_listening(Some(ListenConfig {
         max_half_open: 100,
         retry_threshold: 100,
@@ -495,7 +505,7 @@ fn one_network_cannot_take_every_half_open_handshake() {
 
 #[test]
 fn a_busy_source_must_show_a_cookie_while_others_need_none() {
-    let mut server = endpoint(5, SessionConfig::default());
+    let mut server = endpoint(5, EndpointConfig::default());
     let listen = ListenConfig { retry_threshold_per_source: 3, ..ListenConfig::default() };
     server.set_listening(Some(listen));
     let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
@@ -515,7 +525,7 @@ fn a_busy_source_must_show_a_cookie_while_others_need_none() {
 
 #[test]
 fn one_stranger_cannot_use_up_the_decoys_of_all() {
-    let mut server = endpoint(5, SessionConfig::default());
+    let mut server = endpoint(5, EndpointConfig::default());
     server.set_listening(Some(ListenConfig::default()));
     let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
     for number in 0..200 {
@@ -529,7 +539,7 @@ fn one_stranger_cannot_use_up_the_decoys_of_all() {
 
 #[test]
 fn strangers_cannot_make_more_wait_than_the_pools_hold() {
-    let mut server = endpoint(5, SessionConfig::default());
+    let mut server = endpoint(5, EndpointConfig::default());
     server.set_listening(Some(ListenConfig {
         max_half_open: 10,
         retry_threshold: 20,
@@ -538,7 +548,7 @@ fn strangers_cannot_make_more_wait_than_the_pools_hold() {
     let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
     let mut buffer = vec![0; 65_536];
     for number in 0..400 {
-        let mut client = endpoint(7, SessionConfig::default());
+        let mut client = endpoint(7, EndpointConfig::default());
         client.rng = rand_core::SeedableRng::seed_from_u64(number);
         client.connect(now, address(1), ConnectOptions::default()).unwrap();
         let transmit = client.poll_transmit(now, 1, &mut buffer).unwrap();
@@ -555,7 +565,7 @@ fn strangers_cannot_make_more_wait_than_the_pools_hold() {
 
 #[test]
 fn a_proof_for_other_path_ids_is_told_to_both_sides() {
-    let mut ends = [endpoint(3, SessionConfig::default()), endpoint(5, SessionConfig::default())];
+    let mut ends = [endpoint(3, EndpointConfig::default()), endpoint(5, EndpointConfig::default())];
     ends[1].set_listening(Some(ListenConfig::default()));
     let now = Now { mono: Instant::from_nanos(1), unix_ms: 1_800_000_000_000 };
     ends[0].connect(now, address(1), ConnectOptions::default()).unwrap();
@@ -593,4 +603,37 @@ fn a_proof_for_other_path_ids_is_told_to_both_sides() {
         .collect();
     assert_eq!(failed, [((ErrorCode::HandshakeFailure, 4), crate::Origin::Peer)]);
     assert_eq!((ends[1].stats().sessions, ends[1].stats().proof_failed), (0, 1));
+}
+
+#[test]
+fn a_probe_of_the_datagram_size_that_the_system_refuses_is_no_lost_packet() {
+    let mut ends = [endpoint(3, EndpointConfig::default()), endpoint(5, EndpointConfig::default())];
+    ends[1].set_listening(Some(ListenConfig::default()));
+    let mut nanos = 1;
+    let at = |nanos| Now { mono: Instant::from_nanos(nanos), unix_ms: 1_800_000_000_000 };
+    let session = ends[0].connect(at(nanos), address(1), ConnectOptions::default()).unwrap();
+    let (mut refused, mut buffer) = (0, vec![0; 65_536]);
+    for _ in 0..1_000 {
+        nanos += 5_000_000;
+        let now = at(nanos);
+        for from in [0, 1] {
+            ends[from].handle_timeout(now);
+            while let Some(transmit) = ends[from].poll_transmit(now, 1, &mut buffer) {
+                if from == 0 && transmit.len > 1_400 {
+                    refused += 1;
+                    let error = SendError::MessageTooLong(90);
+                    ends[0].handle_send_error(now, address(1), error);
+                } else {
+                    let datagram = &mut buffer[..transmit.len];
+                    ends[1 - from].handle_datagram(now, address(from), None, datagram);
+                }
+            }
+            while ends[from].poll_event().is_some() {}
+        }
+        // Something is acknowledged again and again, behind the numbers of the probes.
+        ends[0].ping(now, session);
+    }
+    let stats = ends[0].session_stats(session).unwrap();
+    assert!(refused > 1 && stats.mtu > 1_200, "{refused} probes refused: {stats:?}");
+    assert_eq!((stats.packets_lost, stats.congestion_events, stats.probe_timeouts), (0, 0, 0));
 }

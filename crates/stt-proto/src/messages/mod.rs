@@ -156,6 +156,11 @@ impl Messages {
         self.outgoing.cost()
     }
 
+    /// What the messages hold that came and were not read.
+    pub(crate) fn held_incoming(&self) -> u64 {
+        self.incoming.cost()
+    }
+
     /// Cost of what waits to be sent and to be read, each with its limit.
     #[cfg(feature = "inspect")]
     pub(crate) fn held(&self) -> [(u64, u64); 2] {
@@ -237,13 +242,15 @@ impl Messages {
         self.handled.has(frame_type)
     }
 
-    /// A message of the peer. False when it is longer than this side said that it takes.
-    pub(crate) fn receive(&mut self, frame_type: FrameType, bytes: &[u8]) -> bool {
+    /// A message of the peer; one for which there is no `room` is dropped. False when it is longer than
+    /// this side said that it takes.
+    pub(crate) fn receive(&mut self, frame_type: FrameType, bytes: &[u8], room: u64) -> bool {
         if self.own_max == 0 || bytes.len() > self.own_max {
             return false;
         }
         self.counts.received += 1;
-        if !self.incoming.would_drop_itself(bytes.len()) {
+        let fits = bytes.len() as u64 + queue::OVERHEAD <= room;
+        if fits && !self.incoming.would_drop_itself(bytes.len()) {
             let bytes = Bytes::copy_from_slice(bytes);
             let dropped = self.incoming.push(Message { frame_type, bytes });
             self.counts.dropped_receiving += dropped.others + u64::from(dropped.itself);

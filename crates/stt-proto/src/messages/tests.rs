@@ -89,7 +89,7 @@ fn a_full_queue_drops_the_newest_or_the_oldest_as_configured() {
         let taken: Vec<bool> =
             (0..5).map(|fill| side.send(datagram(10, fill), MTU).is_ok()).collect();
         for fill in 0..5 {
-            assert!(side.receive(FrameType::DATAGRAM, &[fill; 10]));
+            assert!(side.receive(FrameType::DATAGRAM, &[fill; 10], u64::MAX));
         }
         let counts = side.counts();
         assert_eq!((counts.dropped_sending, counts.dropped_receiving, counts.received), (2, 2, 5));
@@ -163,9 +163,9 @@ fn the_longest_message_that_is_taken_always_has_room() {
         let config = config(1_000, recv, MessageDrop::Newest);
         let max = usize::from(own_max(&config));
         let mut side = Messages::new(&config, u16::MAX);
-        assert_eq!(side.receive(FrameType::DATAGRAM, &vec![0; max]), max > 0);
+        assert_eq!(side.receive(FrameType::DATAGRAM, &vec![0; max], u64::MAX), max > 0);
         assert_eq!(side.read().map(|message| message.bytes.len()), (max > 0).then_some(max));
-        assert!(!side.receive(FrameType::DATAGRAM, &vec![0; max + 1]));
+        assert!(!side.receive(FrameType::DATAGRAM, &vec![0; max + 1], u64::MAX));
     }
 }
 
@@ -173,12 +173,12 @@ fn the_longest_message_that_is_taken_always_has_room() {
 fn a_reader_is_told_once_until_it_found_nothing() {
     let mut side = messages(1_000, 1_000, MessageDrop::Newest);
     assert!(!side.poll_readable());
-    side.receive(FrameType::DATAGRAM, b"a");
+    side.receive(FrameType::DATAGRAM, b"a", u64::MAX);
     assert!(side.poll_readable() && !side.poll_readable());
-    side.receive(FrameType::DATAGRAM, b"b");
+    side.receive(FrameType::DATAGRAM, b"b", u64::MAX);
     assert!(side.read().is_some() && side.read().is_some() && !side.poll_readable());
     assert!(side.read().is_none());
-    side.receive(FrameType::DATAGRAM, b"c");
+    side.receive(FrameType::DATAGRAM, b"c", u64::MAX);
     assert!(side.poll_readable());
 }
 
@@ -264,7 +264,7 @@ proptest! {
                 Step::Data(bytes) => side.on_data_sent(bytes),
                 Step::Receive(len) => {
                     let fits = len <= own_max && own_max > 0;
-                    prop_assert_eq!(side.receive(FrameType::DATAGRAM, &vec![fill; len]), fits);
+                    prop_assert_eq!(side.receive(FrameType::DATAGRAM, &vec![fill; len], u64::MAX), fits);
                     if fits {
                         expected.received += 1;
                         expected.dropped_receiving += inward.push(fill, len).0;

@@ -327,6 +327,15 @@ impl Recovery {
         self.usage.on_sent(self.bytes_in_flight);
     }
 
+    /// The system refused to send the last packet for its size. A probe of a larger size that never left is
+    /// neither lost nor to be waited for.
+    pub(crate) fn on_too_large(&mut self) {
+        self.sent.withdraw_probe();
+        if self.sent.drop_acknowledged() {
+            self.run.interrupt();
+        }
+    }
+
     /// An ACK arrived, with `ranges` newest first. Contents acknowledged or found lost go to `sink`.
     ///
     /// # Errors

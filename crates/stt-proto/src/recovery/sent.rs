@@ -154,6 +154,13 @@ impl SentPackets {
         Some((*packet, self.first_place + index as u64))
     }
 
+    /// The packet sent last never left: if it only tried a size, nothing is expected of it any more.
+    pub(crate) fn withdraw_probe(&mut self) {
+        if let Some(probe) = self.ring.back_mut().filter(|packet| packet.mtu_probe) {
+            probe.acknowledged = true;
+        }
+    }
+
     /// What a packet carried that has not left the ring.
     pub(crate) fn contents(&self, packet: &SentPacket) -> Iter<'_, Content> {
         self.log.get(packet.contents)

@@ -59,7 +59,7 @@ pub(crate) fn refusal(code: ErrorCode, subcode: u8) -> Fault {
     match (code, subcode) {
         (ErrorCode::AuthenticationFailed, REVOKED) => error.with_detail(FaultDetail::Revoked),
         // What the limit is the peer does not tell.
-        (ErrorCode::TooManySessions, _) => {
+        (ErrorCode::TooManySessions | ErrorCode::ResourceExhausted, _) => {
             error.with_detail(FaultDetail::Limit { limit: 0, local: false })
         }
         _ => error.with_subcode(subcode),

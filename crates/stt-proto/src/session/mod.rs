@@ -36,6 +36,7 @@ use crate::config::{CongestionControl, SessionConfig};
 use crate::departures::send_fault;
 use crate::event::{Event, SessionHandle};
 use crate::fault::FaultDetail;
+use crate::memory::{Memory, Room};
 use crate::messages::{Message, MessageError, Messages};
 use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
@@ -116,6 +117,8 @@ pub(crate) struct Start {
     pub(crate) peer_params: TransportParams,
     pub(crate) peer_reset_token: Option<[u8; 16]>,
     pub(crate) max_udp_payload: usize,
+    /// Most credit to begin with, as the transport parameters said.
+    pub(crate) first_window: u64,
     /// Time from the handshake's last message to its answer, when the answer was to that one.
     pub(crate) rtt: Option<Duration>,
     pub(crate) beginning: Box<Beginning>,
@@ -222,6 +225,8 @@ pub(crate) struct Session {
     /// Whether a tracer was asked if it wants to watch.
     offered: bool,
     watched: Option<Box<Watched>>,
+    /// Bytes that the endpoint's memory counts for this session.
+    charged: u64,
 }
 
 impl Session {
@@ -239,7 +244,8 @@ impl Session {
                 config.max_concurrent_streams,
                 config.stream_recv_buffer,
                 config.recv_buffer,
-            ),
+            )
+            .beginning_with(start.first_window),
         );
         streams.set_peer_limits(PeerLimits {
             max_bidi: peer_params.max_bidi_streams,
@@ -315,6 +321,7 @@ impl Session {
             released: false,
             offered: false,
             watched: None,
+            charged: 0,
             config,
         }
     }
@@ -540,6 +547,27 @@ impl Session {
         self.messages.read()
     }
 
+    /// How much more the endpoint may hold, from now on.
+    pub(crate) fn set_room(&mut self, room: Room) {
+        self.streams.set_room(room);
+    }
+
+    /// Brings what `memory` counts for this session in line with what it holds and has promised. What
+    /// the application writes its driver counts.
+    pub(crate) fn charge_memory(&mut self, memory: &Memory) {
+        let held =
+            Memory::SESSION + self.streams.memory(self.has_ended()) + self.messages.held_incoming();
+        if held != self.charged {
+            memory.adjust(self.charged, held);
+            self.charged = held;
+        }
+    }
+
+    /// Bytes that the endpoint's memory counts for this session.
+    pub(crate) const fn charged(&self) -> u64 {
+        self.charged
+    }
+
     /// The size of the packets that messages may count on: larger ones come and go with the window.
     pub(super) fn message_room(&self) -> usize {
         self.path.mtu.usable().min(MAX_CONTROL_QUANTUM)
@@ -652,6 +680,7 @@ impl Session {
             return;
         }
         self.liveness.departures.retract();
+        self.recovery.on_too_large();
         let change = self.path.mtu.on_refused(cx.now.mono, usize::from(self.last_datagram));
         self.on_mtu_change(cx, change);
     }

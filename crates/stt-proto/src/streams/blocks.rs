@@ -109,6 +109,16 @@ impl Blocks {
         ((self.lent.len() + self.free.len()) * BLOCK) as u64
     }
 
+    /// Bytes of the blocks that are kept and that nobody is known to read in.
+    pub(crate) fn kept(&self) -> u64 {
+        (self.free.len() * BLOCK) as u64
+    }
+
+    /// Gives back what is kept for use again.
+    pub(crate) fn give_back(&mut self) {
+        self.free = VecDeque::new();
+    }
+
     /// Blocks made because none had come back.
     pub(crate) const fn made(&self) -> u64 {
         self.made

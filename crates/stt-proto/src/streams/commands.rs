@@ -14,6 +14,7 @@ use super::options::{MAX_PRIORITY, MAX_PURPOSE, OpenError, ReadError, StreamOpti
 use super::recv::ReadOutcome;
 use super::send::SendHalf;
 use super::stream::{Opening, Owed, Stream};
+use crate::memory::Memory;
 use crate::time::Instant;
 
 impl Streams {
@@ -34,6 +35,8 @@ impl Streams {
         let own = &mut self.own[direction as usize];
         own.reserve()
             .map_err(|LimitReached { limit, local }| OpenError::TooManyStreams { limit, local })?;
+        self.room.take(Memory::STREAM).map_err(OpenError::OutOfMemory)?;
+        let own = &mut self.own[direction as usize];
         let id = StreamId::new(self.initiator, direction, own.open());
         if let Some(name) = name {
             // Checked above; a claim that fails leaves the name to its owner.
@@ -164,7 +167,8 @@ impl Streams {
         let bytes = match recv.filter(|recv| recv.stop_code().is_none()) {
             Some(recv) => {
                 let bytes = recv.consume(bytes);
-                recv.credit.tune(now, rtt);
+                // What all streams of a session may send together is what memory is counted by.
+                recv.credit.tune(now, rtt, u64::MAX);
                 if recv.is_window_due() && !self.has_ended {
                     self.owe(raw, Owed::WINDOW);
                 }
@@ -177,8 +181,8 @@ impl Streams {
             }
         };
         self.recv_credit.consume(bytes);
-        self.recv_credit.tune(now, rtt);
-        self.owes_session_window |= !self.has_ended && self.recv_credit.is_due();
+        self.recv_credit.tune(now, rtt, self.room.credit);
+        self.owes_session_window |= !self.has_ended && self.recv_credit.is_due(self.room.credit);
     }
 
     /// Ends a stream of ours, both halves, with an error of STT's own that the application is told.

@@ -6,7 +6,7 @@ use stt_wire::ErrorCode;
 
 use super::id::{Direction, StreamId};
 use crate::event::{Event, SessionHandle};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultDetail, Origin};
 
 /// An event of one stream, before its session's handle is put on it.
 #[derive(Clone, PartialEq, Debug)]
@@ -100,7 +100,14 @@ impl StreamEvent {
             Self::Reset { stream, code } => Event::StreamReset { session, stream, code },
             Self::Stopped { stream, code } => Event::StreamStopped { session, stream, code },
             Self::Failed { stream, code } => {
-                Event::StreamFailed { session, stream, error: Fault::new(code) }
+                let error = match code {
+                    // Only the side that a stream is opened to refuses it so.
+                    ErrorCode::ResourceExhausted => Fault::new(code)
+                        .by(Origin::Peer)
+                        .with_detail(FaultDetail::Limit { limit: 0, local: false }),
+                    code => Fault::new(code),
+                };
+                Event::StreamFailed { session, stream, error }
             }
             Self::Closed { stream } => Event::StreamClosed { session, stream },
             Self::Available { direction } => Event::StreamsAvailable { session, direction },

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use stt_wire::VarInt;
 
+use crate::memory::Memory;
 use crate::time::Instant;
 
 /// A full window consumed within this time counts as fast however short the round trip is: the
@@ -92,8 +93,9 @@ impl RecvCredit {
     }
 
     /// Doubles the window when a whole one was consumed within two round trips: the peer was then
-    /// held back by credit, not by the path or by the application.
-    pub(super) fn tune(&mut self, now: Instant, rtt: Option<Duration>) {
+    /// held back by credit, not by the path or by the application. `room` is what may be added to all
+    /// that peers are allowed to send.
+    pub(super) fn tune(&mut self, now: Instant, rtt: Option<Duration>, room: u64) {
         let Some((start, consumed)) = self.epoch else {
             self.epoch = Some((now, self.consumed));
             return;
@@ -104,26 +106,41 @@ impl RecvCredit {
             return;
         }
         if fast {
-            self.window = self.window.saturating_mul(2).min(self.max_window.max(self.window));
+            // Half of what is left at most: others grow, too.
+            let grown = self.window.saturating_mul(2).min(self.window.saturating_add(room / 2));
+            self.window = grown.min(self.max_window.max(self.window));
         }
         self.epoch = Some((now, self.consumed));
     }
 
-    /// Whether a quarter of the window, or more, can be given anew. Smaller steps cost packets,
-    /// larger ones let the peer run dry on long paths.
-    pub(super) fn is_due(&self) -> bool {
-        let more = self.next_limit().saturating_sub(self.limit);
-        more > 0 && more >= self.window / 4
+    /// Whether a quarter of the window, or more, can be given anew while `room` bytes may be added to
+    /// all that peers are allowed to send. Smaller steps cost packets, larger ones let the peer run dry
+    /// on long paths.
+    pub(super) fn is_due(&self, room: u64) -> bool {
+        let window = self.window_within(room);
+        let more = self.next_limit(window).saturating_sub(self.limit);
+        more > 0 && more >= window / 4
     }
 
     /// The limit to tell the peer now, which it may use from now on.
-    pub(super) fn advertise(&mut self) -> u64 {
-        self.limit = self.limit.max(self.next_limit());
+    pub(super) fn advertise(&mut self, room: u64) -> u64 {
+        self.limit = self.limit.max(self.next_limit(self.window_within(room)));
         self.limit
     }
 
-    fn next_limit(&self) -> u64 {
-        self.consumed.saturating_add(self.window).min(VarInt::MAX.get())
+    /// The window that is kept open where only `room` bytes more may be promised: what the peer has
+    /// already stays, and nobody falls below the floor.
+    fn window_within(&self, room: u64) -> u64 {
+        self.window.min(self.promised().saturating_add(room).max(Memory::SESSION_FLOOR))
+    }
+
+    /// Bytes that the peer may have sent, or may still send, and that still need memory.
+    pub(super) const fn promised(&self) -> u64 {
+        self.limit.saturating_sub(self.consumed)
+    }
+
+    fn next_limit(&self, window: u64) -> u64 {
+        self.consumed.saturating_add(window).min(VarInt::MAX.get())
     }
 
     /// The credit in numbers; what lies in buffers is counted elsewhere.
@@ -169,9 +186,9 @@ mod tests {
     fn read(credit: &mut RecvCredit, now: Instant, bytes: u64) {
         credit.receive(bytes).unwrap();
         credit.consume(bytes);
-        credit.tune(now, Some(RTT));
-        if credit.is_due() {
-            credit.advertise();
+        credit.tune(now, Some(RTT), u64::MAX);
+        if credit.is_due(u64::MAX) {
+            credit.advertise(u64::MAX);
         }
     }
 
@@ -187,11 +204,11 @@ mod tests {
         let mut credit = RecvCredit::new(100, 100);
         credit.receive(100).unwrap();
         credit.consume(24);
-        assert!(!credit.is_due());
+        assert!(!credit.is_due(u64::MAX));
         credit.consume(1);
-        assert!(credit.is_due());
-        assert_eq!(credit.advertise(), 125);
-        assert!(!credit.is_due());
+        assert!(credit.is_due(u64::MAX));
+        assert_eq!(credit.advertise(u64::MAX), 125);
+        assert!(!credit.is_due(u64::MAX));
     }
 
     #[test]
@@ -225,10 +242,55 @@ mod tests {
     }
 
     #[test]
+    fn without_room_the_window_narrows_to_the_floor_as_the_peer_uses_it_up() {
+        let (window, floor) = (8 * Memory::SESSION_FLOOR, Memory::SESSION_FLOOR);
+        let mut credit = RecvCredit::new(window, 4 * window);
+        let mut now = Instant::default();
+        let mut told = 0;
+        for _ in 0..4 * window / 1024 {
+            now += RTT / 1000;
+            credit.receive(1024).unwrap();
+            credit.consume(1024);
+            credit.tune(now, Some(RTT), 0);
+            let promised = credit.promised();
+            if credit.is_due(0) {
+                credit.advertise(0);
+                assert!(credit.promised() <= promised.max(floor), "no more than before");
+                told += 1;
+            }
+        }
+        assert_eq!((credit.window(), told > 0), (window, true), "the window has not grown");
+        assert!(credit.promised() <= floor, "{} bytes", credit.promised());
+        assert!(credit.promised() >= floor * 3 / 4, "but never less: the peer goes on");
+        // With room again the next byte that is read brings it all back.
+        credit.receive(1).unwrap();
+        credit.consume(1);
+        assert!(credit.is_due(u64::MAX));
+        credit.advertise(u64::MAX);
+        assert_eq!(credit.promised(), window);
+    }
+
+    #[test]
+    fn a_window_grows_into_half_of_what_is_left() {
+        let mut credit = RecvCredit::new(1_000, 8_000);
+        let mut now = Instant::default();
+        for room in [400, 400, u64::MAX] {
+            for _ in 0..8 {
+                now += RTT / 4;
+                credit.receive(credit.promised() / 4).unwrap();
+                credit.consume(u64::MAX);
+                credit.advertise(u64::MAX);
+            }
+            credit.tune(now, Some(100 * RTT), room);
+        }
+        assert_eq!(credit.window(), (1_000 + 200) * 2, "200, and then double");
+    }
+
+    #[test]
     fn a_window_of_nothing_gives_nothing() {
         let mut credit = RecvCredit::new(0, 0);
         credit.consume(10);
-        assert!(!credit.is_due());
+        assert!(!credit.is_due(u64::MAX));
         assert_eq!(credit.receive(1), Err(0));
     }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use stt_wire::ErrorCode;
 use stt_wire::frame::{MaxStreams, Reliability, StreamOpen};
 
-use super::blocks::Blocks;
+use super::blocks::{BLOCK, Blocks};
 use super::event::{PeerFault, StreamEvent, own_code};
 use super::id::{Direction, StreamId};
 use super::limits::PeerStream;
@@ -17,6 +17,8 @@ use super::names::NameError;
 use super::recv::Breach;
 use super::send::{SendHalf, Stopped};
 use super::stream::{Half, Owed, Stream};
+use crate::memory::Memory;
+
 use super::{MIN_RUNS, Streams, WINDOW_PER_RUN};
 
 pub(super) const INVALID: PeerFault = PeerFault::new(ErrorCode::InvalidFrame);
@@ -70,7 +72,7 @@ impl Streams {
         fin: bool,
     ) -> Result<(), PeerFault> {
         let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
-        let is_frugal = self.large_tails >= self.most_large_tails();
+        let is_frugal = self.large_tails >= self.most_large_tails() || self.room.all < BLOCK as u64;
         let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
         let Some(recv) = &mut stream.recv else { return Ok(()) };
         let (runs, large) = (recv.runs() as u64, u64::from(recv.has_large_tail()));
@@ -133,6 +135,11 @@ impl Streams {
         if let Some(send) = &mut stream.send {
             send.on_window(open.initial_credit);
         }
+        // A stream that already began counts already: one more is what is judged.
+        if self.room.take(Memory::STREAM).is_err() {
+            self.turn_away(id, own_code(ErrorCode::ResourceExhausted));
+            return Ok(());
+        }
         if let Some(Err(refusal)) = open.name.map(|name| self.names.claim(name, id)) {
             self.refuse(id, refusal);
             return Ok(());
@@ -171,6 +178,11 @@ impl Streams {
             }
             NameError::Exhausted => own_code(ErrorCode::TooManyStreams),
         };
+        self.turn_away(theirs, code);
+    }
+
+    /// Gives up both halves of a stream of the peer's that the application never hears of.
+    fn turn_away(&mut self, theirs: StreamId, code: u64) {
         // Halves that are not there, or over, need no end.
         let _ = self.stop(theirs, code);
         let _ = self.reset(theirs, code);

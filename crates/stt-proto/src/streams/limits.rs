@@ -8,7 +8,7 @@ use super::ranges::RangeSet;
 /// Credit with which a stream begins unless its bound is lower; reading fast raises it.
 const INITIAL_STREAM_WINDOW: u64 = 256 * 1024;
 /// The same for the session.
-const INITIAL_SESSION_WINDOW: u64 = 1024 * 1024;
+pub(crate) const INITIAL_SESSION_WINDOW: u64 = 1024 * 1024;
 
 /// What this side allows the peer, and itself.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,13 @@ impl LocalLimits {
             max_stream_window,
             max_session_window,
         }
+    }
+
+    /// The same, with windows that begin no larger than that.
+    pub(crate) fn beginning_with(mut self, window: u64) -> Self {
+        self.session_window = self.session_window.min(window);
+        self.stream_window = self.stream_window.min(window);
+        self
     }
 }
 

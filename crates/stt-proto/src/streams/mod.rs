@@ -44,8 +44,10 @@ pub use self::recv::ReadOutcome;
 
 pub(crate) use self::blocks::Blocks;
 pub(crate) use self::event::{PeerFault, StreamEvent};
-pub(crate) use self::limits::{LocalLimits, PeerLimits};
+pub(crate) use self::limits::{INITIAL_SESSION_WINDOW, LocalLimits, PeerLimits};
 pub(crate) use self::outbound::DataWritten;
+
+use crate::memory::{Memory, Room};
 
 use self::blocks::BLOCK;
 use self::flow::{RecvCredit, SendCredit};
@@ -94,6 +96,8 @@ pub(crate) struct Streams {
     large_tails: u64,
     /// Boxed, because few sessions have deadline streams.
     skips: Box<Skips>,
+    /// How much more the endpoint may hold.
+    room: Room,
     has_ended: bool,
 }
 
@@ -119,8 +123,35 @@ impl Streams {
             runs: 0,
             large_tails: 0,
             skips: Box::default(),
+            room: Room::UNBOUNDED,
             has_ended: false,
         }
+    }
+
+    /// How much more the endpoint may hold, from now on.
+    pub(crate) fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// Bytes that the endpoint may hold beside what it does.
+    pub(crate) const fn room(&self) -> u64 {
+        self.room.all
+    }
+
+    fn floor(&self) -> u64 {
+        Memory::SESSION_FLOOR.min(self.limits.session_window)
+    }
+
+    /// What memory is to be counted for the streams: what the peer may send, and has sent that nobody
+    /// has consumed; the streams themselves; and the blocks that some of them fill.
+    pub(crate) fn memory(&self, has_ended: bool) -> u64 {
+        let promised = match has_ended {
+            // What a session has in any case is kept for it.
+            false => self.recv_credit.promised().max(self.floor()),
+            // Nothing comes any more.
+            true => self.recv_credit.received().saturating_sub(self.recv_credit.consumed()),
+        };
+        promised + self.table.len() as u64 * Memory::STREAM + self.large_tails * BLOCK as u64
     }
 
     /// What the peer's transport parameters allow. Before this call nothing can be opened.
@@ -253,7 +284,7 @@ impl Streams {
     /// Bytes of the session's credit are free again.
     fn release_credit(&mut self, bytes: u64) {
         self.recv_credit.consume(bytes);
-        self.owes_session_window |= self.recv_credit.is_due();
+        self.owes_session_window |= self.recv_credit.is_due(self.room.credit);
     }
 
     /// The receiving half of a stream is done: its memory and what it holds of the session's credit

@@ -5,6 +5,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use super::id::Direction;
+use crate::memory::Shortage;
 
 /// Longest purpose label, in bytes (PROTOCOL.md section 1, STREAM_OPEN).
 pub(super) const MAX_PURPOSE: usize = 255;
@@ -52,6 +53,9 @@ pub enum OpenError {
         /// Whether it is this side's own.
         local: bool,
     },
+    /// RESOURCE_EXHAUSTED (0x0603): the endpoint's memory is at its ceiling.
+    #[error("the memory is at its ceiling")]
+    OutOfMemory(Shortage),
     /// STREAM_ID_CONFLICT (0x0303): the name is, or was, in use.
     #[error("the stream name is in use")]
     NameConflict,

@@ -62,7 +62,7 @@ impl Streams {
         contents: &mut Vec<Content>,
     ) -> Result<(), NoRoom> {
         if self.owes_session_window {
-            let limit = self.recv_credit.advertise();
+            let limit = self.recv_credit.advertise(self.room.credit);
             out.part(FrameType::WINDOW, 0, |body| body.varint(limit))?;
             self.owes_session_window = false;
             contents.push(Content::SessionWindow);
@@ -300,7 +300,7 @@ fn write_stream_control(
     if stream.owed.contains(Owed::WINDOW)
         && let Some(recv) = stream.recv.as_mut().filter(|recv| recv.wants_more())
     {
-        let limit = recv.credit.advertise();
+        let limit = recv.credit.advertise(u64::MAX);
         out.part(FrameType::WINDOW, raw, |body| body.varint(limit))?;
         stream.owed.remove(Owed::WINDOW);
         contents.push(Content::StreamWindow { stream: raw });

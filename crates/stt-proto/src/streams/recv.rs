@@ -177,7 +177,7 @@ impl RecvHalf {
 
     /// Whether the peer should get more credit now.
     pub(super) fn is_window_due(&self) -> bool {
-        self.wants_more() && self.credit.is_due()
+        self.wants_more() && self.credit.is_due(u64::MAX)
     }
 
     /// Whether more bytes of this stream are welcome.

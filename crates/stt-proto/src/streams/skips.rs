@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use super::blocks::Blocks;
+use super::blocks::{BLOCK, Blocks};
 use super::event::{PeerFault, StreamEvent};
 use super::inbound::INVALID;
 use super::recv::Breach;
@@ -104,7 +104,7 @@ impl Streams {
         offset: u64,
     ) -> Result<(), PeerFault> {
         let Some(id) = self.admit(raw, Half::Receive)? else { return Ok(()) };
-        let is_frugal = self.large_tails >= self.most_large_tails();
+        let is_frugal = self.large_tails >= self.most_large_tails() || self.room.all < BLOCK as u64;
         let Some(stream) = self.table.get_mut(&raw) else { return Ok(()) };
         // Before STREAM_OPEN has come this side cannot tell whether the stream may skip.
         let is_known = stream.is_established || id.is_by_initiator() == self.initiator;

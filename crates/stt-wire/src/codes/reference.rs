@@ -415,13 +415,13 @@ pub static REFERENCE: [Reference; 25] = [
         code: ErrorCode::ResourceExhausted,
         meaning: "The system has no more of something that is needed.",
         causes: &[
-            "Memory is used up.",
+            "Memory is used up: the system's, or what maxMemory allows.",
             "File descriptors are used up.",
             "The processor cannot keep up.",
         ],
         recovery: &[
             auto("Reduce the load: fewer sessions, fewer streams."),
-            person("Raise the system's limits (ulimit -n)."),
+            person("Raise the system's limits (ulimit -n), or maxMemory."),
             person("Add memory or processors."),
         ],
     },

@@ -98,16 +98,20 @@ impl Bytes {
         let bytes = bytes.min(self.arrived - self.read);
         self.read += bytes;
         self.receiver.consume(bytes);
-        self.receiver.tune(self.now, Some(core::time::Duration::from_millis(10)));
+        self.receiver.tune(self.now, Some(core::time::Duration::from_millis(10)), u64::MAX);
     }
 
     fn tell(&mut self) {
         let window = self.receiver.window();
         let more = self.read + window - self.limit;
-        assert_eq!(self.receiver.is_due(), more > 0 && more >= window / 4, "{more} of {window}");
-        if self.receiver.is_due() || core::mem::take(&mut self.lost) {
+        assert_eq!(
+            self.receiver.is_due(u64::MAX),
+            more > 0 && more >= window / 4,
+            "{more} of {window}"
+        );
+        if self.receiver.is_due(u64::MAX) || core::mem::take(&mut self.lost) {
             self.limit = self.read + window;
-            assert_eq!(self.receiver.advertise(), self.limit);
+            assert_eq!(self.receiver.advertise(u64::MAX), self.limit);
             self.told.push(self.limit);
         }
     }
