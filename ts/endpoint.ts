@@ -450,7 +450,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       pathLost: (number) => session(number)?.onPathLost(),
       pathStrained: (number, strain) => session(number)?.onPathStrain(strain),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
-      carry: (connection, chunk) => this.#reach.links.get(connection)?.carry(chunk),
+      carry: (connection, chunk, giveBack) => {
+        const link = this.#reach.links.get(connection);
+        if (link === undefined) giveBack();
+        else link.carry(chunk, giveBack);
+      },
       connectionUsed: (connection) => this.#reach.links.authenticate(connection),
       connectionReadable: (connection) => this.#reach.links.get(connection)?.resume(),
       moved: (number, token) => session(number)?.onMoved(token),

@@ -64,6 +64,27 @@ describe('stt send and stt recv', () => {
     },
   );
 
+  test('move a file over a WebSocket, at the number of the UDP port', async () => {
+    const { folder, inbox, seed } = await stage();
+    const bytes = randomBytes(1_000_000);
+    await writeFile(join(folder, 'a.bin'), bytes);
+    const { recv, port } = await startRecv(inbox, seed, '--websocket');
+    const to = ['send', join(folder, 'a.bin'), `127.0.0.1:${port}`, '--transport', 'websocket'];
+    const sent = await stt([...to, '--seed-file', seed, '--json']);
+    const received = await recv.end();
+    expect([sent.code, received.code]).toEqual([0, 0]);
+    expect(received.records[0]).toMatchObject({ event: 'listening', port, websocketPort: port });
+    const sessionId = sent.records.find(({ event }) => event === 'session')?.['sessionId'];
+    expect(sessionId).toMatch(/^[0-9a-f]+$/);
+    expect(sent.records.at(-1)).toMatchObject({ transport: 'websocket', sessionId, moves: 0 });
+    expect(received.records.at(-1)).toMatchObject({
+      transport: 'websocket',
+      sessionId,
+      bytesByCarrier: { udp: 0, websocket: 1_000_000 },
+    });
+    expect(sha256(await readFile(join(inbox, 'a.bin')))).toBe(sha256(bytes));
+  });
+
   test('a pipe is sent as "-" under the name that is given', async () => {
     const { inbox, seed } = await stage();
     const { recv, port } = await startRecv(inbox, seed);

@@ -38,3 +38,53 @@ test('chunks are plain Uint8Arrays', () => {
     expect(Object.getPrototypeOf(slab.chunk(0, length))).toBe(Uint8Array.prototype);
   }
 });
+
+test('a slab of which all was lent is used again once all is back, and not before', () => {
+  const slab = new Slab();
+  const first = slab.bytes;
+  const [chunk, giveBack] = slab.lend(0, 100_000);
+  expect(chunk.buffer === first.buffer).toBe(true);
+  const use = (): void => {
+    slab.lend(0, 100_000);
+    slab.renew();
+  };
+  slab.renew();
+  use();
+  expect(slab.bytes === first).toBe(false);
+  giveBack();
+  use();
+  expect(slab.bytes === first).toBe(true);
+  giveBack();
+  use();
+  use();
+  expect(slab.bytes === first, 'given back twice is given back once').toBe(false);
+});
+
+test('a slab of which a reader keeps a view is never used again', () => {
+  const slab = new Slab();
+  const first = slab.bytes;
+  const [, giveBack] = slab.lend(0, 100_000);
+  slab.chunk(100_000, 100_000);
+  giveBack();
+  for (let renewal = 0; renewal < 8; renewal += 1) {
+    slab.renew();
+    expect(slab.bytes === first).toBe(false);
+  }
+});
+
+test('few slabs wait for their next use', () => {
+  const slab = new Slab();
+  const back = Array.from({ length: 32 }, () => {
+    const [, giveBack] = slab.lend(0, 100_000);
+    slab.renew();
+    return giveBack;
+  });
+  for (const giveBack of back) giveBack();
+  const seen = new Set<Uint8Array>();
+  for (let renewal = 0; renewal < 64; renewal += 1) {
+    slab.lend(0, 100_000);
+    slab.renew();
+    seen.add(slab.bytes);
+  }
+  expect(seen.size).toBe(64);
+});

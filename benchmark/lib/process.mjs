@@ -19,7 +19,7 @@ process.on('disconnect', () => process.exit());
 
 const CALLS = {
   async serve(options) {
-    side = await peer.serve(options);
+    side = await peer.serve({ ...options, block: BLOCK });
     return { target: side.target };
   },
   async connect(options) {
@@ -30,12 +30,10 @@ const CALLS = {
     const { user, system } = cpuUsage();
     return { cpu: (user + system) / 1e6, maxRss: process.resourceUsage().maxRSS * 1024 };
   },
-  async bulk({ bytes }) {
-    const started = performance.now();
-    const arrived = await side.bulk(bytes, BLOCK);
-    if (arrived !== bytes) throw new Error(`${arrived} of ${bytes} bytes arrived`);
-    return { seconds: (performance.now() - started) / 1_000 };
-  },
+  upload: ({ bytes }) => timed(bytes, () => side.upload(bytes, BLOCK)),
+  download: ({ bytes }) => timed(bytes, () => side.download(bytes)),
+  setups: ({ count, early }) => side.setups(count, early),
+  moves: ({ count, end }) => side.moves(count, end),
   async pings({ count, size }) {
     const ping = await side.pinger(size);
     for (let index = 0; index < WARM_UP_PINGS; index += 1) await ping();
@@ -52,5 +50,12 @@ const CALLS = {
     await side.close();
   },
 };
+
+async function timed(bytes, move) {
+  const started = performance.now();
+  const arrived = await move();
+  if (arrived !== bytes) throw new Error(`${arrived} of ${bytes} bytes arrived`);
+  return { seconds: (performance.now() - started) / 1_000 };
+}
 
 process.send({ ready: true });

@@ -7,7 +7,10 @@ import type { Engine } from '../native/engine.ts';
 export const ROOM: number = 512 * 1024;
 
 /** Passed-on bytes are told in steps of this: each call wakes the engine. */
-const TOLD_AT = ROOM / 8;
+const TOLD_AT = ROOM / 2;
+
+/** Received bytes are handed over in portions of this, and at the end of each turn of the event loop. */
+const PORTION = 256 * 1024;
 
 /** The longest message that a peer may send: ours have less than 192 KiB. */
 export const MAX_MESSAGE: number = 1 << 20;
@@ -59,7 +62,13 @@ export class Link {
   readonly #socket: WebSocket;
   readonly #limit: number;
   readonly #stream: Socket | undefined;
+  /** What goes out in this task leaves in one call. */
+  #corked = false;
   #passed = 0;
+  /** What came in this turn of the event loop, and how much it is. */
+  #received: Buffer[] = [];
+  #receivedBytes = 0;
+  #handOver: NodeJS.Immediate | undefined;
   #authenticated = false;
   /** Bytes that came before any session did, whatever was in them. */
   #unauthenticated = 0;
@@ -106,7 +115,7 @@ export class Link {
         return;
       }
       if (!this.#authenticated) this.#hold(-this.#held);
-      if (!host.engine.receive(id, data)) socket.pause();
+      this.#receive(data);
     });
     socket.on('error', (error: Error) => {
       this.#error = error;
@@ -143,13 +152,23 @@ export class Link {
     this.#unwatch();
   }
 
-  /** Sends what the engine wants carried. */
-  carry(chunk: Uint8Array): void {
+  /**
+   * Sends what the engine wants carried.
+   * @param giveBack told once the socket does not read `chunk` any more
+   */
+  carry(chunk: Uint8Array, giveBack: () => void): void {
     // What is not open passes nothing on: the engine learns of its end by `close`.
-    if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) return;
+    if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) {
+      giveBack();
+      return;
+    }
+    this.#cork();
     const { length } = chunk;
     this.#socket.send(chunk, { binary: true }, (error) => {
-      if (error == null) this.#sent(length);
+      // After an error nobody knows whether it is read any more: it is not given back then.
+      if (error != null) return;
+      giveBack();
+      this.#sent(length);
     });
   }
 
@@ -166,6 +185,36 @@ export class Link {
   /** Ends it at once. */
   terminate(): void {
     this.#socket.terminate();
+  }
+
+  /** Gathers what a task sends: one system call for all of it. */
+  #cork(): void {
+    if (this.#corked || this.#stream === undefined) return;
+    this.#corked = true;
+    this.#stream.cork();
+    queueMicrotask(() => {
+      this.#corked = false;
+      this.#stream?.uncork();
+    });
+  }
+
+  /** Gathers what a turn brings: the engine is woken once for it. */
+  #receive(message: Buffer): void {
+    this.#received.push(message);
+    this.#receivedBytes += message.length;
+    if (this.#receivedBytes >= PORTION) this.#flush();
+    else this.#handOver ??= setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    clearImmediate(this.#handOver);
+    this.#handOver = undefined;
+    const messages = this.#received;
+    this.#received = [];
+    this.#receivedBytes = 0;
+    for (const message of messages) {
+      if (!this.#host.engine.receive(this.id, message)) this.#socket.pause();
+    }
   }
 
   #end(code: number, reason: string): void {
@@ -195,6 +244,8 @@ export class Link {
 
   #detach(end: LinkEnd): void {
     if (!this.#open) return;
+    // Its last words come first.
+    this.#flush();
     this.#open = false;
     this.#unwatch();
     this.#host.engine.closeConnection(this.id);

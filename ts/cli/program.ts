@@ -90,6 +90,11 @@ export function createProgram(context: ProgramContext): Command {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
     })
+    .option(
+      '--websocket [[host:]port]',
+      'take WebSockets as well, for peers that no UDP reaches (default: where --listen says)',
+      parseListen,
+    )
     .option('--forever', 'go on after the first file')
     .option('--max-size <size>', 'largest file that is taken, as in 10G', (text) =>
       parseSize(text, '--max-size'),
@@ -101,6 +106,7 @@ export function createProgram(context: ProgramContext): Command {
         folder: string,
         options: TransferOptions & {
           listen: ParsedListen;
+          websocket?: ParsedListen | true;
           forever?: true;
           maxSize?: number;
           overwrite?: true;
@@ -111,6 +117,7 @@ export function createProgram(context: ProgramContext): Command {
           {
             folder,
             ...options.listen,
+            websocket: options.websocket ?? false,
             forever: options.forever ?? false,
             maxSize: options.maxSize ?? Number.MAX_SAFE_INTEGER,
             collision: options.overwrite ? 'overwrite' : options.rename ? 'rename' : 'refuse',

@@ -156,8 +156,8 @@ export interface EngineHandlers {
   pathStrained(session: number, strain: PathStrain): void;
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
-  /** A message for a connection; the chunk is the handler's to keep. */
-  carry(connection: number, chunk: Uint8Array): void;
+  /** A message for a connection; the chunk is the handler's until it calls `giveBack`, once. */
+  carry(connection: number, chunk: Uint8Array, giveBack: () => void): void;
   /** A connection carries a session: whoever opened it has proved itself. */
   connectionUsed(connection: number): void;
   /** A connection may be read on. */
@@ -577,8 +577,8 @@ export class Engine {
         return;
       }
       if (rows[at] === CARRY) {
-        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
-        this.#handlers.carry(rows[at + 1] as number, chunk);
+        const [chunk, giveBack] = this.#slab.lend(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

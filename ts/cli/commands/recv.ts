@@ -1,4 +1,5 @@
 import { access, constants, stat } from 'node:fs/promises';
+import type { ListenOptions, SttListener } from '../../index.ts';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -15,6 +16,8 @@ export interface RecvOptions {
   readonly folder: string;
   readonly host: string;
   readonly port: number;
+  /** Where to take WebSockets as well: a host and a port, or, for `true`, those of UDP. */
+  readonly websocket: { readonly host: string; readonly port: number } | boolean;
   readonly forever: boolean;
   readonly maxSize: number;
   readonly collision: Collision;
@@ -51,7 +54,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   const inbox = new Inbox({ ...options, output });
   try {
     // Listening first: whoever reads the line below may call at once.
-    const sessions = endpoint.listen();
+    const sessions = endpoint.listen(webSocketOf(options, endpoint));
     const stop = (): void => {
       sessions.close();
       inbox.drain(draining.reason);
@@ -62,8 +65,9 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     };
     draining.addEventListener('abort', stop, { once: true });
     ending.addEventListener('abort', abort, { once: true });
-    announce(endpoint, folder, output);
     try {
+      await sessions.ready;
+      announce(endpoint, sessions, folder, output);
       if (draining.aborted) stop();
       await inbox.serve(sessions);
     } finally {
@@ -76,15 +80,30 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   }
 }
 
-function announce(endpoint: SttEndpoint, folder: string, output: Output): void {
+/** The TCP port is that of UDP unless another is said: one number to tell others. */
+function webSocketOf({ websocket }: RecvOptions, endpoint: SttEndpoint): ListenOptions {
+  if (websocket === false) return {};
+  return { websocket: websocket === true ? { port: endpoint.address.port } : { ...websocket } };
+}
+
+function announce(
+  endpoint: SttEndpoint,
+  { websocketAddress }: SttListener,
+  folder: string,
+  output: Output,
+): void {
   const { nodeId } = endpoint;
   const { address, port } = endpoint.address;
-  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  const tcp = websocketAddress === undefined ? '' : `, for WebSockets on ${show(websocketAddress)}`;
   output.result(
     'listening',
-    { address, port, nodeId, folder },
-    `listening on ${where}\nnode id ${nodeId}`,
+    { address, port, websocketPort: websocketAddress?.port ?? null, nodeId, folder },
+    `listening on ${show({ address, port })}${tcp}\nnode id ${nodeId}`,
   );
+}
+
+function show({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 async function checkFolder(folder: string): Promise<void> {

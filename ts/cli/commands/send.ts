@@ -230,7 +230,7 @@ class Deadline {
 
 function report(carried: Carried, { state }: Sending, output: Output): void {
   const { name, bytes, sha256, seconds, resumedFrom } = carried;
-  const { reconnects, peerNodeId, transport } = carried;
+  const { reconnects, moves, peerNodeId, sessionId, transport } = carried;
   const moved = bytes - resumedFrom;
   const rate = seconds > 0 ? moved / seconds : 0;
   const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
@@ -243,9 +243,11 @@ function report(carried: Carried, { state }: Sending, output: Output): void {
       verified: true,
       seconds,
       peerNodeId,
+      sessionId,
       transport,
       resumedFrom,
       reconnects,
+      moves,
       bytesSent: state.bytesSent,
     },
     `sent ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,

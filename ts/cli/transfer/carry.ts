@@ -22,9 +22,13 @@ export interface Line {
 /** How a transfer went. */
 export interface Carried extends Sent {
   readonly peerNodeId: string;
+  /** That of its last session, as is `sessionId`. */
   readonly transport: string;
+  readonly sessionId: string;
   /** Sessions after the first. */
   readonly reconnects: number;
+  /** Times that a session went over to another path. */
+  readonly moves: number;
 }
 
 /** What one conversation came to, where another would come to the same. */
@@ -55,6 +59,7 @@ export async function carry(
   // From here on whoever aborts closes the endpoint, so that what was written may still arrive.
   signal.removeEventListener('abort', forward);
   let reconnects = 0;
+  let moves = 0;
   const mayGoOn = (): boolean =>
     sending.resume &&
     state.begun &&
@@ -73,9 +78,14 @@ export async function carry(
     const result = await line.run<Outcome>(
       TRANSFER_PURPOSE,
       async (stream, { session, signal: over }) => {
-        output.detail(
-          `session ${session.id} with node ${session.peerNodeId} over ${session.transport}`,
-        );
+        const { id: sessionId, peerNodeId, transport } = session;
+        output.event('session', { sessionId, peerNodeId, transport });
+        output.detail(`session ${sessionId} with node ${peerNodeId} over ${transport}`);
+        session.on('pathChange', ({ transport }) => {
+          moves += 1;
+          output.event('moved', { sessionId, transport });
+          output.detail(`session ${sessionId} goes on over ${transport}`);
+        });
         try {
           return { sent: await sendFile(stream, sending, over) };
         } catch (error) {
@@ -94,8 +104,8 @@ export async function carry(
     const { sent } = result;
     // The receipt is there: whatever happens to the session now, the file has arrived.
     await line.close({ timeout: GOODBYE_MS }).catch(() => undefined);
-    const { transport, peerNodeId } = line.session;
-    return { ...sent, peerNodeId, transport, reconnects };
+    const { transport, peerNodeId, id: sessionId } = line.session;
+    return { ...sent, peerNodeId, transport, sessionId, reconnects, moves };
   } catch (error) {
     line.destroy('this side has ended the transfer');
     throw rootOf(error);

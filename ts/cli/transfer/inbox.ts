@@ -166,7 +166,7 @@ export class Inbox {
   }
 
   #report(received: Received, session: SttSession): void {
-    const { name, bytes, sha256, seconds, resumedFrom, key } = received;
+    const { name, bytes, sha256, seconds, resumedFrom, bytesByCarrier, key } = received;
     if (this.#reported.get(key) === sha256) return;
     if (!received.acknowledged) this.#reported.set(key, sha256);
     const moved = bytes - resumedFrom;
@@ -183,7 +183,9 @@ export class Inbox {
         verified: true,
         seconds,
         peerNodeId: session.peerNodeId,
+        sessionId: session.id,
         transport: session.transport,
+        bytesByCarrier,
         resumedFrom,
         reconnects,
       },

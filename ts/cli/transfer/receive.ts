@@ -44,6 +44,8 @@ export interface Received {
   readonly seconds: number;
   /** Bytes that stood there when its last session began. */
   readonly resumedFrom: number;
+  /** Bytes of the file that came by each carrier in its last session. */
+  readonly bytesByCarrier: Readonly<Record<SttSession['transport'], number>>;
   /** The part's key. */
   readonly key: string;
   /** Whether the sender is known to know. */
@@ -116,12 +118,14 @@ export class NothingOfferedError extends CliError {
 
 /** One session's part in one transfer. */
 class Reception {
+  readonly #session: SttSession;
   readonly #stream: SttStream;
   readonly #reader: ByteReader;
   readonly #offer: Offer;
   readonly #key: string;
   readonly #options: ReceiveOptions;
   readonly #started = performance.now();
+  readonly #bytesByCarrier = { udp: 0, websocket: 0 };
   #name = '';
   /** What this transfer has brought before, under its final name, and its sender never heard of. */
   #earlier: DoneRecord | undefined;
@@ -135,6 +139,7 @@ class Reception {
     key: string,
     options: ReceiveOptions,
   ) {
+    this.#session = session;
     this.#stream = stream;
     this.#reader = reader;
     this.#offer = offer;
@@ -342,6 +347,8 @@ class Reception {
     for await (const batch of this.#reader.rest()) {
       const { body, tail } = splitTail([held, ...batch], DIGEST_LENGTH);
       held = tail;
+      // As they are read: what came just before a move may count to the carrier after it.
+      for (const { length } of body) this.#bytesByCarrier[this.#session.transport] += length;
       await part.write(body);
       if (part.length > limit) {
         throw new Refusal(
@@ -380,7 +387,9 @@ class Reception {
   #received(record: DoneRecord, resumedFrom: number, acknowledged: boolean): Received {
     const { name, bytes, sha256 } = record;
     const seconds = (performance.now() - this.#started) / 1_000;
-    return { name, bytes, sha256, seconds, resumedFrom, key: this.#key, acknowledged };
+    const bytesByCarrier = { ...this.#bytesByCarrier };
+    const key = this.#key;
+    return { name, bytes, sha256, seconds, resumedFrom, bytesByCarrier, key, acknowledged };
   }
 
   #suspended(bytes: number, cause: unknown): SuspendedError {

@@ -14,9 +14,12 @@ use super::Driver;
 use crate::event::Event;
 use crate::inflow::Inflow;
 
-/// From so many bytes on a message takes no further packets: with its last batch it is then below 192
-/// KiB, so that it fits into the memory that an application takes events into.
-const MESSAGE: usize = 128 * 1024;
+/// A message takes no further packets beyond so many bytes, which is what a call to the core makes at
+/// most: so much a socket of an application reads at a time, and memory of twice the size would be asked
+/// of the system anew each time.
+const MESSAGE: usize = 64 * 1024;
+/// What this much has gathered into will hold more soon, and is given its full size at once.
+const LARGE: usize = 8 * 1024;
 
 /// The connections of an engine.
 #[derive(Default)]
@@ -85,8 +88,18 @@ impl Driver {
         let bytes = &self.io.buffer()[..len];
         let gathered = &mut self.carried.gathered;
         match gathered.iter_mut().rev().find(|(own, _)| *own == id) {
-            Some((_, message)) if message.len() < MESSAGE => message.extend_from_slice(bytes),
-            _ => gathered.push((id, BytesMut::from(bytes))),
+            Some((_, message)) if message.len() + len <= MESSAGE => {
+                if message.len() + len > LARGE {
+                    message.reserve(MESSAGE - message.len());
+                }
+                message.extend_from_slice(bytes);
+            }
+            _ => {
+                let size = if len > LARGE { MESSAGE } else { len };
+                let mut message = BytesMut::with_capacity(size);
+                message.extend_from_slice(bytes);
+                gathered.push((id, message));
+            }
         }
     }
 
