@@ -30,10 +30,10 @@ export type {
 } from './endpoint-events.ts';
 export * from './errors/classes.ts';
 export {
+  type SttAttempt,
   SttError,
   type SttErrorContext,
   type SttErrorDetails,
-  type SttAttempt,
   type SttErrorOrigin,
 } from './errors/error.ts';
 export { isSttError } from './errors/guard.ts';
