@@ -129,6 +129,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 2 * LIMIT }, () => {
     net.link('a', 'down');
     await arrives(running);
     const { address, port } = bound;
-    expect(running.seen).toEqual([{ address, port, family: 'IPv4', transport: 'udp' }]);
+    const way = { transport: 'udp', from: 'udp', reason: 'peer-moved' };
+    expect(running.seen).toEqual([{ address, port, family: 'IPv4', ...way }]);
   });
 });

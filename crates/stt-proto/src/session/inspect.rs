@@ -83,7 +83,7 @@ impl Session {
             pacing: self.paced_until.into_iter().chain(departures.next_try(now)).min(),
             ack: self.received.ack_deadline().filter(|_| self.sends_frames()),
             proof: self.proof.as_ref().map(|proof| proof.at),
-            stale: self.proof.as_ref().map(|proof| proof.stale),
+            stale: self.stale_at(),
             verdict: match self.state {
                 State::AwaitFinal { deadline, .. } | State::AwaitAuthorize { deadline } => {
                     Some(deadline)

@@ -354,12 +354,24 @@ impl Session {
         self.keep_alive_due = true;
     }
 
+    /// Initiator: when this connect has gone unanswered for too long. It stands until that was acted upon:
+    /// a packet that comes at the very moment must not put it off.
+    pub(crate) fn stale_at(&self) -> Option<Instant> {
+        let proof = self.proof.as_ref().filter(|proof| !proof.heard)?;
+        match self.state {
+            State::AwaitFinal { early: false, deadline, .. } if proof.stale < deadline => {
+                Some(proof.stale)
+            }
+            _ => None,
+        }
+    }
+
     /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
     /// began and when it ends. Not for sessions in use.
     pub(crate) fn stale_connect(&self, now: Instant) -> Option<(Instant, Instant)> {
-        let stale = self.proof.as_ref().is_some_and(|proof| !proof.heard && proof.stale <= now);
+        let stale = self.stale_at().is_some_and(|at| at <= now);
         match self.state {
-            State::AwaitFinal { early: false, since, deadline } if stale && deadline > now => {
+            State::AwaitFinal { since, deadline, .. } if stale && deadline > now => {
                 Some((since, deadline))
             }
             _ => None,

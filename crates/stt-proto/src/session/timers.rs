@@ -73,7 +73,7 @@ impl Session {
         }
         let ahead = |at: Option<Instant>| at.filter(|at| *at > now);
         consider(ahead(self.proof.as_ref().map(|proof| proof.at)));
-        consider(ahead(self.proof.as_ref().map(|proof| proof.stale)));
+        consider(self.stale_at());
         consider(self.keys.next_timeout());
         consider(self.recovery.next_timeout());
         consider(ahead(self.received.ack_deadline()));
