@@ -312,7 +312,10 @@ impl Flow {
             Event::Ticket { ticket, .. } if end == 0 => self.early.ticket = Some(ticket.clone()),
             Event::PathChange { remote, .. } if end == 0 => {
                 self.moved += 1;
-                if let Some((wanted, true)) = &self.wanted {
+                // Told again of where it is, after a path between that was never proven: it stayed.
+                if let Some((wanted, true)) = &self.wanted
+                    && wanted != remote
+                {
                     return Err(format!("moved to {wanted:?} and went on to {remote:?} by itself"));
                 }
             }
