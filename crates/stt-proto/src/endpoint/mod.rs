@@ -2,6 +2,8 @@
 //! datagrams by path id.
 
 mod admission;
+#[cfg(test)]
+mod closing_tests;
 mod commands;
 #[cfg(test)]
 mod connection_tests;

@@ -43,7 +43,7 @@ pub(super) fn address(end: usize) -> PathAddress {
 }
 
 impl Duo {
-    fn new(session: SessionConfig) -> Self {
+    pub(super) fn new(session: SessionConfig) -> Self {
         Self::within(session, [u64::MAX; 2])
     }
 

@@ -36,9 +36,22 @@ pub(crate) enum Ending {
     Closing { words: Words, pending: bool, at: Instant, until: Instant },
     /// Over for the application; what the peer sends late is answered by SESSION_CLOSE again, as
     /// `answers` says.
-    Lingering { words: Words, pending: bool, until: Instant, answers: Answers },
+    Lingering {
+        words: Words,
+        pending: bool,
+        until: Instant,
+        answers: Answers,
+        again: Option<Repeat>,
+    },
     /// Over. What had arrived may still be read.
     Over,
+}
+
+/// When SESSION_CLOSE goes out again unasked, and how long that was waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeat {
+    at: Instant,
+    interval: Duration,
 }
 
 /// What a session that has ended still answers.
@@ -170,13 +183,15 @@ impl Session {
     fn linger(&mut self, now: Instant, words: Words, pending: bool) {
         let until = now + LINGER * self.pto();
         let answers = Answers::Closes;
-        self.state = State::Ending(Ending::Lingering { words, pending, until, answers });
+        self.state =
+            State::Ending(Ending::Lingering { words, pending, until, answers, again: None });
     }
 
     /// SESSION_CLOSE goes out once; the peer is told again when it shows that it does not know.
     fn say_and_linger(&mut self, now: Instant, words: Words, span: Duration) {
         let (pending, until, answers) = (true, now + span, Answers::Everything);
-        self.state = State::Ending(Ending::Lingering { words, pending, until, answers });
+        self.state =
+            State::Ending(Ending::Lingering { words, pending, until, answers, again: None });
     }
 
     fn say_once(&mut self, now: Instant, words: Words) {
@@ -201,9 +216,9 @@ impl Session {
                 self.tell(cx, Side::Local, &words, None);
                 self.linger(now, words, false);
             }
-            State::Ending(Ending::Lingering { pending, answers, .. }) => match answers {
+            State::Ending(Ending::Lingering { pending, answers, again, .. }) => match answers {
                 Answers::Closes => *pending = true,
-                Answers::Everything => *answers = Answers::Nothing,
+                Answers::Everything => (*answers, *again) = (Answers::Nothing, None),
                 Answers::Nothing => {}
             },
             State::Ending(Ending::Over) => {}
@@ -372,9 +387,14 @@ impl Session {
                 let words = words.clone();
                 self.tell(cx, Side::Local, &words, None);
                 // Where every copy was lost the peer still believes in the session, for as long as
-                // it bears silence: whatever it sends until then is answered.
+                // it bears silence: whatever it sends until then is answered, and it may have
+                // nothing to send, so that it is told a few times more.
                 let span = self.config.keep_alive_timeout.max(LINGER * interval);
                 self.say_and_linger(now, words, span);
+                if let State::Ending(Ending::Lingering { again, .. }) = &mut self.state {
+                    let interval = 2 * interval;
+                    *again = Some(Repeat { at: now + interval, interval });
+                }
             }
             State::Ending(Ending::Closing { pending, at, .. }) if *at <= now => {
                 *pending = true;
@@ -382,6 +402,14 @@ impl Session {
             }
             State::Ending(Ending::Lingering { until, .. }) if *until <= now => {
                 self.state = State::Ending(Ending::Over);
+            }
+            State::Ending(Ending::Lingering { pending, again: Some(again), .. })
+                if again.at <= now =>
+            {
+                *pending = true;
+                // Half a minute of silence sees a handful, however near the peer is.
+                again.interval *= 2;
+                again.at = now + again.interval;
             }
             _ => {}
         }
@@ -394,7 +422,9 @@ impl Session {
             State::Ending(ending) => match ending {
                 Ending::Draining { deadline, .. } => Some(*deadline),
                 Ending::Closing { at, until, .. } => Some((*at).min(*until)),
-                Ending::Lingering { until, .. } => Some(*until),
+                Ending::Lingering { until, again, .. } => {
+                    Some(again.map_or(*until, |again| again.at.min(*until)))
+                }
                 Ending::Over => None,
             },
             _ => None,

@@ -1,0 +1,59 @@
+//! The end of a session over a path that loses what says it.
+
+use core::time::Duration;
+
+use stt_wire::CloseReason;
+
+use super::Close;
+use super::tests::Duo;
+use crate::config::SessionConfig;
+use crate::event::Event;
+
+/// A peer that has nothing to say: only what it is told can end its session before 30 s.
+fn silent() -> SessionConfig {
+    SessionConfig { keep_alive_interval: Duration::from_secs(25), ..SessionConfig::default() }
+}
+
+fn closed(events: &[Event]) -> bool {
+    events
+        .iter()
+        .any(|event| matches!(event, Event::SessionClosed { reason: CloseReason::Graceful, .. }))
+}
+
+/// Closes at the client while its datagrams are lost for so long; how many of them that were.
+fn close_into_the_dark(duo: &mut Duo, milliseconds: u64) -> usize {
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    let close =
+        Close { reason: CloseReason::Graceful, code: 0, message: "", drain: Duration::ZERO };
+    duo.ends[0].close(now, session, close);
+    let mut buffer = vec![0; 65_536];
+    let mut lost = 0;
+    for _ in 0..milliseconds {
+        while duo.ends[0].poll_transmit(duo.now(), 1, &mut buffer).is_some() {
+            lost += 1;
+        }
+        duo.pass(1);
+    }
+    lost
+}
+
+#[test]
+fn a_peer_with_nothing_to_say_is_told_although_the_first_copies_were_lost() {
+    let mut duo = Duo::new(silent());
+    let lost = close_into_the_dark(&mut duo, 5_000);
+    // Three in three probe timeouts, the one behind them, and each of the repetitions.
+    assert!((5..20).contains(&lost), "{lost} datagrams in five seconds");
+    for _ in 0..10_000 {
+        duo.step();
+        duo.pass(1);
+    }
+    assert!(closed(&duo.events[0]) && closed(&duo.events[1]), "{:?}", duo.events);
+}
+
+#[test]
+fn nobody_is_told_for_longer_than_a_peer_bears_silence() {
+    let mut duo = Duo::new(silent());
+    let lost = close_into_the_dark(&mut duo, 120_000);
+    assert!((6..24).contains(&lost), "{lost} datagrams");
+    assert_eq!(close_into_the_dark(&mut duo, 600_000), 0, "nothing is left that could send");
+}
