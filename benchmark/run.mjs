@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { missing } from './lib/rust.mjs';
 import { TARGETS, WORKLOADS, withPeer } from './lib/workloads.mjs';
 
 const { values } = parseArgs({
@@ -23,6 +24,7 @@ const bytes = Math.ceil((values.quick ? 300_000_000 : Number(values.bytes)) / 65
 const pings = values.quick ? 3_000 : 10_000;
 const setups = values.quick ? 50 : 200;
 const moves = values.quick ? 15 : 50;
+const connects = values.quick ? 500 : 2_000;
 
 const environment = describe();
 log(environment.text);
@@ -30,15 +32,22 @@ if (environment.load > 0.5)
   log(`The load is ${environment.load}: what else runs here takes part in every figure.`);
 
 const results = {};
+const skipped = [];
 for (const workload of WORKLOADS) {
   if (values.only !== undefined && !workload.name.startsWith(values.only)) continue;
+  const why = workload.rust === undefined ? undefined : missing();
+  if (why !== undefined) {
+    log(`${workload.name}: left out, ${why}`);
+    skipped.push({ workload: workload.name, why });
+    continue;
+  }
   const samples = Object.fromEntries(workload.peers.map((peer) => [peer, []]));
   for (let round = 0; round < runs; round += 1) {
     // Forth and back, so that no peer always runs after the same other one.
     const order = round % 2 === 0 ? workload.peers : workload.peers.toReversed();
     for (const peer of order) {
       log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`);
-      samples[peer].push(await withPeer(peer, workload, { bytes, pings, setups, moves }));
+      samples[peer].push(await withPeer(peer, workload, { bytes, pings, setups, moves, connects }));
     }
   }
   results[workload.name] = Object.fromEntries(
@@ -64,7 +73,7 @@ if (values.json)
         target,
         met,
       })),
-      skipped: [],
+      skipped,
       results,
     }),
   );

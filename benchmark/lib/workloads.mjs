@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { certificate } from './certificate.mjs';
 import { Child } from './child.mjs';
+import { connects, transfer } from './rust.mjs';
 
 const PEERS = {
   stt: { module: 'stt' },
@@ -17,9 +18,16 @@ const WARM_UP_BYTES = 32 * 65_536;
 const GB = 1e9;
 const GIB = 2 ** 30;
 
+// From Rust to Rust, each process on a core of its own; the bound is what sealing, checksums and copies leave of the machine.
+const ETHERNET_PEERS = ['stt', 'quinn', 'quinn-tuned', 's2n', 'limit', 'bound'];
+const JUMBO_PEERS = ['stt-9000', 's2n-9000', 'bound-9000'];
+
 export const WORKLOADS = [
   { name: 'bulk', peers: ['stt', 'tls'], measure: measureBulk },
   { name: 'ping-pong 64 B', peers: ['stt', 'tls', 'dgram'], measure: measurePings },
+  { name: 'rust bulk, 1452 B', peers: ETHERNET_PEERS, rust: measureRustBulk },
+  { name: 'rust bulk, 9000 B', peers: JUMBO_PEERS, rust: measureRustBulk },
+  { name: 'rust connects', peers: ['stt', 'quinn'], rust: measureRustConnects },
   { name: 'websocket bulk', peers: ['stt over ws', 'ws'], measure: measureBothWays },
   { name: 'websocket bulk with TLS', peers: ['stt over wss', 'wss'], measure: measureBothWays },
   { name: 'websocket setup', peers: ['stt over ws', 'stt over wss'], measure: measureSetups },
@@ -56,6 +64,42 @@ export const TARGETS = [
     op: '<=',
     target: 2,
   },
+  ...[
+    ['MB/s', 's2n', '>=', 1.25],
+    ['MB/s', 'quinn-tuned', '>=', 1.6],
+    ['MB/s', 'bound', '>=', 0.85],
+    ['CPU s/GB', 's2n', '<=', 0.75],
+    ['CPU s/GB', 'quinn-tuned', '<=', 0.6],
+  ].map(([figure, to, op, target]) => ({
+    name: `Rust to Rust, 1452 B, ${figure} against ${to}`,
+    workload: 'rust bulk, 1452 B',
+    figure,
+    of: 'stt',
+    to,
+    op,
+    target,
+  })),
+  ...[
+    ['s2n-9000', 1],
+    ['bound-9000', 0.85],
+  ].map(([to, target]) => ({
+    name: `Rust to Rust, 9000 B, MB/s against ${to}`,
+    workload: 'rust bulk, 9000 B',
+    figure: 'MB/s',
+    of: 'stt-9000',
+    to,
+    op: '>=',
+    target,
+  })),
+  ...['one at a time', '32 at once'].map((how) => ({
+    name: `Rust to Rust, connects/s, ${how}, against quinn`,
+    workload: 'rust connects',
+    figure: `connects/s, ${how}`,
+    of: 'stt',
+    to: 'quinn',
+    op: '>=',
+    target: 1.5,
+  })),
   ...['up', 'down'].flatMap((way) => [
     {
       name: `goodput over ws, ${way}, against ws`,
@@ -79,7 +123,8 @@ export const TARGETS = [
 ];
 
 /** One run of a workload by a peer, in two processes of its own. */
-export async function withPeer(peer, { measure }, sizes) {
+export async function withPeer(peer, { measure, rust }, sizes) {
+  if (rust !== undefined) return rust(peer, sizes);
   const { module, options, secure } = PEERS[peer];
   // Made here: the modules that make it are no part of what is measured.
   const identity = secure ? await certificate() : undefined;
@@ -106,6 +151,29 @@ async function measureBulk(server, client, { bytes }) {
     'CPU s/GB receive': (receive.cpu * GB) / bytes,
     'peak RSS MB send': send.maxRss / 1e6,
     'peak RSS MB receive': receive.maxRss / 1e6,
+  };
+}
+
+async function measureRustBulk(peer, { bytes }) {
+  const { send, receive } = await transfer(peer, bytes);
+  return {
+    'MB/s': bytes / 1e6 / send.seconds,
+    'CPU s/GB': ((send.cpu + receive.cpu) * GB) / bytes,
+    'CPU s/GB send': (send.cpu * GB) / bytes,
+    'CPU s/GB receive': (receive.cpu * GB) / bytes,
+    'peak RSS MB send': send.maxRss / 1e6,
+    'peak RSS MB receive': receive.maxRss / 1e6,
+  };
+}
+
+/** STT proves both sides to each other, quinn its server alone, as it comes. */
+async function measureRustConnects(peer, { connects: count }) {
+  const one = await connects(peer, count, 1);
+  const many = await connects(peer, count, 32);
+  return {
+    'connects/s, one at a time': count / one.seconds,
+    'connects/s, 32 at once': count / many.seconds,
+    'CPU ms a connect, client': (many.cpu * 1_000) / count,
   };
 }
 
