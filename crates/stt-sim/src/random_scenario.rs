@@ -10,6 +10,9 @@ use crate::{
 /// Runs that shrinking may take.
 const SHRINK_RUNS: usize = 400;
 
+/// The longest that a network is dark, or a connection stands still, in a drawn scenario.
+const LONGEST_MS: u64 = 3000;
+
 /// The scenario that a seed draws: everything at once, within what a session can bear.
 #[must_use]
 pub fn draw(seed: u64) -> Scenario {
@@ -64,7 +67,7 @@ fn carriers(random: &mut Random, scenario: &mut Scenario) {
         flow.return_ms = 100 + random.below(3000);
     }
     if random.chance(0.3) {
-        let (start, span) = (random.below(2000), 1 + random.below(3000));
+        let (start, span) = (random.below(2000), 1 + random.below(LONGEST_MS));
         let every = span + 3000 + random.below(5000);
         scenario.event.push(again(Action::TcpStall, start, every));
         scenario.event.push(again(Action::TcpGo, start + span, every));
@@ -133,9 +136,26 @@ fn flow(random: &mut Random) -> FlowSpec {
 /// The network goes dark now and then, for less than a session bears.
 fn events(random: &mut Random) -> Vec<EventSpec> {
     let dark = [Action::Dark, Action::DarkForth, Action::DarkBack][random.below(3) as usize];
-    let (start, span) = (random.below(2000), 1 + random.below(3000));
+    let (start, span) = (random.below(2000), 1 + random.below(LONGEST_MS));
     let every = span + 3000 + random.below(5000);
     vec![again(dark, start, every), again(Action::Light, start + span, every)]
+}
+
+/// Whether whatever is switched off is on again before a session must end: without its end a darkness fails by
+/// itself, and hides what failed.
+fn bearable(events: &[EventSpec]) -> bool {
+    events.iter().all(|off| {
+        let back = match off.action {
+            Action::Dark | Action::DarkForth | Action::DarkBack => Action::Light,
+            Action::TcpStall => Action::TcpGo,
+            _ => return true,
+        };
+        events.iter().any(|on| {
+            on.action == back
+                && (on.every_ms, on.times) == (off.every_ms, off.times)
+                && (off.at_ms..=off.at_ms + LONGEST_MS).contains(&on.at_ms)
+        })
+    })
 }
 
 /// The smallest scenario found for which `fails` still holds. Whole parts of the file are left out
@@ -149,7 +169,7 @@ pub fn shrink(scenario: &Scenario, mut fails: impl FnMut(&Scenario) -> bool) -> 
         for candidate in candidates(&table) {
             let Ok(text) = toml::to_string(&candidate) else { continue };
             let Ok(smaller) = Scenario::parse(&best.name, &text) else { continue };
-            if smaller == best || smaller.flow.is_empty() {
+            if smaller == best || smaller.flow.is_empty() || !bearable(&smaller.event) {
                 continue;
             }
             runs += 1;
@@ -217,6 +237,17 @@ mod tests {
             let again = Scenario::parse("random", &scenario.to_text());
             assert_eq!(again.as_ref(), Ok(&scenario));
         }
+    }
+
+    #[test]
+    fn a_darkness_without_its_end_is_no_smaller_scenario() {
+        let dark = |seed: &u64| draw(*seed).event.iter().any(|event| event.action == Action::Dark);
+        let scenario = draw((0..).find(dark).unwrap_or_default());
+        let fails =
+            |scenario: &Scenario| scenario.event.iter().any(|event| event.action == Action::Dark);
+        let small = shrink(&scenario, fails);
+        assert_eq!(small.event.len(), 2, "{}", small.to_text());
+        assert!(bearable(&small.event) && !bearable(&small.event[..1]));
     }
 
     #[test]
