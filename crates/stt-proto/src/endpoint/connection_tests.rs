@@ -1,6 +1,7 @@
 //! Sessions over connections (PROTOCOL.md section 5.5), in a [`Lab`](lab::Lab).
 
 mod dropped;
+mod ending;
 mod lab;
 mod races;
 mod silence;

@@ -105,6 +105,11 @@ impl Session {
         }
     }
 
+    /// Whether SESSION_CLOSE may still go out.
+    pub(super) fn says_the_end(&self) -> bool {
+        matches!(self.state, State::Ending(Ending::Closing { .. } | Ending::Lingering { .. }))
+    }
+
     /// Whether nothing of the session is of use any more.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.state, State::Ending(Ending::Over))

@@ -194,6 +194,7 @@ impl Session {
     /// The newest packet so far, and more than a probe, came from elsewhere: the peer has moved.
     pub(super) fn on_peer_moved(&mut self, cx: &mut Context<'_>, arrival: &Arrival) {
         if !self.may_move() {
+            self.say_the_end_there(cx, arrival);
             return;
         }
         let returned = self.moving.as_ref().is_some_and(|moving| {
@@ -241,6 +242,30 @@ impl Session {
                 self.echoes.push(reply.echo);
             }
         }
+    }
+
+    /// The peer of a session that is ending is, or looks for an answer, elsewhere: SESSION_CLOSE goes there, or it would
+    /// never hear of the end. An address that is not proven gets no more than came from it, as any.
+    fn say_the_end_there(&mut self, cx: &mut Context<'_>, arrival: &Arrival) {
+        // To be seen on a path that was left, under an id of the new one, would join the two.
+        let left = self.has_left(&arrival.path) && !arrival.id_is_fresh;
+        if !self.says_the_end() || !self.is_established() || left {
+            return;
+        }
+        if arrival.id_is_fresh {
+            self.local_id = arrival.id;
+            if let Some(id) = self.ids.take_spare() {
+                self.use_peer_id(PeerId::from(id));
+            }
+        }
+        self.leave_route();
+        self.path.address = arrival.path;
+        (self.path.held, self.path.lost) = (false, false);
+        let challenge = Challenge::new(cx.now.mono, self.validation_span());
+        let moving = self.moving.get_or_insert_default();
+        // Nothing is gone back to any more.
+        moving.former = None;
+        moving.validation = Some(Validation { received: arrival.len as u64, sent: 0, challenge });
     }
 
     /// Goes on by another path; what was known of the one before comes back.

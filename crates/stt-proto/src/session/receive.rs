@@ -134,7 +134,10 @@ impl Session {
         self.received.on_received(now, number, eliciting, ecn == Some(Ecn::Ce), rtt);
         let arrival = Arrival { path, len: packet_len, id: header.path_id, id_is_fresh };
         cx.arrival = Some(arrival);
-        let moves = elsewhere && newest && !is_probing(&frame) && self.shows_a_move(&arrival);
+        // A session that only says that it is over says it wherever the peer looks for an answer.
+        let moves = elsewhere
+            && newest
+            && (self.says_the_end() || (!is_probing(&frame) && self.shows_a_move(&arrival)));
         match frame {
             Frame::Bundle(bundle) => self.on_bundle(cx, &bundle),
             frame => self.on_frame(cx, header.stream_id, frame),
