@@ -9,7 +9,7 @@ import { hasBrand } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
 import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
-import type { SttSession } from './session.ts';
+import type { DrainingEvent, SttSession } from './session.ts';
 import type { PathChangeEvent } from './session-state.ts';
 import type { SttStream } from './stream.ts';
 
@@ -76,7 +76,7 @@ interface Messages {
   /** The circuit of a peer has changed. */
   'stt.breaker.change': CircuitChangeEvent & { readonly endpoint: SttEndpoint };
   'stt.session.opened': { readonly session: SttSession };
-  'stt.session.draining': { readonly session: SttSession };
+  'stt.session.draining': DrainingEvent & { readonly session: SttSession };
   'stt.session.pathChange': PathChangeEvent & { readonly session: SttSession };
   'stt.session.pathWarning': {
     readonly session: SttSession;

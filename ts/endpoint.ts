@@ -44,10 +44,16 @@ import type { SttStream } from './stream.ts';
 /** How `endpoint.close()` waits. */
 export interface EndpointCloseOptions {
   /**
-   * Milliseconds that written data may take to arrive.
-   * @default 10_000
+   * Milliseconds that sessions may take to finish: their peers are told (`draining`), streams that are open go on, and
+   * each session ends once none is open, all of them when the time is up. For SIGTERM.
+   * @default 0, which ends sessions as soon as what was written has arrived
    */
   readonly drain?: number;
+  /**
+   * Milliseconds that written data may take to arrive once sessions end.
+   * @default 10_000, or what is left of `drain` where that is given
+   */
+  readonly timeout?: number;
 }
 
 /** How `endpoint.serve()` accepts and reports. */
@@ -59,7 +65,7 @@ export interface ServeOptions extends ListenOptions {
   readonly onError?: (error: unknown, session: SttSession) => void;
 }
 
-const DEFAULT_DRAIN = 10_000;
+const DEFAULT_CLOSE_TIMEOUT = 10_000;
 const CODE_TOO_MANY_SESSIONS = 0x0203;
 /** Close reason 2: error. */
 const REASON_ERROR = 2;
@@ -344,15 +350,17 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     return !this.#ended && this.#engine.hasRef();
   }
 
-  /** Stops accepting, lets what was written arrive, ends every session, releases the port. */
+  /** Stops accepting, lets what is under way come to its end as `options` say, ends every session, releases the port. */
   close(options: EndpointCloseOptions = {}): Promise<void> {
-    const { drain = DEFAULT_DRAIN } = options;
+    const { drain = 0, timeout = options.drain === undefined ? DEFAULT_CLOSE_TIMEOUT : 0 } =
+      options;
     try {
       checkNumber('drain', drain, [0, 2 ** 31 - 1]);
+      checkNumber('timeout', timeout, [0, 2 ** 31 - 1]);
     } catch (error) {
       return rejected(error);
     }
-    this.#closing ??= handled(this.#close(drain));
+    this.#closing ??= handled(this.#close(drain, timeout));
     this.#attempts.end();
     this.#reach.close();
     // Whoever awaits the end must live to see it, so this comes after #closing is set.
@@ -372,13 +380,16 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     await this.close().catch(() => this.destroy());
   }
 
-  async #close(drain: number): Promise<void> {
+  async #close(drain: number, timeout: number): Promise<void> {
     if (this.#ended) return;
-    const started = performance.now();
     this.#listener?.close();
-    await Promise.all([...this.#sessions.values()].map((session) => session.flush(drain)));
+    if (drain > 0) {
+      await Promise.all([...this.#sessions.values()].map((session) => session.drain(drain)));
+    }
+    const started = performance.now();
+    await Promise.all([...this.#sessions.values()].map((session) => session.flush(timeout)));
     if (!this.#ended) {
-      this.#engine.close(Math.max(0, drain - (performance.now() - started)));
+      this.#engine.close(Math.max(0, timeout - (performance.now() - started)));
     }
     await this.closed;
   }
@@ -442,7 +453,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       streamsAvailable: (number, unidirectional) =>
         session(number)?.onStreamsAvailable(unidirectional),
       pong: (number, token, micros) => session(number)?.onPong(token, micros),
-      draining: (number) => session(number)?.onDraining(),
+      draining: (number, within) => session(number)?.onDraining(within),
       pathChange: (number, { address, port, family, connection }) => {
         this.#reach.links.use(number, connection);
         session(number)?.onPathChange({ address, port, family }, transportOf(connection));

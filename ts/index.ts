@@ -99,6 +99,7 @@ export {
   type SeedInput,
 } from './seeds.ts';
 export {
+  type DrainingEvent,
   type SessionCloseOptions,
   SttSession,
   type SttSessionEvents,

@@ -47,6 +47,17 @@ import { checkStreamOptions, StreamOpener } from './stream/open.ts';
 import type { SttReceiveStream, SttSendStream } from './stream.ts';
 import { SttStream } from './stream.ts';
 
+/** Who is about to end a session, as `draining` tells it. */
+export interface DrainingEvent {
+  /**
+   * `local`: `close()` was called here, and what was written is still delivered. `remote`: the peer drains its endpoint
+   * (PROTOCOL.md section 6.6). Streams that are open go on; begin nothing new on it, and connect elsewhere for that.
+   */
+  readonly initiator: 'local' | 'remote';
+  /** Milliseconds that the peer leaves for what is under way, from when it said so. */
+  readonly within?: number;
+}
+
 /** The events of a session. */
 export interface SttSessionEvents {
   /**
@@ -60,8 +71,8 @@ export interface SttSessionEvents {
   frameError: FrameErrorEvent;
   /** The system refuses to send; the session tries on. At once for the first, then once a second. */
   sendError: SendErrorEvent;
-  /** The session is closing; what was written is still delivered. */
-  draining: undefined;
+  /** The session is about to end: this side closes it, or the peer tells that it will. Once for each. */
+  draining: DrainingEvent;
   /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
   resumptionTicket: Uint8Array;
 }
@@ -183,6 +194,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   #resumptionTicket: Uint8Array | undefined;
   #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
+  /** This side told the peer that it closes before long. */
+  #drains = false;
+  /** Called when the last stream is over, while somebody waits for that. */
+  #onStreamsOver: (() => void) | undefined;
   #end: SettledInfo | undefined;
   /** Streams that were not over when the session ended. */
   #cut: readonly SttStream[] = [];
@@ -239,7 +254,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         return this.#addStream(stream, { direction, purpose, name: id, priority, deadline });
       },
       drop: (stream, object) => {
-        this.#streams.delete(object);
+        this.#dropStream(object);
         this.#forget(stream);
       },
     });
@@ -484,9 +499,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
-  onDraining(): void {
-    publish('stt.session.draining', () => ({ session: this }));
-    this.emit('draining', undefined);
+  onDraining(peerWithin: number | undefined): void {
+    const event: DrainingEvent =
+      peerWithin === undefined
+        ? { initiator: 'local' }
+        : { initiator: 'remote', within: peerWithin };
+    if (event.initiator === 'local' && this.#drains) return;
+    this.#tellDraining(event);
   }
 
   /** @internal */
@@ -611,6 +630,41 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return this.#cut;
   }
 
+  /**
+   * @internal Tells the peer that this session ends within so many milliseconds, and closes it as soon as no stream is
+   * open any more, or then.
+   */
+  async drain(within: number): Promise<void> {
+    if (this.#end !== undefined) return;
+    this.#host.engine.announceEnd(this.#number, within);
+    this.#drains = true;
+    this.#tellDraining({ initiator: 'local' });
+    const started = performance.now();
+    await this.#streamsOver(within);
+    const timeout = Math.max(0, within - (performance.now() - started));
+    // What could not be delivered is told by `settled`, to whom it concerns.
+    await this.close({ timeout }).catch(() => undefined);
+  }
+
+  /** Until no stream is open, the session has ended, or so many milliseconds have passed. */
+  #streamsOver(within: number): Promise<void> {
+    if (this.#streams.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, within);
+      const over = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#onStreamsOver = over;
+      void this.settled.then(over);
+    });
+  }
+
+  #tellDraining(event: DrainingEvent): void {
+    publish('stt.session.draining', () => ({ session: this, ...event }));
+    this.emit('draining', event);
+  }
+
   /** @internal Everything written here was handed to the core, or can't be. */
   async flush(timeout: number): Promise<void> {
     const pending = [...this.#streams].filter((stream) => stream.pendingBytes > 0);
@@ -663,7 +717,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
         streamIdleTimeout: this.#host.streamIdleTimeout,
         context: () => this.#context(),
         streamOver: (error) => {
-          this.#streams.delete(stream);
+          this.#dropStream(stream);
           publish('stt.stream.closed', () => ({
             session: this,
             stream,
@@ -679,6 +733,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#numbers.add(number);
     this.#host.streams.set(number, stream);
     return stream;
+  }
+
+  #dropStream(stream: SttStream): void {
+    this.#streams.delete(stream);
+    if (this.#streams.size === 0) this.#onStreamsOver?.();
   }
 
   #forget(number: number): void {

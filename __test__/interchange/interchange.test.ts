@@ -28,7 +28,7 @@ describe('the document describes the wire', () => {
     expect(decoded.largestDatagram.initiator).toBe(1_452);
     const { initiator, responder } = decoded.frames;
     expect(responder.FINAL).toBeGreaterThanOrEqual(1);
-    for (const type of ['STREAM_OPEN', 'DATA', 'ACK', 'KEEP_ALIVE', 'SESSION_CLOSE']) {
+    for (const type of ['STREAM_OPEN', 'DATA', 'ACK', 'KEEP_ALIVE', 'DRAIN', 'SESSION_CLOSE']) {
       expect(initiator[type], type).toBeGreaterThanOrEqual(1);
     }
     for (const type of ['DATA', 'ACK', 'WINDOW', 'KEEP_ALIVE_ACK', 'SESSION_CLOSE']) {

@@ -37,6 +37,7 @@ export class SessionFrames {
   readonly #directions: Readonly<Record<Role, Direction>>;
   readonly #ids: Record<Role, Ids>;
   readonly #pings = new Set<string>();
+  readonly #draining: Partial<Record<Role, string>> = {};
   readonly #closing: Record<Role, string | undefined> = {
     initiator: undefined,
     responder: undefined,
@@ -110,6 +111,18 @@ export class SessionFrames {
         retired.add(sequence);
         break;
       }
+      case 'DRAIN': {
+        demand(
+          this.#mayUseStreams(from),
+          from === 'responder' ? '2.4' : '2.3',
+          'DRAIN before FINAL',
+        );
+        const said = this.#draining[from];
+        const same = said === undefined || said === fields.withinMs;
+        demand(same, '6.6', 'a DRAIN that comes again says the same');
+        this.#draining[from] = fields.withinMs as string;
+        break;
+      }
       case 'SESSION_CLOSE': {
         const words = `${fields.reason} ${fields.code}`;
         const theirs = this.#closing[peerOf(from)];
@@ -119,12 +132,19 @@ export class SessionFrames {
         break;
       }
       default: {
-        const final = this.#final;
-        const late = from === 'responder' ? final !== undefined : final?.delivered === true;
-        demand(late, from === 'responder' ? '2.4' : '2.3', `${type} before FINAL`);
+        demand(
+          this.#mayUseStreams(from),
+          from === 'responder' ? '2.4' : '2.3',
+          `${type} before FINAL`,
+        );
         this.streams.read(from, frame, delivered);
       }
     }
+  }
+
+  /** Streams follow FINAL: once it was sent, and at the initiator once it has come. */
+  #mayUseStreams(from: Role): boolean {
+    return from === 'responder' ? this.#final !== undefined : this.#final?.delivered === true;
   }
 
   #readFinal(from: Role, fields: Record<string, unknown>, delivered: boolean): void {

@@ -123,6 +123,8 @@ export class Stage {
   /** Closes a session from the initiator's side, and gives what passed on its wire. */
   async part({ session, wire }: Met): Promise<readonly Datagram[]> {
     const end = { reason: 0, code: 0, message: 'done', drainMs: 5_000 } as const;
+    this.initiator.engine.announceEnd(session.initiator, end.drainMs);
+    await this.responder.take('draining');
     this.initiator.engine.closeSession(session.initiator, end);
     await Promise.all([this.initiator.take('sessionClosed'), this.responder.take('sessionClosed')]);
     return wire.datagrams;

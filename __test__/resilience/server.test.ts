@@ -102,13 +102,50 @@ describe('close({ drain })', () => {
     void incoming.write(Buffer.alloc(3_000_000));
     void incoming.end();
     const read = opened.bytes();
+    const told = new Promise((resolve) => both.session.once('draining', resolve));
     const closing = both.server.close({ drain: 10_000 });
     await draining;
+    expect(await told).toEqual({ initiator: 'remote', within: 10_000 });
     await expect(both.client.connect(both.server.address, any)).rejects.toMatchObject({
       code: 0x0102,
     });
     expect((await read).length).toBe(3_000_000);
+    // The peer's half is still open, and it may use it; the session ends with it.
+    await opened.write('the last');
+    await opened.end();
+    expect(await incoming.text()).toBe('the last');
     await closing;
+    expect(await both.session.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+  });
+
+  test('lets a peer finish what it sends, and what it begins meanwhile', async () => {
+    const both = await pair();
+    const { opened, incoming } = await streamPair(both);
+    const told = new Promise((resolve) => both.session.once('draining', resolve));
+    const closing = both.server.close({ drain: 10_000 });
+    await told;
+    const late = await both.session.createUnidirectionalStream();
+    const { value } =
+      await both.accepted.incomingUnidirectionalStreams[Symbol.asyncIterator]().next();
+    const read = Promise.all([incoming.bytes(), value?.text()]);
+    void opened.write(Buffer.alloc(2_000_000));
+    void opened.end();
+    void late.write('begun late');
+    void late.end();
+    const [bytes, text] = await read;
+    expect([bytes.length, text]).toEqual([2_000_000, 'begun late']);
+    await incoming.end();
+    await closing;
+    expect(await both.session.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+  });
+
+  test('waits for nothing where no stream is open', async () => {
+    const both = await pair();
+    const told = new Promise((resolve) => both.session.once('draining', resolve));
+    const started = performance.now();
+    await both.server.close({ drain: 60_000 });
+    expect(performance.now() - started).toBeLessThan(30_000);
+    expect(await told).toEqual({ initiator: 'remote', within: 60_000 });
     expect(await both.session.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
   });
 

@@ -78,6 +78,8 @@ export declare class NativeEndpoint {
   maxMessageSize(session: number): number
   /** Whether the application takes custom frames of this type on this session. */
   handleFrames(session: number, frameType: number, held: boolean): void
+  /** Tells the peer that this side closes the session before long, and how many milliseconds it leaves. */
+  announceEnd(session: number, withinMs: number): void
   /** Asks the peer for a sign of life. */
   ping(session: number, token: number): void
   /**

@@ -148,7 +148,8 @@ export interface EngineHandlers {
   acknowledged(stream: number, bytes: number): void;
   streamsAvailable(session: number, unidirectional: boolean): void;
   pong(session: number, token: number, rttMicros: number): void;
-  draining(session: number): void;
+  /** This side closes it, or the peer does before long and leaves so many milliseconds. */
+  draining(session: number, peerWithin: number | undefined): void;
   pathChange(session: number, info: PathInfo): void;
   /** The connection that the session's packets took is no more, and they wait for another path. */
   pathLost(session: number): void;
@@ -414,6 +415,11 @@ export class Engine {
   /** Whether custom frames of this type are wanted on this session. */
   handleFrames(session: number, frameType: number, held: boolean): void {
     this.#native.handleFrames(session, frameType, held);
+  }
+
+  /** Tells the peer that this side closes the session before long, and the milliseconds that it leaves. */
+  announceEnd(session: number, within: number): void {
+    this.#native.announceEnd(session, within);
   }
 
   ping(session: number, token: number): void {

@@ -224,7 +224,7 @@ export function dispatch(
       handlers.rebindFailed(number(1), systemCode(number(2)), -number(2));
       return;
     case 'draining':
-      handlers.draining(subject);
+      handlers.draining(subject, number(2) < 0 ? undefined : number(2));
       return;
     case 'sessionClosed': {
       const message = utf8.decode(bytes(5));

@@ -105,7 +105,14 @@ const DESCRIPTIONS: Descriptions = {
   },
   'stt.session.draining': {
     level: 'debug',
-    words: ({ session }) => `session with ${peerOf(session)} is closing`,
+    words: ({ session, initiator }) =>
+      initiator === 'local'
+        ? `session with ${peerOf(session)} is closing`
+        : `${peerOf(session)} is about to end its session`,
+    details: ({ initiator, within }) => ({
+      initiator,
+      ...(within === undefined ? {} : { within }),
+    }),
   },
   'stt.session.pathChange': {
     level: 'info',

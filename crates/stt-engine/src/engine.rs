@@ -307,6 +307,12 @@ impl Engine {
         self.push(Command::Ping(session, token));
     }
 
+    /// Tells the peer that this side closes the session before long, and how long it leaves for what is under way;
+    /// [`Event::PeerDraining`] there. The first call counts, and nothing ends by it.
+    pub fn announce_end(&self, session: SessionNumber, within: Duration) {
+        self.push(Command::AnnounceEnd(session, within));
+    }
+
     /// Moves a session to another path, once the peer has answered on it: make before break. Answered
     /// by [`Event::Moved`] or [`Event::MoveFailed`] with the token, unless a later call for the same
     /// session takes its place, it is given up, or the session ends.

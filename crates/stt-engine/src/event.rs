@@ -227,6 +227,8 @@ pub enum Event {
     },
     /// A session is closing: what was written is still delivered.
     Draining(SessionNumber),
+    /// The peer is about to end a session, and leaves so long for what is under way.
+    PeerDraining(SessionNumber, Duration),
     /// A session is over; the numbers of its streams are dead. What had arrived stands before this
     /// event.
     SessionClosed {

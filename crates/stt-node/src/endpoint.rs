@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Either, Float64ArraySlice, Function, Uint8Array, Uint8ArraySlice};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -288,6 +289,13 @@ impl NativeEndpoint {
     #[napi(catch_unwind)]
     pub fn handle_frames(&self, session: u32, frame_type: u8, held: bool) {
         self.engine.handle_frames(SessionNumber(session), FrameType(frame_type), held);
+    }
+
+    /// Tells the peer that this side closes the session before long, and how many milliseconds it leaves.
+    #[napi(catch_unwind)]
+    pub fn announce_end(&self, session: u32, within_ms: u32) {
+        let within = Duration::from_millis(within_ms.into());
+        self.engine.announce_end(SessionNumber(session), within);
     }
 
     /// Asks the peer for a sign of life.

@@ -386,7 +386,11 @@ impl<'a> Records<'a> {
             Event::RebindFailed { token, errno } => {
                 self.row(&[REBIND_FAILED, *token as f64, (*errno).into()])
             }
-            Event::Draining(session) => self.row(&[DRAINING, session.0.into()]),
+            // The time is the peer's; -1 says that it is this side that closes.
+            Event::Draining(session) => self.row(&[DRAINING, session.0.into(), -1.0]),
+            Event::PeerDraining(session, within) => {
+                self.row(&[DRAINING, session.0.into(), within.as_millis() as f64])
+            }
             Event::SessionClosed { session, reason, remote, fault, message, undelivered } => {
                 let text = self.bytes(&[message.as_bytes()])?;
                 let row = [

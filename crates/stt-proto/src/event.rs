@@ -267,6 +267,13 @@ pub enum Event {
         /// The session.
         session: SessionHandle,
     },
+    /// The peer is about to end the session: what is under way may be finished. Told once.
+    PeerDraining {
+        /// The session.
+        session: SessionHandle,
+        /// How long the peer leaves for that, from when it said so.
+        within: Duration,
+    },
     /// The session is over. What had arrived can still be read until [`crate::Endpoint::release`].
     SessionClosed {
         /// The session.

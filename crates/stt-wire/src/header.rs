@@ -88,6 +88,8 @@ frame_types! {
     STREAM_SKIP = 0x24,
     /// Ends the session.
     SESSION_CLOSE = 0x30,
+    /// Tells that the session is about to end: what is under way may be finished.
+    DRAIN = 0x31,
     /// Handshake-time refusal, or the reset of a session that is not known.
     ERROR = 0xFF,
 }

@@ -226,6 +226,7 @@ proptest! {
         both_ways(FrameType::MAX_STREAMS, 0, &body(|out| max.write(out)), expect_frame!(Frame::MaxStreams(read) => assert_eq!(*read, max)));
         both_ways(FrameType::NEW_ID, 0, &body(|out| new_id.write(out)), expect_frame!(Frame::NewId(read) => assert_eq!(*read, new_id)));
         both_ways(FrameType::RETIRE_ID, 0, &body(|out| out.varint(other)), expect_frame!(Frame::RetireId { sequence } => assert_eq!(*sequence, other)));
+        both_ways(FrameType::DRAIN, 0, &body(|out| out.varint(other)), expect_frame!(Frame::Drain { within } => assert_eq!(*within, other)));
         both_ways(FrameType::STREAM_CLOSE, stream_id, &body(|out| close.write(out)), expect_frame!(Frame::StreamClose(read) => assert_eq!(*read, close)));
         both_ways(FrameType::STREAM_STOP, stream_id, &body(|out| out.varint(other)), expect_frame!(Frame::StreamStop { code } => assert_eq!(*code, other)));
         both_ways(FrameType::STREAM_SKIP, stream_id, &body(|out| out.varint(other)), expect_frame!(Frame::StreamSkip { offset } => assert_eq!(*offset, other)));

@@ -198,6 +198,7 @@ fn check_fields(frame: &Frame<'_>, fields: &Value) {
             assert_eq!(id.reset_token.to_vec(), hex(&fields["resetToken"]));
         }
         Frame::RetireId { sequence } => assert_eq!(*sequence, int(&fields["sequence"])),
+        Frame::Drain { within } => assert_eq!(*within, int(&fields["withinMs"])),
         Frame::StreamOpen(open) => {
             assert_eq!(
                 (open.purpose, u64::from(open.priority)),
@@ -241,6 +242,7 @@ fn write(frame: &Frame<'_>, out: &mut Writer<'_>) {
         Frame::MaxStreams(max) => max.write(out),
         Frame::NewId(id) => id.write(out),
         Frame::RetireId { sequence } => out.varint(*sequence),
+        Frame::Drain { within } => out.varint(*within),
         Frame::StreamOpen(open) => open.write(out),
         Frame::StreamClose(close) => close.write(out),
         Frame::StreamStop { code } => out.varint(*code),

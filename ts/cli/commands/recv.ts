@@ -61,7 +61,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     };
     const abort = (): void => {
       inbox.end(ending.reason);
-      endpoint.close({ drain: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+      endpoint.close({ timeout: LAST_WORDS_MS }).catch(() => endpoint.destroy());
     };
     draining.addEventListener('abort', stop, { once: true });
     ending.addEventListener('abort', abort, { once: true });

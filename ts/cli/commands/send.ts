@@ -79,7 +79,7 @@ async function sendFrom(
   const deadline = new Deadline(options.deadline, options.signals.ending);
   const { signal } = deadline;
   const abort = (): void =>
-    void endpoint.close({ drain: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+    void endpoint.close({ timeout: LAST_WORDS_MS }).catch(() => endpoint.destroy());
   signal.addEventListener('abort', abort, { once: true });
   const transfer = source.path && secret.name('transfer', source.path, source.name);
   const sending: Sending = {

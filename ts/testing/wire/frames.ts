@@ -194,6 +194,7 @@ const LAYOUTS: ReadonlyMap<number, FrameLayout> = new Map<number, FrameLayout>([
       fields: { reason: small(3), code: short, message: text(short, 256) },
     },
   ],
+  [0x31, { name: 'DRAIN', scope: 'session', fields: { withinMs: varint } }],
 ]);
 
 /** One message of a type that means what two applications say. */

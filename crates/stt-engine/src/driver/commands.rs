@@ -104,6 +104,11 @@ impl Driver {
                     self.pings.insert((session, sent), token);
                 }
             }
+            Command::AnnounceEnd(session, within) => {
+                if let Some(handle) = self.sessions.handle(session) {
+                    self.core.announce_end(now, handle, within);
+                }
+            }
             Command::OpenConnection(connection, room, inflow) => {
                 self.open_connection(connection, room, inflow);
             }

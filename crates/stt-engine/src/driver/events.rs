@@ -200,6 +200,11 @@ impl Driver {
                     self.push(Event::Draining(session));
                 }
             }
+            Core::PeerDraining { session, within } => {
+                if let Some(session) = self.sessions.number(session) {
+                    self.push(Event::PeerDraining(session, within));
+                }
+            }
             Core::SessionClosed { session, reason, initiator, error, message, undelivered } => {
                 let number = self.sessions.number(session);
                 if let Some(number) = number {

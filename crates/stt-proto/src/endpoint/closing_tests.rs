@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stt_wire::CloseReason;
+use stt_wire::{CloseReason, FrameType};
 
 use super::Close;
 use super::tests::Duo;
@@ -12,6 +12,46 @@ use crate::event::Event;
 /// A peer that has nothing to say: only what it is told can end its session before 30 s.
 fn silent() -> SessionConfig {
     SessionConfig { keep_alive_interval: Duration::from_secs(25), ..SessionConfig::default() }
+}
+
+#[test]
+fn the_end_to_come_is_told_once_and_again_where_it_was_lost() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    duo.ends[0].announce_end(now, session, Duration::from_secs(5));
+    duo.ends[0].announce_end(now, session, Duration::from_secs(9));
+    let mut buffer = vec![0; 65_536];
+    assert!(duo.ends[0].poll_transmit(now, 1, &mut buffer).is_some(), "which is lost");
+    for _ in 0..3_000 {
+        duo.step();
+        duo.pass(1);
+    }
+    let told = |end: usize, duo: &Duo| {
+        let draining = |event: &Event| match event {
+            Event::PeerDraining { within, .. } => Some(*within),
+            _ => None,
+        };
+        duo.events[end].iter().filter_map(draining).collect::<Vec<_>>()
+    };
+    assert_eq!(told(1, &duo), [Duration::from_secs(5)]);
+    assert!(told(0, &duo).is_empty());
+    assert!(!closed(&duo.events[0]) && !closed(&duo.events[1]), "nothing ends by it");
+    // The other side may say the same, and a peer that repeats itself is heard once.
+    let session = duo.sessions[1];
+    duo.ends[1].announce_end(duo.now(), session, Duration::ZERO);
+    duo.settle();
+    assert_eq!(told(0, &duo), [Duration::ZERO]);
+}
+
+#[test]
+fn a_peer_that_says_it_again_and_again_is_told_of_once() {
+    let mut duo = Duo::new(SessionConfig::default());
+    for within in 0..200_u8 {
+        duo.forge(FrameType::DRAIN, 0, &[within & 0x3f]);
+    }
+    duo.settle();
+    let told = duo.events[1].iter().filter(|e| matches!(e, Event::PeerDraining { .. })).count();
+    assert_eq!(told, 1);
 }
 
 fn closed(events: &[Event]) -> bool {

@@ -103,6 +103,12 @@ impl Endpoint {
         self.with_session(now, slot, |session, cx| session.close(cx, words, close.drain));
     }
 
+    /// Tells the peer that this side will close the session before long (PROTOCOL.md section 6.6), and how long it
+    /// leaves for what is under way. Only the first call says anything, and nothing ends by it.
+    pub fn announce_end(&mut self, now: Now, session: SessionHandle, within: Duration) {
+        self.on(now, session, |session, _| session.announce_end(within));
+    }
+
     /// Says that nothing more will be read of a session that has ended.
     pub fn release(&mut self, session: SessionHandle) {
         let Some(slot) = self.slot_of(session) else { return };

@@ -125,7 +125,7 @@ impl Duo {
     }
 
     /// Gives the server a packet that the client's keys have sealed.
-    fn forge(&mut self, frame_type: FrameType, stream: u32, plaintext: &[u8]) {
+    pub(super) fn forge(&mut self, frame_type: FrameType, stream: u32, plaintext: &[u8]) {
         let now = self.now();
         let mut packet = self.session(0).forge(now.mono, frame_type, stream, plaintext);
         self.ends[1].handle_datagram(now, address(0), None, &mut packet);

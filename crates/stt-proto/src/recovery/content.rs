@@ -64,6 +64,8 @@ pub(crate) enum Content {
     Final,
     /// SESSION_CLOSE.
     Close,
+    /// DRAIN.
+    Drain,
     /// KEEP_ALIVE with the bytes that its answer must echo.
     KeepAlive {
         /// The 8 random bytes as a little-endian number.

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod close;
+mod farewell;
 #[cfg(feature = "inspect")]
 mod inspect;
 mod keys;
@@ -52,6 +53,7 @@ use crate::time::{Instant, Now};
 pub(crate) use self::beginning::{Beginning, Unproven, received, unfinished};
 use self::close::Ending;
 pub(crate) use self::close::{REVOKED, Words, refusal};
+use self::farewell::Farewell;
 pub(crate) use self::keys::Keys;
 use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
@@ -196,6 +198,7 @@ pub(crate) struct Session {
     /// FINAL has arrived.
     verdict_acked: bool,
     verdict_pending: bool,
+    farewell: Farewell,
     /// Responder: an empty packet tells the initiator to stop repeating its proof.
     confirm: bool,
     echoes: Vec<KeepAlive>,
@@ -303,6 +306,7 @@ impl Session {
             verdict: None,
             verdict_acked: false,
             verdict_pending: false,
+            farewell: Farewell::default(),
             confirm: false,
             echoes: Vec::new(),
             pings: VecDeque::new(),

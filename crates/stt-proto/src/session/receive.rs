@@ -218,6 +218,10 @@ impl Session {
                 self.on_retire_id(sequence);
                 return;
             }
+            Frame::Drain { within } => {
+                self.on_drain(cx, within);
+                return;
+            }
             Frame::Data(data) => {
                 self.liveness.on_activity(cx.now.mono);
                 if let Some(strain) = &mut self.strain {
@@ -377,6 +381,7 @@ impl Session {
                 }
             }
             Content::Close
+            | Content::Drain
             | Content::KeepAliveAck
             | Content::Message
             | Content::NewId { .. }
@@ -397,6 +402,7 @@ impl Session {
                 }
             }
             Content::Message => self.messages.on_lost(),
+            Content::Drain => self.farewell.on_lost(),
             // An ACK is out of date by the time its loss shows; echoes are not repeated, and SESSION_CLOSE has its own clock.
             Content::Ack { .. } | Content::Close | Content::KeepAliveAck => {}
             Content::NewId { sequence } => self.ids.tell_again(sequence),

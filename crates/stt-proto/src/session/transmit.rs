@@ -173,7 +173,8 @@ impl Session {
             || !self.echoes.is_empty()
             || !self.pings.is_empty()
             || self.ids.wants_control()
-            || (self.may_use_streams() && self.streams.wants_control())
+            || (self.may_use_streams()
+                && (self.farewell.wants_control() || self.streams.wants_control()))
     }
 
     pub(super) fn wants_data(&self) -> bool {
@@ -423,6 +424,9 @@ impl Session {
             self.keep_alive_due = false;
         }
         self.write_path_ids(cx, bundle);
+        if self.may_use_streams() {
+            self.farewell.write(bundle, cx.contents);
+        }
         if self.may_use_streams() && self.streams.wants_control() {
             self.streams.write_control(bundle, cx.contents);
             self.liveness.on_activity(cx.now.mono);

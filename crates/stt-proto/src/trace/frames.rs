@@ -43,6 +43,7 @@ fn write_frame(stream: u32, frame: &Frame<'_>, out: &mut String) -> fmt::Result 
         Frame::StreamClose(_) => "stream_close",
         Frame::StreamStop { .. } => "stream_stop",
         Frame::StreamSkip { .. } => "stream_skip",
+        Frame::Drain { .. } => "drain",
         Frame::SessionClose(_) => "session_close",
         Frame::Custom { .. } => "custom",
         Frame::Unknown { .. } => "unknown",
@@ -121,6 +122,7 @@ fn write_body(frame: &Frame<'_>, out: &mut String) -> fmt::Result {
         }
         Frame::StreamStop { code } => write!(out, ",\"code\":{code}"),
         Frame::StreamSkip { offset } => write!(out, ",\"offset\":{offset}"),
+        Frame::Drain { within } => write!(out, ",\"within_ms\":{within}"),
         Frame::SessionClose(close) => write!(
             out,
             ",\"reason\":{},\"code\":\"0x{:04x}\",\"message\":{}",

@@ -62,6 +62,11 @@ pub enum Frame<'a> {
     },
     /// Ends the session.
     SessionClose(SessionClose<'a>),
+    /// The session is about to end.
+    Drain {
+        /// Milliseconds that the sender leaves for what is under way.
+        within: u64,
+    },
     /// The application's own.
     Custom {
         /// 0x80 to 0xFE.
@@ -177,6 +182,7 @@ pub(crate) fn parse_part<'a>(
         FrameType::STREAM_STOP => Frame::StreamStop { code: input.varint()? },
         FrameType::STREAM_SKIP => Frame::StreamSkip { offset: input.varint()? },
         FrameType::SESSION_CLOSE => Frame::SessionClose(SessionClose::read(&mut input)?),
+        FrameType::DRAIN => Frame::Drain { within: input.varint()? },
         _ if frame_type.is_custom() => Frame::Custom { frame_type, data: input.rest() },
         _ => return Ok(Frame::Unknown { frame_type }),
     };

@@ -101,7 +101,8 @@ impl Play {
             }
             17 => {
                 write_varint(&mut body, number(input));
-                (FrameType::RETIRE_ID, 0)
+                let drain = input.u8() & 7 == 0;
+                (if drain { FrameType::DRAIN } else { FrameType::RETIRE_ID }, 0)
             }
             18 => {
                 body.extend([input.u8() & 3, input.u8() & 3, input.u8()]);
