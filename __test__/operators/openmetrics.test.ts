@@ -112,7 +112,7 @@ describe('the parser of these tests', () => {
   });
 });
 
-describe('queue depths in stats()', () => {
+describe('queue depths in stats() and as OpenMetrics', () => {
   test('show what waits on this side, and that it was taken', async () => {
     const both = await pair();
     const { session, accepted, server, client } = both;
@@ -131,7 +131,20 @@ describe('queue depths in stats()', () => {
     expect(stream.pendingBytes).toBeGreaterThan(1_000_000);
     await client.connect(server.address, { peerNodeId: 'any' });
     await expect.poll(() => server.stats()?.unacceptedSessions).toBe(1);
+    // A second session with something in each queue: a scraper gets the sums.
+    const other = await client.connect(server.address, { peerNodeId: 'any' });
+    const more = await other.createBidirectionalStream();
+    void more.write(Buffer.alloc(20_000_000));
+    await expect.poll(() => server.stats()?.unacceptedSessions).toBe(2);
+    const pending = stream.pendingBytes + more.pendingBytes;
+    expect(pending).toBeGreaterThan(stream.pendingBytes);
+    const there = parseOpenMetrics(openMetrics(server));
+    expect(value(parseOpenMetrics(openMetrics(client)), 'stt_pending_bytes')).toBe(pending);
+    expect(value(there, 'stt_unaccepted_streams')).toBeGreaterThanOrEqual(3);
+    expect(value(there, 'stt_unread_datagrams')).toBe(1);
+    expect(value(there, 'stt_unaccepted_sessions')).toBe(2);
     stream.reset();
+    more.reset();
   });
 
   test('count peers that are being decided on', async () => {

@@ -1,7 +1,7 @@
 import type { SttEndpoint } from '../endpoint.ts';
 import { SttOptionError } from '../errors/local.ts';
 import { ERROR_TABLE, formatCode } from '../errors/table.ts';
-import type { EndpointStats } from '../stats.ts';
+import type { EndpointStats, SessionStats } from '../stats.ts';
 
 /** How {@link openMetrics} tells endpoints apart. */
 export interface OpenMetricsOptions {
@@ -60,8 +60,18 @@ const GAUGES: readonly Family[] = [
   ['stt_memory_limit_bytes', 'What may be held, maxMemory.', 'memoryLimit'],
 ];
 
+/** What waits in the sessions of an endpoint, all of them together: their own labels would have no bound. */
+const QUEUES = [
+  ['stt_pending_bytes', 'Bytes of writes that wait for room to be sent.', 'pendingBytes'],
+  ['stt_unaccepted_streams', 'Streams of peers that nobody has taken.', 'unacceptedStreams'],
+  ['stt_unread_datagrams', 'Datagrams that came and that nobody has taken.', 'unreadDatagrams'],
+] as const satisfies readonly (readonly [string, string, keyof SessionStats])[];
+
+type Queue = (typeof QUEUES)[number][2];
+
 interface Sampled {
   readonly stats: EndpointStats;
+  readonly waiting: Readonly<Record<Queue, number>>;
   readonly labels: readonly string[];
 }
 
@@ -80,7 +90,9 @@ export function openMetrics(
   const sampled: Sampled[] = [];
   for (const [index, endpoint] of list.entries()) {
     const stats = endpoint.stats();
-    if (stats !== undefined) sampled.push({ stats, labels: labelText(labelsOf(endpoint, index)) });
+    if (stats === undefined) continue;
+    const labels = labelText(labelsOf(endpoint, index));
+    sampled.push({ stats, waiting: waiting(endpoint), labels });
   }
   const lines: string[] = [];
   for (const [name, help, of] of COUNTERS) {
@@ -91,11 +103,24 @@ export function openMetrics(
     family(lines, name, 'gauge', help);
     for (const { stats, labels } of sampled) sample(lines, name, labels, stats[of]);
   }
+  for (const [name, help, of] of QUEUES) {
+    family(lines, name, 'gauge', help);
+    for (const { waiting, labels } of sampled) sample(lines, name, labels, waiting[of]);
+  }
   errors(lines, sampled);
   drops(lines, sampled);
   roundTrips(lines, sampled);
   lines.push('# EOF', '');
   return lines.join('\n');
+}
+
+function waiting({ sessions }: SttEndpoint): Record<Queue, number> {
+  const sum = { pendingBytes: 0, unacceptedStreams: 0, unreadDatagrams: 0 };
+  for (const session of sessions) {
+    const stats = session.stats();
+    for (const [, , of] of QUEUES) sum[of] += stats?.[of] ?? 0;
+  }
+  return sum;
 }
 
 function errors(lines: string[], sampled: readonly Sampled[]): void {
