@@ -280,7 +280,10 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
         by: 'program',
         text: "Sending is tried again by itself; after a session's end, connect again.",
       },
-      { by: 'person', text: 'Raise sendBufferSize if buffers were full.' },
+      {
+        by: 'person',
+        text: "Raise what was full: the interface's queue (txqueuelen, tc) or net.core.wmem_max; a larger sendBufferSize takes what is written meanwhile.",
+      },
     ],
   },
   {

@@ -41,6 +41,8 @@ export interface Expected {
   readonly side: string;
   readonly how: string;
   readonly code: SttErrorCode;
+  /** What it may be instead, where nothing from outside decides which of the two it is. */
+  readonly or?: SttErrorCode;
   readonly subcode?: number;
   readonly reason?: CloseReason;
   /** What its message must say. */

@@ -158,7 +158,7 @@ function find(seen: readonly Seen[], expected: Expected): boolean {
     (error) =>
       error.side === expected.side &&
       error.how === expected.how &&
-      error.code === expected.code &&
+      (error.code === expected.code || error.code === expected.or) &&
       (expected.subcode === undefined || error.subcode === expected.subcode) &&
       (expected.reason === undefined || error.reason === expected.reason) &&
       (expected.says === undefined || expected.says.test(error.message)) &&

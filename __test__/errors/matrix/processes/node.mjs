@@ -49,6 +49,10 @@ const operations = {
     await stream.end({ timeout });
     return { bytes: (await read).length };
   },
+  async write({ session, bytes, timeout }) {
+    const stream = await sessions.get(session).createUnidirectionalStream({ timeout });
+    await stream.write(Buffer.alloc(bytes), { timeout });
+  },
   async ping({ session, timeout = 5_000 }) {
     return { rtt: await sessions.get(session).ping({ timeout }) };
   },

@@ -183,7 +183,21 @@ export const applicationRows = [
     },
     expect: [{ side: 'client', how: 'closed', code: 0x0602 }],
     recovery: {
+      async '0x0602/1'({ client }, { network }) {
+        // The bound that was reached, raised: as many wait, and none of them is shed.
+        const roomy = await network.endpoint();
+        const waiting = roomy.listen({ backlog: 2 })[Symbol.asyncIterator]();
+        const to = { peerNodeId: roomy.nodeId };
+        const two = [
+          await client.connect(roomy.address, to),
+          await client.connect(roomy.address, to),
+        ];
+        for (const session of two) await session.ping();
+        await waiting.next();
+        await waiting.next();
+      },
       async '0x0602/3'({ more, sessions }) {
+        // The one that waited is taken, and so is every other as it comes: far more than the backlog.
         await sessions.next();
         for (let count = 0; count < 3; count += 1) {
           const [session] = await Promise.all([more(), sessions.next()]);

@@ -4,6 +4,7 @@ import type { AnyRow } from '../row.ts';
 import { applicationRows } from './application.ts';
 import { connectionRows } from './connection.ts';
 import { hostileRows } from './hostile.ts';
+import { memoryRows } from './memory.ts';
 import { networkRows } from './network.ts';
 import { protocolRows } from './protocol.ts';
 import { sendRows } from './sends.ts';
@@ -22,10 +23,11 @@ export const ROWS: readonly AnyRow[] = [
   ...networkRows,
   ...sendRows,
   ...applicationRows,
+  ...memoryRows,
   ...websocketRows,
   ...upgradeRows,
   ...tlsRows,
 ];
 
 /** Lines of the reference that no row shows yet. */
-export const OPEN_LINES: readonly string[] = ['0x0501/3', '0x0603/3'];
+export const OPEN_LINES: readonly string[] = [];

@@ -1,5 +1,7 @@
 // 0x0501: the system refuses to send. And what takes long to show: the limit of forgeries.
 
+import { strict as assert } from 'node:assert';
+import { SHORT_TIMINGS } from '@seigr/stt/testing';
 import { exchange } from '../context.ts';
 import { attack, command } from '../hostile.ts';
 import { begin, connects, type Lan, lan, PORT, rules, withoutRules } from '../lan.ts';
@@ -8,6 +10,8 @@ import { type AnyRow, row } from '../row.ts';
 
 /** The least integrityLimit that an endpoint takes. */
 const FORGERIES = 2 ** 20;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 export const sendRows: readonly AnyRow[] = [
   row({
@@ -59,6 +63,51 @@ export const sendRows: readonly AnyRow[] = [
     recovery: {
       // Refused again and again, and what was written has arrived all the same.
       '0x0501/2': async (state) => void (await connects(state, state.address)),
+      async '0x0501/3'(state) {
+        const { net, client, there, address, seed } = state;
+        // A wire as narrow, with a queue that holds all of it: nothing is refused.
+        narrow(net, '4mb');
+        const session = await connects(state, address);
+        const before = await sendErrors(state);
+        await client.exchange(session, 200_000);
+        assert.equal(await sendErrors(state), before);
+        // Where the queue stays short: what a session may hold decides how much a program can write meanwhile.
+        const by = async (sendBufferSize: number): Promise<string> => {
+          const timings = { ...SHORT_TIMINGS, keepAliveTimeout: 20_000 };
+          const from = await client.create({ sharedSeed: seed, ...timings, sendBufferSize });
+          return client.connect(from, address, { peerNodeId: there.nodeId });
+        };
+        const [small, large] = [await by(64 * KIB), await by(8 * MIB)];
+        narrow(net);
+        // Four seconds of that wire.
+        const written = { bytes: MIB, timeout: 1_000 };
+        await client.call('write', { session: large, ...written });
+        await assert.rejects(client.call('write', { session: small, ...written }), /: TIMEOUT: /);
+      },
+    },
+  }),
+
+  row({
+    id: '0x0501',
+    title: 'an interface that is down for good',
+    fault: 'ip link set wire down, in the namespace of the client',
+    needs: ['netns'],
+    setup: (context) => lan(context),
+    baseline: (state) => begin(state),
+    inject: async ({ net }) => net.interface('a', 'down'),
+    expect: [
+      // At once, and by name; the end is one by silence where something left after the peer was last heard.
+      { side: 'client', how: 'sendError', code: 0x0501, says: /ENETUNREACH|ENETDOWN/ },
+      { side: 'client', how: 'closed', code: 0x0501, or: 0x0202 },
+      { side: 'server', how: 'closed', code: 0x0202 },
+    ],
+    recovery: {
+      async '0x0501/1'(state) {
+        // Whoever checks it sees that it is down; up again, it carries a session.
+        assert.match(state.net.ip('a', 'link', 'show', 'wire'), /state DOWN/);
+        state.net.interface('a', 'up');
+        await connects(state, state.address);
+      },
     },
   }),
 
@@ -116,9 +165,9 @@ export const sendRows: readonly AnyRow[] = [
   }),
 ];
 
-/** Makes the queue of the client's wire as short as it can be. */
-function narrow(net: Lan['net']): void {
-  const tbf = ['root', 'tbf', 'rate', '2mbit', 'burst', '4kb', 'limit', '6kb'];
+/** Makes the client's wire slow, with a queue before it: as short as it can be, unless said. */
+function narrow(net: Lan['net'], limit = '6kb'): void {
+  const tbf = ['root', 'tbf', 'rate', '2mbit', 'burst', '4kb', 'limit', limit];
   net.exec('a', 'tc', 'qdisc', 'replace', 'dev', 'wire', ...tbf);
 }
 

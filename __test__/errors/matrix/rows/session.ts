@@ -339,14 +339,35 @@ export const sessionRows = [
         await second.close();
         await exchange(await eventually(more, 0x0203));
       },
-      async '0x0203/3'({ more, session, server }) {
-        // One that leaks keeps its place; one that is closed gives it back.
-        await session.close();
-        const again = await eventually(more, 0x0203);
-        await exchange(again);
-        await again.close();
-        await exchange(await eventually(more, 0x0203));
-        assert((server.stats()?.sessions ?? 0) >= 1);
+      async '0x0203/3'({ more, client }) {
+        // Found: sessions that are open and that nobody uses are all in this list.
+        const leaked = client.sessions;
+        assert.equal(leaked.length, 2);
+        for (const session of leaked) await session.close();
+        assert.equal(client.sessions.length, 0);
+        // Mended: each is closed when it was used, and far more than the limit of them come one after another.
+        for (let count = 0; count < 10; count += 1) {
+          const session = await eventually(more, 0x0203);
+          try {
+            await exchange(session);
+          } finally {
+            await session.close();
+          }
+        }
+      },
+      async '0x0203/2'({ client, faults }, { network }) {
+        // Raised where the limit is: at the peer, which is started anew with room for one more.
+        const nodeSeed = generateSeed();
+        const roomy = await faults.restart(() => network.endpoint({ nodeSeed }));
+        serveEcho(roomy, undefined, { maxSessions: 3 });
+        const to = { peerNodeId: roomy.nodeId };
+        const three = [];
+        for (let count = 0; count < 3; count += 1) {
+          three.push(await client.connect(faults.address, to));
+        }
+        await Promise.all(three.map((session) => exchange(session)));
+        // And no further: it is a limit still.
+        await assert.rejects(client.connect(faults.address, to), { code: 0x0203 });
       },
     },
   }),
@@ -374,8 +395,9 @@ export const sessionRows = [
         }
       },
       async '0x0203/1'({ session, more }) {
+        // At once: the limit is this side's own, and so is the place.
         await session.close();
-        await exchange(await eventually(more, 0x0203));
+        await exchange(await more());
       },
     },
   }),

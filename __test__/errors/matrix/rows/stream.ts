@@ -144,16 +144,29 @@ export const streamRows: readonly AnyRow[] = [
         const third = await waiting;
         await endBoth(third, await nextStream(accepted));
       },
-      async '0x0302/3'({ session, accepted }) {
-        // Streams that end come back for as long as they are asked for: far more than the limit.
-        for (let count = 0; count < 20; count += 1) {
-          const stream = await session.createBidirectionalStream({ waitUntilAvailable: true });
-          await endBoth(stream, await nextStream(accepted));
+      async '0x0302/3'({ session, accepted, opened, incoming }) {
+        // The leak: a stream that was used and never ended keeps its place, until it is.
+        const third = await session.createBidirectionalStream(ROOM);
+        const thirdThere = await nextStream(accepted);
+        await assert.rejects(session.createBidirectionalStream(), { code: 0x0302 });
+        await Promise.all([endBoth(opened, incoming), endBoth(third, thirdThere)]);
+        // Each of the three ways to end one gives its place back: far more than the limit come and go.
+        const ways = [endBoth, closeBoth, resetBoth];
+        for (let count = 0; count < 12; count += 1) {
+          const stream = await session.createBidirectionalStream(ROOM);
+          await ways[count % 3]?.(stream, await nextStream(accepted));
         }
       },
       async '0x0302/2'(_, context) {
+        // Raised where the limit is: at the peer. One more works beside the others, and then it is a limit still.
         const roomy = await context.network.connect({ server: { maxConcurrentStreams: 3 } });
-        for (let count = 0; count < 3; count += 1) await roomy.session.createBidirectionalStream();
+        const three: [SttStream, SttStream][] = [];
+        for (let count = 0; count < 3; count += 1) {
+          const stream = await roomy.session.createBidirectionalStream();
+          three.push([stream, await nextStream(roomy.accepted)]);
+        }
+        await assert.rejects(roomy.session.createBidirectionalStream(), { code: 0x0302 });
+        await Promise.all(three.map(([one, other]) => endBoth(one, other)));
       },
     },
   }),
@@ -243,9 +256,25 @@ export const streamRows: readonly AnyRow[] = [
   }),
 ];
 
+/** Waits for room, which the peer tells of a moment after a stream has ended. */
+const ROOM = { waitUntilAvailable: true, timeout: 5_000 };
+
 /** Ends a stream at both of its sides. */
 async function endBoth(one: SttStream, other: SttStream): Promise<void> {
   await Promise.all([one.end(), other.end(), one.text(), other.text()]);
+}
+
+/** Closes it from both. */
+function closeBoth(one: SttStream, other: SttStream): void {
+  for (const stream of [one, other]) stream.close();
+}
+
+/** Gives both halves of it up, from both. */
+function resetBoth(one: SttStream, other: SttStream): void {
+  for (const stream of [one, other]) {
+    stream.reset(1);
+    stream.stop(1);
+  }
 }
 
 async function isOver(session: SttSession): Promise<boolean> {

@@ -337,7 +337,9 @@ pub static REFERENCE: [Reference; 25] = [
         recovery: &[
             person("Check the interface and the connection."),
             auto("Sending is tried again by itself; after a session's end, connect again."),
-            person("Raise sendBufferSize if buffers were full."),
+            person(
+                "Raise what was full: the interface's queue (txqueuelen, tc) or net.core.wmem_max; a larger sendBufferSize takes what is written meanwhile.",
+            ),
         ],
     },
     Reference {
