@@ -82,11 +82,12 @@ export class Stt {
 
   /** What it says to a person, once it has said so. */
   async said(pattern: RegExp): Promise<RegExpExecArray> {
-    return this.#until(() => pattern.exec(this.#stderr) ?? undefined, `stt to say ${pattern}`).catch(
-      (error: unknown) => {
-        throw new Error(`what stt said: ${this.#stderr}`, { cause: error });
-      },
-    );
+    return this.#until(
+      () => pattern.exec(this.#stderr) ?? undefined,
+      `stt to say ${pattern}`,
+    ).catch((error: unknown) => {
+      throw new Error(`what stt said: ${this.#stderr}`, { cause: error });
+    });
   }
 
   async #until<T>(look: () => T | undefined, what: string): Promise<T> {
