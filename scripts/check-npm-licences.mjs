@@ -7,7 +7,13 @@ const ALLOWED = new Set(['MIT', 'ISC', '0BSD', 'BSD-2-Clause', 'BSD-3-Clause', '
 
 const { packages } = JSON.parse(readFileSync(inRoot('package-lock.json'), 'utf8'));
 const shipped = Object.entries(packages).filter(([path, entry]) => path !== '' && !entry.dev);
-const refused = shipped.filter(([, entry]) => !ALLOWED.has(entry.license));
+const refused = shipped.filter(([, { license }]) => !isAllowed(license));
+
+/** One of the list, or a choice of which one is. */
+function isAllowed(license) {
+  const choices = license?.replace(/^\((.*)\)$/, '$1').split(' OR ') ?? [];
+  return choices.some((choice) => ALLOWED.has(choice));
+}
 
 for (const [path, entry] of refused) {
   console.error(`${path}: licence ${entry.license ?? 'not stated'} is not on the list`);

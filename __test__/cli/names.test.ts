@@ -1,7 +1,7 @@
 import { basename, isAbsolute, join, relative } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { withDefaultPort } from '../../ts/cli/commands/send.ts';
+import { withDefaultPort } from '../../ts/cli/peers/resolve.ts';
 import { checkName, NameError, numberedName, quote } from '../../ts/cli/transfer/names.ts';
 import {
   formatClock,

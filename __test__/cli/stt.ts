@@ -15,8 +15,8 @@ const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
 process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
 
-/** Longest that any single step of a test waits; generous, because the machines are shared. */
-export const STEP_MS = 30_000;
+/** Longest that any single step of a test waits; generous, because the machines are shared, and less than a test has. */
+export const STEP_MS = 15_000;
 
 export type JsonRecord = Record<string, unknown> & { event: string };
 
@@ -33,6 +33,7 @@ export class Stt {
   readonly finished: Promise<Finished>;
   readonly #records: JsonRecord[] = [];
   readonly #watchers = new Set<() => void>();
+  #stderr = '';
 
   constructor(
     args: readonly string[],
@@ -54,8 +55,10 @@ export class Stt {
     // A command that fails early does not read its input; that is its business.
     this.child.stdin?.on('error', () => undefined).end(options.input ?? '');
     let stdout = '';
-    let stderr = '';
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+      for (const watcher of this.#watchers) watcher();
+    });
     const lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream });
     lines.on('line', (line) => {
       stdout += `${line}\n`;
@@ -65,7 +68,7 @@ export class Stt {
     this.finished = new Promise((resolve, reject) => {
       this.child.once('error', reject);
       this.child.once('close', (code) => {
-        resolve({ code, stdout, stderr, records: this.#records });
+        resolve({ code, stdout, stderr: this.#stderr, records: this.#records });
         for (const watcher of this.#watchers) watcher();
       });
     });
@@ -73,21 +76,35 @@ export class Stt {
   }
 
   /** The first record that satisfies `wanted`. */
-  async record(wanted: (record: JsonRecord) => boolean): Promise<JsonRecord> {
+  record(wanted: (record: JsonRecord) => boolean): Promise<JsonRecord> {
+    return this.#until(() => this.#records.find(wanted), 'a record of stt');
+  }
+
+  /** What it says to a person, once it has said so. */
+  async said(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#until(
+      () => pattern.exec(this.#stderr) ?? undefined,
+      `stt to say ${pattern}`,
+    ).catch((error: unknown) => {
+      throw new Error(`what stt said: ${this.#stderr}`, { cause: error });
+    });
+  }
+
+  async #until<T>(look: () => T | undefined, what: string): Promise<T> {
     return within(
-      new Promise<JsonRecord>((resolve, reject) => {
-        const look = (): void => {
-          const found = this.#records.find(wanted);
+      new Promise<T>((resolve, reject) => {
+        const watch = (): void => {
+          const found = look();
           if (found !== undefined) resolve(found);
           else if (this.child.exitCode !== null)
             void this.finished.then(({ stderr }) => reject(new Error(`ended before: ${stderr}`)));
           else return;
-          this.#watchers.delete(look);
+          this.#watchers.delete(watch);
         };
-        this.#watchers.add(look);
-        look();
+        this.#watchers.add(watch);
+        watch();
       }),
-      'a record of stt',
+      what,
     );
   }
 

@@ -1,24 +1,17 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
-import { homedir, hostname } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
 import { checkSeed } from '../native/engine.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { Output } from './output.ts';
+import { stateFolder } from './places.ts';
 import { readSecretFile } from './seed-file.ts';
 import { hasCode } from './transfer/files.ts';
 
 /** Fewest bytes of the secret. */
 const MIN_SECRET = 32;
-
-/** Where this user's state is kept (XDG Base Directory Specification). */
-function stateFolder(): string {
-  const named = process.env['XDG_STATE_HOME'];
-  const base =
-    named !== undefined && isAbsolute(named) ? named : join(homedir(), '.local', 'state');
-  return join(base, 'stt');
-}
 
 /** Files that hold an id of the machine which outlives its boots and its names (machine-id(5)). */
 const MACHINE_IDS = ['/etc/machine-id', '/var/lib/dbus/machine-id'];
@@ -65,6 +58,12 @@ export class NodeSecret {
   /** The node seed for a role: one that no two processes can have at a time. */
   seedFor(...role: readonly string[]): Uint8Array {
     return this.#mac('node', role);
+  }
+
+  /** The node seed of whatever listens on a port of this machine: one process at a time has the port. */
+  listenerSeed(host: string, port: number): Uint8Array {
+    // A socket for both families takes the port of either wildcard.
+    return this.seedFor('recv', host === '::' ? '0.0.0.0' : host, String(port));
   }
 
   /** 32 hex digits that nobody else can make, the same for the same words. */

@@ -1,35 +1,17 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { explain } from './commands/explain.ts';
 import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
-import { DEFAULT_PORT, send } from './commands/send.ts';
+import { send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
+import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
+import { common, parseListen, transferOptions, transfers } from './flags.ts';
 import { Output } from './output.ts';
-import { DEFAULT_DRAIN_MS, type Signals } from './signals.ts';
+import { DEFAULT_PORT } from './peers/resolve.ts';
+import { registerPairing } from './register-pairing.ts';
+import type { Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
-
-interface CommonOptions {
-  json?: true;
-  quiet?: true;
-  verbose?: true;
-  color: boolean;
-  seedFile?: string;
-  nodeSeedFile?: string;
-}
-
-interface TransferOptions extends CommonOptions {
-  resumeTimeout: number;
-  drain: number;
-}
-
-interface ParsedListen {
-  host: string;
-  port: number;
-}
-
-/** How long a transfer that was cut off waits for its other side. */
-const DEFAULT_RESUME_TIMEOUT_MS = 10 * 60_000;
 
 /** What a run of the command line needs from its process. */
 export interface ProgramContext {
@@ -132,11 +114,10 @@ export function createProgram(context: ProgramContext): Command {
   transfers(common(program.command('send')))
     .description('send a file, or stdin as "-", to a machine that runs "stt recv"')
     .argument('<file>', 'file to send, or -')
-    .argument('<peer>', `HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
     .option(
       '--peer-id <id>',
-      'node id that the other side must have, or "any" for every holder of the seed',
-      'any',
+      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
     )
     .option('--name <name>', 'name to give it there')
     .option('--deadline <duration>', 'give up after this long, as in 1h (default: never)', (text) =>
@@ -162,7 +143,7 @@ export function createProgram(context: ProgramContext): Command {
         file: string,
         peer: string,
         options: TransferOptions & {
-          peerId: string;
+          peerId?: string;
           name?: string;
           deadline?: number;
           resume: boolean;
@@ -187,6 +168,8 @@ export function createProgram(context: ProgramContext): Command {
         );
       },
     );
+
+  registerPairing(program, outputFor, context.signals);
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')
@@ -214,54 +197,4 @@ export class UsageShown extends CliError {
   constructor() {
     super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.');
   }
-}
-
-function common(command: Command): Command {
-  return command
-    .option('--json', 'one JSON object a line on stdout')
-    .option('--quiet', 'no remarks and no progress')
-    .option('--verbose', 'more remarks')
-    .option('--no-color', 'no colours');
-}
-
-function transfers(command: Command): Command {
-  return command
-    .option(
-      '--seed-file <file>',
-      'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)',
-    )
-    .option(
-      '--node-seed-file <file>',
-      'file that node ids come from, made if there is none (default: $STT_NODE_SEED_FILE, then that of this user)',
-    )
-    .option(
-      '--resume-timeout <duration>',
-      'how long a transfer that was cut off may stand still before it is given up',
-      (text) => parseDuration(text, '--resume-timeout'),
-      DEFAULT_RESUME_TIMEOUT_MS,
-    )
-    .option(
-      '--drain <duration>',
-      'how long SIGTERM lets a transfer go on to its end',
-      (text) => parseDuration(text, '--drain'),
-      DEFAULT_DRAIN_MS,
-    );
-}
-
-function transferOptions(options: TransferOptions): {
-  seedFile: string | undefined;
-  nodeSeedFile: string | undefined;
-  resumeTimeout: number;
-  drain: number;
-} {
-  const { seedFile, nodeSeedFile, resumeTimeout, drain } = options;
-  return { seedFile, nodeSeedFile, resumeTimeout, drain };
-}
-
-function parseListen(text: string): ParsedListen {
-  const match = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new InvalidArgumentError('Write PORT, HOST:PORT or [IPV6]:PORT.');
-  return { host: match[1] ?? match[2] ?? '0.0.0.0', port };
 }

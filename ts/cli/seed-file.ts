@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { chmod, mkdir, open } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { access, chmod, mkdir, open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
+import { configFolder } from './places.ts';
 import { promptSecret } from './prompt.ts';
 
 /** A seed is 32 bytes: 64 hex digits or 43 base64url characters. Anything longer is not a seed file. */
@@ -12,8 +12,7 @@ const MAX_SEED_FILE = 4_096;
 
 /** Where the seed lives when neither `--seed-file` nor `STT_SEED_FILE` names a file. */
 export function defaultSeedFile(): string {
-  const config = process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config');
-  return join(config, 'stt', 'seed');
+  return join(configFolder(), 'seed');
 }
 
 /**
@@ -65,9 +64,31 @@ export async function readSecretFile(path: string, what: string, remedy: string)
   }
 }
 
-/** Writes a new seed file that only its owner can read; an existing file is never replaced. */
-export async function writeSeedFile(path: string, seed: string): Promise<void> {
+/**
+ * The seed in a file, as text; undefined where there is no file.
+ *
+ * @throws {CliError} when others can read it, or it holds no seed.
+ */
+export async function readSeedIfAny(path: string): Promise<string | undefined> {
+  try {
+    await access(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+  }
+  return await readSecretFile(path, 'seed file', 'make one with "stt keygen"');
+}
+
+/**
+ * Writes a new seed file that only its owner can read. An existing file is never replaced: with `setAside` it gets
+ * another name.
+ */
+export async function writeSeedFile(
+  path: string,
+  seed: string,
+  { setAside = false }: { readonly setAside?: boolean } = {},
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  if (setAside) await rename(path, `${path}.${new Date().toISOString().replace(/[:.]/g, '')}`);
   let file: FileHandle;
   try {
     file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);

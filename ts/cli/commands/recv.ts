@@ -43,7 +43,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   if (secret.sending !== undefined) await sweepClaims(secret.sending);
   signals.drainFor(options.drain);
   // One port, one node: two processes cannot have the same. A port that nobody chose is not come back to.
-  const nodeSeed = port === 0 ? undefined : secret.seedFor('recv', host, String(port));
+  const nodeSeed = port === 0 ? undefined : secret.listenerSeed(host, port);
   const endpoint = await SttEndpoint.create({
     sharedSeed,
     host,

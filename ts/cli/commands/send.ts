@@ -1,12 +1,12 @@
 import { mkdir, unlink } from 'node:fs/promises';
-import { parseAddress } from '../../address.ts';
-import { parseNodeId } from '../../connect.ts';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
 import type { NodeSecret } from '../node-seed.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
+import type { ResolvedPeer } from '../peers/resolve.ts';
+import { resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 import type { Carried } from '../transfer/carry.ts';
@@ -22,8 +22,8 @@ export interface SendOptions {
   readonly file: string;
   /** `HOST`, `HOST:PORT` or `[IPV6]:PORT`. */
   readonly peer: string;
-  /** 64 hex digits, or `any`. */
-  readonly peerId: string;
+  /** 64 hex digits, `any`, or undefined for the pin of a peer that has a name, else `any`. */
+  readonly peerId: string | undefined;
   readonly name: string | undefined;
   /** Milliseconds for the whole command, or undefined for no limit. */
   readonly deadline: number | undefined;
@@ -39,9 +39,6 @@ export interface SendOptions {
   readonly signals: Signals;
 }
 
-/** The port of `stt recv` unless another is said. */
-export const DEFAULT_PORT = 7788;
-
 /** How long what was written may take to arrive when the command is cut short. */
 const LAST_WORDS_MS = 500;
 
@@ -52,15 +49,15 @@ export async function send(options: SendOptions, output: Output): Promise<void> 
     const sharedSeed = await loadSeed(options.seedFile);
     const secret = await loadNodeSecret(options.nodeSeedFile, output);
     options.signals.drainFor(options.drain);
-    checkPeer(options);
-    const role = roleOf(source, withDefaultPort(options.peer));
+    const to = await resolvePeer(options.peer, options.peerId);
+    const role = roleOf(source, to.address);
     const release = await takeTurn(secret, role);
     try {
       const endpoint = await SttEndpoint.create({
         sharedSeed,
         ...(role === undefined ? {} : { nodeSeed: secret.seedFor(...role) }),
       });
-      await sendFrom(endpoint, source, secret, options, output);
+      await sendFrom(endpoint, source, secret, { ...options, to }, output);
     } finally {
       await release();
     }
@@ -73,7 +70,7 @@ async function sendFrom(
   endpoint: SttEndpoint,
   source: Source,
   secret: NodeSecret,
-  options: SendOptions,
+  options: SendOptions & { readonly to: ResolvedPeer },
   output: Output,
 ): Promise<void> {
   const deadline = new Deadline(options.deadline, options.signals.ending);
@@ -97,8 +94,8 @@ async function sendFrom(
     },
   };
   try {
-    const carried = await carry(endpoint, withDefaultPort(options.peer), sending, {
-      peerNodeId: options.peerId,
+    const carried = await carry(endpoint, options.to.address, sending, {
+      peerNodeId: options.to.peerNodeId,
       timeout: options.connectTimeout,
       transport: options.transport,
       patience: options.resumeTimeout,
@@ -113,12 +110,6 @@ async function sendFrom(
     signal.removeEventListener('abort', abort);
     await endpoint.close();
   }
-}
-
-/** A mistake in the command is told before anybody's turn is asked for. */
-function checkPeer({ peer, peerId }: SendOptions): void {
-  parseAddress(withDefaultPort(peer));
-  if (peerId !== 'any') parseNodeId('peerNodeId', peerId);
 }
 
 /** What tells this transfer from every other; undefined for what cannot be gone on with. */
@@ -181,14 +172,6 @@ function commandLine(): string {
   const word = (text: string): string =>
     /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
   return ['stt', ...process.argv.slice(2).map(word)].join(' ');
-}
-
-/** Adds port 7788 to an address that names none. */
-export function withDefaultPort(peer: string): string {
-  if (peer.startsWith('stt://') || /^\[[^\]]+\]:\d+$/.test(peer) || /^[^:]+:\d+$/.test(peer))
-    return peer;
-  if (/^\[[^\]]+\]$/.test(peer) || !peer.includes(':')) return `${peer}:${DEFAULT_PORT}`;
-  return `[${peer}]:${DEFAULT_PORT}`;
 }
 
 /** `--deadline` passed. */

@@ -1,0 +1,304 @@
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SttEndpoint } from '@seigr/stt';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.ts';
+import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
+import { resolvePeer } from '../../ts/cli/peers/resolve.ts';
+import { Stt, seedFile, stt, temporaryFolder } from './stt.ts';
+
+/** Twelve words that are good, and of no pairing here. */
+const OTHER_WORDS = 'legal winner thank year wave sausage worth useful legal winner thank yellow';
+
+/** A machine: its own home, and nothing else of its own. */
+class Machine {
+  readonly env: NodeJS.ProcessEnv;
+  readonly config: string;
+
+  private constructor(home: string) {
+    this.config = join(home, 'config', 'stt');
+    this.env = {
+      HOME: home,
+      XDG_CONFIG_HOME: join(home, 'config'),
+      XDG_STATE_HOME: join(home, 'state'),
+      STT_SEED_FILE: undefined,
+      STT_NODE_SEED_FILE: undefined,
+    };
+  }
+
+  static async make(): Promise<Machine> {
+    return new Machine(await temporaryFolder());
+  }
+
+  run(...args: string[]): ReturnType<typeof stt> {
+    return stt(args, { env: this.env });
+  }
+
+  /** Types what the other machine shows. */
+  join(input: string, ...args: string[]): ReturnType<typeof stt> {
+    return stt(['pair', ...args, '--json'], { env: this.env, input: `${input}\n` });
+  }
+
+  get seed(): Promise<string> {
+    return readFile(join(this.config, 'seed'), 'utf8').then((text) => text.trim());
+  }
+
+  get peers(): ReturnType<typeof readPeers> {
+    return readPeers(join(this.config, 'peers.json'));
+  }
+}
+
+/** The side that shows, listening; what a person would read there. */
+async function showing(
+  machine: Machine,
+  ...more: string[]
+): Promise<{ stt: Stt; at: string; words: string; ticket: string }> {
+  const args = ['pair', '--listen', '127.0.0.1:0', ...more];
+  const shown = new Stt(args, { env: machine.env });
+  const [, first = '', second = ''] = await shown.said(/words:\n\n {2}(.*)\n {2}(.*)\n/);
+  const [, ticket = ''] = await shown.said(/(stt-pair:\S+)\n/);
+  const [, at = ''] = await shown.said(/stt pair (127\.0\.0\.1:\d+)\n/);
+  return { stt: shown, at, words: `${first} ${second}`, ticket };
+}
+
+describe('a pairing', () => {
+  test('gives the seed to who types the words, and each the other’s node id', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const shown = await showing(desk, '--as', 'Laptop', '--json');
+    const joined = await laptop.join(shown.words.toUpperCase(), shown.at, '--as', 'desk');
+    expect(joined).toMatchObject({ code: 0 });
+    const { code, stdout, stderr } = await shown.stt.end();
+    expect([code, stderr]).toEqual([0, expect.any(String)]);
+    expect(await laptop.seed).toBe(await desk.seed);
+    const ids = await Promise.all(
+      [desk, laptop].map(async (machine) => (await machine.run('id', '--json')).records[0]),
+    );
+    const [theirs] = await laptop.peers;
+    const [ours] = await desk.peers;
+    expect(theirs).toMatchObject({ name: 'desk', nodeId: ids[0]?.nodeId, port: 7788 });
+    expect(ours).toMatchObject({ name: 'laptop', nodeId: ids[1]?.nodeId, port: 7788 });
+    expect(theirs?.hosts[0]).toBe('127.0.0.1');
+    // The same words on both sides tell that it is the same seed, and not which.
+    expect(ids[0]?.seedFingerprint).toBe(ids[1]?.seedFingerprint);
+    expect(String(ids[0]?.seedFingerprint).split(' ')).toHaveLength(5);
+    for (const path of ['seed', 'peers.json']) {
+      const { mode } = await stat(join(laptop.config, path));
+      expect([path, mode & 0o777]).toEqual([path, 0o600]);
+    }
+    // What programs and logs get holds no secret, and neither does what one side says in the end.
+    const seed = await desk.seed;
+    const secrets = [seed, Buffer.from(seed, 'hex').toString('base64url'), shown.words];
+    for (const text of [stdout, joined.stdout, joined.stderr])
+      for (const secret of secrets) expect(text.includes(secret)).toBe(false);
+    expect(stderr.includes(seed)).toBe(false);
+  });
+
+  test('is not ended by wrong words, and takes a ticket', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const shown = await showing(desk);
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const { code, stderr } = await laptop.join(OTHER_WORDS, shown.at);
+      expect([code, stderr]).toEqual([4, expect.stringContaining('those of another pairing')]);
+    }
+    await shown.stt.said(/wrong words, once so far, the last from 127\.0\.0\.1/);
+    const garbled = shown.words.split(' ').toReversed().join(' ');
+    for (const [typed, why] of [
+      ['one two', /2 words; there are 12/],
+      [shown.words.replace(/^\S+/, 'xylograph'), /word 1 is not one of the list/],
+      [garbled, /belong together|another pairing/],
+      [shown.ticket.slice(0, -40), /not whole|where the other machine is/],
+    ] as const) {
+      const { code, stderr } = await laptop.join(typed, '--join', '--timeout', '2s');
+      expect([typed, code === 2 || code === 4, stderr]).toEqual([
+        typed,
+        true,
+        expect.stringMatching(why),
+      ]);
+    }
+    const joined = await laptop.join(shown.ticket, '--join');
+    expect(joined).toMatchObject({ code: 0 });
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+    expect(await laptop.seed).toBe(await desk.seed);
+  });
+
+  test('is over after one success: the next who knows the words finds nobody', async () => {
+    const [desk, laptop, thief] = [
+      await Machine.make(),
+      await Machine.make(),
+      await Machine.make(),
+    ];
+    const shown = await showing(desk);
+    const both = await Promise.all([
+      laptop.join(shown.words, shown.at, '--timeout', '3s'),
+      thief.join(shown.words, shown.at, '--timeout', '3s'),
+    ]);
+    expect(both.filter(({ code }) => code === 0)).toHaveLength(1);
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+    expect(await desk.peers).toHaveLength(1);
+    const late = await thief.join(shown.words, shown.at, '--timeout', '1s');
+    expect(late).toMatchObject({ code: 3 });
+  });
+
+  test('does not replace another seed unless told, and then keeps it', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    await laptop.run('keygen');
+    const before = await laptop.seed;
+    const shown = await showing(desk);
+    const refused = await laptop.join(shown.words, shown.at);
+    expect(refused).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/another seed already.*\nTry: .*--replace/s),
+    });
+    expect(await laptop.seed).toBe(before);
+    await shown.stt.said(/did not take the seed/);
+    const taken = await laptop.join(shown.words, shown.at, '--replace');
+    expect(taken).toMatchObject({ code: 0 });
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+    expect(await laptop.seed).toBe(await desk.seed);
+    const aside = (await readdir(laptop.config)).filter((name) => name.startsWith('seed.'));
+    expect(aside).toHaveLength(1);
+    const kept = await readFile(join(laptop.config, aside[0] ?? ''), 'utf8');
+    expect(kept.trim()).toBe(before);
+  });
+
+  test('ends when its time is up: 3; by SIGINT: 130; without the other side: 3', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const expired = await desk.run('pair', '--listen', '127.0.0.1:0', '--expires', '200ms');
+    expect(expired).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/nobody brought the words within 0\.2 s\.\nTry: /),
+    });
+    const shown = await showing(desk);
+    shown.stt.child.kill('SIGINT');
+    expect(await shown.stt.end()).toMatchObject({ code: 130 });
+    expect(await laptop.join(shown.words, shown.at, '--timeout', '1s')).toMatchObject({ code: 3 });
+    expect(await laptop.peers).toEqual([]);
+  });
+
+  test('a stranger who knows the words and says nothing, or nonsense, keeps nobody away', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const shown = await showing(desk);
+    const { seedOf } = await import('../../ts/cli/pairing/secret.ts');
+    const sharedSeed = seedOf(parseInvitation(shown.words).secret);
+    const stranger = await SttEndpoint.create({ sharedSeed });
+    onTestFinished(() => stranger.destroy());
+    const silent = await stranger.connect(shown.at, { peerNodeId: 'any', transport: 'udp' });
+    const loud = await stranger.connect(shown.at, { peerNodeId: 'any', transport: 'udp' });
+    const stream = await loud.createBidirectionalStream({ purpose: 'stt.pair.1' });
+    const name = `\u001b[2J${'x'.repeat(900)}`;
+    await stream.writeMessage(Buffer.from(JSON.stringify({ name, nodeId: 'no', hosts: ['::'] })));
+    await shown.stt.said(/came to nothing/);
+    expect(silent.transport).toBe('udp');
+    expect(await laptop.join(shown.words, shown.at)).toMatchObject({ code: 0 });
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+  });
+});
+
+describe('stt peers, stt id', () => {
+  test('lists, forgets, and says so when there is none', async () => {
+    const machine = await Machine.make();
+    expect(await machine.run('peers')).toMatchObject({ code: 0, stdout: '' });
+    const file = join(machine.config, 'peers.json');
+    const peer = { nodeId: 'ab'.repeat(32), hosts: ['10.0.0.1'], port: 7788, pairedAt: 0 };
+    expect(await addPeer({ name: 'desk', ...peer }, file)).toBe('desk');
+    // Another machine does not get the name of the first; the same one, paired again, keeps one entry.
+    expect(await addPeer({ name: 'desk', ...peer, nodeId: 'cd'.repeat(32) }, file)).toBe('desk-2');
+    expect(await addPeer({ name: 'table', ...peer }, file)).toBe('table');
+    const { stdout, records } = await machine.run('peers', '--json');
+    expect(records.map(({ name }) => name)).toEqual(['desk-2', 'table']);
+    expect(stdout).not.toContain('undefined');
+    expect(await machine.run('peers', 'rm', 'TABLE')).toMatchObject({ code: 0 });
+    expect(await machine.run('peers', 'rm', 'table')).toMatchObject({ code: 2 });
+    expect((await machine.peers).map(({ name }) => name)).toEqual(['desk-2']);
+    await writeFile(file, '{"schema":9}');
+    expect(await machine.run('peers')).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/is not a file of peers.*\nTry: /s),
+    });
+  });
+
+  test('the id is that of the listener on that port', async () => {
+    const machine = await Machine.make();
+    await machine.run('keygen');
+    const folder = await temporaryFolder();
+    const recv = new Stt(['recv', folder, '--listen', '0.0.0.0:0', '--json'], {
+      env: machine.env,
+    });
+    const { port } = await recv.record(({ event }) => event === 'listening');
+    recv.child.kill('SIGINT');
+    await recv.end();
+    const again = new Stt(['recv', folder, '--listen', `0.0.0.0:${port}`, '--json'], {
+      env: machine.env,
+    });
+    const { nodeId } = await again.record(({ event }) => event === 'listening');
+    const { records } = await machine.run('id', '--port', String(port), '--json');
+    expect(records[0]?.nodeId).toBe(nodeId);
+  });
+
+  test('a seed that others can read is refused: 4', async () => {
+    const machine = await Machine.make();
+    await mkdir(machine.config, { recursive: true });
+    const path = await seedFile(machine.config);
+    await chmod(path, 0o644);
+    for (const args of [['id'], ['pair', '--listen', '127.0.0.1:0']]) {
+      expect([args, await machine.run(...args)]).toEqual([
+        args,
+        expect.objectContaining({
+          code: 4,
+          stderr: expect.stringMatching(/can be read by others/),
+        }),
+      ]);
+    }
+  });
+});
+
+describe('names and invitations', () => {
+  test('words and tickets give back what was put in', () => {
+    const secret = Uint8Array.from({ length: 16 }, (_, index) => index * 17);
+    expect(wordsOf(secret).split(' ')).toHaveLength(12);
+    expect(Buffer.from(parseInvitation(`  ${wordsOf(secret)}\n`).secret)).toEqual(
+      Buffer.from(secret),
+    );
+    const whole = {
+      secret,
+      nodeId: 'ab'.repeat(32),
+      addresses: ['10.0.0.1:7788', '[fd00::1]:7788'],
+    };
+    const ticket = ticketOf(whole);
+    expect(ticket).toMatch(/^stt-pair:[\w-]{22}@/);
+    const { addresses, nodeId, secret: back } = parseInvitation(ticket);
+    expect([addresses, nodeId, Buffer.from(back)]).toEqual([
+      whole.addresses,
+      whole.nodeId,
+      Buffer.from(secret),
+    ]);
+    for (const bad of [
+      'stt-pair:',
+      `${ticket.slice(0, 20)}`,
+      ticket.replace('ab', 'xx'),
+      'stt-pair:AA@?%',
+    ])
+      expect(() => parseInvitation(bad)).toThrow(/not whole/);
+  });
+
+  test('a name from the network is one that no terminal and no shell reads', () => {
+    const nodeId = '0123456789ab'.padEnd(64, 'f');
+    for (const [from, name] of [
+      ['Desk.example.org', 'desk'],
+      ['\u001b[31mred', '31mred'],
+      ['../../etc', 'peer-012345'],
+      ['', 'peer-012345'],
+      ['Büro PC', 'b-ro-pc'],
+      ['x'.repeat(500), 'x'.repeat(40)],
+    ] as const)
+      expect([from, peerNameFrom(from, nodeId)]).toEqual([from, name]);
+    for (const bad of ['', '-a', 'a b', 'a/b', 'ü', 'a'.repeat(64), '$HOME'])
+      expect(parsePeerName(bad)).toBeUndefined();
+  });
+
+  test('what is no name is an address', async () => {
+    expect(await resolvePeer('10.0.0.1')).toEqual({ address: '10.0.0.1:7788', peerNodeId: 'any' });
+    expect(await resolvePeer('[::1]:5', 'any')).toMatchObject({ address: '[::1]:5' });
+    await expect(resolvePeer('10.0.0.1', 'abc')).rejects.toThrow(/64 hex digits/);
+  });
+});

@@ -1,0 +1,88 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { DEFAULT_DRAIN_MS } from './signals.ts';
+import { parseDuration } from './units.ts';
+
+/** What commander makes of the options that every command has. */
+export interface CommonOptions {
+  json?: true;
+  quiet?: true;
+  verbose?: true;
+  color: boolean;
+  seedFile?: string;
+  nodeSeedFile?: string;
+}
+
+/** And of those of a transfer. */
+export interface TransferOptions extends CommonOptions {
+  resumeTimeout: number;
+  drain: number;
+}
+
+/** A place to listen at. */
+export interface ParsedListen {
+  host: string;
+  port: number;
+}
+
+/** How long a transfer that was cut off waits for its other side. */
+const DEFAULT_RESUME_TIMEOUT_MS = 10 * 60_000;
+
+/** What every command has. */
+export function common(command: Command): Command {
+  return command
+    .option('--json', 'one JSON object a line on stdout')
+    .option('--quiet', 'no remarks and no progress')
+    .option('--verbose', 'more remarks')
+    .option('--no-color', 'no colours');
+}
+
+/** Where a command that speaks to others has its secrets from. */
+export function seeds(command: Command): Command {
+  return command
+    .option(
+      '--seed-file <file>',
+      'file that holds the shared seed (default: $STT_SEED_FILE, then the seed file of this user)',
+    )
+    .option(
+      '--node-seed-file <file>',
+      'file that node ids come from, made if there is none (default: $STT_NODE_SEED_FILE, then that of this user)',
+    );
+}
+
+/** What both sides of a transfer have. */
+export function transfers(command: Command): Command {
+  return seeds(command)
+    .option(
+      '--resume-timeout <duration>',
+      'how long a transfer that was cut off may stand still before it is given up',
+      (text) => parseDuration(text, '--resume-timeout'),
+      DEFAULT_RESUME_TIMEOUT_MS,
+    )
+    .option(
+      '--drain <duration>',
+      'how long SIGTERM lets a transfer go on to its end',
+      (text) => parseDuration(text, '--drain'),
+      DEFAULT_DRAIN_MS,
+    );
+}
+
+/** Of what {@link transfers} added. */
+export function transferOptions(options: TransferOptions): {
+  seedFile: string | undefined;
+  nodeSeedFile: string | undefined;
+  resumeTimeout: number;
+  drain: number;
+} {
+  const { seedFile, nodeSeedFile, resumeTimeout, drain } = options;
+  return { seedFile, nodeSeedFile, resumeTimeout, drain };
+}
+
+/** `PORT`, `HOST:PORT` or `[IPV6]:PORT`. */
+export function parseListen(text: string): ParsedListen {
+  const match = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new InvalidArgumentError('Write PORT, HOST:PORT or [IPV6]:PORT.');
+  return { host: match[1] ?? match[2] ?? '0.0.0.0', port };
+}

@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ExitCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import { peersFile } from '../places.ts';
+import { hasCode } from '../transfer/files.ts';
+
+/** A machine that this one has been paired with. */
+export interface Peer {
+  /** What it is called here. */
+  readonly name: string;
+  /** The node id of what listens there on `port`, 64 hex digits. */
+  readonly nodeId: string;
+  /** Hosts that it was met under, the latest first; addresses or names, without a port. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  /** Milliseconds since 1970. */
+  readonly pairedAt: number;
+}
+
+/** Names are for a terminal and a command line: letters, digits, and what no shell reads. */
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+/** A name that a person gave, or undefined where it will not do. */
+export function parsePeerName(text: string): string | undefined {
+  const name = text.trim().toLowerCase();
+  return NAME.test(name) ? name : undefined;
+}
+
+/** A name from the network: what of it will do, or one made of the node id. */
+export function peerNameFrom(suggestion: string, nodeId: string): string {
+  const name = suggestion
+    .toLowerCase()
+    .split('.')[0]
+    ?.replace(/[^a-z0-9_-]+/g, '-')
+    .replace(/^[-_]+/, '')
+    .slice(0, 40);
+  return parsePeerName(name ?? '') ?? `peer-${nodeId.slice(0, 6)}`;
+}
+
+/**
+ * All peers, by name.
+ *
+ * @throws {CliError} when the file is there and cannot be read as one of ours.
+ */
+export async function readPeers(path: string = peersFile()): Promise<Peer[]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
+  }
+  const peers = parse(text);
+  if (peers === undefined) {
+    throw new CliError(
+      ExitCode.Configuration,
+      `${path} is not a file of peers of this version.`,
+      'move it away, and pair again.',
+    );
+  }
+  return peers.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Writes a peer down. One of the same node id is replaced; the name of another is not taken from it. Returns what it is called. */
+export async function addPeer(peer: Peer, path: string = peersFile()): Promise<string> {
+  const others = (await readPeers(path)).filter(({ nodeId }) => nodeId !== peer.nodeId);
+  const taken = new Set(others.map(({ name }) => name));
+  let name = peer.name;
+  for (let number = 2; taken.has(name); number += 1) name = `${peer.name}-${number}`;
+  await write([...others, { ...peer, name }], path);
+  return name;
+}
+
+/** Forgets a peer; false when there is none of that name. */
+export async function removePeer(name: string, path: string = peersFile()): Promise<boolean> {
+  const peers = await readPeers(path);
+  const left = peers.filter((peer) => peer.name !== name);
+  if (left.length === peers.length) return false;
+  await write(left, path);
+  return true;
+}
+
+/** The file appears whole, so that whoever else reads it never sees half of it. */
+async function write(peers: readonly Peer[], path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  const byName = Object.fromEntries(peers.map(({ name, ...rest }) => [name, rest]));
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    await file.writeFile(`${JSON.stringify({ schema: 1, peers: byName }, undefined, 2)}\n`);
+    await file.sync();
+    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  }
+}
+
+function parse(text: string): Peer[] | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { schema, peers } = (value ?? {}) as Record<string, unknown>;
+  if (schema !== 1 || typeof peers !== 'object' || peers === null) return undefined;
+  const list: Peer[] = [];
+  for (const [name, entry] of Object.entries(peers)) {
+    const { nodeId, hosts, port, pairedAt } = (entry ?? {}) as Record<string, unknown>;
+    const whole =
+      NAME.test(name) &&
+      typeof nodeId === 'string' &&
+      /^[0-9a-f]{64}$/.test(nodeId) &&
+      Array.isArray(hosts) &&
+      hosts.every((host) => typeof host === 'string') &&
+      typeof port === 'number' &&
+      typeof pairedAt === 'number';
+    if (!whole) return undefined;
+    list.push({ name, nodeId, hosts, port, pairedAt });
+  }
+  return list;
+}

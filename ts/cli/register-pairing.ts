@@ -1,0 +1,95 @@
+import type { Command } from 'commander';
+import { id } from './commands/id.ts';
+import { joinPairing, showPairing } from './commands/pair.ts';
+import { forgetPeer, listPeers } from './commands/peers.ts';
+import type { CommonOptions, ParsedListen } from './flags.ts';
+import { common, parseListen, seeds } from './flags.ts';
+import type { Output } from './output.ts';
+import { DEFAULT_PORT } from './peers/resolve.ts';
+import type { Signals } from './signals.ts';
+import { parseDuration } from './units.ts';
+
+interface PairFlags extends CommonOptions {
+  listen: ParsedListen;
+  expires: number;
+  qr?: true;
+  as?: string;
+  replace?: true;
+  timeout: number;
+}
+
+/** How long a pairing is open. */
+const DEFAULT_EXPIRES_MS = 10 * 60_000;
+
+/** Registers what makes machines known to each other: `pair`, `peers`, `id`. */
+export function registerPairing(
+  program: Command,
+  outputFor: (options: CommonOptions) => Output,
+  signals: Signals,
+): void {
+  seeds(common(program.command('pair')))
+    .description("give this machine's seed to another one, or take that of another")
+    .argument(
+      '[host[:port]]',
+      'the machine that shows the words; without it, and without a ticket, this one shows them',
+    )
+    .option('--join', 'take a ticket, which says itself where the other machine is')
+    .option('--listen <[host:]port>', 'where to wait for the other machine', parseListen, {
+      host: '0.0.0.0',
+      port: DEFAULT_PORT,
+    })
+    .option(
+      '--expires <duration>',
+      'how long to wait for it',
+      (text) => parseDuration(text, '--expires'),
+      DEFAULT_EXPIRES_MS,
+    )
+    .option('--qr', 'show the ticket as a QR code as well')
+    .option('--as <name>', 'what to call the other machine here (default: what it calls itself)')
+    .option('--replace', 'set aside the seed that this machine has, if it is another one')
+    .option(
+      '--timeout <duration>',
+      'longest wait for the connection',
+      (text) => parseDuration(text, '--timeout'),
+      10_000,
+    )
+    .action(async (address: string | undefined, options: PairFlags & { join?: true }) => {
+      const { as, seedFile, nodeSeedFile } = options;
+      const both = { as, seedFile, nodeSeedFile, signals };
+      const output = outputFor(options);
+      if (address === undefined && options.join === undefined) {
+        const { listen, expires, qr = false } = options;
+        await showPairing({ ...both, ...listen, expires, qr }, output);
+      } else {
+        const { replace = false, timeout: connectTimeout } = options;
+        await joinPairing({ ...both, address, replace, connectTimeout }, output);
+      }
+    });
+
+  const peers = common(program.command('peers'))
+    .description('list the machines that this one has been paired with')
+    .action(async (options: CommonOptions) => {
+      await listPeers(outputFor(options));
+    });
+  common(peers.command('rm'))
+    .description('forget one')
+    .argument('<name>', 'what it is called here')
+    .action(async (name: string, options: CommonOptions) => {
+      await forgetPeer(name, outputFor(options));
+    });
+
+  seeds(common(program.command('id')))
+    .description(
+      'say who this machine is to its peers, and which seed it has, in words to compare aloud',
+    )
+    .option(
+      '--port <port>',
+      'the port of "stt recv" here',
+      (text) => parseListen(text).port,
+      DEFAULT_PORT,
+    )
+    .action(async (options: CommonOptions & { port: number }) => {
+      const { port, seedFile, nodeSeedFile } = options;
+      await id({ port, seedFile, nodeSeedFile }, outputFor(options));
+    });
+}
