@@ -2,6 +2,7 @@ import { addAbortListener } from 'node:events';
 import { SttTimeoutError } from './errors/classes.ts';
 import type { SttErrorContext } from './errors/error.ts';
 import { SttOptionError } from './errors/local.ts';
+import { placeWords } from './errors/place.ts';
 
 /** What every operation that may wait takes. */
 export interface WaitOptions {
@@ -138,9 +139,19 @@ export function timeoutError(
   context?: Partial<SttErrorContext>,
 ): SttTimeoutError {
   return new SttTimeoutError(
-    `${what} took longer than its ${timeout} ms. Allow more time, or look at what holds up the peer.`,
+    `${what} took longer than its ${timeout} ms (${placeWords(context ?? {})}). ${advice(what)}, or allow more time.`,
     { context },
   );
+}
+
+/** What to look at first, by what took too long. */
+function advice(what: string): string {
+  if (/^Writing|room to write|^Ending/.test(what)) {
+    return 'The peer reads too slowly or not at all: see what holds its application up';
+  }
+  if (what.startsWith('Reading')) return 'The peer has sent nothing more: see what it waits for';
+  if (what.startsWith('Opening')) return 'The peer admits no more streams for now: end some';
+  return 'See what holds up the peer';
 }
 
 /** Checks what a caller gave; a mistake here is the caller's, not the network's. */

@@ -6,6 +6,7 @@ import { StreamClosedError } from './errors/classes.ts';
 import type { SttErrorContext } from './errors/error.ts';
 import { faultToError } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
+import { placeWords } from './errors/place.ts';
 import type { Engine, Fault } from './native/engine.ts';
 import type { ByteSource } from './stream/bytes.ts';
 import { concatenate, toBytes } from './stream/bytes.ts';
@@ -376,7 +377,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
 
   #onIdle(): void {
     const error = new StreamClosedError(
-      `Nothing moved on this stream for ${this.#host.streamIdleTimeout} ms (streamIdleTimeout), so this side ended it. Open a new one.`,
+      `Nothing moved on ${placeWords(this.#context())} for ${this.#host.streamIdleTimeout} ms (streamIdleTimeout), so this side ended it. Open a new one, or raise streamIdleTimeout.`,
       { context: this.#context() },
     );
     if (this.#writer?.over === false) this.#host.engine.reset(this.#number, IDLE_CODE);

@@ -1,13 +1,98 @@
+import { Console } from 'node:console';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import { Writable } from 'node:stream';
+import { runInNewContext } from 'node:vm';
 import type { LogLevel, LogOptions, LogRecord, LogTarget } from '@seigr/stt';
 import { generateSeed, logTo, ReconnectingSession } from '@seigr/stt';
+import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import winston from 'winston';
 import { closedPort, endpoint, pair, streamPair } from '../contract/pair.ts';
 
 interface Line {
   readonly level: LogLevel;
   readonly record: LogRecord;
   readonly message: string;
+}
+
+/** What a logger wrote, read back from where it wrote it. */
+interface Entry {
+  readonly level: string;
+  readonly words: string;
+  readonly record: object;
+}
+
+interface Made {
+  readonly logger: LogTarget;
+  readonly written: () => Promise<Entry[]>;
+}
+
+/** The loggers themselves, each writing to memory. */
+const LOGGERS: Readonly<Record<string, () => Made>> = {
+  pino() {
+    const { stream, lines } = memory();
+    const logger = pino({ level: 'debug' }, stream);
+    const entry = ({ level, msg, ...record }: Record<string, unknown>): Entry => {
+      return { level: pino.levels.labels[level as number] ?? '', words: msg as string, record };
+    };
+    return { logger, written: async () => lines().map((line) => entry(JSON.parse(line))) };
+  },
+  "a child of pino's"() {
+    const { stream, lines } = memory();
+    const logger = pino({ level: 'debug' }, stream).child({ component: 'transport' });
+    const entry = ({ level, msg, ...record }: Record<string, unknown>): Entry => {
+      expect(record.component).toBe('transport');
+      return { level: pino.levels.labels[level as number] ?? '', words: msg as string, record };
+    };
+    return { logger, written: async () => lines().map((line) => entry(JSON.parse(line))) };
+  },
+  winston() {
+    const { stream, lines } = memory();
+    const logger = winston.createLogger({
+      level: 'debug',
+      format: winston.format.json(),
+      transports: [new winston.transports.Stream({ stream })],
+    });
+    const written = async (): Promise<Entry[]> => {
+      logger.end();
+      await once(logger, 'finish');
+      return lines().map((line) => {
+        const { level, message, ...record } = JSON.parse(line);
+        return { level, words: message, record };
+      });
+    };
+    return { logger, written };
+  },
+  console() {
+    // One stream for what is no trouble, another for what is, as a process has them.
+    const [out, err] = [memory(), memory()];
+    const inspectOptions = { breakLength: Number.POSITIVE_INFINITY, compact: true };
+    const logger = new Console({ stdout: out.stream, stderr: err.stream, inspectOptions });
+    const entries = (level: string, lines: string[]): Entry[] =>
+      lines.map((line) => {
+        const [, words = '', record = ''] = /^stt: (.*?) (\{ event: .*\})$/.exec(line) ?? [];
+        return { level, words, record: runInNewContext(`(${record})`) };
+      });
+    const written = async (): Promise<Entry[]> => [
+      ...entries('info', out.lines()),
+      ...entries('error', err.lines()),
+    ];
+    return { logger, written };
+  },
+};
+
+/** A stream that keeps what is written to it, a line an entry. */
+function memory(): { readonly stream: Writable; readonly lines: () => string[] } {
+  let text = '';
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk, _, done) {
+      text += chunk;
+      done();
+    },
+  });
+  return { stream, lines: () => text.split('\n').filter((line) => line !== '') };
 }
 
 /** What is logged while the test runs. */
@@ -111,44 +196,41 @@ describe('logTo', () => {
     expect(silent).toEqual([]);
   });
 
-  test('speaks to pino, winston and console in their own ways', async () => {
-    const calls: unknown[][] = [];
-    const note =
-      (name: string) =>
-      (...args: unknown[]): void =>
-        void calls.push([name, ...args]);
-    const levels = {
-      debug: note('debug'),
-      info: note('info'),
-      warn: note('warn'),
-      error: note('error'),
-    };
-    const loggers: LogTarget[] = [
-      { ...levels, bindings: () => ({}) },
-      { ...levels, configure: () => {}, log: note('log') } as LogTarget,
-      levels,
-    ];
-    const opened = { event: 'session.opened', code: null };
-    const shapes = [
-      ['info', expect.objectContaining(opened), expect.stringMatching(/^session to/)],
-      [
-        'log',
-        expect.objectContaining({
-          ...opened,
-          level: 'info',
-          message: expect.stringMatching(/^session to/),
-        }),
-      ],
-      ['info', expect.stringMatching(/^stt: session to/), expect.objectContaining(opened)],
-    ];
-    for (const [index, logger] of loggers.entries()) {
-      calls.length = 0;
+  test.each(Object.entries(LOGGERS))(
+    'writes to %s: the record, the words, the level',
+    async (_, make) => {
+      const { logger, written } = make();
       const stop = logTo(logger, { level: 'info' });
-      await pair();
+      const { server } = await pair();
+      const port = await closedPort();
+      const client = await endpoint();
+      await client.connect(`127.0.0.1:${port}`, { peerNodeId: 'any' }).catch(() => {});
       stop();
-      expect(calls).toContainEqual(shapes[index]);
-    }
-  });
+      const entries = await written();
+      expect(entries).toContainEqual({
+        level: 'info',
+        words: expect.stringMatching(/^session to 127\.0\.0\.1:\d+ opened$/),
+        record: expect.objectContaining({
+          event: 'session.opened',
+          code: null,
+          peer: `127.0.0.1:${server.address.port}`,
+          timestamp: expect.any(Number),
+          initiator: true,
+        }),
+      });
+      expect(entries).toContainEqual({
+        level: 'error',
+        words: expect.stringContaining(`connect to 127.0.0.1:${port} failed`),
+        record: expect.objectContaining({
+          event: 'connect.failed',
+          code: '0x0102',
+          peer: `127.0.0.1:${port}`,
+          timestamp: expect.any(Number),
+          errorMessage: expect.any(String),
+        }),
+      });
+    },
+  );
 
   test('a logger that throws or rejects breaks nothing, and is told of once', async () => {
     const warnings: Error[] = [];

@@ -63,6 +63,9 @@ const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT:
     'It is self-signed: give it, or the authority that signed it, as tls.ca.',
   SELF_SIGNED_CERT_IN_CHAIN: 'Its authority is not known here: give it as tls.ca.',
+  CERT_SIGNATURE_FAILURE:
+    'It was altered, or not signed by the authority that it names: install it anew on the server.',
+  CERT_REVOKED: "It was revoked: renew the server's certificate.",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'Its authority is not known here: give it as tls.ca.',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     'Its authority is not known here: give it as tls.ca, with any certificate in between.',
@@ -154,6 +157,7 @@ function refusedUpgrade(
 ): SttError {
   const by = status === 407 && proxy !== undefined ? `The proxy ${proxy}` : url;
   const advice: Readonly<Record<number, string>> = {
+    400: 'The server does not take the request as it is: if it wants a certificate of the client, give tls.cert and tls.key; else check that an STT endpoint listens there.',
     401: 'A proxy before the peer wants credentials: give them as websocket.headers.',
     403: 'Somebody on the way forbids it: check the rules of proxies and firewalls.',
     404: 'No WebSocket is at this path: check websocket.url, or path of listen().',

@@ -6,7 +6,7 @@ import { SessionClosedError } from './classes.ts';
 import { createError } from './create.ts';
 import type { SttError, SttErrorContext, SttErrorOrigin } from './error.ts';
 import type { CloseReason, SttErrorCodeName } from './table.ts';
-import { CLOSE_REASONS, errorInfo, formatCode, HANDSHAKE_SUBCODES } from './table.ts';
+import { CLOSE_REASONS, errorInfo, formatCode } from './table.ts';
 
 /** Where a fault was met, for its message. */
 export interface FaultPlace {
@@ -122,8 +122,10 @@ export function sessionClosedError(
   place: FaultPlace,
   origin?: SttErrorOrigin,
 ): SessionClosedError {
-  const why = cause?.message ?? CLOSED_BY[origin ?? 'transport'];
-  return new SessionClosedError(`The session with ${place.peer} has ended (${reason}). ${why}`, {
+  const ended = `The session with ${place.peer} has ended (${reason}).`;
+  // What the session itself ended with says that it has ended.
+  const why = cause?.message ?? closedBy(reason, origin);
+  return new SessionClosedError(why.startsWith(ended) ? why : `${ended} ${why}`, {
     reason,
     origin: cause?.origin ?? origin,
     context: place.context,
@@ -131,14 +133,15 @@ export function sessionClosedError(
   });
 }
 
-/** Who closed a session that ended without an error. */
-const CLOSED_BY: Readonly<Record<SttErrorOrigin, string>> = {
-  local: 'This side closed it.',
-  peer: 'The peer closed it.',
-  idle: 'It was closed.',
-  path: 'It was closed.',
-  transport: 'It was closed.',
-};
+/** Who closed a session that ended without an error that is somebody else's, and what then. */
+function closedBy(reason: CloseReason, origin: SttErrorOrigin | undefined): string {
+  if (origin === 'local') {
+    return reason === 'graceful'
+      ? 'This side closed it. Connect again if there is more to say.'
+      : 'This side gave it up (destroy(), or a handler that threw). Look there for why, then connect again.';
+  }
+  return `${origin === 'peer' ? 'The peer closed it.' : 'It was closed.'} Connect again if there is more to say.`;
+}
 
 /** The name of a close reason by its number on the wire; a number nobody knows counts as an error. */
 export function closeReason(reason: number): CloseReason {
@@ -156,15 +159,11 @@ function causeOf(fault: Fault, place: FaultPlace): SttError | undefined {
       { context },
     );
   }
-  const name = HANDSHAKE_SUBCODES[fault.causeSubcode as keyof typeof HANDSHAKE_SUBCODES];
-  return createError(
-    fault.causeCode,
-    `The handshake with ${place.peer} failed at ${name ?? 'an unknown step'}.`,
-    {
-      subcode: fault.causeSubcode,
-      context,
-    },
-  );
+  const subcode = fault.causeSubcode;
+  return createError(fault.causeCode, handshake({ ...fault, subcode }, place), {
+    subcode,
+    context,
+  });
 }
 
 function describe(fault: Fault, place: FaultPlace): string {
@@ -182,18 +181,20 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `${peer} refused the connection${elapsed === undefined ? '' : ` after ${Math.round(elapsed)} ms`}: nothing that speaks STT listens on that UDP port, or it does not want this peer. Start it there, or correct the port.`,
   AUTHENTICATION_FAILED: (fault, place) => authentication(fault, place),
   NETWORK_UNREACHABLE: (fault, { peer }) =>
-    `No route leads to ${peer}${osText(fault.detail)}. Check this machine's network, its routes, and the address.`,
+    fault.detail.kind === 'os' && systemCode(fault.detail.errno) === 'EHOSTUNREACH'
+      ? `On the way to ${peer} no host was found for that address${osText(fault.detail)}. Check the address, and that the host is up; then this machine's network.`
+      : `No route leads to ${peer}${osText(fault.detail)}. Check this machine's network, its routes, and the address.`,
   PROTOCOL_VERSION_MISMATCH: ({ detail }, { peer }) =>
-    `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match.`,
+    `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match${older(detail)}.`,
   SESSION_CLOSED: (_, { peer }) => `The session with ${peer} has ended. Connect again.`,
   SESSION_TIMEOUT: ({ detail }, { peer }) =>
     detail.kind === 'refused'
       ? refused(detail.count, detail.ms, peer)
-      : `Nothing was heard from ${peer}${forSome(detail)} (keepAliveTimeout). It has crashed, hangs, or the network between is cut. Connect again.`,
+      : `Nothing was heard from ${peer}${forSome(detail)} (keepAliveTimeout). It has crashed, hangs, or the network between is cut. Connect again; where such gaps are usual, raise keepAliveTimeout.`,
   TOO_MANY_SESSIONS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && detail.local
-      ? `This endpoint has its ${detail.limit} sessions already (maxConcurrentSessions). Close some, or raise the limit.`
-      : `${peer} has as many sessions as it takes${limit(detail)}. Try again later, or raise maxConcurrentSessions there.`,
+      ? `This endpoint has ${detail.limit} session${detail.limit === 1 ? '' : 's'}, as many as it may (maxConcurrentSessions), so ${peer} was not tried. Close some, or raise the limit.`
+      : `${peer} has as many sessions as it takes${limit(detail)}. Try again later, close sessions to it, or raise maxConcurrentSessions there, or its caps on sessions per source and peer.`,
   SESSION_NOT_FOUND: (_, { peer }) =>
     `${peer} answers, but no longer knows the session: it was started anew. Connect again.`,
   STREAM_CLOSED: (_, { peer }) => `The stream with ${peer} has ended. Open a new one.`,
@@ -201,18 +202,18 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     detail.kind === 'limit' && !detail.local
       ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
       : `The session has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
-  STREAM_ID_CONFLICT: () =>
-    'The id that was chosen for the stream is in use or was used before. Leave it out, or agree with the peer on who takes which.',
+  STREAM_ID_CONFLICT: (_, { peer }) =>
+    `The id that was chosen for a stream with ${peer} is in use or was used before, by either side. Leave it out, or agree with the peer on who takes which.`,
   FLOW_CONTROL_VIOLATION: (_, { peer }) =>
     `${peer} sent more than it was allowed to, so the session was ended. This is a bug in the peer; please report it.`,
   INVALID_FRAME: ({ detail }, { peer }) =>
-    `Frames from ${peer} with right checksums had an impossible structure${count(detail)}. Check that both sides run the same version.`,
+    `Frames from ${peer} with right checksums had an impossible structure${tooMany(detail)}. Check that both sides run the same version; please report it if they do.`,
   ENCRYPTION_ERROR: ({ detail }, { peer }) =>
-    `Packets that claim to come from ${peer} did not authenticate${count(detail)}. Somebody forges them, or memory is damaged.`,
+    `Packets that claim to come from ${peer} did not authenticate${count(detail)}. Somebody forges them, or memory is damaged. None was let in: see who can send from that address; if nobody forges, start both sides anew.`,
   CHECKSUM_MISMATCH: ({ detail }, { peer }) =>
-    `Packets from ${peer} were damaged on the way${count(detail)}. They are sent again; if many are, check cables and network cards.`,
+    `Packets from ${peer} were damaged on the way${count(detail)}. They are sent again by themselves; if many are (over 5 %), check cables and network cards.`,
   UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) =>
-    `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; upgrade if the application misses them.`,
+    `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; give onFrame() a handler for their type, or upgrade, if the application misses them.`,
   HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
   UDP_SEND_FAILED: ({ detail }, { peer }) => unsent(detail, peer),
   WEBSOCKET_CLOSED: ({ detail }, { peer, context }) =>
@@ -296,7 +297,7 @@ function clock(peer: string, { detail, origin }: Fault): string {
   }
   // The peer's clock as it answered: what it saw was the HELLO's, and that may be old.
   if (origin === 'peer' && Math.abs(detail.ms) < CLOCKS_AGREE_MS) {
-    return `${peer} took this node's greeting for one of another time, though the clocks differ by ${detail.ms} ms only: it was on its way for longer than timestampWindow there. Try again, or widen that.`;
+    return `${peer} took this node's greeting for one of another time, though the clocks differ by ${Math.abs(detail.ms)} ms only: it was on its way for longer than timestampWindow there. Try again, or widen that.`;
   }
   const off = `${Math.abs(detail.ms)} ms ${detail.ms > 0 ? 'ahead of' : 'behind'}`;
   return `The clock of ${peer} is ${off} this machine's, more than the handshake allows. Set both by NTP, or widen timestampWindow.`;
@@ -322,7 +323,21 @@ function limit(detail: FaultDetail): string {
 }
 
 function count(detail: FaultDetail): string {
-  return detail.kind === 'count' ? ` (${detail.count} times)` : '';
+  if (detail.kind !== 'count') return '';
+  return detail.count === 1 ? ' (once)' : ` (${detail.count} times)`;
+}
+
+/** As {@link count}; where there is none it is the end of a session, which bore as many as it may. */
+function tooMany(detail: FaultDetail): string {
+  return detail.kind === 'count' ? count(detail) : ', so often that the session was ended';
+}
+
+/** Which side is to be upgraded, where that can be told. */
+function older(detail: FaultDetail): string {
+  if (detail.kind !== 'versions' || detail.versions.length === 0) return '';
+  return detail.versions.every((version) => version > 1)
+    ? ': upgrade this side'
+    : ': upgrade the peer';
 }
 
 function versions(detail: FaultDetail): string {
@@ -345,7 +360,8 @@ const UNSENT: Readonly<Record<string, string>> = {
   EPERM: 'A firewall rule of this machine forbids it: look at the rules for outgoing UDP.',
   EACCES:
     'It is not permitted: a firewall or a policy of this machine forbids it, or the address is a broadcast address, which has no peer.',
-  ENOBUFS: "The interface's queue is full or out of memory: send less, or look at the interface.",
+  ENOBUFS:
+    "The interface's queue is full or out of memory. Sending is tried again by itself; if it goes on, lengthen the queue (txqueuelen, tc) or send less.",
   ENETDOWN: 'The network interface is down: bring it up.',
   ENETUNREACH: "No route leads there: look at this machine's interfaces and routes.",
   EHOSTUNREACH: 'Nothing answers for that address on the way: look at the route and the next hop.',

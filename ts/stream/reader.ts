@@ -2,6 +2,7 @@ import type { WaitOptions } from '../async.ts';
 import { checkWait, handled, Waiter } from '../async.ts';
 import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
 import { SttOptionError } from '../errors/local.ts';
+import { peerWords, placeWords } from '../errors/place.ts';
 import { checkCode, concatenate } from './bytes.ts';
 import type { HalfHost } from './writer.ts';
 
@@ -189,9 +190,12 @@ export class Reader {
     if (this.#done) return;
     this.#clear();
     this.#host.engine.stop(this.#host.stream, code);
-    const error = new StreamClosedError(`Reading was stopped by this side (code ${code}).`, {
-      context: this.#host.context(),
-    });
+    const error = new StreamClosedError(
+      `Reading of ${placeWords(this.#host.context())} was stopped by this side (code ${code}). Open a new stream to read more.`,
+      {
+        context: this.#host.context(),
+      },
+    );
     // A later read must throw, not look like the end of the data; but stopping is no fault of the stream.
     this.#failure = { error };
     for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
@@ -222,7 +226,7 @@ export class Reader {
   refuse({ offset, length }: StreamGap): never {
     this.stop(NO_CODE);
     throw new StreamClosedError(
-      `The peer gave up ${length} bytes of this stream from offset ${offset} on, which were older than its deadline. ` +
+      `${peerWords(this.#host.context())} gave up ${length} bytes of the stream from offset ${offset} on, which were older than its deadline. ` +
         'Read it with batches(), or give onGap, to go on behind such gaps.',
       { context: this.#host.context() },
     );
@@ -232,10 +236,11 @@ export class Reader {
   onReset(code: number): void {
     if (this.#ended) return;
     this.#clear();
+    const context = this.#host.context();
     this.fail(
       new StreamClosedError(
-        `The peer aborted this stream with code ${code} before its end. Open a new stream to try again.`,
-        { applicationCode: code, context: this.#host.context() },
+        `${peerWords(context)} aborted stream ${context.streamId} with code ${code} before its end. Its application chose that code: look there for why, then open a new stream to try again.`,
+        { applicationCode: code, context },
       ),
     );
   }

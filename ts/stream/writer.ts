@@ -9,6 +9,7 @@ import { createError } from '../errors/create.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { hasBrand } from '../errors/error.ts';
 import { shortage } from '../errors/fault.ts';
+import { peerWords, placeWords } from '../errors/place.ts';
 import type { Engine } from '../native/engine.ts';
 import type { ByteSource } from './bytes.ts';
 import { checkCode, toBytes } from './bytes.ts';
@@ -120,7 +121,7 @@ export class Writer {
       return rejected(error);
     }
     if (this.#failure !== undefined) return rejected(this.#failure.error);
-    if (this.#ending) return rejected(this.#closed('This side has ended the stream already.'));
+    if (this.#ending) return rejected(this.#closed('has ended'));
     if (wait.signal?.aborted === true) return rejected(wait.signal.reason);
     this.#host.touch();
     if (this.#pending.length === 0) {
@@ -186,7 +187,7 @@ export class Writer {
     checkCode(code);
     if (this.over) return;
     this.#host.engine.reset(this.#host.stream, code);
-    this.fail(this.#closed(`This side aborted sending with code ${code}.`));
+    this.fail(this.#closed(`aborted, with code ${code},`));
   }
 
   /** The core has room again. */
@@ -207,10 +208,11 @@ export class Writer {
   /** The peer asked this side to stop. */
   onStopped(code: number): void {
     if (this.over) return;
+    const context = this.#host.context();
     this.fail(
       new StreamClosedError(
-        `The peer stopped reading this stream (code ${code}); ${this.#unsentText()}. Open a new stream if there is more to send.`,
-        { applicationCode: code, context: this.#host.context() },
+        `${peerWords(context)} stopped reading stream ${context.streamId} (code ${code}); ${this.#unsentText()}. Open a new stream if there is more to send.`,
+        { applicationCode: code, context },
       ),
     );
   }
@@ -348,7 +350,7 @@ export class Writer {
 
   #overflow(length: number): Promise<never> {
     const error = new BufferOverflowError(
-      `${this.#pendingBytes} bytes wait to be written and ${length} more would pass maxPendingBytes (${this.#maxPending}). ` +
+      `${this.#pendingBytes} bytes wait to be written to ${placeWords(this.#host.context())} and ${length} more would pass maxPendingBytes (${this.#maxPending}). ` +
         'Await each write, or raise maxPendingBytes; the stream has been reset.',
       { bytesTaken: 0, context: this.#host.context() },
     );
@@ -376,10 +378,12 @@ export class Writer {
       : `${this.#pendingBytes} bytes had not been taken yet`;
   }
 
-  #closed(message: string): StreamClosedError {
-    return new StreamClosedError(`${message} Open a new stream to send more.`, {
-      context: this.#host.context(),
-    });
+  #closed(did: string): StreamClosedError {
+    const context = this.#host.context();
+    return new StreamClosedError(
+      `This side ${did} its sending half of ${placeWords(context)} already. Open a new stream to send more.`,
+      { context },
+    );
   }
 }
 

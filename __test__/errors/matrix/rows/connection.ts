@@ -411,7 +411,14 @@ export const connectionRows = [
         'connect',
         client.connect(`127.0.0.1:${port}`, { peerNodeId: 'any' }),
       ),
-    expect: [{ side: 'client', how: 'connect', code: 0x0105, says: /Install versions that match/ }],
+    expect: [
+      {
+        side: 'client',
+        how: 'connect',
+        code: 0x0105,
+        says: /Install versions that match: upgrade this side/,
+      },
+    ],
     async undo({ other }) {
       if (other !== undefined) await closeSocket(other);
     },
@@ -450,7 +457,12 @@ export const connectionRows = [
       assert.deepEqual([type, kind, ...versions], [0xff, 1, 1, 1]);
     },
     expect: [
-      { side: 'server', how: 'handshakeError', code: 0x0105, says: /Install versions that match/ },
+      {
+        side: 'server',
+        how: 'handshakeError',
+        code: 0x0105,
+        says: /Install versions that match: upgrade this side/,
+      },
     ],
     recovery: {
       async '0x0105/1'(state) {

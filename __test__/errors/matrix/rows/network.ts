@@ -172,7 +172,9 @@ export const networkRows: readonly AnyRow[] = [
     },
     act: (state) => tries(state, state.target),
     patience: 10_000,
-    expect: [{ side: 'client', how: 'connect', code: 0x0104, says: /the address/ }],
+    expect: [
+      { side: 'client', how: 'connect', code: 0x0104, says: /no host was found.*the address/ },
+    ],
     recovery: { '0x0104/2': async (state) => void (await connects(state, state.address)) },
   }),
 

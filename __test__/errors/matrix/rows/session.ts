@@ -385,7 +385,12 @@ export const sessionRows = [
     baseline: ({ session }) => exchange(session),
     inject: ({ more }, context) => context.watch('client', 'connect', more()),
     expect: [
-      { side: 'client', how: 'connect', code: 0x0203, says: /1 sessions already \(maxConcurrent/ },
+      {
+        side: 'client',
+        how: 'connect',
+        code: 0x0203,
+        says: /has 1 session, as many as it may \(maxConcurrent/,
+      },
     ],
     recovery: {
       async '0x0203/2'({ faults, server }, context) {

@@ -164,7 +164,7 @@ export const upgradeRows: readonly AnyRow[] = [
         how: 'connect',
         code: 0x0503,
         facts: { httpStatus: 400 },
-        says: /wss:.*answered 400/,
+        says: /wss:.*answered 400.*tls\.cert/,
       },
     ],
     recovery: {
