@@ -9,6 +9,7 @@ import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
 import { common, parseListen, transferOptions, transfers } from './flags.ts';
 import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
+import { registerLooking } from './register-looking.ts';
 import { registerPairing } from './register-pairing.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
@@ -170,6 +171,7 @@ export function createProgram(context: ProgramContext): Command {
     );
 
   registerPairing(program, outputFor, context.signals);
+  registerLooking(program, outputFor, context.signals);
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')
