@@ -21,7 +21,7 @@ describe('stt ping', () => {
     ]);
     expect(records[0]).toMatchObject({ peerNodeId: nodeId, transport: 'udp' });
     expect(records[4]).toMatchObject({ sent: 3, answered: 3, lossPercent: 0, transport: 'udp' });
-    const { min, p50, p99, max } = records[4]?.rttMs as Record<string, number>;
+    const { min, p50, p99, max } = (records[4]?.rttMs ?? {}) as Record<string, number>;
     expect([min, p50, p99, max].every((value) => Number(value) > 0)).toBe(true);
     expect(Number(min) <= Number(p50) && Number(p50) <= Number(max)).toBe(true);
     const shown = await stt(['ping', ...to]);
