@@ -10,10 +10,10 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { problemsOf } from './schema.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Where all of them keep what lasts, so that no test touches the user's. */
-const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
+export const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
 process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared, and less than a test has. */

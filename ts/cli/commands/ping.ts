@@ -83,7 +83,7 @@ async function run(
     throw new CliError(
       ExitCode.Unreachable,
       `none of ${tally.sent} pings was answered within ${wait / 1_000} s.`,
-      'the peer or the network between has stopped; "stt doctor" there and here, or allow more time with --wait.',
+      'the peer or the network between has stopped: look there, or allow more time with --wait.',
     );
   }
 }
