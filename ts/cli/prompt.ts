@@ -1,5 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
 
 /** Asks on the terminal without showing what is typed. */
 export async function promptSecret(question: string): Promise<string> {
@@ -8,6 +10,8 @@ export async function promptSecret(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
   try {
     return await lines.question('');
+  } catch (error) {
+    throw givenUp(error);
   } finally {
     lines.close();
     process.stderr.write('\n');
@@ -19,7 +23,20 @@ export async function prompt(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   try {
     return await lines.question(question);
+  } catch (error) {
+    throw givenUp(error);
   } finally {
     lines.close();
   }
+}
+
+/** A terminal in raw mode makes no signal of Ctrl-C, nor an end of Ctrl-D: readline rejects with either. */
+function givenUp(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'AbortError') return error;
+  return new CliError(
+    ExitCode.Interrupt,
+    'ended at the prompt; nothing was changed.',
+    'run the same command again.',
+    { cause: error },
+  );
 }
