@@ -3,15 +3,19 @@ import { Writable } from 'node:stream';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 
-/** Asks on the terminal without showing what is typed. */
-export async function promptSecret(question: string): Promise<string> {
-  process.stderr.write(question);
+/**
+ * Asks on the terminal without showing what is typed. `signal` ends it with its reason: a signal may be sent to the process
+ * by others than the terminal.
+ */
+export async function promptSecret(question: string, signal?: AbortSignal): Promise<string> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  // After the terminal is in raw mode: what is typed at the sight of the question is read by it.
+  process.stderr.write(question);
   try {
-    return await lines.question('');
+    return await lines.question('', signal === undefined ? {} : { signal });
   } catch (error) {
-    throw givenUp(error);
+    throw signal?.aborted === true ? signal.reason : givenUp(error);
   } finally {
     lines.close();
     process.stderr.write('\n');

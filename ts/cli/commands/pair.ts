@@ -84,7 +84,7 @@ export async function joinPairing(options: JoinOptions, output: Output): Promise
   await readPeers();
   const { ending: signal } = options.signals;
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
-  const invitation = parseInvitation(await askForInvitation());
+  const invitation = parseInvitation(await askForInvitation(signal));
   const endpoint = await SttEndpoint.create({ sharedSeed: seedOf(invitation.secret) });
   const abort = (): void => endpoint.destroy();
   signal.addEventListener('abort', abort, { once: true });
@@ -328,8 +328,8 @@ async function reach(
   }
 }
 
-async function askForInvitation(): Promise<string> {
-  if (process.stdin.isTTY) return promptSecret('The twelve words, or the ticket: ');
+async function askForInvitation(signal: AbortSignal): Promise<string> {
+  if (process.stdin.isTTY) return promptSecret('The twelve words, or the ticket: ', signal);
   let text = '';
   for await (const chunk of process.stdin) {
     text += String(chunk);
