@@ -149,13 +149,9 @@ impl UdpSocket {
             segment_size,
             src_ip: transmit.local.map(|ip| self.mapped_ip(ip)),
         };
-        let call = || self.io.try_io(|| self.state.try_send(UdpSockRef::from(&self.io), &message));
-        match call() {
-            // A pending ICMP error is reported once by whatever call comes next, also when it
-            // concerns another peer. Asking again tells it from an error of this very datagram.
-            Err(error) if may_be_pending(&error) => call(),
-            result => result,
-        }
+        past_reports(|| {
+            self.io.try_io(|| self.state.try_send(UdpSockRef::from(&self.io), &message))
+        })
     }
 
     /// Reads what has arrived into `batch`, with one system call, and returns how many buffers were
@@ -165,12 +161,9 @@ impl UdpSocket {
     /// `WouldBlock` when nothing is there. Others are transient on UDP sockets: count and go on.
     pub fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
         batch.fill(|slices, meta| {
-            let mut call =
-                || self.io.try_io(|| self.state.recv(UdpSockRef::from(&self.io), slices, meta));
-            match call() {
-                Err(error) if may_be_pending(&error) => call(),
-                result => result,
-            }
+            past_reports(|| {
+                self.io.try_io(|| self.state.recv(UdpSockRef::from(&self.io), slices, meta))
+            })
         })
     }
 
@@ -234,6 +227,10 @@ impl Source for UdpSocket {
     }
 }
 
+/// System calls that a failed one is worth at most: each takes about a microsecond, and a report that happens to arrive
+/// between two of them is rare even under a flood.
+const ASKED: usize = 16;
+
 /// Raises the buffers, never lowers them, and halves a request that the system refuses outright
 /// (macOS and the BSDs do, where Linux grants what it allows).
 fn raise_buffers(
@@ -270,6 +267,22 @@ fn granted(reported: usize) -> usize {
 fn is_offload_failure(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(EIO)
+}
+
+/// Makes a system call, and again while its error may be the report of an earlier datagram.
+///
+/// A pending ICMP error is told once, by whatever call comes next, also when it concerns another peer. Asking again
+/// tells it from an error of this very call; but where reports come in a flood, as forgers send them, the next one
+/// may be there by then. What is told [`ASKED`] times in a row is this call's own.
+fn past_reports<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut result = call();
+    for _ in 1..ASKED {
+        match &result {
+            Err(error) if may_be_pending(error) => result = call(),
+            _ => break,
+        }
+    }
+    result
 }
 
 /// Errors that may be the report of an earlier datagram instead of an answer to this call.

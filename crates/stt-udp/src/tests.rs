@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -114,7 +115,7 @@ fn batches_are_sent_and_received_with_offload() {
 #[test]
 fn datagrams_sent_singly_when_offload_is_off_arrive_alike() {
     let sender = bind((Ipv4Addr::LOCALHOST, 0));
-    sender.offload.store(false, std::sync::atomic::Ordering::Relaxed);
+    sender.offload.store(false, Ordering::Relaxed);
     assert_eq!(sender.max_segments(), 1);
     let mut receiver = bind((Ipv4Addr::LOCALHOST, 0));
     let bytes = vec![1; 2500];
@@ -209,6 +210,32 @@ fn a_refusal_by_one_peer_does_not_fail_a_send_to_another() {
     let good = Transmit { remote: receiver.local_addr(), bytes: b"somebody", ..refused };
     sender.send(&good).unwrap();
     assert_eq!(collect(&mut receiver, 8)[0].2, b"somebody");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_flood_of_refusals_does_not_fail_a_send_to_another() {
+    const SENDS: usize = 50_000;
+    let sender = bind((Ipv4Addr::LOCALHOST, 0));
+    let closed = bind((Ipv4Addr::LOCALHOST, 0)).local_addr();
+    let receiver = bind((Ipv4Addr::LOCALHOST, 0));
+    let refused =
+        Transmit { remote: closed, local: None, ecn: None, segment_size: None, bytes: b"nobody" };
+    let good = Transmit { remote: receiver.local_addr(), bytes: b"somebody", ..refused };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Each draws a report, as whoever forges them would send.
+                while !over.load(Ordering::Relaxed) {
+                    let _ = sender.send(&refused);
+                }
+            });
+        }
+        let failed = (0..SENDS).filter_map(|_| sender.send(&good).err()).collect::<Vec<_>>();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(failed, [], "of {SENDS} sends");
+    });
 }
 
 #[cfg(target_os = "linux")]
