@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestOptions, Server, ServerResponse } from 'no
 import { createServer, request } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect as connectTcp } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import type { SttEndpoint } from '@seigr/stt';
 import express from 'express';
@@ -176,6 +177,26 @@ describe('upgrades that are not ours', () => {
     expect(await upgrade(port, '/nobody')).toMatch(/^HTTP\/1.1 404 /);
     slow.write('still here');
     expect(String((await once(slow, 'data'))[0])).toBe('still here');
+  });
+
+  test('one that its peer resets while nobody has it does not end the process', async () => {
+    const web = createServer();
+    const upgraded = new Promise<Duplex>((resolve) => {
+      web.on('upgrade', (_message, socket) => resolve(socket));
+    });
+    const port = await listening(web);
+    await sides({ websocket: { server: web } });
+    const uncaught: unknown[] = [];
+    const onUncaught = (error: unknown): void => void uncaught.push(error);
+    process.on('uncaughtException', onUncaught);
+    onTestFinished(() => void process.off('uncaughtException', onUncaught));
+    const peer = connectTcp(port, '127.0.0.1');
+    peer.write('GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: own\r\n\r\n');
+    const socket = await upgraded;
+    peer.resetAndDestroy();
+    // Not by `once`, which would hear of the error itself.
+    await new Promise((resolve) => socket.on('close', resolve));
+    expect(uncaught).toEqual([]);
   });
 
   test('a request that only offers h2c is answered as before, with its body', async () => {

@@ -64,6 +64,8 @@ export class Upgrades {
 
   /** It is somebody else's; but a socket of which nobody wants to know is nobody's to keep. */
   #leave(socket: Duplex): void {
+    // Until somebody takes it, nobody else hears that the peer has reset it: that would end this process.
+    socket.on('error', () => {});
     const patience = Math.max(...[...this.#handlers.values()].map((handler) => handler.patience));
     const timer = setTimeout(() => {
       const taken =
