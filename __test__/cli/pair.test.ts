@@ -6,6 +6,7 @@ import { parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
 import { resolvePeer } from '../../ts/cli/peers/resolve.ts';
 import { Stt, seedFile, stt, temporaryFolder } from './stt.ts';
+import { Terminal } from './terminal.ts';
 
 /** Twelve words that are good, and of no pairing here. */
 const OTHER_WORDS = 'legal winner thank year wave sausage worth useful legal winner thank yellow';
@@ -194,6 +195,66 @@ describe('a pairing', () => {
   });
 });
 
+describe('a pairing in terminals', () => {
+  test('shows the words, and does not show them where they are typed', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const shown = new Terminal(['pair', '--listen', '127.0.0.1:0'], { env: desk.env });
+    const [, first, second] = await shown.shows(/words:\n\n {2}(.*)\n {2}(.*)\n[\s\S]*stt-pair:/);
+    const [, at = ''] = await shown.shows(/stt pair (127\.0\.0\.1:\d+)/);
+    const typing = new Terminal(['pair', at, '--as', 'desk'], { env: laptop.env });
+    await typing.shows(/The twelve words, or the ticket:/);
+    typing.type(`${first} ${second}\r`);
+    expect([await typing.end(), await shown.end()]).toEqual([0, 0]);
+    expect(typing.screen).toContain('paired with desk');
+    expect(typing.raw).not.toContain(first);
+    expect(await laptop.seed).toBe(await desk.seed);
+  });
+
+  test.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', '\u0004'],
+  ])('%s at the prompt ends it in two lines: 130', async (_, key) => {
+    const laptop = await Machine.make();
+    const typing = new Terminal(['pair', '127.0.0.1:9'], { env: laptop.env });
+    await typing.shows(/The twelve words, or the ticket:/);
+    typing.type(key);
+    expect(await typing.end()).toBe(130);
+    expect(typing.screen).toMatch(/ended at the prompt; nothing was changed\.\nTry: .*$/);
+    expect(await laptop.peers).toEqual([]);
+  });
+
+  test('what the other side says drives no terminal', async () => {
+    const desk = await Machine.make();
+    const shown = await showing(desk);
+    const { seedOf } = await import('../../ts/cli/pairing/secret.ts');
+    const { PAIRING_PURPOSE } = await import('../../ts/cli/pairing/talk.ts');
+    const stranger = await SttEndpoint.create({
+      sharedSeed: seedOf(parseInvitation(shown.words).secret),
+    });
+    onTestFinished(() => stranger.destroy());
+    const session = await stranger.connect(shown.at, { peerNodeId: 'any', transport: 'udp' });
+    const stream = await session.createBidirectionalStream({ purpose: PAIRING_PURPOSE });
+    const nodeId = 'a'.repeat(64);
+    for (const message of [
+      { name: 'x', nodeId, port: 7788, hosts: [] },
+      { ok: false, why: '\u001b[2J\u009b2J\u202e' },
+    ])
+      await stream.writeMessage(Buffer.from(JSON.stringify(message)));
+    const [line] = await shown.stt.said(/did not take the seed: .*\n/);
+    // Nothing but what is seen, of any alphabet.
+    expect(line.trimEnd()).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
+  test('a list of peers that cannot be read is found before the seed crosses: 4', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    await mkdir(laptop.config, { recursive: true });
+    await writeFile(join(laptop.config, 'peers.json'), '{');
+    const shown = await showing(desk);
+    expect(await laptop.join(shown.words, shown.at)).toMatchObject({ code: 4 });
+    expect(await readdir(laptop.config)).toEqual(['peers.json']);
+  });
+});
+
 describe('stt peers, stt id', () => {
   test('lists, forgets, and says so when there is none', async () => {
     const machine = await Machine.make();
@@ -294,6 +355,21 @@ describe('names and invitations', () => {
       expect([from, peerNameFrom(from, nodeId)]).toEqual([from, name]);
     for (const bad of ['', '-a', 'a b', 'a/b', 'ü', 'a'.repeat(64), '$HOME'])
       expect(parsePeerName(bad)).toBeUndefined();
+    // Neither a person nor a peer gives a name that stands for another place.
+    for (const address of ['localhost', 'a.localhost', '127.0.0.1', '10', '127.1', '0x7f.1'])
+      expect([address, parsePeerName(address)]).toEqual([address, undefined]);
+    expect(peerNameFrom('localhost', nodeId)).toBe('peer-012345');
+    expect(peerNameFrom('127.0.0.1', nodeId)).toBe('peer-012345');
+  });
+
+  test('a second machine of the longest name leaves a list that can be read', async () => {
+    const file = join(await temporaryFolder(), 'peers.json');
+    const name = 'a'.repeat(63);
+    const peer = { name, hosts: ['10.0.0.1'], port: 7788, pairedAt: 0 };
+    expect(await addPeer({ ...peer, nodeId: 'ab'.repeat(32) }, file)).toBe(name);
+    const second = await addPeer({ ...peer, nodeId: 'cd'.repeat(32) }, file);
+    expect(second).toBe(`${'a'.repeat(61)}-2`);
+    expect((await readPeers(file)).map((one) => one.name)).toEqual([second, name]);
   });
 
   test('what is no name is an address', async () => {

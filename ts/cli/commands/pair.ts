@@ -11,11 +11,12 @@ import { introduceSelf } from '../pairing/self.ts';
 import { Invitations } from '../pairing/show.ts';
 import type { Gift, Introduction } from '../pairing/talk.ts';
 import { Talk, WORD_TIMEOUT_MS } from '../pairing/talk.ts';
-import { addPeer, parsePeerName, peerNameFrom } from '../peers/book.ts';
+import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../peers/book.ts';
 import { withDefaultPort } from '../peers/resolve.ts';
 import { promptSecret } from '../prompt.ts';
 import { defaultSeedFile, readSeedIfAny, writeSeedFile } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
+import { quote } from '../transfer/names.ts';
 
 /** Options of both sides of `stt pair`, parsed. */
 interface PairOptions {
@@ -48,6 +49,8 @@ export interface JoinOptions extends PairOptions {
 export async function showPairing(options: ShowOptions, output: Output): Promise<void> {
   const { signals, expires } = options;
   const as = checkedName(options.as);
+  // One that cannot be read is found before a seed is made, or crosses.
+  await readPeers();
   const seed = await ownSeed(options, output);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
   const self = await introduceSelf(secret, seed);
@@ -77,9 +80,11 @@ export async function showPairing(options: ShowOptions, output: Output): Promise
 /** Takes the seed of the one who shows the words. */
 export async function joinPairing(options: JoinOptions, output: Output): Promise<void> {
   const as = checkedName(options.as);
+  // One that cannot be read is found before a seed is made, or crosses.
+  await readPeers();
   const { ending: signal } = options.signals;
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
-  const invitation = parseInvitation(await askForInvitation());
+  const invitation = parseInvitation(await askForInvitation(signal));
   const endpoint = await SttEndpoint.create({ sharedSeed: seedOf(invitation.secret) });
   const abort = (): void => endpoint.destroy();
   signal.addEventListener('abort', abort, { once: true });
@@ -171,7 +176,7 @@ async function give(
       await talk.say(self);
       const { ok, why } = await talk.hearVerdict();
       if (!ok) {
-        output.note(`the other machine did not take the seed: ${printable(why)}`);
+        output.note(`the other machine did not take the seed: ${quote(why)}`);
         return undefined;
       }
       const paired = await remember(peer, session.remoteAddress.address, as);
@@ -323,8 +328,8 @@ async function reach(
   }
 }
 
-async function askForInvitation(): Promise<string> {
-  if (process.stdin.isTTY) return promptSecret('The twelve words, or the ticket: ');
+async function askForInvitation(signal: AbortSignal): Promise<string> {
+  if (process.stdin.isTTY) return promptSecret('The twelve words, or the ticket: ', signal);
   let text = '';
   for await (const chunk of process.stdin) {
     text += String(chunk);
@@ -373,8 +378,4 @@ function report({ name, nodeId, hosts }: Paired, output: Output): void {
 function hostOf(address: string): string {
   const match = /^(?:stt:\/\/)?(?:\[([^\]]+)\]|([^:/]+))/.exec(address);
   return match?.[1] ?? match?.[2] ?? address;
-}
-
-function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 200));
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { dirname } from 'node:path';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -22,10 +23,26 @@ export interface Peer {
 /** Names are for a terminal and a command line: letters, digits, and what no shell reads. */
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
+/** Longest name; see {@link NAME}. */
+const MAX_NAME = 63;
+
+/** The last time that a date can say (ECMA-262, section 21.4.1.1). */
+const MAX_TIME_MS = 8.64e15;
+
+/** What is read as an address is no name: a peer could call itself so, and be reached in the place of another. */
+function passesForAddress(name: string): boolean {
+  // Resolvers also take 10, 127.1 and 0x7f.1 for addresses of IPv4 (inet_aton(3)).
+  return (
+    isIP(name) !== 0 ||
+    /^(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*$/.test(name) ||
+    /^(?:.+\.)?localhost$/.test(name)
+  );
+}
+
 /** A name that a person gave, or undefined where it will not do. */
 export function parsePeerName(text: string): string | undefined {
   const name = text.trim().toLowerCase();
-  return NAME.test(name) ? name : undefined;
+  return NAME.test(name) && !passesForAddress(name) ? name : undefined;
 }
 
 /** A name from the network: what of it will do, or one made of the node id. */
@@ -68,7 +85,10 @@ export async function addPeer(peer: Peer, path: string = peersFile()): Promise<s
   const others = (await readPeers(path)).filter(({ nodeId }) => nodeId !== peer.nodeId);
   const taken = new Set(others.map(({ name }) => name));
   let name = peer.name;
-  for (let number = 2; taken.has(name); number += 1) name = `${peer.name}-${number}`;
+  for (let number = 2; taken.has(name); number += 1) {
+    const suffix = `-${number}`;
+    name = peer.name.slice(0, MAX_NAME - suffix.length) + suffix;
+  }
   await write([...others, { ...peer, name }], path);
   return name;
 }
@@ -119,7 +139,8 @@ function parse(text: string): Peer[] | undefined {
       Array.isArray(hosts) &&
       hosts.every((host) => typeof host === 'string') &&
       typeof port === 'number' &&
-      typeof pairedAt === 'number';
+      typeof pairedAt === 'number' &&
+      Math.abs(pairedAt) <= MAX_TIME_MS;
     if (!whole) return undefined;
     list.push({ name, nodeId, hosts, port, pairedAt });
   }
