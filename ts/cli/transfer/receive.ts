@@ -11,7 +11,7 @@ import type { DoneRecord } from './done.ts';
 import { readDone, removeDone } from './done.ts';
 import type { Collision } from './files.ts';
 import { exists, freeSpace } from './files.ts';
-import type { Mark, Offer } from './messages.ts';
+import type { Mark, Offer, Receipt } from './messages.ts';
 import {
   DIGEST_LENGTH,
   readOffer,
@@ -24,12 +24,15 @@ import { checkName, quote } from './names.ts';
 import { Part, partKey, randomKey } from './part.ts';
 import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
 import { splitTail } from './tail.ts';
+import { readTreeOffer, TREE_PURPOSE } from './tree/messages.ts';
+import type { TreeOffered, TreeReceived } from './tree/receive.ts';
+import { receiveTree } from './tree/receive.ts';
 
 /** Where files go and which are taken. */
 export interface ReceiveOptions {
   readonly folder: string;
   readonly collision: Collision;
-  /** Largest file that is taken, in bytes. */
+  /** Largest file, or tree in all, that is taken, in bytes. */
   readonly maxSize: number;
   readonly output: Output;
   readonly desk: Desk;
@@ -53,14 +56,32 @@ export interface Received {
 }
 
 /**
+ * Receives what a sender offers on `session`, or the rest of it: one file, or a tree.
+ *
+ * @throws as {@link receiveFile} and {@link receiveTree} do.
+ */
+export async function receive(
+  session: SttSession,
+  options: ReceiveOptions,
+): Promise<Received | TreeReceived> {
+  const offered = await nextOffer(session);
+  return 'tree' in offered
+    ? receiveTree(session, offered, options)
+    : receiveFile(session, offered, options);
+}
+
+/**
  * Receives the one file that a sender offers on `session`, or the rest of it.
  *
  * @throws {CliError} when the offer is refused or the file cannot be kept; the sender is told why first.
  * @throws {SuspendedError} when the session ends before the file is whole, and what came is kept.
  * @throws {SttError} when the session ends before, and nothing is kept.
  */
-export async function receiveFile(session: SttSession, options: ReceiveOptions): Promise<Received> {
-  const { stream, reader, offer } = await nextOffer(session);
+async function receiveFile(
+  session: SttSession,
+  { stream, reader, offer }: FileOffer,
+  options: ReceiveOptions,
+): Promise<Received> {
   const key = offer.transfer === null ? randomKey() : partKey(session.peerNodeId, offer.transfer);
   const reception = new Reception(session, stream, reader, offer, key, options);
   let leave: (() => void) | undefined;
@@ -81,12 +102,18 @@ export async function receiveFile(session: SttSession, options: ReceiveOptions):
   }
 }
 
-async function nextOffer(
-  session: SttSession,
-): Promise<{ stream: SttStream; reader: ByteReader; offer: Offer }> {
+interface FileOffer {
+  readonly stream: SttStream;
+  readonly reader: ByteReader;
+  readonly offer: Offer;
+}
+
+async function nextOffer(session: SttSession): Promise<FileOffer | TreeOffered> {
   try {
     const stream = await nextTransfer(session);
     const reader = new ByteReader(stream.batches());
+    if (stream.purpose === TREE_PURPOSE)
+      return { stream, reader, tree: await readTreeOffer(reader) };
     return { stream, reader, offer: await readOffer(reader) };
   } catch (error) {
     // Whatever it was, no transfer has begun.
@@ -96,7 +123,7 @@ async function nextOffer(
 
 async function nextTransfer(session: SttSession): Promise<SttStream> {
   for await (const stream of session.incomingBidirectionalStreams) {
-    if (stream.purpose === TRANSFER_PURPOSE) return stream;
+    if (stream.purpose === TRANSFER_PURPOSE || stream.purpose === TREE_PURPOSE) return stream;
     // Another program of the same network may share the port; what is not ours is declined, not read.
     stream.reset(0);
     stream.stop(0);
@@ -379,7 +406,7 @@ class Reception {
     );
   }
 
-  async #receipt(receipt: Parameters<typeof writeMessage>[1]): Promise<void> {
+  async #receipt(receipt: Receipt): Promise<void> {
     await writeMessage(this.#stream, receipt);
     await this.#stream.end();
   }
