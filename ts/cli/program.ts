@@ -33,12 +33,13 @@ export function createProgram(context: ProgramContext): Command {
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
-  const outputFor = (options: CommonOptions): Output => {
+  const outputFor = (options: CommonOptions, results?: NodeJS.WritableStream): Output => {
     const output = new Output({
       json: options.json ?? false,
       quiet: options.quiet ?? false,
       verbose: options.verbose ?? false,
       color: options.color && process.env['NO_COLOR'] === undefined,
+      ...(results === undefined ? {} : { results }),
     });
     context.onOutput(output);
     return output;
@@ -67,7 +68,7 @@ export function createProgram(context: ProgramContext): Command {
 
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
-    .argument('[dir]', 'folder that files go to', '.')
+    .argument('[dir]', 'folder that files go to, or - for one file to stdout', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
@@ -97,6 +98,14 @@ export function createProgram(context: ProgramContext): Command {
           rename?: true;
         },
       ) => {
+        const piped = folder === '-';
+        if (piped && (options.json === true || options.forever === true)) {
+          throw new CliError(
+            ExitCode.Usage,
+            `${options.json ? '--json' : '--forever'} does not go with "recv -".`,
+            'stdout has room for the bytes of one file alone.',
+          );
+        }
         await recv(
           {
             folder,
@@ -108,7 +117,7 @@ export function createProgram(context: ProgramContext): Command {
             ...transferOptions(options),
             signals: context.signals,
           },
-          outputFor(options),
+          outputFor(options, piped ? process.stderr : undefined),
         );
       },
     );

@@ -11,6 +11,9 @@ const JSON_INTERVAL_MS = 500;
 /** How long a name may be where a line has to hold it. */
 const LABEL = 32;
 
+/** What a file costs beside its bytes, in bytes, where time is told: many small files take longer than one. */
+const FILE_COST = 32 * 1024;
+
 /** How much there is in all, or is done. */
 export interface Totals {
   readonly files: number;
@@ -38,6 +41,7 @@ export class TreeProgress {
   readonly #options: OutputOptions;
   readonly #totals: Totals;
   readonly #meter: Meter;
+  readonly #work: Meter;
   readonly #active = new Set<Active>();
   readonly #bars: MultiBar | undefined;
   readonly #whole: SingleBar | undefined;
@@ -53,6 +57,7 @@ export class TreeProgress {
     this.#bytes = base.bytes;
     this.#files = base.files;
     this.#meter = new Meter(totals.bytes, base.bytes);
+    this.#work = new Meter(workOf(totals), workOf(base));
     const person = !options.json && !options.quiet;
     if (person && process.stderr.isTTY) {
       this.#bars = new MultiBar({
@@ -110,7 +115,7 @@ export class TreeProgress {
   }
 
   #showJson(): void {
-    const eta = this.#meter.eta(this.#bytes);
+    const eta = this.#left();
     writeJson('progress', {
       name: this.#label,
       bytes: this.#bytes,
@@ -132,7 +137,7 @@ export class TreeProgress {
     const { bytes, files } = this.#totals;
     const share = bytes === 0 ? 100 : Math.floor((this.#bytes / bytes) * 100);
     process.stderr.write(
-      `${this.#label}: ${this.#files} of ${files} files, ${formatSize(this.#bytes)} of ${formatSize(bytes)} (${share} %), ${formatRate(this.#meter.rate(this.#bytes))}, ${formatClock(this.#meter.eta(this.#bytes))} left\n`,
+      `${this.#label}: ${this.#files} of ${files} files, ${formatSize(this.#bytes)} of ${formatSize(bytes)} (${share} %), ${formatRate(this.#meter.rate(this.#bytes))}, ${formatClock(this.#left())} left\n`,
     );
   }
 
@@ -151,8 +156,21 @@ export class TreeProgress {
 
   #wholePayload(): Record<string, string> {
     const label = `${this.#label} ${this.#files}/${this.#totals.files}`;
-    return { label: short(label), ...payload(this.#meter, this.#bytes) };
+    return {
+      label: short(label),
+      ...payload(this.#meter, this.#bytes),
+      left: formatClock(this.#left()),
+    };
   }
+
+  /** Seconds. */
+  #left(): number {
+    return this.#work.eta(workOf({ files: this.#files, bytes: this.#bytes }));
+  }
+}
+
+function workOf({ files, bytes }: Totals): number {
+  return bytes + files * FILE_COST;
 }
 
 function payload(meter: Meter, done: number): Record<string, string> {

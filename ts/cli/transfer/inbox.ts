@@ -8,6 +8,7 @@ import type { Collision } from './files.ts';
 import type { Received } from './receive.ts';
 import { NothingOfferedError, receive } from './receive.ts';
 import { Busy, SuspendedError } from './refusal.ts';
+import type { Sink } from './stdout-part.ts';
 import type { TreeReceived } from './tree/receive.ts';
 
 /** What a receiver takes, and how long it waits. */
@@ -21,6 +22,8 @@ export interface InboxOptions {
   /** Milliseconds that an unfinished transfer is waited for. */
   readonly resumeTimeout: number;
   readonly output: Output;
+  /** Takes the place of the folder where one file goes to stdout. */
+  readonly sink?: Sink | undefined;
 }
 
 /** How long a session may take to say goodbye once its file is there, or was refused. */

@@ -23,6 +23,7 @@ import {
 import { checkName, quote } from './names.ts';
 import { Part, partKey, randomKey } from './part.ts';
 import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
+import type { Sink } from './stdout-part.ts';
 import { splitTail } from './tail.ts';
 import { readTreeOffer, TREE_PURPOSE } from './tree/messages.ts';
 import type { TreeOffered, TreeReceived } from './tree/receive.ts';
@@ -36,6 +37,8 @@ export interface ReceiveOptions {
   readonly maxSize: number;
   readonly output: Output;
   readonly desk: Desk;
+  /** Takes the place of the folder where one file goes to stdout. */
+  readonly sink?: Sink | undefined;
 }
 
 /** A file that arrived whole. */
@@ -194,8 +197,9 @@ class Reception {
   }
 
   async run(): Promise<Received> {
-    const { folder } = this.#options;
-    const done = this.#resumable ? await readDone(folder, this.#key) : undefined;
+    const { folder, sink } = this.#options;
+    const done =
+      this.#resumable && sink === undefined ? await readDone(folder, this.#key) : undefined;
     this.#earlier = done;
     // A file that has grown or shrunk since is another one, even where it begins the same.
     if (done !== undefined && done.bytes === this.#offer.size) {
@@ -252,8 +256,9 @@ class Reception {
   }
 
   /** The part to write to, once there is nothing against it. */
-  async #open(otherwise: (error: unknown) => Promise<never>): Promise<Part> {
-    const { folder, collision } = this.#options;
+  async #open(otherwise: (error: unknown) => Promise<never>): Promise<Sink> {
+    const { folder, collision, sink } = this.#options;
+    if (sink !== undefined) return sink;
     let part: Part | undefined;
     try {
       // An earlier state of the same file, whose sender never heard that it was whole, is what it replaces.
@@ -280,7 +285,7 @@ class Reception {
     }
   }
 
-  async #receive(part: Part, offset: number, marks: readonly Mark[]): Promise<Received> {
+  async #receive(part: Sink, offset: number, marks: readonly Mark[]): Promise<Received> {
     const { output, collision, folder } = this.#options;
     const progress = output.progress(this.#name, this.#offer.size ?? undefined, offset);
     let keep = this.#resumable;
@@ -303,7 +308,8 @@ class Reception {
         );
       }
       const [bytes, sha256] = [part.length, digest.toString('hex')];
-      const record = this.#resumable ? { bytes, sha256 } : undefined;
+      const noted = this.#resumable && this.#options.sink === undefined;
+      const record = noted ? { bytes, sha256 } : undefined;
       const replaces = collision === 'refuse' && (await this.#replaces());
       const how = replaces ? 'overwrite' : collision;
       const name = await part.commit(this.#name, how, this.#offer.modified, record);
@@ -367,7 +373,7 @@ class Reception {
   }
 
   /** Writes all but the last {@link DIGEST_LENGTH} bytes to the file and returns these. */
-  async #store(part: Part, onProgress: (done: number) => void): Promise<Uint8Array> {
+  async #store(part: Sink, onProgress: (done: number) => void): Promise<Uint8Array> {
     let held: Uint8Array = new Uint8Array(0);
     const { size } = this.#offer;
     const limit = size ?? this.#options.maxSize;

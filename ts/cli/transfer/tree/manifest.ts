@@ -25,7 +25,7 @@ export interface Entry {
 
 /** The longest manifest that is made, and taken: what it costs in memory is bounded by these two. */
 export const MAX_ENTRIES = 1_000_000;
-export const MAX_CHARACTERS = 64 * 1024 * 1024;
+export const MAX_CHARACTERS: number = 64 * 1024 * 1024;
 
 /** Most things that one `stt send` names. */
 export const MAX_ROOTS = 1_000;

@@ -88,6 +88,13 @@ export async function receiveTree(
   try {
     await reception.declineIf(async () => {
       options.desk.admit(key);
+      if (options.sink !== undefined) {
+        throw new CliError(
+          ExitCode.LocalFile,
+          'a folder, or several files, cannot go to stdout.',
+          'run "stt recv DIR", or send one file.',
+        );
+      }
       await reception.readManifest();
       leave = await options.desk.enter(key, session);
     });
@@ -252,10 +259,11 @@ class TreeReception {
     const accept = async (): Promise<void> => {
       for (;;) {
         const { value: stream, done } = await streams.next();
-        if (done === true || stopped) return;
-        if (stream.purpose !== LANE_PURPOSE || lanes.size >= MAX_LANES) {
+        if (done === true) return;
+        if (stopped || stream.purpose !== LANE_PURPOSE || lanes.size >= MAX_LANES) {
           stream.reset(0);
           stream.stop(0);
+          if (stopped) return;
           continue;
         }
         open.add(stream);
@@ -266,7 +274,8 @@ class TreeReception {
         lanes.add(lane);
       }
     };
-    const accepting = accept().catch(fail);
+    // Waits for a stream as long as the session is there.
+    void accept().catch(fail);
     try {
       const { failed: missing } = await Promise.race([readFinish(this.#reader), failed]);
       this.#missing = missing;
@@ -278,7 +287,7 @@ class TreeReception {
         stream.reset(0);
       }
       await streams.return?.();
-      await Promise.allSettled([...lanes, accepting]);
+      await Promise.allSettled(lanes);
     }
     if (this.#digests.count + this.#missing !== this.#manifest.count('file')) {
       throw new Refusal(

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { constants } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { lstat, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -13,6 +13,9 @@ import { linkProblem, Manifest, ManifestError, MODE_BITS } from './manifest.ts';
 
 /** How many files are looked at at once. */
 const LOOKS = 32;
+
+/** Opens what is there and no link; a pipe that was put there meanwhile must not stop everything. */
+const READ = constants.O_RDONLY | NOFOLLOW | (constants.O_NONBLOCK ?? 0);
 
 /** Something that is not sent, and why. */
 export interface Skipped {
@@ -46,15 +49,24 @@ export class Tree {
   /** Opens a file for reading: no link in the place of it or of a folder above, and nothing but a file. */
   async open(index: number): Promise<FileHandle> {
     const path = this.#rootPaths.get(index);
-    // A pipe that was put there meanwhile must not stop everything.
-    const flags = constants.O_RDONLY | NOFOLLOW | (constants.O_NONBLOCK ?? 0);
     const { parent, name } = this.#stepTo(index);
     const file = await (path === undefined
-      ? this.#folders.with(parent, (folder) => open(folder.at(name), flags))
-      : open(path, flags));
+      ? this.#folders.with(parent, (folder) => open(folder.at(name), READ))
+      : open(path, READ));
     if ((await file.stat()).isFile()) return file;
     await file.close();
-    throw new CliError(ExitCode.LocalFile, 'it is no file any more.', 'send it again.');
+    throw noFile();
+  }
+
+  /**
+   * The first `size` bytes of a short file. Read on this thread, as short files are written: the calls are short,
+   * and there are many.
+   */
+  async read(index: number, size: number): Promise<Buffer> {
+    const path = this.#rootPaths.get(index);
+    const { parent, name } = this.#stepTo(index);
+    if (path !== undefined) return readShort(path, size);
+    return this.#folders.with(parent, async (folder) => readShort(folder.at(name), size));
   }
 
   async close(): Promise<void> {
@@ -65,6 +77,26 @@ export class Tree {
     const { parent, name } = this.manifest.entries[index] as Entry;
     return { parent, name: this.#realNames.get(index) ?? name };
   }
+}
+
+function readShort(path: string, size: number): Buffer {
+  const file = openSync(path, READ);
+  try {
+    if (!fstatSync(file).isFile()) throw noFile();
+    const bytes = Buffer.allocUnsafe(size);
+    for (let at = 0; at < size; ) {
+      const read = readSync(file, bytes, at, size - at, at);
+      if (read === 0) throw new CliError(ExitCode.LocalFile, 'it became shorter', 'send it again.');
+      at += read;
+    }
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function noFile(): CliError {
+  return new CliError(ExitCode.LocalFile, 'it is no file any more', 'send it again.');
 }
 
 /**

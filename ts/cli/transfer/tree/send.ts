@@ -258,16 +258,9 @@ class Run {
 
   /** A short file is read whole before anything is said of it. */
   async #short(lane: Lane, index: number, size: number): Promise<void> {
-    const bytes = await this.#reading(index, async (file) => {
-      const block = Buffer.allocUnsafe(size);
-      let filled = 0;
-      while (filled < size) {
-        const { bytesRead } = await file.read(block, filled, size - filled, filled);
-        if (bytesRead === 0) throw shrank();
-        filled += bytesRead;
-      }
-      return block;
-    });
+    const bytes = await this.#sending.tree
+      .read(index, size)
+      .catch((error: unknown) => this.#fail(index, error));
     if (bytes === undefined) return lane.failed(index);
     const progress = this.#file(index, size, 0);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
@@ -282,7 +275,9 @@ class Run {
   }
 
   async #long(lane: Lane, index: number, size: number): Promise<void> {
-    const file = await this.#reading(index, async (opened) => opened, true);
+    const file = await this.#sending.tree
+      .open(index)
+      .catch((error: unknown) => this.#fail(index, error));
     if (file === undefined) return lane.failed(index);
     let progress: FileProgress | undefined;
     try {
@@ -346,24 +341,7 @@ class Run {
     }
   }
 
-  /** Opens a file for `act`; what goes wrong with it here is noted, and is no end of the transfer. */
-  async #reading<T>(
-    index: number,
-    act: (file: Awaited<ReturnType<Tree['open']>>) => Promise<T>,
-    keep = false,
-  ): Promise<T | undefined> {
-    try {
-      const file = await this.#sending.tree.open(index);
-      try {
-        return await act(file);
-      } finally {
-        if (!keep) await file.close();
-      }
-    } catch (error) {
-      return this.#fail(index, error);
-    }
-  }
-
+  /** What goes wrong with a file here is noted, and is no end of the transfer. */
   #fail(index: number, error: unknown): undefined {
     const why = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
     const path = this.#path(index);

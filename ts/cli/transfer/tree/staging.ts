@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
+import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
 import {
   lstat,
   lutimes,
@@ -21,6 +21,7 @@ import { TOUCH_INTERVAL_MS } from '../owner.ts';
 import { Part } from '../part.ts';
 import { Folder, FolderCache, NOFOLLOW, NotAFolderError } from './folders.ts';
 import type { Entry, Manifest } from './manifest.ts';
+import { SMALL } from './messages.ts';
 import { inParallel } from './parallel.ts';
 
 /** How many unfinished trees a folder keeps; the oldest go first. */
@@ -31,6 +32,9 @@ const WIDTH = 16;
 
 /** What the system takes away from the permissions of all that this process makes. */
 const UMASK = process.umask();
+
+/** How many files are brought to the disk one by one; that of others is not waited for then. */
+const SYNC_EACH = 500;
 
 /** How long the system may take to bring a tree to the disk. */
 const SYNC_TIMEOUT_MS = 600_000;
@@ -120,17 +124,20 @@ export class Staging {
     return bytes;
   }
 
-  /** Writes a short file. */
-  async write(index: number, bytes: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Writes a short file. The calls are made on this thread: each of them takes microseconds, and handing them to
+   * another thread and back takes several times as long, which is what a folder of many small files costs.
+   */
+  async write(index: number, chunks: readonly Uint8Array[]): Promise<void> {
     const { parent, name, mode, modified } = this.#manifest.entries[index] as Entry;
     await this.#folders.with(parent, async (folder) => {
-      const file = await createFile(folder.at(name));
+      const file = await createFile(folder.at(name), mode & ~UMASK);
       try {
-        for (const chunk of bytes) await file.writeFile(chunk);
-        if ((mode & ~UMASK) !== 0o600) await file.chmod(mode & ~UMASK);
-        await file.utimes(new Date(), new Date(modified));
+        for (const chunk of chunks)
+          for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
+        futimesSync(file, new Date(), new Date(modified));
       } finally {
-        await file.close();
+        closeSync(file);
       }
     });
   }
@@ -222,18 +229,16 @@ export class Staging {
     }
   }
 
-  /** One call for all of it where the system has one; a call for each file takes minutes for many. */
+  /** Brings short files to the disk, long ones are there: each by a call of its own, or, where they are many, all. */
   async #sync(): Promise<void> {
-    if (process.platform === 'linux') {
-      const options = { timeout: SYNC_TIMEOUT_MS };
-      const done = await promisify(execFile)('sync', ['-f', this.#path], options).then(
-        () => true,
-        () => false,
-      );
-      if (done) return;
-    }
     const { entries } = this.#manifest;
-    const files = [...entries.keys()].filter((index) => entries[index]?.kind === 'file');
+    const files: number[] = [];
+    const folders: number[] = [-1];
+    for (const [index, { kind, size }] of entries.entries()) {
+      if (kind === 'file' && size <= SMALL) files.push(index);
+      else if (kind === 'folder') folders.push(index);
+    }
+    if (files.length + folders.length > SYNC_EACH && (await syncDisk(this.#path))) return;
     await inParallel(files, WIDTH, async (index) => {
       const { parent, name } = entries[index] as Entry;
       await this.#folders.with(parent, async (folder) => {
@@ -243,7 +248,19 @@ export class Staging {
         await file?.sync().finally(() => file.close());
       });
     });
+    await inParallel(folders, WIDTH, (index) =>
+      this.#folders.with(index, ({ handle }) => handle.sync().catch(() => undefined)),
+    );
   }
+}
+
+/** Brings all of a file system to the disk, which is one call for any number of files; false where nothing can. */
+async function syncDisk(path: string): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  return promisify(execFile)('sync', ['-f', path], { timeout: SYNC_TIMEOUT_MS }).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Removes trees that nobody came back for: past their time, and past their number. */
@@ -295,15 +312,15 @@ async function ownFolder(path: string): Promise<void> {
 }
 
 /** A new file under that name, whatever was there before. */
-async function createFile(path: string): ReturnType<typeof open> {
+async function createFile(path: string, mode: number): Promise<number> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NOFOLLOW;
   try {
-    return await open(path, flags, 0o600);
+    return openSync(path, flags, mode);
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error;
   }
   await rm(path, { recursive: true, force: true });
-  return open(path, flags, 0o600);
+  return openSync(path, flags, mode);
 }
 
 /** The hash of a file that has that size; undefined for whatever else is there. */
