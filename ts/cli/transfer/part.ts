@@ -7,7 +7,7 @@ import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
 import { writeDone } from './done.ts';
 import type { Collision } from './files.ts';
-import { hasCode, place, syncFolder } from './files.ts';
+import { fileTime, hasCode, place, syncFolder } from './files.ts';
 import type { Mark } from './messages.ts';
 import { TOUCH_INTERVAL_MS } from './owner.ts';
 
@@ -162,7 +162,7 @@ export class Part {
   async moveTo(path: string, mode: number, modified: number): Promise<void> {
     clearInterval(this.#toucher);
     await this.#file.chmod(mode);
-    await this.#file.utimes(new Date(), new Date(modified));
+    await this.#file.utimes(new Date(), fileTime(modified));
     await this.#file.close();
     await rename(this.#path, path);
     this.#settled = true;

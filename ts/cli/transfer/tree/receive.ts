@@ -315,7 +315,8 @@ class TreeReception {
       else if (entry.size > SMALL) await this.#long(stream, reader, index, entry, staging);
       else await this.#short(reader, index, entry, staging);
     }
-    await stream.end();
+    // Whether the sender hears of it is the receipt's affair.
+    stream.end().catch(() => undefined);
   }
 
   async #short(

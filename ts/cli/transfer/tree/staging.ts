@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { claim, forget, KEEP_MS, unclaim } from '../claim.ts';
-import { hasCode } from '../files.ts';
+import { fileTime, hasCode } from '../files.ts';
 import { TOUCH_INTERVAL_MS } from '../owner.ts';
 import { Part } from '../part.ts';
 import { Folder, FolderCache, NOFOLLOW, NotAFolderError } from './folders.ts';
@@ -135,7 +135,7 @@ export class Staging {
       try {
         for (const chunk of chunks)
           for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at);
-        futimesSync(file, new Date(), new Date(modified));
+        futimesSync(file, new Date(), fileTime(modified));
       } finally {
         closeSync(file);
       }
@@ -171,7 +171,7 @@ export class Staging {
       await this.#folders.with(parent, async (folder) => {
         await rm(folder.at(name), { recursive: true, force: true });
         await symlink(target, folder.at(name));
-        await lutimes(folder.at(name), new Date(), new Date(modified)).catch(() => undefined);
+        await lutimes(folder.at(name), new Date(), fileTime(modified)).catch(() => undefined);
       });
     }
     await this.#sync();
@@ -181,7 +181,7 @@ export class Staging {
       await this.#folders.with(index, async ({ handle }) => {
         // What is in it still has to be moved; what its owner may not do comes last.
         await handle.chmod((mode & ~UMASK) | 0o700);
-        await handle.utimes(new Date(), new Date(modified));
+        await handle.utimes(new Date(), fileTime(modified));
       });
     }
   }
