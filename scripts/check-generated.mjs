@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { staleErrorFiles } from './generate-errors.mjs';
+import { staleManual } from './generate-man.mjs';
 import { inRoot, root, stateDir } from './lib/paths.mjs';
 import { main, run, say } from './lib/process.mjs';
 import { buildNative } from './lib/steps.mjs';
@@ -10,7 +11,12 @@ import { setup } from './setup.mjs';
 
 await main(async () => {
   await setup();
-  const problems = [...(await staleBinding()), ...(await stalePackages()), ...staleErrorFiles()];
+  const problems = [
+    ...(await staleBinding()),
+    ...(await stalePackages()),
+    ...staleErrorFiles(),
+    ...(await staleManual()),
+  ];
   for (const problem of problems) say(problem);
   if (problems.length === 0) say('generated files: as committed');
   return problems.length === 0 ? 0 : 1;

@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { problemsOf } from './schema.ts';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Where all of them keep what lasts, so that no test touches the user's. */
-const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
+export const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
 process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared, and less than a test has. */
@@ -34,6 +35,8 @@ export class Stt {
   readonly #records: JsonRecord[] = [];
   readonly #watchers = new Set<() => void>();
   #stderr = '';
+  /** What the schema has against lines of `--json`. */
+  readonly #problems: string[] = [];
 
   constructor(
     args: readonly string[],
@@ -62,17 +65,23 @@ export class Stt {
     const lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream });
     lines.on('line', (line) => {
       stdout += `${line}\n`;
-      if (line.startsWith('{')) this.#records.push(JSON.parse(line) as JsonRecord);
+      if (line.startsWith('{')) this.#take(JSON.parse(line) as JsonRecord);
       for (const watcher of this.#watchers) watcher();
     });
     this.finished = new Promise((resolve, reject) => {
       this.child.once('error', reject);
       this.child.once('close', (code) => {
+        if (this.#problems.length > 0) reject(new Error(this.#problems.join('\n')));
         resolve({ code, stdout, stderr: this.#stderr, records: this.#records });
         for (const watcher of this.#watchers) watcher();
       });
     });
     onTestFinished(() => void this.child.kill('SIGKILL'));
+  }
+
+  #take(record: JsonRecord): void {
+    this.#records.push(record);
+    this.#problems.push(...problemsOf(record));
   }
 
   /** The first record that satisfies `wanted`. */

@@ -52,6 +52,12 @@ test.runIf(process.platform === 'linux')(
   },
 );
 
+test('an endpoint that is closing, or takes another socket, is not collected before it has', async () => {
+  const result = await run('gc-close', { flags: ['--expose-gc'], limitMs: 15_000 });
+  expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
+  expect(JSON.parse(result.stdout)).toEqual({ closes: 30, rebinds: 30 });
+});
+
 test.runIf(process.platform === 'linux')(
   'twenty workers load the addon, use it and are terminated under traffic',
   { timeout: 120_000 },

@@ -1,4 +1,5 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { completion } from './commands/completion.ts';
 import { explain } from './commands/explain.ts';
 import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
@@ -7,8 +8,11 @@ import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
 import { common, parseListen, transferOptions, transfers } from './flags.ts';
+import type { Shell } from './help/completion.ts';
+import { SHELLS } from './help/completion.ts';
 import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
+import { registerLooking } from './register-looking.ts';
 import { registerPairing } from './register-pairing.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
@@ -191,6 +195,7 @@ export function createProgram(context: ProgramContext): Command {
     );
 
   registerPairing(program, outputFor, context.signals);
+  registerLooking(program, outputFor, context.signals);
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')
@@ -201,6 +206,12 @@ export function createProgram(context: ProgramContext): Command {
     .action(async (query: string, options: CommonOptions) => {
       await explain(query, outputFor(options));
     });
+
+  program
+    .command('completion')
+    .description('print the script that completes stt in a shell')
+    .addArgument(new Argument('<shell>', 'which one').choices(SHELLS))
+    .action((shell: Shell) => completion(shell, program));
 
   return program;
 }

@@ -208,7 +208,7 @@ const CONSUMED_PAIRS = 256;
 const FOREVER_MS = 0x7fffffff;
 
 /**
- * Engines with something to do for somebody: that listen, or have sessions. They live without anyone holding
+ * Engines with something to do for somebody: that listen, have sessions, or were asked to close or to rebind. They live without anyone holding
  * them; any other is ended by the garbage collector when its last reference is gone.
  */
 const busy = new Set<Engine>();
@@ -230,8 +230,12 @@ export class Engine {
   #draining = false;
   #scheduled = false;
   #listening = false;
+  /** Somebody waits for the end, who may hold nothing but a promise of it. */
+  #closing = false;
   #closed = false;
   readonly #sessions = new Set<number>();
+  /** Tokens of rebinds that are not answered yet. */
+  readonly #rebinds = new Set<number>();
   /** Holds the process while it is ref'd; the doorbell never does. */
   readonly #hold: NodeJS.Timeout;
 
@@ -487,6 +491,8 @@ export class Engine {
   rebind(host: string, port: number, token: number): void {
     const failure = this.#native.rebind(host, port, token);
     if (failure !== null) throw startError(failure, { host, port });
+    this.#rebinds.add(token);
+    this.#root();
   }
 
   /** Counters of a session; `undefined` once it is gone. */
@@ -513,6 +519,8 @@ export class Engine {
   /** Closes every session, gives written data up to `drainMs`, then ends: `endpointClosed` follows. */
   close(drainMs: number): void {
     this.#listening = false;
+    this.#closing = true;
+    this.#root();
     this.#native.close(drainMs);
   }
 
@@ -608,6 +616,10 @@ export class Engine {
       case SESSION_CLOSED:
         this.#sessions.delete(subject);
         break;
+      case REBOUND:
+      case REBIND_FAILED:
+        this.#rebinds.delete(subject);
+        break;
       case ENDPOINT_CLOSED:
         this.#closed = true;
         this.#listening = false;
@@ -621,7 +633,8 @@ export class Engine {
   }
 
   #root(): void {
-    if (!this.#closed && (this.#listening || this.#sessions.size > 0)) busy.add(this);
+    const asked = this.#closing || this.#rebinds.size > 0;
+    if (!this.#closed && (this.#listening || asked || this.#sessions.size > 0)) busy.add(this);
     else busy.delete(this);
   }
 
@@ -640,6 +653,8 @@ const CONNECTED = 2;
 const CONNECT_FAILED = 3;
 const SESSION_CLOSED = 17;
 const ENDPOINT_CLOSED = 21;
+const REBOUND = 28;
+const REBIND_FAILED = 29;
 
 /** The timer of an engine that was collected would hold the process for ever. */
 const ended = new FinalizationRegistry<NodeJS.Timeout>((hold) => clearInterval(hold));

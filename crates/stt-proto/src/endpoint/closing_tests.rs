@@ -44,6 +44,21 @@ fn the_end_to_come_is_told_once_and_again_where_it_was_lost() {
 }
 
 #[test]
+fn the_end_to_come_is_told_before_an_end_that_comes_at_once() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    duo.ends[0].announce_end(now, session, Duration::from_secs(5));
+    let drain = Duration::from_secs(5);
+    let close = Close { reason: CloseReason::Graceful, code: 0, message: "", drain };
+    duo.ends[0].close(now, session, close);
+    duo.settle();
+    let place = |wanted: fn(&Event) -> bool| duo.events[1].iter().position(wanted);
+    let told = place(|event| matches!(event, Event::PeerDraining { .. }));
+    let ended = place(|event| matches!(event, Event::SessionClosed { .. }));
+    assert!(told.is_some() && told < ended, "{told:?} {ended:?}");
+}
+
+#[test]
 fn a_peer_that_says_it_again_and_again_is_told_of_once() {
     let mut duo = Duo::new(SessionConfig::default());
     for within in 0..200_u8 {

@@ -167,7 +167,11 @@ impl Session {
         let State::Ending(Ending::Draining { words, deadline, .. }) = &mut self.state else {
             return;
         };
-        if now >= *deadline || (self.streams.is_drained() && self.messages.is_drained()) {
+        // DRAIN, too, leaves before what it tells of: both may be asked for in one turn.
+        let is_drained = self.streams.is_drained()
+            && self.messages.is_drained()
+            && !self.farewell.wants_control();
+        if now >= *deadline || is_drained {
             let words = Words {
                 reason: words.reason,
                 code: words.code,

@@ -259,8 +259,12 @@ impl Session {
             }
         }
         self.leave_route();
-        self.path.address = arrival.path;
+        let before = core::mem::replace(&mut self.path.address, arrival.path);
         (self.path.held, self.path.lost) = (false, false);
+        if !before.same_host(&arrival.path) {
+            // Another kind of path has other timers; how the one before was is of no use any more.
+            self.learn_anew(cx);
+        }
         let challenge = Challenge::new(cx.now.mono, self.validation_span());
         let moving = self.moving.get_or_insert_default();
         // Nothing is gone back to any more.

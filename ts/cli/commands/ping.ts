@@ -1,0 +1,207 @@
+import type { SttSession } from '../../index.ts';
+import { SttEndpoint, SttTimeoutError } from '../../index.ts';
+import { ExitCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
+import type { Output } from '../output.ts';
+import { resolvePeer } from '../peers/resolve.ts';
+import { loadSeed } from '../seed-file.ts';
+import type { Signals } from '../signals.ts';
+
+/** Options of `stt ping`, parsed. */
+export interface PingOptions {
+  readonly peer: string;
+  readonly peerId: string | undefined;
+  /** How many; 0 goes on until a signal. */
+  readonly count: number;
+  /** Milliseconds from one to the next. */
+  readonly interval: number;
+  /** Milliseconds after which one counts as lost. */
+  readonly wait: number;
+  readonly connectTimeout: number;
+  readonly transport: 'udp' | 'websocket' | 'auto';
+  readonly seedFile: string | undefined;
+  readonly nodeSeedFile: string | undefined;
+  readonly signals: Signals;
+}
+
+/** How long the end of the session may take to reach the peer. */
+const LAST_WORDS_MS = 500;
+
+/** Measures the way to whatever listens at a peer, over a session of its own. It offers nothing and takes nothing. */
+export async function ping(options: PingOptions, output: Output): Promise<void> {
+  const { signals } = options;
+  const sharedSeed = await loadSeed(options.seedFile);
+  const to = await resolvePeer(options.peer, options.peerId);
+  // Its own node seed, from chance: several may run, and nobody has to know this node again.
+  const endpoint = await SttEndpoint.create({ sharedSeed });
+  try {
+    const started = performance.now();
+    const session = await endpoint.connect(to.address, {
+      peerNodeId: to.peerNodeId,
+      timeout: options.connectTimeout,
+      transport: options.transport,
+      signal: signals.ending,
+    });
+    const tally = new Tally(session, performance.now() - started);
+    tally.begin(output, to.address);
+    try {
+      await run(session, tally, options, output);
+    } finally {
+      tally.report(output);
+    }
+    await session.close({ timeout: LAST_WORDS_MS }).catch(() => undefined);
+  } finally {
+    await endpoint.close({ timeout: LAST_WORDS_MS });
+  }
+}
+
+async function run(
+  session: SttSession,
+  tally: Tally,
+  { count, interval, wait, signals }: PingOptions,
+  output: Output,
+): Promise<void> {
+  const { ending } = signals;
+  // One that is late must not hold the next one up.
+  const pings = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  for (let sequence = 1; count === 0 || sequence <= count; sequence += 1) {
+    const answer: Promise<void> = once(session, sequence, wait, tally, output)
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => pings.delete(answer));
+    pings.add(answer);
+    if (sequence === count) break;
+    await pause(interval, ending, session);
+    if (failure !== undefined || ending.aborted) break;
+  }
+  await Promise.race([Promise.all(pings), aborted(ending)]);
+  if (ending.aborted) throw ending.reason;
+  if (failure !== undefined) throw failure.error;
+  if (tally.answered === 0) {
+    throw new CliError(
+      ExitCode.Unreachable,
+      `none of ${tally.sent} pings was answered within ${wait / 1_000} s.`,
+      'the peer or the network between has stopped: look there, or allow more time with --wait.',
+    );
+  }
+}
+
+async function once(
+  session: SttSession,
+  sequence: number,
+  wait: number,
+  tally: Tally,
+  output: Output,
+): Promise<void> {
+  tally.sent += 1;
+  try {
+    tally.add(sequence, await session.ping({ timeout: wait }), output);
+  } catch (error) {
+    if (!(error instanceof SttTimeoutError)) throw error;
+    output.result(
+      'unanswered',
+      { sequence, waitMs: wait },
+      `seq=${sequence} no answer within ${wait / 1_000} s`,
+    );
+  }
+}
+
+/** Until the next is due, somebody ends the command, or the session has ended. */
+function pause(milliseconds: number, ending: AbortSignal, session: SttSession): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
+  const ended = session.settled.then(() => undefined);
+  return Promise.race([over, ended, aborted(ending)]).finally(() => clearTimeout(timer));
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** What came of all pings. */
+class Tally {
+  readonly #session: SttSession;
+  readonly #connectMs: number;
+  readonly #rtts: number[] = [];
+  #moves = 0;
+  sent = 0;
+
+  constructor(session: SttSession, connectMs: number) {
+    this.#session = session;
+    this.#connectMs = connectMs;
+    session.on('pathChange', () => (this.#moves += 1));
+  }
+
+  get answered(): number {
+    return this.#rtts.length;
+  }
+
+  begin(output: Output, address: string): void {
+    const { peerNodeId, transport } = this.#session;
+    const connectMs = round(this.#connectMs);
+    output.result(
+      'connected',
+      { address, peerNodeId, transport, connectMs },
+      `connected to ${address} in ${connectMs} ms by ${nameOf(transport)}\nnode id ${peerNodeId}`,
+    );
+  }
+
+  add(sequence: number, rtt: number, output: Output): void {
+    this.#rtts.push(rtt);
+    const { transport } = this.#session;
+    const rttMs = round(rtt);
+    output.result(
+      'pong',
+      { sequence, rttMs, transport },
+      `seq=${sequence} time=${rttMs} ms ${nameOf(transport)}`,
+    );
+  }
+
+  report(output: Output): void {
+    const sorted = this.#rtts.toSorted((a, b) => a - b);
+    const at = (share: number): number | null => {
+      const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+      return value === undefined ? null : round(value);
+    };
+    const { transport } = this.#session;
+    const stats = this.#session.stats();
+    const lost = this.sent === 0 ? 0 : round(((this.sent - this.answered) / this.sent) * 100);
+    const rtt = { min: at(0), p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) };
+    const packetsLost = stats?.packetsLost ?? 0;
+    const mtu = stats?.mtu ?? null;
+    output.result(
+      'ping',
+      {
+        sent: this.sent,
+        answered: this.answered,
+        lossPercent: lost,
+        rttMs: rtt,
+        transport,
+        moves: this.#moves,
+        packetsLost,
+        mtu,
+      },
+      [
+        `${this.sent} sent, ${this.answered} answered, ${lost} % lost, by ${nameOf(transport)}` +
+          (this.#moves === 0 ? '' : `, after ${this.#moves} moves`) +
+          (mtu === null ? '' : `, datagrams of ${mtu} bytes`),
+        ...(this.answered === 0
+          ? []
+          : [`rtt min/p50/p90/p99/max ${Object.values(rtt).join('/')} ms`]),
+      ].join('\n'),
+    );
+  }
+}
+
+function nameOf(transport: SttSession['transport']): string {
+  return transport === 'udp' ? 'UDP' : 'WebSocket';
+}
+
+function round(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
+}

@@ -1,0 +1,60 @@
+import type { Command, Option } from 'commander';
+
+/** An option, as completions and the manual page want it. */
+export interface OptionInfo {
+  /** `-c`, `--count`. */
+  readonly flags: readonly string[];
+  /** What follows it, `<number>`; undefined where nothing does. */
+  readonly value?: string;
+  readonly choices: readonly string[];
+  readonly description: string;
+  /** What holds without it, where that says something. */
+  readonly fallback?: string;
+}
+
+/** An argument. */
+export interface ArgumentInfo {
+  readonly name: string;
+  readonly required: boolean;
+  readonly choices: readonly string[];
+  readonly description: string;
+}
+
+/** A command with those below it. */
+export interface CommandInfo {
+  readonly name: string;
+  readonly description: string;
+  readonly arguments: readonly ArgumentInfo[];
+  readonly options: readonly OptionInfo[];
+  readonly commands: readonly CommandInfo[];
+}
+
+/** Everything that the parser knows, which is all there is to say of the command line: there is no second list. */
+export function describeCommand(command: Command): CommandInfo {
+  return {
+    name: command.name(),
+    description: command.description(),
+    arguments: command.registeredArguments.map((argument) => ({
+      name: argument.name(),
+      required: argument.required,
+      choices: argument.argChoices ?? [],
+      description: argument.description,
+    })),
+    options: command.options.filter(({ hidden }) => !hidden).map(describeOption),
+    commands: command.commands.map(describeCommand),
+  };
+}
+
+function describeOption(option: Option): OptionInfo {
+  const flags = [option.short, option.long].filter((flag) => flag !== undefined);
+  const value = /[<[].*$/.exec(option.flags)?.[0];
+  const { defaultValue, description } = option;
+  const says = typeof defaultValue === 'string' || typeof defaultValue === 'number';
+  return {
+    flags,
+    description,
+    choices: option.argChoices ?? [],
+    ...(value === undefined ? {} : { value }),
+    ...(says && !/duration/.test(value ?? '') ? { fallback: String(defaultValue) } : {}),
+  };
+}

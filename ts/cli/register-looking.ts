@@ -1,0 +1,83 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { ping } from './commands/ping.ts';
+import type { CommonOptions } from './flags.ts';
+import { common, seeds } from './flags.ts';
+import type { Output } from './output.ts';
+import { DEFAULT_PORT } from './peers/resolve.ts';
+import type { Signals } from './signals.ts';
+import { parseDuration } from './units.ts';
+
+interface PingFlags extends CommonOptions {
+  peerId?: string;
+  count: number;
+  interval: number;
+  wait: number;
+  timeout: number;
+  transport: 'auto' | 'udp' | 'websocket';
+}
+
+/** Registers what tells how a peer is reached: `ping`. */
+export function registerLooking(
+  program: Command,
+  outputFor: (options: CommonOptions) => Output,
+  signals: Signals,
+): void {
+  seeds(common(program.command('ping')))
+    .description(
+      'measure the way to whatever listens at a peer: round trips, loss, the carrier in use',
+    )
+    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .option('-c, --count <number>', 'how many; 0 goes on until Ctrl-C', parseCount, 4)
+    .option(
+      '-i, --interval <duration>',
+      'from one to the next',
+      (text) => parseDuration(text, '--interval'),
+      1_000,
+    )
+    .option(
+      '-W, --wait <duration>',
+      'after this long without an answer one is lost',
+      (text) => parseDuration(text, '--wait'),
+      2_000,
+    )
+    .option(
+      '--peer-id <id>',
+      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
+    )
+    .option(
+      '--timeout <duration>',
+      'longest wait for the connection',
+      (text) => parseDuration(text, '--timeout'),
+      10_000,
+    )
+    .addOption(
+      new Option('--transport <kind>', 'carrier to use')
+        .choices(['auto', 'udp', 'websocket'])
+        .default('auto'),
+    )
+    .action(async (peer: string, options: PingFlags) => {
+      const { peerId, count, interval, wait, timeout, transport, seedFile, nodeSeedFile } = options;
+      await ping(
+        {
+          peer,
+          peerId,
+          count,
+          interval,
+          wait,
+          connectTimeout: timeout,
+          transport,
+          seedFile,
+          nodeSeedFile,
+          signals,
+        },
+        outputFor(options),
+      );
+    });
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Write a whole number.');
+  return count;
+}
