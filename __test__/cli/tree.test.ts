@@ -319,9 +319,9 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
   'a disk that is full refuses a folder that has no room, and keeps nothing of it',
   { timeout: 60_000 },
   async () => {
-    const stage = await grove({ one: content(1, 3 * MIB), 'two/x': content(2, 3 * MIB) });
+    const stage = await grove({ one: content(1, 20 * MIB), 'two/x': content(2, 20 * MIB) });
     const run = promisify(execFile);
-    await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', stage.inbox]);
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', stage.inbox]);
     onTestFinished(async () => void (await run('umount', ['-l', stage.inbox])));
     const refuser = await stage.recv();
     const refused = await stage.send().end();
@@ -331,8 +331,8 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
     await rm(join(stage.file, 'one'));
     const recv = await stage.recv();
     const send = stage.send();
-    await until(async () => ((await arrived(stage)) > MIB ? true : undefined), 'some of it');
-    await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(4 * MIB)).catch(() => undefined);
+    await until(async () => ((await arrived(stage)) > 2 * MIB ? true : undefined), 'some of it');
+    await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(24 * MIB)).catch(() => undefined);
     expect((await send.end()).code).toBe(5);
     const { code, stderr } = await recv.end();
     expect([code, stderr]).toEqual([

@@ -227,6 +227,7 @@ export class Inbox {
         peerNodeId: session.peerNodeId,
         sessionId: session.id,
         transport: session.transport,
+        bytesByCarrier: received.bytesByCarrier,
         resumedFrom: received.resumedFrom,
         resumedFiles: received.resumedFiles,
         reconnects,

@@ -29,7 +29,10 @@ export async function placeRoot(
   for (let number = 0; number <= last; number += 1) {
     const candidate = number === 0 ? name : numberedName(name, number);
     if (!(await takeFolderName(join(inbox, candidate)))) continue;
-    await rename(from.at(name), join(inbox, candidate));
+    await rename(from.at(name), join(inbox, candidate)).catch(async (error: unknown) => {
+      await rmdir(join(inbox, candidate)).catch(() => undefined);
+      throw error;
+    });
     await restrict(join(inbox, candidate), root, manifest);
     return candidate;
   }

@@ -56,6 +56,8 @@ export interface TreeReceived {
   readonly sha256: string;
   /** Time of its last session. */
   readonly seconds: number;
+  /** Bytes of files that came by each carrier in its last session. */
+  readonly bytesByCarrier: Readonly<Record<SttSession['transport'], number>>;
   /** Bytes, and files, that stood there when its last session began. */
   readonly resumedFrom: number;
   readonly resumedFiles: number;
@@ -117,6 +119,7 @@ class TreeReception {
   readonly #options: ReceiveOptions;
   readonly #manifest: Manifest;
   readonly #started = performance.now();
+  readonly #bytesByCarrier = { udp: 0, websocket: 0 };
   #digests = new Digests(0);
   /** Files that a lane has begun with. */
   #taken = new Uint8Array(0);
@@ -331,7 +334,7 @@ class TreeReception {
     for (let next = await readChunkLength(reader); next > 0; next = await readChunkLength(reader)) {
       length += next;
       if (length > size) throw this.#tooLong(index);
-      const chunk = await reader.exactly(next);
+      const chunk = await this.#chunk(reader, next);
       hash.update(chunk);
       chunks.push(chunk);
     }
@@ -370,7 +373,7 @@ class TreeReception {
         next = await readChunkLength(reader)
       ) {
         if (part.length + next > size) throw this.#tooLong(index);
-        await part.write([await reader.exactly(next)]);
+        await part.write([await this.#chunk(reader, next)]);
         progress?.add(next);
       }
       const told = await readFileEnd(reader);
@@ -388,6 +391,12 @@ class TreeReception {
     } finally {
       progress?.end();
     }
+  }
+
+  async #chunk(reader: ByteReader, length: number): Promise<Uint8Array> {
+    const chunk = await reader.exactly(length);
+    this.#bytesByCarrier[this.#session.transport] += length;
+    return chunk;
   }
 
   /** Gives everything its final name. */
@@ -408,7 +417,8 @@ class TreeReception {
     }
     if (this.#resumable) {
       const record = { manifest: this.#manifest.digest(), sha256, names };
-      await writeTreeRecord(folder, this.#key, record);
+      // All of it stands there; without the record a lost receipt is one that is not given again.
+      await writeTreeRecord(folder, this.#key, record).catch(() => undefined);
     }
     return { names, sha256 };
   }
@@ -457,6 +467,7 @@ class TreeReception {
       links: this.#manifest.count('link'),
       missing: this.#missing,
       bytes: this.#manifest.bytes,
+      bytesByCarrier: { ...this.#bytesByCarrier },
       seconds: (performance.now() - this.#started) / 1_000,
       resumedFrom: this.#resumed.bytes,
       resumedFiles: this.#resumed.files,
