@@ -18,6 +18,7 @@ import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage, sha256, until } from './stage.ts';
 import { STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
+import { Terminal } from './terminal.ts';
 
 const LONG = process.env['CI_LONG'] === '1';
 
@@ -392,6 +393,25 @@ test.runIf(LONG)(
     );
   },
 );
+
+test('a person sees the whole and each file with rate and time left, and Ctrl-C says how to go on', {
+  timeout: 60_000,
+}, async () => {
+  const stage = await grove({ one: content(1, 24 * MIB), 'a/two': content(2, 24 * MIB) });
+  await stage.recv('--forever');
+  const to = [`127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+  const shown = new Terminal(['send', stage.file, ...to], { env: stage.env });
+  const line = (label: string): RegExp =>
+    new RegExp(`^${label} +\\[.{24}\\] +\\d+ % +[\\d.]+ \\w+ +[\\d.]+ [kMG]?B/s \\d*:\\d\\d`, 'm');
+  await shown.shows(line('data\\.bin 0/2'));
+  await shown.shows(line('data\\.bin/a/two'));
+  await shown.shows(line('data\\.bin/one'));
+  shown.type('\x03');
+  expect(await shown.end()).toBe(130);
+  expect(shown.screen).toMatch(
+    /ended by SIGINT\.\nTry: .* of 48\.00 MiB were sent; to go on from there: stt send /,
+  );
+});
 
 test('a folder goes over a WebSocket as well', { timeout: 60_000 }, async () => {
   const stage = await grove({ 'a/b': content(1, 2 * MIB), c: 'c' });

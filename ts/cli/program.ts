@@ -172,7 +172,7 @@ export function createProgram(context: ProgramContext): Command {
         if (peer === undefined || words.length < 2) {
           throw new CliError(
             ExitCode.Usage,
-            'a path and a peer are needed.',
+            'error: a path and a peer are needed.',
             'write "stt send FILE PEER"; --help has the options.',
           );
         }
