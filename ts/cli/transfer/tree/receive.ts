@@ -1,31 +1,28 @@
-import { createHash } from 'node:crypto';
 import type { SttSession, SttStream } from '../../../index.ts';
 import { ExitCode } from '../../exit-codes.ts';
 import { CliError } from '../../failure.ts';
-import type { FileProgress, TreeProgress } from '../../tree-progress.ts';
+import type { TreeProgress } from '../../tree-progress.ts';
 import { formatSize } from '../../units.ts';
-import { ByteReader } from '../byte-reader.ts';
+import type { ByteReader } from '../byte-reader.ts';
 import { sweep } from '../claim.ts';
 import { freeSpace } from '../files.ts';
-import { readStart, TransferProtocolError, writeMessage } from '../messages.ts';
+import { TransferProtocolError, writeMessage } from '../messages.ts';
 import { partKey } from '../part.ts';
 import type { ReceiveOptions } from '../receive.ts';
-import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from '../refusal.ts';
+import {
+  asDecline,
+  asRefusal,
+  Busy,
+  existsRefusal,
+  type Refusal,
+  SuspendedError,
+} from '../refusal.ts';
 import { Digests } from './digests.ts';
+import { Intake } from './intake.ts';
 import type { Entry } from './manifest.ts';
 import { Manifest } from './manifest.ts';
 import type { TreeOffer, TreeReceipt } from './messages.ts';
-import {
-  LANE_PURPOSE,
-  MAX_LANES,
-  readChunkLength,
-  readFileEnd,
-  readFinish,
-  readLaneFile,
-  readManifest,
-  SMALL,
-  writeHave,
-} from './messages.ts';
+import { readFinish, readManifest, writeHave } from './messages.ts';
 import type { TreeRecord } from './placing.ts';
 import {
   placeRoot,
@@ -119,11 +116,8 @@ class TreeReception {
   readonly #options: ReceiveOptions;
   readonly #manifest: Manifest;
   readonly #started = performance.now();
-  readonly #bytesByCarrier = { udp: 0, websocket: 0 };
   #digests = new Digests(0);
-  /** Files that a lane has begun with. */
-  #taken = new Uint8Array(0);
-  #missing = 0;
+  #intake: Intake | undefined;
   #progress: TreeProgress | undefined;
   #resumed = { files: 0, bytes: 0 };
   #over = false;
@@ -150,7 +144,6 @@ class TreeReception {
     const { length } = this.#manifest.entries;
     if (length === 0) throw new TransferProtocolError('a manifest with nothing in it');
     this.#digests = new Digests(length);
-    this.#taken = new Uint8Array(length);
   }
 
   /** Runs `step`; what it throws is told to the sender as the answer. */
@@ -181,7 +174,8 @@ class TreeReception {
     let keep = this.#resumable;
     try {
       await this.declineIf(() => this.#lookAt(staging));
-      await this.#transfer(staging);
+      this.#intake = this.#intakeTo(staging);
+      await this.#intake.run();
       const { names, sha256 } = await this.#place(staging);
       await staging.discard();
       const acknowledged = await this.#tell(names, sha256);
@@ -250,153 +244,17 @@ class TreeReception {
     this.#progress = output.tree(this.#label, totals, resumed);
   }
 
-  /** Serves lanes until the sender says that there is no more, then sees whether that is all. */
-  async #transfer(staging: Staging): Promise<void> {
-    const lanes = new Set<Promise<void>>();
-    const streams = this.#session.incomingBidirectionalStreams[Symbol.asyncIterator]();
-    let stopped = false;
-    let fail = (_error: unknown): void => undefined;
-    const failed = new Promise<never>((_resolve, reject) => (fail = reject));
-    failed.catch(() => undefined);
-    const open = new Set<SttStream>();
-    const accept = async (): Promise<void> => {
-      for (;;) {
-        const { value: stream, done } = await streams.next();
-        if (done === true) return;
-        if (stopped || stream.purpose !== LANE_PURPOSE || lanes.size >= MAX_LANES) {
-          stream.reset(0);
-          stream.stop(0);
-          if (stopped) return;
-          continue;
-        }
-        open.add(stream);
-        const lane: Promise<void> = this.#lane(stream, staging).then(
-          () => void [lanes.delete(lane), open.delete(stream)],
-          fail,
-        );
-        lanes.add(lane);
-      }
-    };
-    // Waits for a stream as long as the session is there.
-    void accept().catch(fail);
-    try {
-      const { failed: missing } = await Promise.race([readFinish(this.#reader), failed]);
-      this.#missing = missing;
-      await Promise.race([Promise.all(lanes), failed]);
-    } finally {
-      stopped = true;
-      for (const stream of open) {
-        stream.stop(0);
-        stream.reset(0);
-      }
-      await streams.return?.();
-      await Promise.allSettled(lanes);
-    }
-    if (this.#digests.count + this.#missing !== this.#manifest.count('file')) {
-      throw new Refusal(
-        'size',
-        ExitCode.HashMismatch,
-        `${this.#manifest.count('file') - this.#digests.count} files of ${this.#label} did not come.`,
-        'send it again; it was changed while it was read.',
-      );
-    }
-  }
-
-  async #lane(stream: SttStream, staging: Staging): Promise<void> {
-    const reader = new ByteReader(stream.batches());
-    for (;;) {
-      const next = await readLaneFile(reader);
-      if (next === undefined) break;
-      const { file: index, failed } = next;
-      const entry = this.#manifest.entries[index];
-      if (entry?.kind !== 'file' || this.#taken[index] === 1)
-        throw new TransferProtocolError('a file that was not offered, or is there already');
-      this.#taken[index] = 1;
-      // What stood there is another state of it.
-      this.#digests.unset(index);
-      if (failed) await staging.remove(index);
-      else if (entry.size > SMALL) await this.#long(stream, reader, index, entry, staging);
-      else await this.#short(reader, index, entry, staging);
-    }
-    // Whether the sender hears of it is the receipt's affair.
-    stream.end().catch(() => undefined);
-  }
-
-  async #short(
-    reader: ByteReader,
-    index: number,
-    { size }: Entry,
-    staging: Staging,
-  ): Promise<void> {
-    const hash = createHash('sha256');
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for (let next = await readChunkLength(reader); next > 0; next = await readChunkLength(reader)) {
-      length += next;
-      if (length > size) throw this.#tooLong(index);
-      const chunk = await this.#chunk(reader, next);
-      hash.update(chunk);
-      chunks.push(chunk);
-    }
-    const told = await readFileEnd(reader);
-    const sha256 = hash.digest('hex');
-    if (told === undefined) return staging.remove(index);
-    if (told !== sha256 || length !== size) throw this.#wrongHash(index);
-    const progress = this.#file(index, size, 0);
-    await staging.write(index, chunks);
-    this.#digests.set(index, sha256);
-    progress?.add(size);
-    progress?.end();
-  }
-
-  async #long(
-    stream: SttStream,
-    reader: ByteReader,
-    index: number,
-    { size }: Entry,
-    staging: Staging,
-  ): Promise<void> {
-    const part = await staging.part(index);
-    let progress: FileProgress | undefined;
-    try {
-      if (part.length > size) await part.truncate(0);
-      const marks = await part.marks(() => this.#alive());
-      await writeMessage(stream, { marks });
-      const { offset } = await readStart(reader);
-      if (offset !== 0 && !marks.some(({ length }) => length === offset))
-        throw new TransferProtocolError(`a start at ${offset}, which was not told`);
-      await part.truncate(offset);
-      progress = this.#file(index, size, offset);
-      for (
-        let next = await readChunkLength(reader);
-        next > 0;
-        next = await readChunkLength(reader)
-      ) {
-        if (part.length + next > size) throw this.#tooLong(index);
-        await part.write([await this.#chunk(reader, next)]);
-        progress?.add(next);
-      }
-      const told = await readFileEnd(reader);
-      if (told === undefined) {
-        await part.discard();
-        return await staging.remove(index);
-      }
-      const sha256 = (await part.digest()).toString('hex');
-      if (told !== sha256 || part.length !== size) throw this.#wrongHash(index);
-      await staging.finish(index, part);
-      this.#digests.set(index, sha256);
-    } catch (error) {
-      await part.release().catch(() => undefined);
-      throw error;
-    } finally {
-      progress?.end();
-    }
-  }
-
-  async #chunk(reader: ByteReader, length: number): Promise<Uint8Array> {
-    const chunk = await reader.exactly(length);
-    this.#bytesByCarrier[this.#session.transport] += length;
-    return chunk;
+  #intakeTo(staging: Staging): Intake {
+    return new Intake({
+      staging,
+      session: this.#session,
+      reader: this.#reader,
+      manifest: this.#manifest,
+      label: this.#label,
+      digests: this.#digests,
+      progress: this.#progress as TreeProgress,
+      alive: () => this.#alive(),
+    });
   }
 
   /** Gives everything its final name. */
@@ -458,16 +316,17 @@ class TreeReception {
   }
 
   #received(names: readonly string[], sha256: string, acknowledged: boolean): TreeReceived {
+    const missing = this.#intake?.missing ?? 0;
     return {
       names,
       sha256,
       acknowledged,
-      files: this.#manifest.count('file') - this.#missing,
+      files: this.#manifest.count('file') - missing,
       folders: this.#manifest.count('folder'),
       links: this.#manifest.count('link'),
-      missing: this.#missing,
+      missing,
       bytes: this.#manifest.bytes,
-      bytesByCarrier: { ...this.#bytesByCarrier },
+      bytesByCarrier: this.#intake?.bytesByCarrier ?? { udp: 0, websocket: 0 },
       seconds: (performance.now() - this.#started) / 1_000,
       resumedFrom: this.#resumed.bytes,
       resumedFiles: this.#resumed.files,
@@ -480,28 +339,6 @@ class TreeReception {
     for (const [index, { size }] of this.#manifest.entries.entries())
       if (this.#digests.has(index)) bytes += size;
     return bytes;
-  }
-
-  #file(index: number, size: number, base: number): FileProgress | undefined {
-    return this.#progress?.file(() => this.#manifest.path(index), size, base);
-  }
-
-  #tooLong(index: number): Refusal {
-    return new Refusal(
-      'size',
-      ExitCode.LocalFile,
-      `the sender sent more of ${this.#manifest.path(index)} than it announced.`,
-      'send it again.',
-    );
-  }
-
-  #wrongHash(index: number): Refusal {
-    return new Refusal(
-      'hash',
-      ExitCode.HashMismatch,
-      `${this.#manifest.path(index)}: what stands on the disk is not what was sent.`,
-      'run the same command again; if it happens twice, check this disk and its memory.',
-    );
   }
 
   /** There is no sense in reading much back for a sender that is gone. */
