@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
@@ -79,12 +79,14 @@ describe('what a mistake gets', () => {
     expectTwoLines(stderr, /ENOENT/);
   });
 
-  test('a folder in place of a file, and a file in place of a folder: 6', async () => {
+  test('a folder with a name that no other takes, and a file in place of a folder: 6', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);
-    const sent = await stt(['send', folder, '127.0.0.1', '--seed-file', seed]);
+    const odd = join(folder, 'odd');
+    await mkdir(join(odd, 'a:b'), { recursive: true });
+    const sent = await stt(['send', odd, '127.0.0.1', '--seed-file', seed]);
     expect(sent.code).toBe(6);
-    expectTwoLines(sent.stderr, /is a folder/);
+    expectTwoLines(sent.stderr, /a:b" cannot be sent: .* separator/);
     const received = await stt(['recv', seed, '--listen', '127.0.0.1:0', '--seed-file', seed]);
     expect(received.code).toBe(6);
     expectTwoLines(received.stderr, /is not a folder/);

@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ByteReader } from '../../ts/cli/transfer/byte-reader.ts';
@@ -17,7 +14,7 @@ import {
   writeMessage,
 } from '../../ts/cli/transfer/messages.ts';
 import { SttEndpoint } from '../../ts/index.ts';
-import { content, Stage, until } from './stage.ts';
+import { between, content, Stage, until } from './stage.ts';
 import type { Stt } from './stt.ts';
 
 const NODE_SEED = createHash('sha256').update('a node of this test').digest();
@@ -74,26 +71,6 @@ function sha256Of(bytes: Uint8Array): Buffer {
 
 function marksOf(answer: Answer): number[] {
   return answer.accept ? answer.marks.map(({ length }) => length) : [];
-}
-
-/** Stands between a sender and its receiver, and can be made deaf to the receiver. */
-async function between(port: number): Promise<{ port: number; deafen: () => void }> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  onTestFinished(() => void socket.close());
-  let client = 0;
-  let deaf = false;
-  socket.on('message', (bytes, { port: from }) => {
-    if (from !== port) client = from;
-    else if (deaf) return;
-    socket.send(bytes, from === port ? client : port, '127.0.0.1');
-  });
-  return {
-    port: (socket.address() as AddressInfo).port,
-    deafen: () => {
-      deaf = true;
-    },
-  };
 }
 
 /** Resolves once something of that kind is in the inbox. */

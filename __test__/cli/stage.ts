@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { STEP_MS, Stt, seedFile, temporaryFolder } from './stt.ts';
 
 export const MIB = 1024 * 1024;
@@ -56,6 +57,26 @@ export async function until<T>(
     if (performance.now() > deadline) throw new Error(`waited ${limit} ms for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Stands between a sender and its receiver, and can be made deaf to the receiver. */
+export async function between(port: number): Promise<{ port: number; deafen: () => void }> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  onTestFinished(() => void socket.close());
+  let client = 0;
+  let deaf = false;
+  socket.on('message', (bytes, { port: from }) => {
+    if (from !== port) client = from;
+    else if (deaf) return;
+    socket.send(bytes, from === port ? client : port, '127.0.0.1');
+  });
+  return {
+    port: (socket.address() as AddressInfo).port,
+    deafen: () => {
+      deaf = true;
+    },
+  };
 }
 
 /** A UDP port that was free a moment ago. */

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { isIP } from 'node:net';
@@ -55,11 +56,9 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   const agent = await proxyAgent(to, facts);
   signal?.throwIfAborted();
   const { WebSocket } = loadWs();
-  const way =
-    agent === undefined
-      ? { createConnection: connection(await reachTcp(to.url, facts, limits, deadline), facts) }
-      : { agent };
-  const socket = new WebSocket(to.url, SUBPROTOCOL, {
+  const tcp = agent === undefined ? await reachTcp(to.url, facts, limits, deadline) : undefined;
+  const way = tcp === undefined ? { agent } : { createConnection: connection(tcp, facts) };
+  const options = {
     // The types of `ws` know fewer functions to judge a certificate than node:tls does.
     ...(to.tls as object),
     ...(way as object),
@@ -72,7 +71,15 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     // What goes out is sealed: nobody can choose its bytes to look like a request, which is what masks are
     // against (RFC 6455 section 10.3). A mask of zeros costs nothing.
     generateMask: () => {},
-  });
+  };
+  let socket: Ws.WebSocket;
+  try {
+    socket = new WebSocket(to.url, SUBPROTOCOL, options);
+  } catch (error) {
+    // What it was given cannot be; it has not taken the connection then.
+    tcp?.destroy();
+    throw dialError(facts, error as Error);
+  }
   return new Promise<Dialled>((resolve, reject) => {
     let stream: Socket | undefined;
     const abort = (): void => fail(signal?.reason);
@@ -81,6 +88,8 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       // Its own complaint about being cut short has nobody left to hear it.
       socket.on('error', () => {});
       socket.terminate();
+      // TLS may have refused to begin, and nobody has taken it.
+      tcp?.destroy();
       reject(error);
     };
     // The library's own timeout is one of silence, and begins only once a proxy has answered.
@@ -124,8 +133,9 @@ async function reachTcp(
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(), Math.max(1, deadline - performance.now()));
   const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
+  let listening: Disposable | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
-    either.addEventListener('abort', () => reject(either.reason), { once: true });
+    listening = addAbortListener(either, () => reject(either.reason));
   });
   try {
     const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -139,6 +149,8 @@ async function reachTcp(
     throw error instanceof SttError ? error : dialError(facts, error as Error);
   } finally {
     clearTimeout(timer);
+    // Node keeps a signal of several as long as somebody listens to it.
+    listening?.[Symbol.dispose]();
   }
 }
 

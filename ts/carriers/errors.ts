@@ -71,6 +71,10 @@ const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
     'Its authority is not known here: give it as tls.ca, with any certificate in between.',
 };
 
+/** Where what this side was given cannot be used. */
+const OWN_ADVICE = 'Check what was given as tls: certificate, key and passphrase.';
+const PEER_ADVICE = 'Check that the server speaks TLS, and which versions.';
+
 const UNREACHABLE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL']);
 const UNRESOLVED = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_NONAME', 'EAI_NODATA']);
 const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS']);
@@ -123,7 +127,7 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
         : ` The certificate is for ${printable(certificate.names)}, from ${certificate.validFrom} to ${certificate.validTo}.`;
     const reason = opensslReason(cause) ?? code;
     const advice =
-      CERTIFICATE_ADVICE[code] ?? 'Check that the server speaks TLS, and which versions.';
+      CERTIFICATE_ADVICE[code] ?? (code.startsWith('ERR_OSSL') ? OWN_ADVICE : PEER_ADVICE);
     return new TlsError(
       `TLS with ${url} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
       {
@@ -185,7 +189,9 @@ function opensslReason(error: Error | undefined): string | undefined {
 function isTls(code: string, error: Error | undefined): boolean {
   return (
     code in CERTIFICATE_ADVICE ||
-    /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|EPROTO|HOSTNAME_|INVALID_|PATH_LENGTH|CRL_)/.test(code) ||
+    /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|UNABLE_TO_|EPROTO|HOSTNAME_|INVALID_|PATH_LENGTH|CRL_)/.test(
+      code,
+    ) ||
     /\b(ssl|tls|certificate)\b/i.test(error?.message ?? '')
   );
 }

@@ -62,6 +62,8 @@ interface Attempt {
   /** Measurements want it; else a path that failed, or one that may be usable again. */
   readonly wished: boolean;
   readonly controller: AbortController;
+  /** The session has moved there: that the attempt is given up then, as of no more use, is no failure. */
+  arrived: boolean;
 }
 
 /**
@@ -102,9 +104,6 @@ export class Failover {
   onSilence(silent: boolean): void {
     this.#silentSince = silent ? performance.now() : undefined;
     if (silent) this.#trials.silent();
-    if (silent && performance.now() - this.#returnedAt < SHORT_RETURN) {
-      this.#returnPause = Math.min(2 * this.#returnPause, MAX_DISTRUST);
-    }
     this.look();
   }
 
@@ -135,6 +134,7 @@ export class Failover {
   onPathChange(transport: Transport): MoveCause | undefined {
     const attempt = this.#attempt;
     const own = attempt?.aim === transport || attempt?.aim === 'either';
+    if (own && attempt !== undefined) attempt.arrived = true;
     this.#lost = false;
     this.#silentSince = undefined;
     this.#troubledUntil = 0;
@@ -143,8 +143,12 @@ export class Failover {
     this.#trials.taken(now, transport);
     if (transport !== this.#transport) {
       this.#transport = transport;
-      if (transport === 'udp') this.#returnedAt = now;
-      else this.#returnAt = now + this.#returnPause;
+      if (transport === 'udp') {
+        this.#returnedAt = now;
+      } else {
+        if (own && attempt?.wished !== true) this.#onUdpFailed(now);
+        this.#returnAt = now + this.#returnPause;
+      }
     }
     this.look();
     if (!own) return undefined;
@@ -152,6 +156,12 @@ export class Failover {
     return wish?.to === transport
       ? { reason: wish.reason, measured: wish.measured }
       : attempt?.cause;
+  }
+
+  /** UDP, which was in use, fell silent or was refused: soon after the session returned to it, or after a good time. */
+  #onUdpFailed(now: number): void {
+    const wasGood = now - this.#returnedAt >= SHORT_RETURN;
+    this.#returnPause = wasGood ? FIRST_RETURN : Math.min(2 * this.#returnPause, MAX_DISTRUST);
   }
 
   /** What became of a move of this failover. */
@@ -216,11 +226,13 @@ export class Failover {
       }
       const { aim } = plan;
       const controller = new AbortController();
-      this.#attempt = { ...plan, controller };
+      const attempt: Attempt = { ...plan, controller, arrived: false };
+      this.#attempt = attempt;
       const { engine, session } = this.#host;
       // A server that refuses UDP may still be there: what becomes of the dial says more.
       if (aim !== 'udp') engine.seekPath(session, true);
-      const moved = await this.#try(aim, controller.signal).catch(() => false);
+      const tried = await this.#try(aim, controller.signal).catch(() => false);
+      const moved = tried || attempt.arrived;
       if (aim !== 'udp' && !this.#ended.signal.aborted) engine.seekPath(session, false);
       this.#attempt = undefined;
       const { aborted } = controller.signal;
@@ -228,15 +240,13 @@ export class Failover {
         // They grow pauses of their own.
         this.#trials.failed(performance.now());
       } else if (aim === 'udp' && !moved) {
-        this.#returnPause = Math.min(
-          2 * this.#returnPause,
-          Math.max(MAX_RETURN, this.#returnPause),
-        );
+        // One that was given up for another reason says nothing of UDP.
+        if (!aborted) {
+          const most = Math.max(MAX_RETURN, this.#returnPause);
+          this.#returnPause = Math.min(2 * this.#returnPause, most);
+        }
         this.#returnAt = performance.now() + this.#returnPause;
       } else if (moved) {
-        if (aim === 'udp' && performance.now() - this.#returnedAt > SHORT_RETURN) {
-          this.#returnPause = FIRST_RETURN;
-        }
         pause = FIRST_PAUSE;
       } else if (!aborted) {
         await this.#sleep(pause);

@@ -1,4 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Server as HttpsServer, ServerOptions as HttpsServerOptions } from 'node:https';
 import type { ConnectionOptions } from 'node:tls';
 import { SttOptionError } from '../errors/local.ts';
@@ -178,6 +179,7 @@ export function checkWebSocketConnect(
   if (unknown !== undefined) {
     throw new SttOptionError(`websocket.${unknown}`, 'is no option of connect()');
   }
+  checkHeaders(headers);
   if (tls !== undefined && typeof tls !== 'boolean' && (typeof tls !== 'object' || tls === null)) {
     throw new SttOptionError('tls', 'must be true, or options of node:tls');
   }
@@ -197,6 +199,24 @@ export function checkWebSocketConnect(
     proxy,
     headers,
   });
+}
+
+/** Their values may be secret: they are not repeated. */
+function checkHeaders(headers: unknown): void {
+  if (typeof headers !== 'object' || headers === null) {
+    throw new SttOptionError('websocket.headers', 'must be an object');
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    } catch {
+      throw new SttOptionError(
+        'websocket.headers',
+        `has a name or a value that no header has, at ${JSON.stringify(name)}`,
+      );
+    }
+  }
 }
 
 function checkUrl(option: string, value: unknown, protocols: readonly string[]): URL {

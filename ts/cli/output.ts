@@ -1,5 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import { describeFailure } from './failure.ts';
+import type { Totals } from './tree-progress.ts';
+import { TreeProgress } from './tree-progress.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
 
 /** What the options common to all commands say about output. */
@@ -8,6 +10,8 @@ export interface OutputOptions {
   readonly quiet: boolean;
   readonly verbose: boolean;
   readonly color: boolean;
+  /** Where results go: stdout, but for a command whose stdout is taken by what it receives. */
+  readonly results?: NodeJS.WritableStream;
 }
 
 /** How often a progress line is printed where there is no terminal. */
@@ -29,7 +33,7 @@ export class Output {
   /** A result: `text` for a person, `fields` for a program. */
   result(event: string, fields: Record<string, unknown>, text: string): void {
     if (this.options.json) writeJson(event, fields);
-    else process.stdout.write(`${text}\n`);
+    else (this.options.results ?? process.stdout).write(`${text}\n`);
   }
 
   /** What happened on the way, for a program alone; a person reads it in a note. */
@@ -70,6 +74,11 @@ export class Output {
     if (process.stderr.isTTY) return new BarProgress(label, meter);
     return new PlainProgress(label, meter);
   }
+
+  /** Progress of many files at once; `base` is what was there before. */
+  tree(label: string, totals: Totals, base: Totals): TreeProgress {
+    return new TreeProgress(label, totals, base, this.options);
+  }
 }
 
 /** A running total of bytes, shown while it grows. */
@@ -79,7 +88,8 @@ export interface Progress {
   stop(): void;
 }
 
-function writeJson(event: string, fields: Record<string, unknown>): void {
+/** One line for a program. */
+export function writeJson(event: string, fields: Record<string, unknown>): void {
   process.stdout.write(`${JSON.stringify({ schema: 1, event, ...fields })}\n`);
 }
 
@@ -88,7 +98,8 @@ class SilentProgress implements Progress {
   stop(): void {}
 }
 
-class Meter {
+/** Rate and time left of what grows to a total. */
+export class Meter {
   readonly #start = performance.now();
   readonly total: number | undefined;
   readonly base: number;

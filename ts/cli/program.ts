@@ -5,7 +5,7 @@ import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
 import { send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
-import { CliError } from './failure.ts';
+import { CliError, ShownError } from './failure.ts';
 import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
 import { common, parseListen, transferOptions, transfers } from './flags.ts';
 import type { Shell } from './help/completion.ts';
@@ -37,12 +37,13 @@ export function createProgram(context: ProgramContext): Command {
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
-  const outputFor = (options: CommonOptions): Output => {
+  const outputFor = (options: CommonOptions, results?: NodeJS.WritableStream): Output => {
     const output = new Output({
       json: options.json ?? false,
       quiet: options.quiet ?? false,
       verbose: options.verbose ?? false,
       color: options.color && process.env['NO_COLOR'] === undefined,
+      ...(results === undefined ? {} : { results }),
     });
     context.onOutput(output);
     return output;
@@ -70,8 +71,8 @@ export function createProgram(context: ProgramContext): Command {
     );
 
   transfers(common(program.command('recv')))
-    .description('receive a file')
-    .argument('[dir]', 'folder that files go to', '.')
+    .description('receive a file, or folders')
+    .argument('[dir]', 'folder that files go to, or - for one file to stdout', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
@@ -82,8 +83,10 @@ export function createProgram(context: ProgramContext): Command {
       parseListen,
     )
     .option('--forever', 'go on after the first file')
-    .option('--max-size <size>', 'largest file that is taken, as in 10G', (text) =>
-      parseSize(text, '--max-size'),
+    .option(
+      '--max-size <size>',
+      'most bytes that are taken, of a folder in all, as in 10G',
+      (text) => parseSize(text, '--max-size'),
     )
     .addOption(new Option('--overwrite', 'replace a file of the same name').conflicts('rename'))
     .addOption(new Option('--rename', 'keep both by numbering the new one').conflicts('overwrite'))
@@ -99,6 +102,14 @@ export function createProgram(context: ProgramContext): Command {
           rename?: true;
         },
       ) => {
+        const piped = folder === '-';
+        if (piped && (options.json === true || options.forever === true)) {
+          throw new CliError(
+            ExitCode.Usage,
+            `${options.json ? '--json' : '--forever'} does not go with "recv -".`,
+            'stdout has room for the bytes of one file alone.',
+          );
+        }
         await recv(
           {
             folder,
@@ -110,15 +121,18 @@ export function createProgram(context: ProgramContext): Command {
             ...transferOptions(options),
             signals: context.signals,
           },
-          outputFor(options),
+          outputFor(options, piped ? process.stderr : undefined),
         );
       },
     );
 
   transfers(common(program.command('send')))
-    .description('send a file, or stdin as "-", to a machine that runs "stt recv"')
-    .argument('<file>', 'file to send, or -')
-    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .description('send files and folders, or stdin as "-", to a machine that runs "stt recv"')
+    .usage('[options] <path...> <peer>')
+    .argument(
+      '<path...>',
+      `files and folders to send, or -; and last the peer: name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`,
+    )
     .option(
       '--peer-id <id>',
       'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
@@ -144,8 +158,7 @@ export function createProgram(context: ProgramContext): Command {
     )
     .action(
       async (
-        file: string,
-        peer: string,
+        words: string[],
         options: TransferOptions & {
           peerId?: string;
           name?: string;
@@ -155,9 +168,17 @@ export function createProgram(context: ProgramContext): Command {
           transport: 'auto' | 'udp' | 'websocket';
         },
       ) => {
+        const peer = words.at(-1);
+        if (peer === undefined || words.length < 2) {
+          throw new CliError(
+            ExitCode.Usage,
+            'error: a path and a peer are needed.',
+            'write "stt send FILE PEER"; --help has the options.',
+          );
+        }
         await send(
           {
-            file,
+            paths: words.slice(0, -1),
             peer,
             peerId: options.peerId,
             name: options.name,
@@ -204,7 +225,7 @@ export function failureOf(error: unknown): unknown {
 }
 
 /** A usage error that is on the screen already. */
-export class UsageShown extends CliError {
+export class UsageShown extends ShownError {
   constructor() {
     super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.');
   }

@@ -10,9 +10,11 @@ import type { Signals } from '../signals.ts';
 import { sweepClaims } from '../transfer/claim.ts';
 import type { Collision } from '../transfer/files.ts';
 import { Inbox } from '../transfer/inbox.ts';
+import { StdoutPart } from '../transfer/stdout-part.ts';
 
 /** Options of `stt recv`, parsed. */
 export interface RecvOptions {
+  /** Or `-` for stdout. */
   readonly folder: string;
   readonly host: string;
   readonly port: number;
@@ -33,10 +35,11 @@ export interface RecvOptions {
 /** How long a receipt may take to leave when the command is cut short. */
 const LAST_WORDS_MS = 500;
 
-/** Waits for one file, or with `--forever` for any number. */
+/** Waits for one file or tree, or with `--forever` for any number. */
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
   const { folder, host, port, signals } = options;
-  await checkFolder(folder);
+  const sink = folder === '-' ? new StdoutPart(process.stdout) : undefined;
+  if (sink === undefined) await checkFolder(folder);
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
   // What senders that were killed have left: nobody else looks while none is started.
@@ -51,7 +54,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     ...(nodeSeed === undefined ? {} : { nodeSeed }),
   });
   const { ending, draining } = signals;
-  const inbox = new Inbox({ ...options, output });
+  const inbox = new Inbox({ ...options, output, sink });
   try {
     // Listening first: whoever reads the line below may call at once.
     const sessions = endpoint.listen(webSocketOf(options, endpoint));

@@ -1,4 +1,4 @@
-import { mkdir, unlink } from 'node:fs/promises';
+import { mkdir, stat, unlink } from 'node:fs/promises';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
@@ -9,17 +9,17 @@ import type { ResolvedPeer } from '../peers/resolve.ts';
 import { resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
-import type { Carried } from '../transfer/carry.ts';
-import { carry } from '../transfer/carry.ts';
+import type { Cargo, Stand } from '../transfer/cargo.ts';
+import { FileCargo, TreeCargo } from '../transfer/cargo.ts';
 import { ClaimBusyError, claim, forget, sweepClaims } from '../transfer/claim.ts';
-import type { Sending } from '../transfer/send.ts';
-import type { Source } from '../transfer/source.ts';
 import { openSource } from '../transfer/source.ts';
-import { formatRate, formatSize } from '../units.ts';
+import { scan } from '../transfer/tree/scan.ts';
+import { formatSize } from '../units.ts';
 
 /** Options of `stt send`, parsed. */
 export interface SendOptions {
-  readonly file: string;
+  /** Files and folders, or `-`. */
+  readonly paths: readonly string[];
   /** `HOST`, `HOST:PORT` or `[IPV6]:PORT`. */
   readonly peer: string;
   /** 64 hex digits, `any`, or undefined for the pin of a peer that has a name, else `any`. */
@@ -42,33 +42,49 @@ export interface SendOptions {
 /** How long what was written may take to arrive when the command is cut short. */
 const LAST_WORDS_MS = 500;
 
-/** Sends one file or all of stdin to the `stt recv` at `peer`. */
+/** Sends files and folders, or all of stdin, to the `stt recv` at `peer`. */
 export async function send(options: SendOptions, output: Output): Promise<void> {
-  const source = await openSource(options.file, options.name);
+  const cargo = await load(options, output);
   try {
     const sharedSeed = await loadSeed(options.seedFile);
     const secret = await loadNodeSecret(options.nodeSeedFile, output);
     options.signals.drainFor(options.drain);
     const to = await resolvePeer(options.peer, options.peerId);
-    const role = roleOf(source, to.address);
+    const role = cargo.role && ['send', ...cargo.role, to.address];
     const release = await takeTurn(secret, role);
     try {
       const endpoint = await SttEndpoint.create({
         sharedSeed,
         ...(role === undefined ? {} : { nodeSeed: secret.seedFor(...role) }),
       });
-      await sendFrom(endpoint, source, secret, { ...options, to }, output);
+      await sendFrom(endpoint, cargo, secret, { ...options, to }, output);
     } finally {
       await release();
     }
   } finally {
-    await source.close();
+    await cargo.close();
   }
+}
+
+/** Looks at what is to be sent, before anybody is called. */
+async function load(options: SendOptions, output: Output): Promise<Cargo> {
+  const { paths, name } = options;
+  const [first] = paths;
+  if (paths.length > 1 && (name !== undefined || paths.includes('-'))) {
+    throw new CliError(
+      ExitCode.Usage,
+      name === undefined ? 'stdin cannot be sent beside files.' : 'one --name for several paths.',
+      'send one path, or leave that out.',
+    );
+  }
+  const folder = first !== '-' && (await stat(first as string)).isDirectory();
+  if (paths.length > 1 || folder) return new TreeCargo(await scan(paths, name, output));
+  return new FileCargo(await openSource(first as string, name));
 }
 
 async function sendFrom(
   endpoint: SttEndpoint,
-  source: Source,
+  cargo: Cargo,
   secret: NodeSecret,
   options: SendOptions & { readonly to: ResolvedPeer },
   output: Output,
@@ -78,43 +94,17 @@ async function sendFrom(
   const abort = (): void =>
     void endpoint.close({ timeout: LAST_WORDS_MS }).catch(() => endpoint.destroy());
   signal.addEventListener('abort', abort, { once: true });
-  const transfer = source.path && secret.name('transfer', source.path, source.name);
-  const sending: Sending = {
-    source,
-    transfer: transfer ?? null,
-    resume: options.resume,
-    output,
-    state: {
-      begun: false,
-      position: 0,
-      best: -1,
-      advanced: performance.now(),
-      bytesSent: 0,
-      size: null,
-    },
-  };
+  const transfer = cargo.role === undefined ? null : secret.name('transfer', ...cargo.role);
   try {
-    const carried = await carry(endpoint, options.to.address, sending, {
-      peerNodeId: options.to.peerNodeId,
-      timeout: options.connectTimeout,
-      transport: options.transport,
-      patience: options.resumeTimeout,
-      signal,
-    });
-    report(carried, sending, output);
+    await cargo.deliver(endpoint, transfer, options, signal, output);
   } catch (error) {
     // A teardown by signal or deadline breaks whatever was under way; the cause is the news.
-    throw withResumption(signal.aborted ? signal.reason : error, sending);
+    throw withResumption(signal.aborted ? signal.reason : error, cargo.stand, options.resume);
   } finally {
     deadline.clear();
     signal.removeEventListener('abort', abort);
     await endpoint.close();
   }
-}
-
-/** What tells this transfer from every other; undefined for what cannot be gone on with. */
-function roleOf(source: Source, peer: string): readonly string[] | undefined {
-  return source.path === undefined ? undefined : ['send', source.path, source.name, peer];
 }
 
 /**
@@ -147,8 +137,8 @@ async function takeTurn(
 }
 
 /** Says how to go on, where that is possible. */
-function withResumption(error: unknown, { source, state, resume }: Sending): unknown {
-  if (!state.begun) return error;
+function withResumption(error: unknown, stand: Stand, resume: boolean): unknown {
+  if (!stand.begun) return error;
   const exitCode = exitCodeOf(error);
   const lost =
     exitCode === ExitCode.Unreachable ||
@@ -157,12 +147,12 @@ function withResumption(error: unknown, { source, state, resume }: Sending): unk
   const late = error instanceof DeadlineError;
   if (!lost && !ended && !late) return error;
   const code = lost ? ExitCode.Interrupted : exitCode;
-  if (!source.readable) {
+  if (!stand.readable) {
     const hint = 'a pipe cannot be read twice: run all of it again, or send a file, which resumes.';
     return new ResumableError(code, error, hint);
   }
-  const done = state.size === null ? '' : ` of ${formatSize(state.size)}`;
-  const sent = `${formatSize(state.position)}${done} were sent`;
+  const done = stand.size === null ? '' : ` of ${formatSize(stand.size)}`;
+  const sent = `${formatSize(stand.position)}${done} were sent`;
   const hint = resume ? 'to go on from there:' : 'to begin again:';
   return new ResumableError(code, error, `${sent}; ${hint} ${commandLine()}`);
 }
@@ -209,30 +199,4 @@ class Deadline {
     clearTimeout(this.#timer);
     this.#outer.removeEventListener('abort', this.#forward);
   }
-}
-
-function report(carried: Carried, { state }: Sending, output: Output): void {
-  const { name, bytes, sha256, seconds, resumedFrom } = carried;
-  const { reconnects, moves, peerNodeId, sessionId, transport } = carried;
-  const moved = bytes - resumedFrom;
-  const rate = seconds > 0 ? moved / seconds : 0;
-  const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
-  output.result(
-    'sent',
-    {
-      name,
-      bytes,
-      sha256,
-      verified: true,
-      seconds,
-      peerNodeId,
-      sessionId,
-      transport,
-      resumedFrom,
-      reconnects,
-      moves,
-      bytesSent: state.bytesSent,
-    },
-    `sent ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
-  );
 }

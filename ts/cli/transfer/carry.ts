@@ -1,10 +1,20 @@
-import type { SttEndpoint } from '../../index.ts';
+import type { SttEndpoint, SttSession, SttStream } from '../../index.ts';
 import { isSttError, ReconnectingSession } from '../../index.ts';
 import { describeFailure } from '../failure.ts';
+import type { Output } from '../output.ts';
 import { UnexpectedEndError } from './byte-reader.ts';
-import { TRANSFER_PURPOSE } from './messages.ts';
-import type { Sending, Sent } from './send.ts';
-import { ReceiverBusyError, sendFile } from './send.ts';
+import { ReceiverBusyError } from './send.ts';
+
+/** What is talked about with the receiver, over as many sessions as it takes. */
+export interface Conversation<T> {
+  readonly purpose: string;
+  readonly output: Output;
+  /** Whether another session could go on where this one breaks. */
+  readonly resumable: () => boolean;
+  readonly state: { readonly begun: boolean; readonly advanced: number };
+  /** All of it on one session; `signal` aborts when that has ended. */
+  readonly talk: (stream: SttStream, session: SttSession, signal: AbortSignal) => Promise<T>;
+}
 
 /** How the receiver is reached. */
 export interface Line {
@@ -20,7 +30,7 @@ export interface Line {
 }
 
 /** How a transfer went. */
-export interface Carried extends Sent {
+export interface Carriage {
   readonly peerNodeId: string;
   /** That of its last session, as is `sessionId`. */
   readonly transport: string;
@@ -32,7 +42,7 @@ export interface Carried extends Sent {
 }
 
 /** What one conversation came to, where another would come to the same. */
-type Outcome = { readonly sent: Sent } | { readonly verdict: unknown };
+type Outcome<T> = { readonly sent: T } | { readonly verdict: unknown };
 
 /** How long a session may take to say goodbye once the receipt is there. */
 const GOODBYE_MS = 5_000;
@@ -40,14 +50,14 @@ const GOODBYE_MS = 5_000;
 /** Pauses between tries: somebody may just have started the receiver again. */
 const PAUSES = { base: 250, minDelay: 50, maxDelay: 5_000 } as const;
 
-/** Sends a file on as many sessions as it takes. What the first cannot begin is not tried again. */
-export async function carry(
+/** Sends something on as many sessions as it takes. What the first cannot begin is not tried again. */
+export async function carry<T extends object>(
   endpoint: SttEndpoint,
   peer: string,
-  sending: Sending,
+  conversation: Conversation<T>,
   { patience, signal, ...options }: Line,
-): Promise<Carried> {
-  const { state, source, output } = sending;
+): Promise<T & Carriage> {
+  const { state, output } = conversation;
   const giveUp = new AbortController();
   const forward = (): void => giveUp.abort(signal.reason);
   signal.addEventListener('abort', forward, { once: true });
@@ -61,9 +71,8 @@ export async function carry(
   let reconnects = 0;
   let moves = 0;
   const mayGoOn = (): boolean =>
-    sending.resume &&
+    conversation.resumable() &&
     state.begun &&
-    source.readable &&
     // Sessions that come and go and bring nothing are no progress.
     performance.now() - state.advanced < patience;
   line.on('reconnecting', ({ attempt, delay, error }) => {
@@ -75,8 +84,8 @@ export async function carry(
   });
   line.on('reconnected', () => (reconnects += 1));
   try {
-    const result = await line.run<Outcome>(
-      TRANSFER_PURPOSE,
+    const result = await line.run<Outcome<T>>(
+      conversation.purpose,
       async (stream, { session, signal: over }) => {
         const { id: sessionId, peerNodeId, transport } = session;
         output.event('session', { sessionId, peerNodeId, transport });
@@ -87,7 +96,7 @@ export async function carry(
           output.detail(`session ${sessionId} goes on over ${transport}`);
         });
         try {
-          return { sent: await sendFile(stream, sending, over) };
+          return { sent: await conversation.talk(stream, session, over) };
         } catch (error) {
           if (isPassing(error) && mayGoOn()) {
             // It may be better on another session; this one is given up for that.

@@ -90,6 +90,11 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** A time in milliseconds as the system is given it: seconds, and never the millisecond before for a rounding. */
+export function fileTime(milliseconds: number): number {
+  return (milliseconds + 0.001) / 1_000;
+}
+
 /** Whether a system error has one of these codes. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return (

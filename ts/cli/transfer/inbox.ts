@@ -6,8 +6,10 @@ import { formatRate, formatSize } from '../units.ts';
 import { Desk } from './desk.ts';
 import type { Collision } from './files.ts';
 import type { Received } from './receive.ts';
-import { NothingOfferedError, receiveFile } from './receive.ts';
+import { NothingOfferedError, receive } from './receive.ts';
 import { Busy, SuspendedError } from './refusal.ts';
+import type { Sink } from './stdout-part.ts';
+import type { TreeReceived } from './tree/receive.ts';
 
 /** What a receiver takes, and how long it waits. */
 export interface InboxOptions {
@@ -20,6 +22,8 @@ export interface InboxOptions {
   /** Milliseconds that an unfinished transfer is waited for. */
   readonly resumeTimeout: number;
   readonly output: Output;
+  /** Takes the place of the folder where one file goes to stdout. */
+  readonly sink?: Sink | undefined;
 }
 
 /** How long a session may take to say goodbye once its file is there, or was refused. */
@@ -100,7 +104,7 @@ export class Inbox {
     const { output, forever } = this.#options;
     output.detail(`session ${session.id} with node ${session.peerNodeId}`);
     try {
-      const received = await receiveFile(session, { ...this.#options, desk: this.#desk });
+      const received = await receive(session, { ...this.#options, desk: this.#desk });
       this.#report(received, session);
       if (forever) {
         await session.settled;
@@ -165,7 +169,11 @@ export class Inbox {
     );
   }
 
-  #report(received: Received, session: SttSession): void {
+  #report(received: Received | TreeReceived, session: SttSession): void {
+    if ('files' in received) {
+      this.#reportTree(received, session);
+      return;
+    }
     const { name, bytes, sha256, seconds, resumedFrom, bytesByCarrier, key } = received;
     if (this.#reported.get(key) === sha256) return;
     if (!received.acknowledged) this.#reported.set(key, sha256);
@@ -190,6 +198,41 @@ export class Inbox {
         reconnects,
       },
       `received ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
+    );
+  }
+
+  #reportTree(received: TreeReceived, session: SttSession): void {
+    const { names, files, folders, links, missing, bytes, sha256, seconds, key } = received;
+    if (this.#reported.get(key) === sha256) return;
+    if (!received.acknowledged) this.#reported.set(key, sha256);
+    const reconnects = this.#breaks.get(key) ?? 0;
+    this.#breaks.delete(key);
+    const moved = bytes - received.resumedFrom;
+    const rate = seconds > 0 ? moved / seconds : 0;
+    const rest = received.resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
+    const lost = missing === 0 ? '' : `; ${missing} files could not be read at the sender`;
+    this.#options.output.result(
+      'received',
+      {
+        name: names.join(', '),
+        names,
+        files,
+        folders,
+        links,
+        missing,
+        bytes,
+        sha256,
+        verified: true,
+        seconds,
+        peerNodeId: session.peerNodeId,
+        sessionId: session.id,
+        transport: session.transport,
+        bytesByCarrier: received.bytesByCarrier,
+        resumedFrom: received.resumedFrom,
+        resumedFiles: received.resumedFiles,
+        reconnects,
+      },
+      `received ${names.join(', ')}: ${files} files in ${folders} folders, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${lost}\nsha256 ${sha256}`,
     );
   }
 }

@@ -88,15 +88,17 @@ export class TransferProtocolError extends CliError {
 }
 
 /** Sends one message. */
-export async function writeMessage(
-  stream: SttStream,
-  message: Offer | Answer | Start | Receipt,
-): Promise<void> {
+export async function writeMessage(stream: SttStream, message: object): Promise<void> {
+  await stream.write(encodeMessage(message));
+}
+
+/** One message, as it goes over the wire. */
+export function encodeMessage(message: object): Buffer {
   const body = Buffer.from(JSON.stringify(message));
   const frame = Buffer.alloc(4 + body.length);
   frame.writeUInt32LE(body.length);
   body.copy(frame, 4);
-  await stream.write(frame);
+  return frame;
 }
 
 /** Reads an {@link Offer}. */
@@ -155,7 +157,8 @@ export async function readReceipt(reader: ByteReader): Promise<Receipt> {
   throw malformed('receipt');
 }
 
-async function readObject(reader: ByteReader): Promise<Record<string, unknown>> {
+/** Reads one message of any kind; what is in it has yet to be checked. */
+export async function readObject(reader: ByteReader): Promise<Record<string, unknown>> {
   const length = Buffer.from(await reader.exactly(4)).readUInt32LE();
   if (length > MAX_MESSAGE)
     throw new TransferProtocolError(
@@ -172,7 +175,8 @@ async function readObject(reader: ByteReader): Promise<Record<string, unknown>> 
   return value as Record<string, unknown>;
 }
 
-function checkMarks(marks: readonly unknown[]): Mark[] {
+/** Lengths that grow, each with its hash. */
+export function checkMarks(marks: readonly unknown[]): Mark[] {
   let last = 0;
   return marks.map((mark) => {
     const { length, sha256 } = (mark ?? {}) as Record<string, unknown>;
@@ -184,16 +188,19 @@ function checkMarks(marks: readonly unknown[]): Mark[] {
   });
 }
 
-function isHex(value: unknown, digits: number): value is string {
+/** Whether it is a text of so many hex digits. */
+export function isHex(value: unknown, digits: number): value is string {
   return typeof value === 'string' && value.length === digits && /^[0-9a-f]*$/.test(value);
 }
 
-function countOrNull(value: unknown, what: string): number | null {
+/** A number of something, or nothing. */
+export function countOrNull(value: unknown, what: string): number | null {
   if (value === null || value === undefined) return null;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw malformed(what);
 }
 
-function malformed(what: string): TransferProtocolError {
+/** What was read is no message of that kind. */
+export function malformed(what: string): TransferProtocolError {
   return new TransferProtocolError(`the far side sent a malformed ${what}`);
 }

@@ -2,12 +2,12 @@ import type { Hash } from 'node:crypto';
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lutimes, open, unlink } from 'node:fs/promises';
+import { lutimes, open, rename, unlink } from 'node:fs/promises';
 import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
 import { writeDone } from './done.ts';
 import type { Collision } from './files.ts';
-import { hasCode, place, syncFolder } from './files.ts';
+import { fileTime, hasCode, place, syncFolder } from './files.ts';
 import type { Mark } from './messages.ts';
 import { TOUCH_INTERVAL_MS } from './owner.ts';
 
@@ -156,6 +156,17 @@ export class Part {
     forget(this.#path);
     await syncFolder(this.#folder);
     return final;
+  }
+
+  /** Gives the file, which is on the disk by now, another place on it. */
+  async moveTo(path: string, mode: number, modified: number): Promise<void> {
+    clearInterval(this.#toucher);
+    await this.#file.chmod(mode);
+    await this.#file.utimes(new Date(), fileTime(modified));
+    await this.#file.close();
+    await rename(this.#path, path);
+    this.#settled = true;
+    forget(this.#path);
   }
 
   /** Leaves it for the sender's return; an empty one is removed. Harmless once settled. */

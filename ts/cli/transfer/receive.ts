@@ -11,7 +11,7 @@ import type { DoneRecord } from './done.ts';
 import { readDone, removeDone } from './done.ts';
 import type { Collision } from './files.ts';
 import { exists, freeSpace } from './files.ts';
-import type { Mark, Offer } from './messages.ts';
+import type { Mark, Offer, Receipt } from './messages.ts';
 import {
   DIGEST_LENGTH,
   readOffer,
@@ -23,16 +23,22 @@ import {
 import { checkName, quote } from './names.ts';
 import { Part, partKey, randomKey } from './part.ts';
 import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
+import type { Sink } from './stdout-part.ts';
 import { splitTail } from './tail.ts';
+import { readTreeOffer, TREE_PURPOSE } from './tree/messages.ts';
+import type { TreeOffered, TreeReceived } from './tree/receive.ts';
+import { receiveTree } from './tree/receive.ts';
 
 /** Where files go and which are taken. */
 export interface ReceiveOptions {
   readonly folder: string;
   readonly collision: Collision;
-  /** Largest file that is taken, in bytes. */
+  /** Largest file, or tree in all, that is taken, in bytes. */
   readonly maxSize: number;
   readonly output: Output;
   readonly desk: Desk;
+  /** Takes the place of the folder where one file goes to stdout. */
+  readonly sink?: Sink | undefined;
 }
 
 /** A file that arrived whole. */
@@ -53,14 +59,32 @@ export interface Received {
 }
 
 /**
+ * Receives what a sender offers on `session`, or the rest of it: one file, or a tree.
+ *
+ * @throws as {@link receiveFile} and {@link receiveTree} do.
+ */
+export async function receive(
+  session: SttSession,
+  options: ReceiveOptions,
+): Promise<Received | TreeReceived> {
+  const offered = await nextOffer(session);
+  return 'tree' in offered
+    ? receiveTree(session, offered, options)
+    : receiveFile(session, offered, options);
+}
+
+/**
  * Receives the one file that a sender offers on `session`, or the rest of it.
  *
  * @throws {CliError} when the offer is refused or the file cannot be kept; the sender is told why first.
  * @throws {SuspendedError} when the session ends before the file is whole, and what came is kept.
  * @throws {SttError} when the session ends before, and nothing is kept.
  */
-export async function receiveFile(session: SttSession, options: ReceiveOptions): Promise<Received> {
-  const { stream, reader, offer } = await nextOffer(session);
+async function receiveFile(
+  session: SttSession,
+  { stream, reader, offer }: FileOffer,
+  options: ReceiveOptions,
+): Promise<Received> {
   const key = offer.transfer === null ? randomKey() : partKey(session.peerNodeId, offer.transfer);
   const reception = new Reception(session, stream, reader, offer, key, options);
   let leave: (() => void) | undefined;
@@ -81,12 +105,18 @@ export async function receiveFile(session: SttSession, options: ReceiveOptions):
   }
 }
 
-async function nextOffer(
-  session: SttSession,
-): Promise<{ stream: SttStream; reader: ByteReader; offer: Offer }> {
+interface FileOffer {
+  readonly stream: SttStream;
+  readonly reader: ByteReader;
+  readonly offer: Offer;
+}
+
+async function nextOffer(session: SttSession): Promise<FileOffer | TreeOffered> {
   try {
     const stream = await nextTransfer(session);
     const reader = new ByteReader(stream.batches());
+    if (stream.purpose === TREE_PURPOSE)
+      return { stream, reader, tree: await readTreeOffer(reader) };
     return { stream, reader, offer: await readOffer(reader) };
   } catch (error) {
     // Whatever it was, no transfer has begun.
@@ -96,7 +126,7 @@ async function nextOffer(
 
 async function nextTransfer(session: SttSession): Promise<SttStream> {
   for await (const stream of session.incomingBidirectionalStreams) {
-    if (stream.purpose === TRANSFER_PURPOSE) return stream;
+    if (stream.purpose === TRANSFER_PURPOSE || stream.purpose === TREE_PURPOSE) return stream;
     // Another program of the same network may share the port; what is not ours is declined, not read.
     stream.reset(0);
     stream.stop(0);
@@ -167,8 +197,9 @@ class Reception {
   }
 
   async run(): Promise<Received> {
-    const { folder } = this.#options;
-    const done = this.#resumable ? await readDone(folder, this.#key) : undefined;
+    const { folder, sink } = this.#options;
+    const done =
+      this.#resumable && sink === undefined ? await readDone(folder, this.#key) : undefined;
     this.#earlier = done;
     // A file that has grown or shrunk since is another one, even where it begins the same.
     if (done !== undefined && done.bytes === this.#offer.size) {
@@ -225,8 +256,9 @@ class Reception {
   }
 
   /** The part to write to, once there is nothing against it. */
-  async #open(otherwise: (error: unknown) => Promise<never>): Promise<Part> {
-    const { folder, collision } = this.#options;
+  async #open(otherwise: (error: unknown) => Promise<never>): Promise<Sink> {
+    const { folder, collision, sink } = this.#options;
+    if (sink !== undefined) return sink;
     let part: Part | undefined;
     try {
       // An earlier state of the same file, whose sender never heard that it was whole, is what it replaces.
@@ -253,7 +285,7 @@ class Reception {
     }
   }
 
-  async #receive(part: Part, offset: number, marks: readonly Mark[]): Promise<Received> {
+  async #receive(part: Sink, offset: number, marks: readonly Mark[]): Promise<Received> {
     const { output, collision, folder } = this.#options;
     const progress = output.progress(this.#name, this.#offer.size ?? undefined, offset);
     let keep = this.#resumable;
@@ -276,7 +308,8 @@ class Reception {
         );
       }
       const [bytes, sha256] = [part.length, digest.toString('hex')];
-      const record = this.#resumable ? { bytes, sha256 } : undefined;
+      const noted = this.#resumable && this.#options.sink === undefined;
+      const record = noted ? { bytes, sha256 } : undefined;
       const replaces = collision === 'refuse' && (await this.#replaces());
       const how = replaces ? 'overwrite' : collision;
       const name = await part.commit(this.#name, how, this.#offer.modified, record);
@@ -340,7 +373,7 @@ class Reception {
   }
 
   /** Writes all but the last {@link DIGEST_LENGTH} bytes to the file and returns these. */
-  async #store(part: Part, onProgress: (done: number) => void): Promise<Uint8Array> {
+  async #store(part: Sink, onProgress: (done: number) => void): Promise<Uint8Array> {
     let held: Uint8Array = new Uint8Array(0);
     const { size } = this.#offer;
     const limit = size ?? this.#options.maxSize;
@@ -379,7 +412,7 @@ class Reception {
     );
   }
 
-  async #receipt(receipt: Parameters<typeof writeMessage>[1]): Promise<void> {
+  async #receipt(receipt: Receipt): Promise<void> {
     await writeMessage(this.#stream, receipt);
     await this.#stream.end();
   }

@@ -6,6 +6,8 @@ import { DeskBusyError } from './desk.ts';
 import { TargetExistsError } from './files.ts';
 import type { Receipt } from './messages.ts';
 import { NameError } from './names.ts';
+import { NotAFolderError } from './tree/folders.ts';
+import { ManifestError } from './tree/manifest.ts';
 
 /** A reason of ours not to keep the file, told to the sender in the receipt. */
 export class Refusal extends CliError {
@@ -58,6 +60,12 @@ export function asDecline(error: unknown): CliError | undefined {
       'rename the file at the sender.',
     );
   }
+  if (error instanceof ManifestError || error instanceof NotAFolderError)
+    return new CliError(
+      ExitCode.LocalFile,
+      `refused: ${error.message}.`,
+      'change it at the sender.',
+    );
   if (error instanceof ClaimBusyError || error instanceof DeskBusyError)
     return new Busy(`${error.message}.`, { cause: error });
   if (error instanceof TargetExistsError) return existsRefusal(error.message);

@@ -189,7 +189,8 @@ function checkReceipt(
   }
 }
 
-function receiptError(receipt: Extract<Receipt, { ok: false }>): CliError {
+/** What a receiver's no in the end means here. */
+export function receiptError(receipt: Extract<Receipt, { ok: false }>): CliError {
   const exitCode = receipt.fault === 'hash' ? ExitCode.HashMismatch : ExitCode.Interrupted;
   return new CliError(
     exitCode,

@@ -91,7 +91,8 @@ class RegularFile implements Source {
   async close(): Promise<void> {}
 }
 
-class FileReading implements Reading {
+/** A file that is open, as one session reads it: up to the size that it had, whatever is appended meanwhile. */
+export class FileReading implements Reading {
   readonly size: number;
   readonly modified: number;
   readonly #file: FileHandle;

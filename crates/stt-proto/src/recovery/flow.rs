@@ -1,5 +1,6 @@
-//! Whether the peer is in the middle of sending (PROTOCOL.md section 6.1): a side that only receives has
-//! nothing in flight whose acknowledgement could fail to come, and would learn of a dead path late.
+//! What is awaited of the peer while nothing is in flight (PROTOCOL.md section 6.1): more data by a side that
+//! only receives, credit by a side that has used it up. Neither has sent anything whose acknowledgement could
+//! fail to come, and both would learn of a dead path late.
 
 use core::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::time::Instant;
 /// what an application says now and then, and no reason to probe after each word.
 const FLOWING: u8 = 16;
 
-/// See the module.
+/// Whether the peer is in the middle of sending.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PeerFlow {
     /// When data came last.

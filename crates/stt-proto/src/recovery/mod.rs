@@ -143,8 +143,9 @@ pub(crate) enum RecoveryTimeout {
         /// Those of them that were in flight.
         in_flight: u32,
     },
-    /// The peer was in the middle of sending, and then nothing came for a probe timeout, while nothing of
-    /// ours is in flight that would show whether the path is dead. Told once for each such pause.
+    /// The peer was in the middle of sending, or credit was used up, and then nothing came for a probe
+    /// timeout, while nothing of ours is in flight that would show whether the path is dead. Told once for
+    /// each such pause.
     Still,
     /// Up to `count` ack-eliciting packets must be sent now, at least one, if with nothing new
     /// then with what [`Recovery::probe_contents`] names, or a KEEP_ALIVE. The congestion window
@@ -232,6 +233,8 @@ pub(crate) struct Recovery {
     silent_packets: u32,
     /// Whether the peer is in the middle of sending.
     flow: PeerFlow,
+    /// Since when there is nothing to do but to wait for credit.
+    dry_since: Option<Instant>,
     /// Packets that may leave without regard to window and pacer.
     free_packets: u8,
     /// Packets declared lost, for whoever watches; none notes nothing.
@@ -265,6 +268,7 @@ impl Recovery {
             last_eliciting_sent: None,
             silent_packets: 0,
             flow: PeerFlow::default(),
+            dry_since: None,
             free_packets: 0,
             losses: None,
         }
@@ -321,6 +325,7 @@ impl Recovery {
         self.bytes_in_flight += bytes;
         self.eliciting_in_flight += 1;
         self.last_eliciting_sent = Some(now);
+        self.dry_since = None;
         self.pto_base = now;
         self.free_packets = self.free_packets.saturating_sub(1);
         self.pacer.on_sent(bytes);
@@ -627,9 +632,21 @@ impl Recovery {
             return None;
         }
         self.loss_time().or_else(|| match self.eliciting_in_flight {
-            0 => self.flow.stands_still_at(self.pto()),
+            0 => self.stands_still_at(),
             _ => Some(self.pto_base + self.probe_interval()),
         })
+    }
+
+    /// When to ask whether the path is dead, while nothing in flight can tell.
+    fn stands_still_at(&self) -> Option<Instant> {
+        let pto = self.pto();
+        let dry = self.dry_since.map(|since| since + pto);
+        self.flow.stands_still_at(pto).into_iter().chain(dry).min()
+    }
+
+    /// All that was sent is acknowledged, or more of it still is in flight, and credit may be used up.
+    pub(crate) fn on_dry(&mut self, now: Instant) {
+        self.dry_since = (self.eliciting_in_flight == 0).then_some(now);
     }
 
     /// The peer sent data by this path.
@@ -663,6 +680,7 @@ impl Recovery {
         }
         if self.eliciting_in_flight == 0 && self.loss_time().is_none() {
             self.flow = PeerFlow::default();
+            self.dry_since = None;
             return RecoveryTimeout::Still;
         }
         if self.loss_time().is_some() {

@@ -336,6 +336,9 @@ impl Session {
             count => self.path.mtu.on_large_losses(now, count),
         }
         self.settle_fates(cx);
+        if self.streams.has_run_dry() {
+            self.recovery.on_dry(now);
+        }
         Ok(())
     }
 

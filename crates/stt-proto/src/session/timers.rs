@@ -136,9 +136,10 @@ impl Session {
         }
     }
 
-    /// Whether the peer has more to send, as far as this side knows.
-    fn expects_more(&self) -> bool {
-        self.is_established() && self.is_live() && self.streams.is_receiving()
+    /// Whether the peer has more data or credit to send, as far as this side knows.
+    fn expects_more(&mut self) -> bool {
+        let in_use = self.is_established() && self.is_live();
+        in_use && (self.streams.ask_for_credit() || self.streams.is_receiving())
     }
 
     /// What is sent by the path in use draws no answer.

@@ -87,6 +87,8 @@ pub(crate) struct Streams {
     owes_max_streams: [bool; 2],
     events: VecDeque<StreamEvent>,
     send_credit: SendCredit,
+    /// Data has used up credit, its stream's or the session's, since that was last asked about.
+    ran_dry: bool,
     recv_credit: RecvCredit,
     /// Bytes that were read from streams whose half is done, and not consumed yet.
     orphaned: u64,
@@ -118,6 +120,7 @@ impl Streams {
             owes_max_streams: [false; 2],
             events: VecDeque::new(),
             send_credit: SendCredit::default(),
+            ran_dry: false,
             recv_credit: RecvCredit::new(limits.session_window, limits.max_session_window),
             orphaned: 0,
             runs: 0,
@@ -210,6 +213,19 @@ impl Streams {
     /// Whether the peer has begun something on a stream that is not all here yet.
     pub(crate) fn is_receiving(&self) -> bool {
         self.table.values().any(|stream| stream.recv.as_ref().is_some_and(RecvHalf::is_begun))
+    }
+
+    /// Whether data has used up credit since [`Streams::ask_for_credit`], so that more of it may wait.
+    pub(crate) const fn has_run_dry(&self) -> bool {
+        self.ran_dry
+    }
+
+    /// Whether data waits for the peer to give credit, and the peer was not asked about that yet: once it
+    /// was, more data has to use up credit first.
+    pub(crate) fn ask_for_credit(&mut self) -> bool {
+        core::mem::take(&mut self.ran_dry)
+            && !self.wants_data()
+            && self.table.values().any(|s| s.send.as_ref().is_some_and(SendHalf::has_more))
     }
 
     /// The session is over: nothing is sent or received any more. What stands in order stays readable,

@@ -107,6 +107,7 @@ impl Streams {
         let stretch = send.fill(body, credit)?;
         VarInt::saturating(offset).write(head)?;
         let more = send.wants(turn.lane);
+        let dry = send.is_dry() || credit == stretch.fresh;
         if !more {
             match turn.lane {
                 Lane::Repeat => stream.is_in_repeat = false,
@@ -114,6 +115,7 @@ impl Streams {
             }
         }
         self.send_credit.take(stretch.fresh);
+        self.ran_dry |= dry;
         let len = (stretch.range.end - stretch.range.start) as usize;
         self.scheduler.sent(turn, len as u64, self.send_credit.available() > 0, more);
         // The other lane may have lost or won something.

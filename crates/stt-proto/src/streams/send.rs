@@ -206,6 +206,16 @@ impl SendHalf {
         self.credit.raise(limit)
     }
 
+    /// Whether the peer has given no credit beyond what was sent.
+    pub(super) fn is_dry(&self) -> bool {
+        self.credit.available() == 0
+    }
+
+    /// Whether there are bytes that were never sent, or given up.
+    pub(super) fn has_more(&self) -> bool {
+        !self.is_reset() && self.buffer.end() > self.buffer.unsent()
+    }
+
     /// Whether there is something to send in `lane`, as far as this stream's own credit goes.
     pub(super) fn wants(&self, lane: Lane) -> bool {
         if self.is_reset() {

@@ -56,6 +56,53 @@ fn a_peer_that_pauses_is_asked_once_and_an_idle_one_is_not() {
     assert_eq!(lab.silences(CLIENT), [0, 0]);
 }
 
+/// A client that has sent all that it may, and a server that has everything and has read up to `at`.
+fn out_of_credit(lab: &mut Lab, at: &mut u64) -> crate::StreamId {
+    lab.connect_by_udp();
+    let stream = lab.write(CLIENT, 8 << 20);
+    lab.until(2_000, "the beginning", |lab| {
+        lab.read(SERVER, stream, at);
+        *at > 120_000
+    });
+    lab.until(2_000, "the end of credit", |lab| {
+        let stats = lab.ends[CLIENT].session_stats(lab.sessions[CLIENT].unwrap()).unwrap();
+        stats.bytes_in_flight == 0
+    });
+    stream
+}
+
+#[test]
+fn a_side_that_waits_for_credit_knows_a_dead_path_within_three_probe_timeouts() {
+    let (mut lab, mut at) = (Lab::new(), 0);
+    let stream = out_of_credit(&mut lab, &mut at);
+    lab.udp_works = false;
+    // The credit that this gives is lost on the way.
+    lab.read(SERVER, stream, &mut at);
+    let pto = lab.pto(CLIENT);
+    let took = lab.until(5_000, "word of it", |lab| lab.silences(CLIENT) == [1, 0]);
+    assert!(took <= 3 * pto + 1, "{took} ms at a probe timeout of {pto}");
+    lab.udp_works = true;
+    lab.until(5_000, "the rest", |lab| lab.read(SERVER, stream, &mut at));
+    assert_eq!(lab.silences(CLIENT), [1, 1]);
+}
+
+#[test]
+fn a_reader_that_pauses_is_asked_for_credit_once() {
+    let mut config = crate::EndpointConfig::default();
+    // No larger packets are tried meanwhile.
+    config.session.mtu = stt_wire::MIN_MTU;
+    let (mut lab, mut at) = (Lab::with(config), 0);
+    let stream = out_of_credit(&mut lab, &mut at);
+    // Long enough for the delayed ACK of the last credit that came, and less than a round trip.
+    lab.run(30);
+    let before = lab.datagrams[CLIENT];
+    lab.run(870);
+    // The question and the ACK of its answer; and the answer to the server, which waits for data.
+    assert_eq!(lab.datagrams[CLIENT] - before, 3);
+    assert_eq!(lab.silences(CLIENT), [0, 0]);
+    lab.until(5_000, "the rest", |lab| lab.read(SERVER, stream, &mut at));
+}
+
 #[test]
 fn to_hear_the_peer_is_no_answer() {
     let mut lab = Lab::new();
