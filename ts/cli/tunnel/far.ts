@@ -30,10 +30,15 @@ export interface FarOptions {
   readonly maxConnections: number;
   /** Milliseconds that a target may take to answer. */
   readonly connectTimeout: number;
+  /**
+   * Milliseconds that a peer may take for the credit of its session, and for the header of a stream.
+   * @default 10_000
+   */
+  readonly headerTimeout?: number;
   readonly output: Output;
 }
 
-/** How long a peer may take for the credit of its session, and for the header of a stream. */
+/** @default of {@link FarOptions.headerTimeout} */
 const HEADER_MS = 10_000;
 
 /** How long a refusal may take to arrive. */
@@ -44,6 +49,7 @@ type Refused = Extract<Answer, { accept: false }>;
 /** Makes the connections that near sides ask for, as far as they are allowed. */
 export class Far {
   readonly #options: FarOptions;
+  readonly #patience: number;
   readonly #refusals: RefusalLog;
   readonly #ending = new AbortController();
   readonly #carried = new Set<Promise<void>>();
@@ -52,6 +58,7 @@ export class Far {
 
   constructor(options: FarOptions) {
     this.#options = options;
+    this.#patience = options.headerTimeout ?? HEADER_MS;
     this.#refusals = new RefusalLog(options.output);
   }
 
@@ -92,7 +99,7 @@ export class Far {
     let begin!: (credits: Credits) => void;
     const begun = new Promise<Credits>((resolve) => (begin = resolve));
     // Its first stream may come behind others.
-    const late = setTimeout(() => session.destroy('no side of a tunnel'), HEADER_MS);
+    const late = setTimeout(() => session.destroy('no side of a tunnel'), this.#patience);
     let hasCredits = false;
     try {
       for await (const stream of session.incomingBidirectionalStreams) {
@@ -152,13 +159,15 @@ export class Far {
     if (this.#draining) return refuse({ refusal: 'ending' });
     if (this.#carried.size >= maxConnections) return refuse({ refusal: 'busy' });
     const reader = new ByteReader(stream.batches({ preventCancel: true }));
-    const header = await within(stream, readHeader(reader)).catch((error: unknown) => {
-      if (error instanceof TunnelProtocolError) return undefined;
-      throw error;
-    });
+    const header = await within(stream, readHeader(reader), this.#patience).catch(
+      (error: unknown) => {
+        if (error instanceof TunnelProtocolError) return undefined;
+        throw error;
+      },
+    );
     if (header === undefined) return refuse({ refusal: 'malformed' });
     if (!isAllowed(allow, header)) return refuse({ refusal: 'forbidden' }, header);
-    const credits = await within(stream, begun);
+    const credits = await within(stream, begun, this.#patience);
     let socket: Socket;
     try {
       socket = await dial(header, this.#options.connectTimeout, this.#gone(stream));
@@ -193,8 +202,8 @@ export class Far {
   }
 }
 
-/** Waits for what a peer has to bring; it ends as the stream does, or after {@link HEADER_MS}. */
-async function within<T>(stream: SttStream, promise: Promise<T>): Promise<T> {
+/** Waits for what a peer has to bring; the wait ends as the stream does, or after so many milliseconds. */
+async function within<T>(stream: SttStream, promise: Promise<T>, patience: number): Promise<T> {
   let late: NodeJS.Timeout | undefined;
   try {
     return await Promise.race([
@@ -205,7 +214,7 @@ async function within<T>(stream: SttStream, promise: Promise<T>): Promise<T> {
         late = setTimeout(() => {
           abandon(stream, StreamCode.Late);
           reject(new Error('nothing came in time'));
-        }, HEADER_MS);
+        }, patience);
       }),
     ]);
   } finally {

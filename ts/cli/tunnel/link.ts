@@ -39,6 +39,7 @@ export class Link {
   readonly #timeout: number;
   readonly #waiting = new Set<() => void>();
   #lane: Lane | undefined;
+  #isDown = false;
   #failure: { readonly error: unknown } | undefined;
   /** Rejects when there will be no session any more. */
   readonly failed: Promise<never>;
@@ -84,10 +85,12 @@ export class Link {
       this.#lane = undefined;
       const { headline: message, code } = describeFailure(error);
       output.event('reconnecting', { try: attempt, code, message, delay });
-      const say = attempt === 1 ? 'note' : 'detail';
-      output[say](`${message}; connecting again, try ${attempt}`);
+      // Once for each outage; those that follow shortly go on counting.
+      output[this.#isDown ? 'detail' : 'note'](`${message}; connecting again, try ${attempt}`);
+      this.#isDown = true;
     });
     kept.on('reconnected', ({ session, downtime }) => {
+      this.#isDown = false;
       output.note(`connected again after ${(downtime / 1_000).toFixed(1)} s`);
       this.#begin(session).catch(() => undefined);
     });

@@ -56,7 +56,8 @@ export class Near {
     this.#count += 1;
     const id = this.#count;
     if (this.#ending.signal.aborted) socket.resetAndDestroy();
-    else if (this.#carried.size >= this.#options.maxConnections) this.#refuse(socket, id, 'full');
+    else if (this.#carried.size >= this.#options.maxConnections)
+      this.#refuse(socket, placeOf(socket), id, 'full');
     else {
       const task: Promise<void> = this.#carry(socket, id)
         .catch((error: unknown) => {
@@ -69,93 +70,87 @@ export class Near {
   }
 
   async #carry(socket: Socket, id: number): Promise<void> {
-    const { target, output, patience } = this.#options;
+    const { target, output } = this.#options;
+    const from = placeOf(socket);
     const gone = new AbortController();
-    const leave = (): void => gone.abort(this.#ending.signal.reason);
+    const { signal } = this.#ending;
+    const leave = (): void => gone.abort(signal.reason);
     socket.once('close', leave);
-    this.#ending.signal.addEventListener('abort', leave, { once: true });
+    signal.addEventListener('abort', leave, { once: true });
     try {
-      const lane = await this.#open(AbortSignal.any([gone.signal, AbortSignal.timeout(patience)]));
+      const reached = await this.#reach(gone.signal);
       if (gone.signal.aborted) {
-        if (lane !== undefined) abandon(lane.stream, StreamCode.Ending);
+        if (typeof reached !== 'string') abandon(reached.stream, StreamCode.Reset);
         socket.resetAndDestroy();
         return;
       }
-      if (lane === undefined) return this.#refuse(socket, id, 'offline');
-      const { stream, credits } = lane;
-      const reader = new ByteReader(stream.batches({ preventCancel: true }));
-      const answer = await this.#ask(stream, reader, gone.signal);
-      if (answer === undefined || !answer.accept) {
-        if (gone.signal.aborted) socket.resetAndDestroy();
-        else this.#refuse(socket, id, answer?.refusal ?? 'silent', answer?.code);
-        return;
-      }
-      const from = show({ host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 });
+      if (typeof reached === 'string') return this.#refuse(socket, from, id, reached);
+      const { stream, reader, credits, answer } = reached;
+      if (!answer.accept) return this.#refuse(socket, from, id, answer.refusal, answer.code);
       output.event('opened', { connection: id, from, target: show(target) });
       output.detail(`connection ${id} from ${from}: opened`);
       const pipe = new Pipe(socket, stream, reader, credits, answer.window);
-      const cut = (): void => pipe.abort(StreamCode.Ending, this.#ending.signal.reason);
-      this.#ending.signal.addEventListener('abort', cut, { once: true });
+      const cut = (): void => pipe.abort(StreamCode.Ending, signal.reason);
+      signal.addEventListener('abort', cut, { once: true });
       const started = performance.now();
       const end = await pipe.run();
-      this.#ending.signal.removeEventListener('abort', cut);
+      signal.removeEventListener('abort', cut);
       tellEnd(output, id, end, performance.now() - started);
     } finally {
-      this.#ending.signal.removeEventListener('abort', leave);
+      signal.removeEventListener('abort', leave);
     }
   }
 
-  /** A stream in the session of now or of soon; undefined when there is none in time. */
-  async #open(
-    signal: AbortSignal,
-  ): Promise<{ stream: SttStream; credits: Lane['credits'] } | undefined> {
-    while (!signal.aborted) {
+  /**
+   * What the far side says to a stream for one connection. Where the session is lost before that, as when the far side was
+   * started again, it is asked anew in the next: nothing of the connection was sent.
+   */
+  async #reach(gone: AbortSignal): Promise<Reached | 'offline' | 'silent'> {
+    const { link, output, patience } = this.#options;
+    const signal = AbortSignal.any([gone, AbortSignal.timeout(patience)]);
+    for (;;) {
+      let lane: Lane;
       try {
-        const { session, credits } = await this.#options.link.lane(signal);
-        const stream = await session
-          .createBidirectionalStream({ purpose: TUNNEL_PURPOSE, waitUntilAvailable: true, signal })
-          .catch((error: unknown) => {
-            // One that has just ended is followed by another.
-            if (session.ended !== undefined) return undefined;
-            throw error;
-          });
-        if (stream !== undefined) return { stream, credits };
-        await new Promise((resolve) => setImmediate(resolve));
+        lane = await link.lane(signal);
+      } catch {
+        return 'offline';
+      }
+      const { session, credits } = lane;
+      let stream: SttStream | undefined;
+      try {
+        const options = { purpose: TUNNEL_PURPOSE, waitUntilAvailable: true, signal };
+        stream = await session.createBidirectionalStream(options);
+        const reader = new ByteReader(stream.batches({ preventCancel: true }));
+        const answer = await this.#ask(stream, reader, gone);
+        return { stream, reader, credits, answer };
       } catch (error) {
-        this.#options.output.detail(`no stream: ${String(error)}`);
-        return undefined;
+        output.detail(`no answer: ${String(error)}`);
+        if (stream !== undefined) abandon(stream, StreamCode.Malformed);
+        if (session.ended === undefined || gone.aborted) return 'silent';
+        // What replaces it does so in a later turn.
+        await new Promise((resolve) => setImmediate(resolve));
       }
     }
-    return undefined;
   }
 
-  /** What the far side says; undefined when it says nothing of use, or nobody waits any more. */
-  async #ask(
-    stream: SttStream,
-    reader: ByteReader,
-    gone: AbortSignal,
-  ): Promise<Answer | undefined> {
-    const { target } = this.#options;
+  /** What the far side says. Rejects when it says nothing of use, or nobody waits any more. */
+  async #ask(stream: SttStream, reader: ByteReader, gone: AbortSignal): Promise<Answer> {
     const late = setTimeout(() => abandon(stream, StreamCode.Late), ANSWER_MS);
     const leave = (): void => abandon(stream, StreamCode.Reset);
     gone.addEventListener('abort', leave, { once: true });
     try {
-      await stream.write(encode({ ...target, window: WINDOW }));
+      // A far side that is full answers before it reads, and then stops this: the answer is what counts.
+      stream.write(encode({ ...this.#options.target, window: WINDOW })).catch(() => undefined);
       const answer = await readAnswer(reader);
       if (!answer.accept) stream.close().catch(() => undefined);
       return answer;
-    } catch (error) {
-      this.#options.output.detail(`no answer: ${String(error)}`);
-      abandon(stream, StreamCode.Malformed);
-      return undefined;
     } finally {
       clearTimeout(late);
       gone.removeEventListener('abort', leave);
     }
   }
 
-  #refuse(socket: Socket, id: number, refusal: NearRefusal, code?: string): void {
-    const from = show({ host: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 });
+  #refuse(socket: Socket, from: string, id: number, refusal: NearRefusal, code?: string): void {
     const message = reasonOf(refusal, this.#options.target, code);
     socket.resetAndDestroy();
     this.#refusals.tell(`${from}: ${message}`, {
@@ -166,6 +161,18 @@ export class Near {
       message,
     });
   }
+}
+
+/** A stream for a connection, and what the far side said. */
+interface Reached {
+  readonly stream: SttStream;
+  readonly reader: ByteReader;
+  readonly credits: Lane['credits'];
+  readonly answer: Answer;
+}
+
+function placeOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
+  return show({ host: remoteAddress, port: remotePort });
 }
 
 /** How a connection ended, on either side. */
