@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import { doctor } from './commands/doctor.ts';
 import { ping } from './commands/ping.ts';
 import type { CommonOptions } from './flags.ts';
 import { common, seeds } from './flags.ts';
@@ -17,7 +18,14 @@ interface PingFlags extends CommonOptions {
   transport: 'auto' | 'udp' | 'websocket';
 }
 
-/** Registers what tells how a peer is reached: `ping`. */
+interface DoctorFlags extends CommonOptions {
+  peerId?: string;
+  websocket?: string;
+  timeout: number;
+  transport: 'auto' | 'udp' | 'websocket';
+}
+
+/** Registers what tells how a peer is reached: `ping`, `doctor`. */
 export function registerLooking(
   program: Command,
   outputFor: (options: CommonOptions) => Output,
@@ -71,6 +79,38 @@ export function registerLooking(
           nodeSeedFile,
           signals,
         },
+        outputFor(options),
+      );
+    });
+
+  seeds(common(program.command('doctor')))
+    .description(
+      'find out why a peer is not reached: name, route, UDP, TLS, WebSocket, version, seed, clock, peer id, size of datagrams',
+    )
+    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .option(
+      '--peer-id <id>',
+      'node id that the other side should have (default: that of a peer with a name, else any)',
+    )
+    .option(
+      '--websocket <url>',
+      'where its WebSocket should be, ws://HOST:PORT/PATH or wss://... (default: ws at the same port, which may as well be missing)',
+    )
+    .option(
+      '--timeout <duration>',
+      'longest wait for each carrier',
+      (text) => parseDuration(text, '--timeout'),
+      5_000,
+    )
+    .addOption(
+      new Option('--transport <kind>', 'carrier to look at')
+        .choices(['auto', 'udp', 'websocket'])
+        .default('auto'),
+    )
+    .action(async (peer: string, options: DoctorFlags) => {
+      const { peerId, websocket, timeout, transport, seedFile } = options;
+      await doctor(
+        { peer, peerId, websocket, timeout, transport, seedFile, signals },
         outputFor(options),
       );
     });
