@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const FOLDER = fileURLToPath(new URL('../rust/', import.meta.url));
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 60_000;
 
 /** How the peers are built; cargo has nothing to do where they are. */
 export const BUILD = ['build', '--release', '--locked', '--manifest-path', `${FOLDER}Cargo.toml`];
@@ -53,6 +53,16 @@ export async function connects(peer, count, atOnce) {
     }
   } finally {
     server.stop();
+  }
+}
+
+/** What a primitive reaches by itself: MB/s by the bytes at a time. */
+export async function alone(primitive, bytes) {
+  const process = new Side(0, ['alone', primitive, String(bytes)]);
+  try {
+    return (await process.line())['MB/s'];
+  } finally {
+    process.stop();
   }
 }
 
