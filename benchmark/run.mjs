@@ -6,11 +6,13 @@ import { parseArgs } from 'node:util';
 import { BUSY, describe } from './lib/environment.mjs';
 import { render } from './lib/report.mjs';
 import { judge, named } from './lib/targets.mjs';
+import { FULL, QUICK, SMOKE, SMOKE_PEERS } from './lib/times.mjs';
 import { WORKLOADS } from './lib/workloads.mjs';
 
 const { values } = parseArgs({
   options: {
     runs: { type: 'string' },
+    smoke: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
     peers: { type: 'string' },
@@ -19,33 +21,11 @@ const { values } = parseArgs({
   },
 });
 
-/** Milliseconds that a workload measures for, and counts where it counts. */
-const TIMES = values.quick
-  ? {
-      warmUp: 200,
-      bulk: 700,
-      pings: 400,
-      messages: 400,
-      connects: 600,
-      setups: 50,
-      moves: 15,
-      rustBytes: 500_000_000,
-      rustConnects: 500,
-    }
-  : {
-      warmUp: 300,
-      bulk: 1_500,
-      pings: 500,
-      messages: 700,
-      connects: 1_000,
-      setups: 100,
-      moves: 20,
-      rustBytes: 1_000_000_000,
-      rustConnects: 1_500,
-    };
+const TIMES = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
 /** Runs of what a target names; of others, which are there for scale, fewer. */
-const RUNS = Number(values.runs ?? 3);
+const RUNS = Number(values.runs ?? (values.smoke ? 1 : 3));
 const RUNS_FOR_SCALE = Math.min(RUNS, 2);
+const CHOSEN = values.smoke ? SMOKE_PEERS : values.peers?.split(',');
 
 const started = performance.now();
 const environment = describe();
@@ -77,10 +57,8 @@ async function runWorkload(workload) {
   }
   const wanted = named(name);
   let peers = workload.peers;
-  if (values.peers !== undefined) {
-    const chosen = values.peers.split(',');
-    peers = peers.filter((peer) => chosen.includes(peer));
-  } else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
+  if (CHOSEN !== undefined) peers = peers.filter((peer) => CHOSEN.includes(peer));
+  else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
   const samples = new Map(peers.map((peer) => [peer, []]));
   for (let round = 0; round < Math.min(RUNS, workload.rounds ?? RUNS); round += 1) {
     // Forth and back, so that no peer always runs after the same other one.

@@ -1,6 +1,9 @@
 // What ratios are wanted, and whether a run has them. All compare within one run.
 import { SECURE_UDP } from './peers.mjs';
 
+/** The link that has targets. */
+const LINK = 'link 1 Gbit/s, 20 ms, 1 % lost';
+
 /**
  * A target is about a figure of a peer (`of`), as a ratio to another peer's (`to`; of several the best), or to another
  * figure of its own (`toFigure`), or as it is. `stretch` is what would be better still, against `to` if that is another.
@@ -77,6 +80,23 @@ const TARGETS = [
   })),
   idle('server RSS KB a session', 10, 6),
   idle('server CPU %', 3, 1),
+  {
+    name: 'link of 1 Gbit/s, 20 ms, 1 % lost, CUBIC, against TCP with CUBIC',
+    workload: LINK,
+    figure: 'MB/s',
+    of: 'stt cubic',
+    to: 'net',
+    op: '>=',
+    target: 1,
+  },
+  {
+    name: 'link of 1 Gbit/s, 20 ms, 1 % lost, BBR, of the link',
+    workload: LINK,
+    figure: 'of the link',
+    of: 'stt bbr',
+    op: '>=',
+    target: 0.85,
+  },
   {
     name: 'event-loop delay p99 of the receiver, against node:tls',
     workload: 'bulk',
