@@ -41,7 +41,7 @@ describe('a connection through a tunnel', () => {
     }
   });
 
-  test('a reset of either side is one at the other, also behind bytes', async () => {
+  test('a reset of either side is one at the other, also behind bytes and in the middle of a request', async () => {
     const target = await tcpTarget();
     const { local, near } = await Tunnel.to(target);
     let count = 0;
@@ -67,17 +67,7 @@ describe('a connection through a tunnel', () => {
       far.resetAndDestroy();
       expect(await heardHere).toBe('ECONNRESET');
     }
-    await near.record(({ event, connection }) => event === 'closed' && connection === 4);
-    near.child.kill('SIGINT');
-    const { records, code } = await near.end();
-    expect(code).toBe(130);
-    const closed = records.filter(({ event }) => event === 'closed');
-    expect(closed.map(({ reset }) => reset)).toEqual([true, true, true, true]);
-  });
-
-  test('an answer in the middle of a request arrives, and then the reset for what nobody reads', async () => {
-    const target = await tcpTarget();
-    const { local } = await Tunnel.to(target);
+    // An answer in the middle of a request arrives all the same, and then the reset for what nobody reads.
     const client = await dial(local);
     const there = await target.next();
     client.write('a long request');
@@ -90,6 +80,12 @@ describe('a connection through a tunnel', () => {
     const more = setInterval(() => client.write('more'), 5);
     onTestFinished(() => clearInterval(more));
     expect(await failed).toMatch(/^(ECONNRESET|EPIPE)$/);
+    await near.record(({ event, connection }) => event === 'closed' && connection === 5);
+    near.child.kill('SIGINT');
+    const { records, code } = await near.end();
+    expect(code).toBe(130);
+    const closed = records.filter(({ event }) => event === 'closed');
+    expect(closed.map(({ reset }) => reset)).toEqual([true, true, true, true, true]);
   });
 });
 
@@ -148,7 +144,6 @@ describe('what is not carried', () => {
     for (const [to, refusal, message] of [
       // Another way to write a host is another host, and the port next to one is another port.
       [`localhost:${target.port}`, 'forbidden', /does not allow localhost:\d+; it would with/],
-      [`127.0.0.1:${target.port - 1}`, 'forbidden', /does not allow/],
       [
         `localhost:${closed}`,
         'refused',
@@ -326,7 +321,6 @@ describe('the end of a tunnel', () => {
       [['0', `127.0.0.1:${silent}:db:5432`, ...seed, ...quick], 3, /^0x010[12]/],
       [['0', here, '--seed-file', other, '--transport', 'udp'], 4, /^0x0103/],
       [[`127.0.0.1:${tunnel.local}`, here, ...seed], 8, /EADDRINUSE/],
-      [['--serve', '--listen', `127.0.0.1:${tunnel.port}`, ...seed], 8, /EADDRINUSE/],
       [['0', 'somewhere:80', ...seed], 2, /is no PEER:HOST:PORT/],
       [['0', here, '--allow', 'localhost:80', ...seed], 2, /--allow does not go with/],
       [['--serve', '--allow', '*:80', ...seed], 2, /of one host/],
