@@ -72,7 +72,7 @@ export function createProgram(context: ProgramContext): Command {
 
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
-    .argument('[dir]', 'folder that files go to, or - for one file to stdout', '.')
+    .argument('[dir]', 'folder that files go to, made if need be, or - for one file to stdout', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
