@@ -12,7 +12,7 @@ export const FULL = {
   rustBytes: 1_000_000_000,
   rustConnects: 1_500,
   linkWarmUp: 1_000,
-  link: 4_000,
+  link: 6_000,
 };
 
 /** Under three. */

@@ -16,6 +16,7 @@ const OPTIONS = {
 export const linkWorkloads = Object.entries(RATES).map(([name, megabits]) => ({
   name: `link ${name}, 20 ms, 1 % lost`,
   peers: Object.keys(OPTIONS),
+  quickRounds: 1,
   unfit: noLink,
   run: (peer, times) =>
     withLink({ megabits, ...PATH }, ({ inside, host }) =>
