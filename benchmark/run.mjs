@@ -41,7 +41,7 @@ for (const workload of WORKLOADS) {
   await runWorkload(workload);
 }
 const targets = judge(results);
-const seconds = (performance.now() - started) / 1_000;
+const seconds = elapsed();
 const about = { environment, results, targets, skipped, runs: RUNS, seconds, quick: values.quick };
 log(`\n${render(about)}`);
 if (values.write) await write(about);
@@ -55,17 +55,18 @@ async function runWorkload(workload) {
     skip({ workload: name, why });
     return;
   }
-  const wanted = named(name);
+  const wanted = named(name, { quick: values.quick });
   let peers = workload.peers;
   if (CHOSEN !== undefined) peers = peers.filter((peer) => CHOSEN.includes(peer));
   else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
   const samples = new Map(peers.map((peer) => [peer, []]));
-  for (let round = 0; round < Math.min(RUNS, workload.rounds ?? RUNS); round += 1) {
+  const most = (values.quick ? workload.quickRounds : undefined) ?? workload.rounds ?? RUNS;
+  for (let round = 0; round < Math.min(RUNS, most); round += 1) {
     // Forth and back, so that no peer always runs after the same other one.
     const order = round % 2 === 0 ? peers : peers.toReversed();
     for (const peer of order) {
       if (!samples.has(peer) || (round >= RUNS_FOR_SCALE && !wanted.has(peer))) continue;
-      log(`${name}, round ${round + 1}: ${peer}`);
+      log(`${elapsed().toFixed(0)} s: ${name}, round ${round + 1}: ${peer}`);
       const figures = await attempt(workload, peer);
       if (figures !== undefined) samples.get(peer).push(figures);
       // What it did before it failed stays; it is not tried again.
@@ -135,6 +136,10 @@ async function write(about) {
     await writeFile(new URL(plot, import.meta.url), drawing);
   }
   await writeFile(new URL('RESULTS.md', import.meta.url), render({ ...about, plot }));
+}
+
+function elapsed() {
+  return (performance.now() - started) / 1_000;
 }
 
 function log(text) {

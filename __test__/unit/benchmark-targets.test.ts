@@ -68,6 +68,8 @@ describe('what the benchmark is judged by', () => {
   });
 
   it('knows whom a quick run needs', () => {
+    expect(named('bulk', { quick: true })).not.toContain('iroh');
+    expect(named('bulk', { quick: true })).toContain('secret-stream');
     const peers = named('bulk');
     for (const peer of ['stt', 'stt 1452 B', 'tls', 'wss', 'net', 'libp2p-quic'])
       expect(peers).toContain(peer);

@@ -191,10 +191,11 @@ function websocket(way, to, workload) {
   };
 }
 
-/** The peers of a workload that a target is about; those that a quick run leaves out are the others. */
-export function named(workload) {
+/** The peers of a workload that a target is about; of those of which the best is taken, a quick run has the first two. */
+export function named(workload, { quick = false } = {}) {
+  const one = (to = []) => (Array.isArray(to) ? to.slice(0, quick ? 2 : to.length) : [to]);
   const peers = TARGETS.filter((target) => target.workload === workload).flatMap(
-    ({ of, to = [], stretch }) => [of, ...[to].flat(), ...(stretch?.to ? [stretch.to] : [])],
+    ({ of, to, stretch }) => [of, ...one(to), ...one(stretch?.to)],
   );
   return new Set(peers);
 }

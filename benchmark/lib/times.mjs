@@ -11,8 +11,8 @@ export const FULL = {
   moves: 20,
   rustBytes: 1_000_000_000,
   rustConnects: 1_500,
-  linkWarmUp: 1_000,
-  link: 4_000,
+  linkWarmUp: 2_000,
+  link: 8_000,
 };
 
 /** Under three. */
@@ -27,8 +27,7 @@ export const QUICK = {
   moves: 15,
   rustBytes: 500_000_000,
   rustConnects: 500,
-  linkWarmUp: 500,
-  link: 1_500,
+  link: 2_000,
 };
 
 /** Whether it runs at all, with peers that need nothing installed. */
