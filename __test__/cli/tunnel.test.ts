@@ -302,7 +302,7 @@ describe('the end of a tunnel', () => {
 
     await tunnel.forward(`127.0.0.1:${target.port}`);
     const cut = await dial(tunnel.local);
-    await target.next();
+    await tunnel.near.record(({ event }) => event === 'opened');
     const failed = failure(cut);
     tunnel.far.child.kill('SIGINT');
     expect(await failed).toBe('ECONNRESET');

@@ -198,7 +198,12 @@ export class Far {
   #gone(stream: SttStream): AbortSignal {
     const gone = new AbortController();
     stream.closed.catch((error: unknown) => gone.abort(error));
-    return AbortSignal.any([gone.signal, this.#ending.signal]);
+    const { signal } = this.#ending;
+    const leave = (): void => gone.abort(signal.reason);
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    stream.closed.finally(() => signal.removeEventListener('abort', leave)).catch(() => undefined);
+    return gone.signal;
   }
 }
 

@@ -106,8 +106,23 @@ export class Near {
    * started again, it is asked anew in the next: nothing of the connection was sent.
    */
   async #reach(gone: AbortSignal): Promise<Reached | 'offline' | 'silent'> {
-    const { link, output, patience } = this.#options;
-    const signal = AbortSignal.any([gone, AbortSignal.timeout(patience)]);
+    const over = new AbortController();
+    const leave = (): void => over.abort(gone.reason);
+    const late = setTimeout(
+      () => over.abort(new Error('no session in time')),
+      this.#options.patience,
+    );
+    gone.addEventListener('abort', leave, { once: true });
+    try {
+      return await this.#reachBy(over.signal, gone);
+    } finally {
+      clearTimeout(late);
+      gone.removeEventListener('abort', leave);
+    }
+  }
+
+  async #reachBy(signal: AbortSignal, gone: AbortSignal): Promise<Reached | 'offline' | 'silent'> {
+    const { link, output } = this.#options;
     for (;;) {
       let lane: Lane;
       try {
