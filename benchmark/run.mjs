@@ -6,11 +6,13 @@ import { parseArgs } from 'node:util';
 import { BUSY, describe } from './lib/environment.mjs';
 import { render } from './lib/report.mjs';
 import { judge, named } from './lib/targets.mjs';
+import { FULL, QUICK, SMOKE, SMOKE_PEERS } from './lib/times.mjs';
 import { WORKLOADS } from './lib/workloads.mjs';
 
 const { values } = parseArgs({
   options: {
     runs: { type: 'string' },
+    smoke: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
     peers: { type: 'string' },
@@ -19,33 +21,11 @@ const { values } = parseArgs({
   },
 });
 
-/** Milliseconds that a workload measures for, and counts where it counts. */
-const TIMES = values.quick
-  ? {
-      warmUp: 200,
-      bulk: 700,
-      pings: 400,
-      messages: 400,
-      connects: 600,
-      setups: 50,
-      moves: 15,
-      rustBytes: 500_000_000,
-      rustConnects: 500,
-    }
-  : {
-      warmUp: 300,
-      bulk: 1_500,
-      pings: 500,
-      messages: 700,
-      connects: 1_000,
-      setups: 100,
-      moves: 20,
-      rustBytes: 1_000_000_000,
-      rustConnects: 1_500,
-    };
+const TIMES = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
 /** Runs of what a target names; of others, which are there for scale, fewer. */
-const RUNS = Number(values.runs ?? 3);
+const RUNS = Number(values.runs ?? (values.smoke ? 1 : 3));
 const RUNS_FOR_SCALE = Math.min(RUNS, 2);
+const CHOSEN = values.smoke ? SMOKE_PEERS : values.peers?.split(',');
 
 const started = performance.now();
 const environment = describe();
@@ -61,7 +41,7 @@ for (const workload of WORKLOADS) {
   await runWorkload(workload);
 }
 const targets = judge(results);
-const seconds = (performance.now() - started) / 1_000;
+const seconds = elapsed();
 const about = { environment, results, targets, skipped, runs: RUNS, seconds, quick: values.quick };
 log(`\n${render(about)}`);
 if (values.write) await write(about);
@@ -75,19 +55,18 @@ async function runWorkload(workload) {
     skip({ workload: name, why });
     return;
   }
-  const wanted = named(name);
+  const wanted = named(name, { quick: values.quick });
   let peers = workload.peers;
-  if (values.peers !== undefined) {
-    const chosen = values.peers.split(',');
-    peers = peers.filter((peer) => chosen.includes(peer));
-  } else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
+  if (CHOSEN !== undefined) peers = peers.filter((peer) => CHOSEN.includes(peer));
+  else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
   const samples = new Map(peers.map((peer) => [peer, []]));
-  for (let round = 0; round < Math.min(RUNS, workload.rounds ?? RUNS); round += 1) {
+  const most = (values.quick ? workload.quickRounds : undefined) ?? workload.rounds ?? RUNS;
+  for (let round = 0; round < Math.min(RUNS, most); round += 1) {
     // Forth and back, so that no peer always runs after the same other one.
     const order = round % 2 === 0 ? peers : peers.toReversed();
     for (const peer of order) {
       if (!samples.has(peer) || (round >= RUNS_FOR_SCALE && !wanted.has(peer))) continue;
-      log(`${name}, round ${round + 1}: ${peer}`);
+      log(`${elapsed().toFixed(0)} s: ${name}, round ${round + 1}: ${peer}`);
       const figures = await attempt(workload, peer);
       if (figures !== undefined) samples.get(peer).push(figures);
       // What it did before it failed stays; it is not tried again.
@@ -157,6 +136,10 @@ async function write(about) {
     await writeFile(new URL(plot, import.meta.url), drawing);
   }
   await writeFile(new URL('RESULTS.md', import.meta.url), render({ ...about, plot }));
+}
+
+function elapsed() {
+  return (performance.now() - started) / 1_000;
 }
 
 function log(text) {

@@ -19,6 +19,7 @@ export function describe() {
     cpu: cpu.model,
     processors: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
+    tcp: tcp(),
     load: Number(load.toFixed(2)),
     packages: Object.fromEntries(PACKAGES.map((name) => [name, installed(name)])),
     crates: crates(),
@@ -30,7 +31,7 @@ export function describe() {
       .join(', ');
   const text =
     `stt ${stt} (${figures.commit}), Node ${node}, OpenSSL ${openssl}, ${system}, ` +
-    `${cpu.model}, ${processors} processors, ${memoryGiB} GiB; load before the first run ${figures.load}. ` +
+    `${cpu.model}, ${processors} processors, ${memoryGiB} GiB, TCP by ${figures.tcp}; load before the first run ${figures.load}. ` +
     `Packages: ${named(packages)}. Crates: ${named(figures.crates)}.`;
   return { ...figures, text };
 }
@@ -44,6 +45,15 @@ function installed(name) {
     return version(new URL(`../node_modules/${name}/package.json`, import.meta.url));
   } catch {
     return 'not installed';
+  }
+}
+
+/** How the kernel's TCP holds back by itself. */
+function tcp() {
+  try {
+    return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim();
+  } catch {
+    return 'its default';
   }
 }
 

@@ -35,7 +35,7 @@ const PEERS = {
   'matrixai-quic': { module: 'matrixai', secure: true, packages: ['@matrixai/quic'] },
 };
 
-/** What a Node user can install to move bytes by UDP so that nobody else reads them. */
+/** What a Node user can install to move bytes by UDP so that nobody else reads them, the fastest first. */
 export const SECURE_UDP = [
   'libp2p-quic',
   'secret-stream',

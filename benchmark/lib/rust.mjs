@@ -74,15 +74,17 @@ function program() {
 /** `taskset` puts a process on one core; without it, or with one core, the system places it. */
 const pinned = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
 
-class Side {
+/** One process of them; `core` is the one that it is kept on, if on one. */
+export class Side {
   #process;
   #lines;
   #error = '';
 
   constructor(core, args) {
-    const [command, ...rest] = pinned
-      ? ['taskset', '-c', String(core), program(), ...args]
-      : [program(), ...args];
+    const [command, ...rest] =
+      pinned && core !== undefined
+        ? ['taskset', '-c', String(core), program(), ...args]
+        : [program(), ...args];
     this.#process = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process.stderr.on('data', (data) => {
       this.#error += data;

@@ -1,6 +1,9 @@
 // What ratios are wanted, and whether a run has them. All compare within one run.
 import { SECURE_UDP } from './peers.mjs';
 
+/** The link that has targets. */
+const LINK = 'link 1 Gbit/s, 20 ms, 1 % lost';
+
 /**
  * A target is about a figure of a peer (`of`), as a ratio to another peer's (`to`; of several the best), or to another
  * figure of its own (`toFigure`), or as it is. `stretch` is what would be better still, against `to` if that is another.
@@ -77,6 +80,23 @@ const TARGETS = [
   })),
   idle('server RSS KB a session', 10, 6),
   idle('server CPU %', 3, 1),
+  {
+    name: 'link of 1 Gbit/s, 20 ms, 1 % lost, CUBIC, against TCP with CUBIC',
+    workload: LINK,
+    figure: 'MB/s',
+    of: 'stt cubic',
+    to: 'net',
+    op: '>=',
+    target: 1,
+  },
+  {
+    name: 'link of 1 Gbit/s, 20 ms, 1 % lost, BBR, of the link',
+    workload: LINK,
+    figure: 'of the link',
+    of: 'stt bbr',
+    op: '>=',
+    target: 0.85,
+  },
   {
     name: 'event-loop delay p99 of the receiver, against node:tls',
     workload: 'bulk',
@@ -171,10 +191,11 @@ function websocket(way, to, workload) {
   };
 }
 
-/** The peers of a workload that a target is about; those that a quick run leaves out are the others. */
-export function named(workload) {
+/** The peers of a workload that a target is about; of those of which the best is taken, a quick run has the first two. */
+export function named(workload, { quick = false } = {}) {
+  const one = (to = []) => (Array.isArray(to) ? to.slice(0, quick ? 2 : to.length) : [to]);
   const peers = TARGETS.filter((target) => target.workload === workload).flatMap(
-    ({ of, to = [], stretch }) => [of, ...[to].flat(), ...(stretch?.to ? [stretch.to] : [])],
+    ({ of, to, stretch }) => [of, ...one(to), ...one(stretch?.to)],
   );
   return new Set(peers);
 }

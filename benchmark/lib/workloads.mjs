@@ -1,5 +1,6 @@
 // Everything that is measured, in the order in which it runs.
 import { bulkWorkloads } from './workloads/bulk.mjs';
+import { linkWorkloads } from './workloads/link.mjs';
 import { messageWorkloads } from './workloads/messages.mjs';
 import { roundTripWorkloads } from './workloads/round-trips.mjs';
 import { rustWorkloads } from './workloads/rust.mjs';
@@ -13,4 +14,5 @@ export const WORKLOADS = [
   ...sessionWorkloads,
   ...rustWorkloads,
   ...websocketWorkloads,
+  ...linkWorkloads,
 ];

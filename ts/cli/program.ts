@@ -14,6 +14,7 @@ import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import { registerLooking } from './register-looking.ts';
 import { registerPairing } from './register-pairing.ts';
+import { registerTunnel } from './register-tunnel.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -72,7 +73,7 @@ export function createProgram(context: ProgramContext): Command {
 
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
-    .argument('[dir]', 'folder that files go to, or - for one file to stdout', '.')
+    .argument('[dir]', 'folder that files go to, made if need be, or - for one file to stdout', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
@@ -196,6 +197,7 @@ export function createProgram(context: ProgramContext): Command {
 
   registerPairing(program, outputFor, context.signals);
   registerLooking(program, outputFor, context.signals);
+  registerTunnel(program, outputFor, context.signals);
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')

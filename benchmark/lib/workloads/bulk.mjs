@@ -16,7 +16,7 @@ export const bulkWorkloads = [
   },
   {
     name: 'reader that stops',
-    peers: ['stt 16 MiB windows', 'net', 'tls', 'ws'],
+    peers: ['stt 16 MiB windows', 'tls', 'ws'],
     run: (peer, times) => withPeer(peer, measureStall, times),
   },
 ];

@@ -28,7 +28,7 @@ export const sessionWorkloads = [
   },
   {
     name: 'idle sessions, 1 000',
-    peers: ['stt for 10 000', 'tls', 'net', 'ws', 'wss', 'secret-stream', 'libp2p-quic', 'iroh'],
+    peers: ['stt for 10 000', 'tls', 'ws', 'secret-stream', 'libp2p-quic', 'iroh'],
     rounds: 1,
     run: (peer, times) => withPeer(peer, measureIdle(FEW), times),
   },

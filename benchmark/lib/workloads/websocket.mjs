@@ -7,16 +7,19 @@ export const websocketWorkloads = [
   {
     name: 'websocket bulk',
     peers: ['stt over ws', 'ws'],
+    quickRounds: 2,
     run: (peer, times) => withPeer(peer, measureBothWays, times),
   },
   {
     name: 'websocket bulk with TLS',
     peers: ['stt over wss', 'wss'],
+    quickRounds: 2,
     run: (peer, times) => withPeer(peer, measureBothWays, times),
   },
   {
     name: 'websocket setup',
     peers: ['stt over ws', 'stt over wss'],
+    quickRounds: 1,
     run: (peer, times) => withPeer(peer, measureSetups, times),
   },
   {
