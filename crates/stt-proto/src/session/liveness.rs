@@ -97,6 +97,17 @@ impl Liveness {
         self.probe_at = now + self.pause;
     }
 
+    /// The peer asked whether we are there. Our answer tells it, and its question told us: once both
+    /// are long idle, ours would only repeat that. The initiator goes first, so that it is always the
+    /// same one who asks: NATs are on its side more often, and two that ask at once would go on to.
+    pub(crate) fn on_asked(&mut self, now: Instant, initiator: bool) {
+        if self.pause < self.interval || self.refusals.is_some() {
+            return;
+        }
+        let patience = if initiator { self.pause } else { self.pause * 5 / 4 };
+        self.probe_at = self.probe_at.max(now + patience);
+    }
+
     /// A batch was handed to the socket.
     pub(crate) fn on_sent(&mut self) {
         self.departures.on_sent();
@@ -211,6 +222,35 @@ mod tests {
         assert_eq!(probes, [1, 3, 7, 15, 25, 35, 45]);
         liveness.on_activity(now);
         assert_eq!(liveness.next_timeout(), now + FIRST_PROBE);
+    }
+
+    #[test]
+    fn of_two_that_are_long_idle_the_initiator_alone_asks() {
+        let (mut ours, mut theirs) = (liveness(), liveness());
+        let (mut asked, mut asked_there) = (0, 0);
+        for ms in (0..200_000).step_by(5) {
+            let now = at(ms);
+            // Both at once, as after activity on both sides: each hears of it later.
+            let (here, there) = (ours.check(now), theirs.check(now));
+            ours.heard = now;
+            theirs.heard = now;
+            if here == Verdict::Probe {
+                theirs.on_asked(now, false);
+                asked += u32::from(ms > 40_000);
+            }
+            if there == Verdict::Probe {
+                ours.on_asked(now, true);
+                asked_there += u32::from(ms > 40_000);
+            }
+        }
+        assert_eq!((asked, asked_there), (16, 0), "every ten seconds, by one of them");
+    }
+
+    #[test]
+    fn who_is_asked_while_it_asks_densely_goes_on_to() {
+        let mut liveness = liveness();
+        liveness.on_asked(at(500), false);
+        assert_eq!(liveness.next_timeout(), at(1_000));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use stt_wire::bundle::Bundle;
-use stt_wire::frame::{self, AckView, KeepAlive};
+use stt_wire::frame::{self, AckView, KeepAlive, KeepAliveKind};
 use stt_wire::header::apply_mask;
 use stt_wire::{
     AAD_LEN, CRC32_LEN, ErrorCode, Flags, Frame, FrameType, HEADER_LEN, Header,
@@ -182,6 +182,9 @@ impl Session {
                 {
                     self.owe_reply(cx.now.mono, &arrival, request);
                     return;
+                }
+                if request.kind == KeepAliveKind::Alive {
+                    self.liveness.on_asked(cx.now.mono, self.initiator);
                 }
                 if self.echoes.len() == MAX_ECHOES {
                     self.echoes.remove(0);
