@@ -1,6 +1,7 @@
 // The far side of a tunnel against peers that hold the seed and keep to nothing; and what is taken for a target.
 
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import type { SttEndpoint, SttSession, SttStream } from '@seigr/stt';
 import { generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -10,7 +11,7 @@ import { canonicalHost, parseLocal, parseRemote } from '../../dist/cli/tunnel/ta
 import { endpoint } from '../contract/pair.ts';
 import { MIB } from './stage.ts';
 import { within } from './stt.ts';
-import { echo, tcpTarget } from './tunnels.ts';
+import { dial, echo, refused, Tunnel, tcpTarget } from './tunnels.ts';
 
 const TUNNEL = { purpose: 'stt.tunnel.1' };
 const CREDIT = { purpose: 'stt.tunnel.credit.1' };
@@ -172,6 +173,51 @@ describe('a peer that keeps to nothing', () => {
       message(JSON.stringify({ host: '127.0.0.1', port: target.port, window: 1 })),
     );
     expect(await answer(served)).toMatchObject({ accept: true });
+  });
+});
+
+describe('a far side that keeps to nothing', () => {
+  test('resets the connections of its near side, and no more', async () => {
+    const tunnel = await Tunnel.make();
+    const sharedSeed = Buffer.from((await readFile(tunnel.seed, 'utf8')).trim(), 'hex');
+    const server = await endpoint({ sharedSeed, port: tunnel.port });
+    const header = (text: string): Buffer => message(text);
+    const accept = header('{"accept":true,"window":1000}');
+    const says: (Buffer | 'reset')[] = [
+      header('nonsense'),
+      header('{"accept":true,"window":-1}'),
+      header('{"accept":false,"refusal":"\\u001b[31m","code":"\\u001b[31m"}'),
+      'reset',
+      // More than the window of the near side, to a client that does not read.
+      Buffer.concat([accept, Buffer.alloc(64 * MIB)]),
+    ];
+    let count = 0;
+    server.serve(async (session) => {
+      for await (const stream of session.incomingBidirectionalStreams) {
+        if (stream.purpose === CREDIT.purpose) await stream.write(Buffer.alloc(12));
+        else {
+          const next = says[count];
+          count += 1;
+          if (next === 'reset') stream.reset(77);
+          else if (next !== undefined) stream.write(next).catch(() => undefined);
+        }
+        // What this side would open is no part of a tunnel.
+        const mine = await session.createBidirectionalStream({ purpose: 'mine' });
+        await expect(answer(mine)).resolves.toBe(2);
+      }
+    });
+    await tunnel.forward('db:5432', '--transport', 'udp');
+    for (let index = 0; index < says.length; index += 1) {
+      if (index < says.length - 1) expect(await refused(tunnel.local)).toBe('ECONNRESET');
+      else await dial(tunnel.local);
+    }
+    await tunnel.near.record(({ event, reset }) => event === 'closed' && reset === true);
+    tunnel.near.child.kill('SIGINT');
+    const { records, stdout } = await tunnel.near.end();
+    const told = records.filter(({ event }) => event === 'refused');
+    expect(told.map(({ refusal }) => refusal)).toEqual(['silent', 'silent', 'failed', 'silent']);
+    expect(records.filter(({ event }) => event === 'session')).toHaveLength(1);
+    expect(stdout).not.toContain('\\u001b');
   });
 });
 

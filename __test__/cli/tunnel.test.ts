@@ -1,13 +1,14 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { closedPort, relay } from '../contract/pair.ts';
 import { content, MIB, sha256, until } from './stage.ts';
-import { stt } from './stt.ts';
+import { stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
-import { all, dial, echo, exchange, failure, Tunnel, tcpTarget } from './tunnels.ts';
+import { all, dial, echo, exchange, failure, refused, Tunnel, tcpTarget } from './tunnels.ts';
 
 describe('a connection through a tunnel', () => {
   test('carries bytes, and the end of each side on its own', async () => {
@@ -152,9 +153,9 @@ describe('what is not carried', () => {
       ['nowhere.invalid:80', 'unresolved', /finds no address of nowhere\.invalid/],
     ] as const) {
       await tunnel.forward(to);
-      expect(await failure(await dial(tunnel.local))).toBe('ECONNRESET');
-      const refused = await tunnel.near.record(({ event }) => event === 'refused');
-      expect(refused).toMatchObject({
+      expect(await refused(tunnel.local)).toBe('ECONNRESET');
+      const told = await tunnel.near.record(({ event }) => event === 'refused');
+      expect(told).toMatchObject({
         refusal,
         target: to,
         message: expect.stringMatching(message),
@@ -174,7 +175,7 @@ describe('what is not carried', () => {
     const { allow } = await nothing.far.record(({ event }) => event === 'serving');
     expect(allow).toEqual([]);
     await nothing.forward(`127.0.0.1:${target.port}`);
-    expect(await failure(await dial(nothing.local))).toBe('ECONNRESET');
+    expect(await refused(nothing.local)).toBe('ECONNRESET');
     await nothing.near.record(({ refusal }) => refusal === 'forbidden');
 
     const few = await Tunnel.make();
@@ -183,8 +184,7 @@ describe('what is not carried', () => {
     const open = [await dial(few.local), await dial(few.local)];
     for (const socket of open) socket.write('x');
     await Promise.all(open.map((socket) => once(socket, 'data')));
-    const third = await dial(few.local);
-    expect(await failure(third)).toBe('ECONNRESET');
+    expect(await refused(few.local)).toBe('ECONNRESET');
     await few.near.record(({ refusal }) => refusal === 'busy');
     // One that has ended makes room.
     const [first] = open as [Socket];
@@ -288,11 +288,11 @@ describe('the end of a tunnel', () => {
     tunnel.near.child.kill('SIGTERM');
     await until(async () => {
       const late = connect(tunnel.local, '127.0.0.1');
-      const refused = once(late, 'connect').then(
+      const closed = once(late, 'connect').then(
         () => undefined,
         (error: NodeJS.ErrnoException) => error.code,
       );
-      return refused.finally(() => late.resetAndDestroy());
+      return closed.finally(() => late.resetAndDestroy());
     }, 'the port to be closed');
     socket.end('the last words');
     expect((await all(there)).toString()).toBe('the last words');
@@ -381,11 +381,19 @@ test('a person sees where it leads, what was refused, and how it ended', async (
   const [, port] = await far.shows(
     /^listening on 127\.0\.0\.1:(\d+), allowing 127\.0\.0\.1:\d+, \[::1\]:8000-8010\nnode id [0-9a-f]{64}$/m,
   );
-  const near = new Terminal(['tunnel', '127.0.0.1:0', `127.0.0.1:${port}:db:5432`, ...seed]);
+  const [, nodeId = ''] = await far.shows(/^node id ([0-9a-f]{64})$/m);
+  // By its name, which proves that it is that node; another one of the same seed would be refused.
+  const config = await temporaryFolder();
+  await mkdir(join(config, 'stt'));
+  const desk = { nodeId, hosts: ['127.0.0.1'], port: Number(port), pairedAt: 0 };
+  const book = JSON.stringify({ schema: 1, peers: { desk } });
+  await writeFile(join(config, 'stt', 'peers.json'), book, { mode: 0o600 });
+  const env = { XDG_CONFIG_HOME: config };
+  const near = new Terminal(['tunnel', '127.0.0.1:0', 'desk:db:5432', ...seed], { env });
   const [, local] = await near.shows(
     /^forwarding 127\.0\.0\.1:(\d+) to db:5432 by 127\.0\.0\.1:\d+\nnode id [0-9a-f]{64}$/m,
   );
-  await failure(await dial(Number(local)));
+  await refused(Number(local));
   await near.shows(
     /^refused: 127\.0\.0\.1:\d+: the far side does not allow db:5432; it would with --allow db:5432$/m,
   );

@@ -89,6 +89,13 @@ export async function failure(socket: Socket): Promise<string> {
   return within(failed, 'a connection to fail');
 }
 
+/** The code that a connection to a port of loopback ends with; the reset may come before it is known to be open. */
+export function refused(port: number): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  return failure(socket);
+}
+
 /** A tunnel whose two sides can be ended and started again. */
 export class Tunnel {
   readonly #seed: string;
