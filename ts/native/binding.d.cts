@@ -195,6 +195,9 @@ export interface NativeEndpointStats {
   unknownFrames: number
   engineTurns: number
   shortTurns: number
+  loopTurns: number
+  loopAlone: number
+  loopRelieved: number
   engineSleeps: number
   receiveCalls: number
   sendCalls: number
@@ -245,6 +248,8 @@ export interface NativeOptions {
   integrityLimit?: number
   qlogDir?: string
   keyLog?: string
+  /** The event loop is libuv's, and may watch the socket. */
+  watchByLoop: boolean
 }
 
 /** One session in numbers. */

@@ -192,6 +192,15 @@ export interface EngineHandlers {
   endpointClosed(fault?: Fault): void;
 }
 
+/**
+ * Whether a socket may be watched by libuv. Bun and Deno say that they have one, and export some of its names, but their
+ * loops are others.
+ */
+const LOOP_IS_LIBUV: boolean =
+  process.versions.uv !== undefined &&
+  process.versions.bun === undefined &&
+  process.versions.deno === undefined;
+
 /** Rows that one poll may fill. */
 const TABLE_ROWS = 512;
 
@@ -252,7 +261,10 @@ export class Engine {
       if (engine !== undefined) engine.#drain();
     };
     const { noDelay: _, ...native }: EngineOptions = options;
-    const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
+    const result = loadBinding().startEndpoint(
+      { ...native, watchByLoop: LOOP_IS_LIBUV } satisfies NativeOptions,
+      ring,
+    );
     if ('stage' in result) throw startError(result, options);
     const engine = new Engine(result, handlers);
     started.engine = new WeakRef(engine);

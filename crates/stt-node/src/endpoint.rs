@@ -20,11 +20,14 @@ use crate::convert::{ip_address, misuse, node_id, socket_address, start_failure}
 use crate::environment;
 use crate::options::{ListenLimits, NativeOptions, StartFailure, millis};
 use crate::records::Records;
+use crate::watch::{Offered, Watch};
 use crate::stats::{NativeEndpointStats, NativeSessionStats};
 
 /// A bound endpoint and the thread behind it. Collecting it ends it.
 #[napi]
 pub struct NativeEndpoint {
+    // Before the engine, so that the loop lets go of the socket before the engine does.
+    watch: Watch,
     engine: Arc<Engine>,
 }
 
@@ -45,10 +48,12 @@ pub fn start_endpoint(
     options: NativeOptions,
     doorbell: Function<'_, (), ()>,
 ) -> Result<Either<NativeEndpoint, StartFailure>> {
+    let by_loop = options.watch_by_loop;
     let config = match options.into_config() {
         Ok(config) => config,
         Err(failure) => return Ok(Either::B(failure)),
     };
+    let watch = Watch::new(env, doorbell, by_loop)?;
     // Weak: the process lives as long as JavaScript says, not as long as this function does.
     let doorbell = doorbell
         .build_threadsafe_function::<()>()
@@ -63,7 +68,7 @@ pub fn start_endpoint(
         Ok(engine) => {
             let engine = Arc::new(engine);
             environment::adopt(env, &engine)?;
-            Ok(Either::A(NativeEndpoint { engine }))
+            Ok(Either::A(NativeEndpoint { watch, engine }))
         }
         Err(error) => Ok(Either::B(start_failure(&error))),
     }
@@ -380,7 +385,12 @@ impl NativeEndpoint {
         let (slab, rows) = unsafe { (slab.as_mut(), records.as_mut()) };
         let mut records = Records::new(slab, offset as usize, rows)
             .ok_or_else(|| misuse("the table has no room for a row".to_owned()))?;
-        self.engine.poll(|event| records.take(event));
+        let mut offered = Offered::default();
+        self.engine.poll(|event| {
+            offered.note(event);
+            records.take(event)
+        });
+        self.watch.after_poll(&self.engine, &offered);
         Ok(records.finish())
     }
 
@@ -412,6 +422,7 @@ impl NativeEndpoint {
     /// Ends at once, the thread included.
     #[napi(catch_unwind)]
     pub fn destroy(&self) {
+        self.watch.end();
         self.engine.destroy();
     }
 
