@@ -20,8 +20,8 @@ use crate::convert::{ip_address, misuse, node_id, socket_address, start_failure}
 use crate::environment;
 use crate::options::{ListenLimits, NativeOptions, StartFailure, millis};
 use crate::records::Records;
-use crate::watch::{Offered, Watch};
 use crate::stats::{NativeEndpointStats, NativeSessionStats};
+use crate::watch::{Offered, Watch};
 
 /// A bound endpoint and the thread behind it. Collecting it ends it.
 #[napi]
