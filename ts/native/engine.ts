@@ -236,6 +236,9 @@ export class Engine {
   readonly #consumed = new Uint32Array(2 * CONSUMED_PAIRS);
   #consumedLength = 0;
   #flushing = false;
+  /** There was a write in this tick, and there were others that may lie until its end. */
+  #written = false;
+  #held = false;
   #draining = false;
   #scheduled = false;
   #listening = false;
@@ -352,8 +355,25 @@ export class Engine {
    * @returns bytes taken; fewer than offered: `writable` follows; -1: the stream takes nothing more, for ever
    */
   write(stream: number, chunk: Uint8Array, start: number, end: number): number {
+    if (this.#written) {
+      this.#held = true;
+      return this.#native.writeHeld(stream, chunk, start, end);
+    }
+    this.#written = true;
+    process.nextTick(this.#flushWrites);
     return this.#native.write(stream, chunk, start, end);
   }
+
+  /**
+   * The first write of a tick goes out at once, and the others together at its end, as those of node:net do: a
+   * system call for each costs more than all that they say.
+   */
+  readonly #flushWrites = (): void => {
+    this.#written = false;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#native.flush();
+  };
 
   /** The same for many chunks in one call; the count runs over all of them. */
   writev(stream: number, chunks: readonly Uint8Array[]): number {

@@ -30,6 +30,10 @@ use crate::stats::EngineStats;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
+/// Bytes that may lie until they are flushed. Enough for the engine's thread to have something to do when it is
+/// woken, and little enough for a thread that goes on writing.
+const HELD: usize = 16 * 1024;
+
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -244,10 +248,33 @@ impl Engine {
         stream: StreamNumber,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Written {
+        self.write_within(stream, pieces, 0)
+    }
+
+    /// The same as [`write`](Self::write), but the bytes may lie until [`flush`](Self::flush), which the
+    /// application calls before long: many small writes in a row then go out together.
+    pub fn write_held(&self, stream: StreamNumber, bytes: &[u8]) -> Written {
+        self.write_within(stream, std::iter::once(bytes), HELD)
+    }
+
+    /// Sees to what [`write_held`](Self::write_held) left.
+    pub fn flush(&self) {
+        let bytes = self.local().hold(0, 0);
+        self.shared.see_to(bytes);
+    }
+
+    /// `held`: how many bytes may lie.
+    fn write_within<'a>(
+        &self,
+        stream: StreamNumber,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        held: usize,
+    ) -> Written {
         let mut local = self.local();
         let (total, cut) = local.write(&self.shared.commands, stream, pieces);
+        let due = local.hold(total, held);
         drop(local);
-        self.shared.see_to(total);
+        self.shared.see_to(due);
         match cut {
             Some(Cut::Dead) => Written::Dead,
             Some(Cut::Short(asked)) => Written::Exhausted(self.memory.refuse(asked)),

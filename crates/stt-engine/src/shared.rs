@@ -21,6 +21,10 @@ use crate::{SessionNumber, StreamNumber};
 /// networks. Sealing more takes longer than waking the engine.
 const SHORT_WRITE: usize = 1024;
 
+/// A write up to this many bytes waits for the end of the loop's turn that it is made in, and goes out with the
+/// others of that turn. More is the engine's, which begins at once.
+const LOOP_WRITE: usize = 16 * 1024;
+
 /// Turns of the event loop that may find the driver in use, one after the other, before it stops
 /// watching: each is over at once, and the next begins at once as long as nobody has read.
 const MISSES: u32 = 4;
@@ -150,7 +154,7 @@ impl<D> Shared<D> {
     /// The application's event loop watches the socket no more: the engine's thread is called to.
     pub(crate) fn stop_watching(&self) {
         self.unwatched.store(true, Ordering::SeqCst);
-        self.commands.wake();
+        self.commands.wake_now();
     }
 
     /// Engine's side, after it took the commands: whether the loop has stopped watching.
@@ -179,9 +183,12 @@ impl<D: Turns> Shared<D> {
     /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
     /// when the engine's would have to be woken for it, everything else by the engine's.
     pub(crate) fn see_to(&self, bytes: usize) {
+        if bytes == 0 || (bytes <= LOOP_WRITE && self.commands.waits_for_loop()) {
+            return;
+        }
         let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
-        if bytes > 0 && !(little && self.help()) {
-            self.commands.wake();
+        if !(little && self.help()) {
+            self.commands.wake_now();
         }
     }
 
@@ -227,16 +234,18 @@ impl<D: Turns> Shared<D> {
             LoopTurn { call: true, ..away }
         });
         if turn.call {
-            self.commands.wake();
+            self.commands.wake_now();
         }
+        self.commands.set_in_loop_turn(turn.events);
         turn
     }
 
-    /// Sends what the application brought about since [`loop_turn`](Self::loop_turn), and what that
-    /// turn left to be sent.
+    /// Does what the application asked for since [`loop_turn`](Self::loop_turn), all at once, and
+    /// sends what that turn left to be sent.
     pub(crate) fn end_loop_turn(&self) {
-        if !self.help() {
-            self.commands.wake();
+        self.commands.set_in_loop_turn(false);
+        if !(self.commands.is_sleeping() && self.help()) {
+            self.commands.wake_now();
         }
     }
 

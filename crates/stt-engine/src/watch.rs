@@ -37,7 +37,7 @@ const DENSE_BYTES: usize = 64 * 1024;
 const WINDOW: Duration = Duration::from_millis(1);
 
 /// Traffic counts as dense for so long after it last was.
-const DENSE_FOR: Duration = Duration::from_millis(10);
+const DENSE_FOR: Duration = Duration::from_millis(50);
 
 /// What follows a turn of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,8 +250,8 @@ mod tests {
             assert!(!watch.is_dense(at(turn * 1_000)), "spread over time");
         }
         watch.moved(at(9_500), 1);
-        assert!(watch.is_dense(at(9_500)) && watch.is_dense(at(19_499)));
+        assert!(watch.is_dense(at(9_500)) && watch.is_dense(at(59_499)));
         assert_eq!(watch.on_loop_turn(at(9_600), true), Next::Leave);
-        assert!(!watch.is_dense(at(19_500)));
+        assert!(!watch.is_dense(at(59_500)));
     }
 }

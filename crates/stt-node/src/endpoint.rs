@@ -223,10 +223,21 @@ impl NativeEndpoint {
     /// nothing of the stream is under way.
     #[napi(catch_unwind)]
     pub fn write(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
-        let bytes = chunk
-            .get(start as usize..end as usize)
-            .ok_or_else(|| misuse(format!("{start}..{end} lies outside the chunk")))?;
+        let bytes = part(chunk, start, end)?;
         Ok(taken(self.engine.write(StreamNumber(stream), bytes)))
+    }
+
+    /// The same, but what was taken may lie until `flush`, which is called before long.
+    #[napi(catch_unwind)]
+    pub fn write_held(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
+        let bytes = part(chunk, start, end)?;
+        Ok(taken(self.engine.write_held(StreamNumber(stream), bytes)))
+    }
+
+    /// Sees to it that what `writeHeld` took goes out.
+    #[napi(catch_unwind)]
+    pub fn flush(&self) {
+        self.engine.flush();
     }
 
     /// The same for several chunks in a row.
@@ -433,6 +444,12 @@ impl NativeEndpoint {
             self.engine.consumed(pairs);
         }
     }
+}
+
+fn part(chunk: &[u8], start: u32, end: u32) -> Result<&[u8]> {
+    chunk
+        .get(start as usize..end as usize)
+        .ok_or_else(|| misuse(format!("{start}..{end} lies outside the chunk")))
 }
 
 fn taken(written: Written) -> i64 {

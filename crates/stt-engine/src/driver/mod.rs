@@ -217,6 +217,8 @@ impl Turns for Driver {
         let refused = std::mem::take(&mut self.refused);
         more || earlier
             || refused
+            // Its end is for the engine's thread to see.
+            || self.closing.is_some()
             || self.io.is_blocked()
             || !self.readable.is_empty()
             || !self.message_readers.is_empty()

@@ -37,7 +37,7 @@ impl Driver {
         if self.io.replace_socket(bound).is_err() {
             return false;
         }
-        self.watch.take_back();
+        self.stop_checking();
         self.stats.rebinds += 1;
         self.push(Event::Rebound { token: None, address: self.io.socket().local_addr() });
         self.core.handle_rebind(now, Rebind::Address);
@@ -53,7 +53,7 @@ impl Driver {
             self.push(Event::RebindFailed { token, errno });
             return;
         }
-        self.watch.take_back();
+        self.stop_checking();
         self.stats.rebinds += 1;
         self.push(Event::Rebound { token: Some(token), address });
         // Of two sockets that are bound to the same address, or to all, the port alone differs.

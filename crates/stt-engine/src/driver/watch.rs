@@ -44,6 +44,7 @@ impl Driver {
             Next::Alone => {
                 if !self.io.is_blocked() && self.io.look_away().is_ok() {
                     self.watch.look_away(now.mono);
+                    self.shared.commands.set_checking(true);
                     self.stats.loop_alone += 1;
                     // It sleeps until something else, and has to check from now on.
                     call = self.wakes.is_none_or(|wakes| self.watch.next_check() < Some(wakes));
@@ -90,8 +91,14 @@ impl Driver {
     /// on checking, and tries again.
     pub(super) fn look_again(&mut self) {
         if self.watch.is_alone() && self.io.look_again().is_ok() {
-            self.watch.take_back();
+            self.stop_checking();
             self.stats.loop_relieved += 1;
         }
+    }
+
+    /// The poller has the socket.
+    pub(super) fn stop_checking(&mut self) {
+        self.watch.take_back();
+        self.shared.commands.set_checking(false);
     }
 }

@@ -130,6 +130,7 @@ impl Echo {
             match command {
                 Command::Write(stream, bytes) => {
                     let room = self.credit.release(bytes.len() as u64);
+                    self.net.told.call();
                     self.core.push_back(Event::Data { stream, bytes: bytes.freeze(), fin: false });
                     self.core.extend(room.then_some(Event::Writable(stream)));
                 }
