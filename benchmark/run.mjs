@@ -1,126 +1,124 @@
-// npm run bench: Node to Node over loopback, every peer in two processes of its own, peers in turn
-// (A B A B ...) so that a machine that slows down slows them all. Ratios are of medians in one run.
+// npm run bench: every peer in two processes of its own, peers in turn (A B A B ...) so that a machine that slows down
+// slows them all. Ratios are of medians in one run.
 
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { missing } from './lib/rust.mjs';
-import { TARGETS, WORKLOADS, withPeer } from './lib/workloads.mjs';
+import { BUSY, describe } from './lib/environment.mjs';
+import { render } from './lib/report.mjs';
+import { judge, named } from './lib/targets.mjs';
+import { FULL, QUICK, SMOKE, SMOKE_PEERS } from './lib/times.mjs';
+import { WORKLOADS } from './lib/workloads.mjs';
 
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string', default: '5' },
-    bytes: { type: 'string', default: String(1_000_000_000) },
+    runs: { type: 'string' },
+    smoke: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true },
+    peers: { type: 'string' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 });
-const runs = values.quick ? 3 : Number(values.runs);
-const bytes = Math.ceil((values.quick ? 300_000_000 : Number(values.bytes)) / 65_536) * 65_536;
-const pings = values.quick ? 3_000 : 10_000;
-const setups = values.quick ? 50 : 200;
-const moves = values.quick ? 15 : 50;
-const connects = values.quick ? 500 : 2_000;
 
+const TIMES = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
+/** Runs of what a target names; of others, which are there for scale, fewer. */
+const RUNS = Number(values.runs ?? (values.smoke ? 1 : 3));
+const RUNS_FOR_SCALE = Math.min(RUNS, 2);
+const CHOSEN = values.smoke ? SMOKE_PEERS : values.peers?.split(',');
+
+const started = performance.now();
 const environment = describe();
 log(environment.text);
-if (environment.load > 0.5)
+if (environment.load > BUSY)
   log(`The load is ${environment.load}: what else runs here takes part in every figure.`);
 
 const results = {};
 const skipped = [];
 for (const workload of WORKLOADS) {
-  if (values.only !== undefined && !workload.name.startsWith(values.only)) continue;
-  const why = workload.rust === undefined ? undefined : missing();
-  if (why !== undefined) {
-    log(`${workload.name}: left out, ${why}`);
-    skipped.push({ workload: workload.name, why });
+  if (values.only !== undefined && !values.only.some((name) => workload.name.startsWith(name)))
     continue;
+  await runWorkload(workload);
+}
+const targets = judge(results);
+const seconds = elapsed();
+const about = { environment, results, targets, skipped, runs: RUNS, seconds, quick: values.quick };
+log(`\n${render(about)}`);
+if (values.write) await write(about);
+if (values.json)
+  console.log(JSON.stringify({ environment, runs: RUNS, seconds, targets, skipped, results }));
+
+async function runWorkload(workload) {
+  const { name } = workload;
+  const why = await workload.unfit?.();
+  if (why !== undefined) {
+    skip({ workload: name, why });
+    return;
   }
-  const samples = Object.fromEntries(workload.peers.map((peer) => [peer, []]));
-  for (let round = 0; round < runs; round += 1) {
+  const wanted = named(name, { quick: values.quick });
+  let peers = workload.peers;
+  if (CHOSEN !== undefined) peers = peers.filter((peer) => CHOSEN.includes(peer));
+  else if (values.quick) peers = peers.filter((peer) => wanted.has(peer));
+  const samples = new Map(peers.map((peer) => [peer, []]));
+  const most = (values.quick ? workload.quickRounds : undefined) ?? workload.rounds ?? RUNS;
+  for (let round = 0; round < Math.min(RUNS, most); round += 1) {
     // Forth and back, so that no peer always runs after the same other one.
-    const order = round % 2 === 0 ? workload.peers : workload.peers.toReversed();
+    const order = round % 2 === 0 ? peers : peers.toReversed();
     for (const peer of order) {
-      log(`${workload.name}, round ${round + 1} of ${runs}: ${peer}`);
-      samples[peer].push(await withPeer(peer, workload, { bytes, pings, setups, moves, connects }));
+      if (!samples.has(peer) || (round >= RUNS_FOR_SCALE && !wanted.has(peer))) continue;
+      log(`${elapsed().toFixed(0)} s: ${name}, round ${round + 1}: ${peer}`);
+      const figures = await attempt(workload, peer);
+      if (figures !== undefined) samples.get(peer).push(figures);
+      // What it did before it failed stays; it is not tried again.
+      else if (samples.get(peer).length === 0) samples.delete(peer);
     }
   }
-  results[workload.name] = Object.fromEntries(
-    Object.entries(samples).map(([peer, list]) => [peer, summarize(list)]),
-  );
-}
-const targets = TARGETS.filter(({ workload }) => results[workload] !== undefined).map(judge);
-const report = render(results, targets);
-log(`\n${report}`);
-if (values.write) await writeFile(new URL('./RESULTS.md', import.meta.url), report);
-if (values.json)
-  console.log(
-    JSON.stringify({
-      environment,
-      runs,
-      bytes,
-      pings,
-      targets: targets.map(({ name, ratio, range, op, target, met }) => ({
-        name,
-        ratio,
-        range,
-        op,
-        target,
-        met,
-      })),
-      skipped,
-      results,
-    }),
-  );
-
-function describe() {
-  const [cpu] = cpus();
-  const [load] = loadavg();
-  const figures = {
-    stt: version(new URL('../package.json', import.meta.url)),
-    commit: commit(),
-    node: process.version,
-    openssl: process.versions.openssl,
-    system: `${process.platform} ${process.arch} ${release()}`,
-    cpu: cpu.model,
-    processors: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    load: Number(load.toFixed(2)),
-  };
-  const { stt, node, openssl, system, processors, memoryGiB } = figures;
-  const text =
-    `stt ${stt} (${figures.commit}), Node ${node}, OpenSSL ${openssl}, ${system}, ` +
-    `${cpu.model}, ${processors} processors, ${memoryGiB} GiB; load before the first run ${figures.load}.`;
-  return { ...figures, text };
+  if (samples.size === 0) return;
+  results[name] = Object.fromEntries([...samples].map(([peer, list]) => [peer, summarize(list)]));
 }
 
-function version(url) {
-  return JSON.parse(readFileSync(url, 'utf8')).version;
-}
-
-/** The commit measured, where this is a checkout and git is there. */
-function commit() {
-  try {
-    const cwd = import.meta.dirname;
-    const options = { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
-    return execFileSync('git', ['describe', '--always', '--dirty'], options).trim();
-  } catch {
-    return 'no checkout';
+/** One peer that fails is no reason to lose the others. It may fail once: some do now and then. */
+async function attempt(workload, peer) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await workload.run(peer, TIMES);
+    } catch (error) {
+      const why = reason(error);
+      if (tries === 0) {
+        log(`${workload.name}, ${peer} failed, and is tried once more: ${why}`);
+        continue;
+      }
+      skip({ workload: workload.name, peer, why });
+      return undefined;
+    }
   }
+}
+
+function skip(what) {
+  skipped.push(what);
+  log(`left out: ${[what.workload, what.peer, what.why].filter(Boolean).join(', ')}`);
+}
+
+/** The first line that says something. */
+function reason({ message }) {
+  return message
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('at '))
+    .slice(0, 2)
+    .join(' ')
+    .slice(0, 300);
 }
 
 function summarize(samples) {
   const figures = {};
   for (const figure of Object.keys(samples[0])) {
-    const sorted = samples.map((sample) => sample[figure]).sort((a, b) => a - b);
+    const values = samples.map((sample) => sample[figure]);
+    const sorted = values.toSorted((a, b) => a - b);
+    const [below, above] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
     figures[figure] = {
-      samples: samples.map((sample) => sample[figure]),
-      median: sorted[Math.floor(sorted.length / 2)],
+      samples: values,
+      median: (below + above) / 2,
       min: sorted[0],
       max: sorted.at(-1),
     };
@@ -128,59 +126,20 @@ function summarize(samples) {
   return figures;
 }
 
-function judge(target) {
-  const figure = (peer) => results[target.workload][peer][target.figure].median;
-  const ratio = target.to === undefined ? figure(target.of) : figure(target.of) / figure(target.to);
-  const samples = (peer) => results[target.workload][peer][target.figure].samples;
-  // Round by round: what slows the machine down slows both.
-  const rounds = samples(target.of).map((value, round) =>
-    target.to === undefined ? value : value / samples(target.to)[round],
-  );
-  return {
-    ...target,
-    range: [Math.min(...rounds), Math.max(...rounds)].map((value) => Number(value.toFixed(3))),
-    ratio: Number(ratio.toFixed(3)),
-    met: target.op === '>=' ? ratio >= target.target : ratio <= target.target,
-  };
-}
-
-function render(byWorkload, judged) {
-  const lines = [
-    '# Benchmark results',
-    '',
-    `Made by \`npm run bench -- --write${values.quick ? ' --quick' : ''}\`: ${runs} runs of each, medians, ranges in brackets. ${(bytes / 1e6).toFixed(0)} MB a bulk run.`,
-    '',
-  ];
-  lines.push(environment.text, '');
-  for (const [workload, peers] of Object.entries(byWorkload)) {
-    const figures = Object.keys(Object.values(peers)[0]);
-    lines.push(
-      `## ${workload}`,
-      '',
-      `| peer | ${figures.join(' | ')} |`,
-      `| --- |${' --- |'.repeat(figures.length)}`,
-    );
-    for (const [peer, values] of Object.entries(peers)) {
-      lines.push(`| ${peer} | ${figures.map((figure) => cell(values[figure])).join(' | ')} |`);
-    }
-    lines.push('');
+async function write(about) {
+  // Large, and no part of what is measured.
+  const { draw } = await import('./lib/plot.mjs');
+  const drawing = await draw(about.results);
+  const plot = drawing === undefined ? undefined : 'plots/results.svg';
+  if (plot !== undefined) {
+    await mkdir(new URL('plots/', import.meta.url), { recursive: true });
+    await writeFile(new URL(plot, import.meta.url), drawing);
   }
-  lines.push(
-    '## Targets',
-    '',
-    '| what | figure or ratio | wanted | met |',
-    '| --- | --- | --- | --- |',
-  );
-  for (const { name, ratio, range, op, target, met } of judged)
-    lines.push(
-      `| ${name} | ${ratio} (${range.join('-')}) | ${op} ${target} | ${met ? 'yes' : 'no'} |`,
-    );
-  return `${lines.join('\n')}\n`;
+  await writeFile(new URL('RESULTS.md', import.meta.url), render({ ...about, plot }));
 }
 
-function cell({ median, min, max }) {
-  const digits = Math.abs(median) < 10 ? 2 : Math.abs(median) < 100 ? 1 : 0;
-  return `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`;
+function elapsed() {
+  return (performance.now() - started) / 1_000;
 }
 
 function log(text) {

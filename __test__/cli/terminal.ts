@@ -24,11 +24,19 @@ export class Terminal {
   #over = false;
   #raw = '';
 
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
+  /** `wrapper`: a command that runs the terminal, in a network namespace for one. */
+  constructor(
+    args: readonly string[],
+    options: { env?: NodeJS.ProcessEnv; cwd?: string; wrapper?: readonly string[] } = {},
+  ) {
     const command = [process.execPath, MAIN, ...args].map(quoted).join(' ');
     // A terminal that nobody looks at has no size. `exec`, so that keys that stand for signals reach stt alone.
     const line = `stty cols ${COLUMNS} rows ${ROWS}; exec ${command}`;
-    this.child = spawn('script', ['-qfec', line, '/dev/null'], {
+    const [program = 'script', ...rest] = [
+      ...(options.wrapper ?? []),
+      ...['script', '-qfec', line, '/dev/null'],
+    ];
+    this.child = spawn(program, rest, {
       // `script` runs the line by $SHELL.
       env: {
         ...process.env,

@@ -190,7 +190,7 @@ test('several paths arrive beside each other, and several with --name do not lea
   const { code, stdout } = await stt(['send', ...paths, ...rest], { env: stage.env });
   expect([code, stdout]).toEqual([
     0,
-    expect.stringMatching(/^sent data\.bin and 1 more: 2 files in 1 folders, 6 B/),
+    expect.stringMatching(/^sent data\.bin and 1 more: 2 files in 1 folder, 6 B/),
   ]);
   expect((await recv.end()).code).toBe(0);
   expect((await readdir(stage.inbox)).sort()).toEqual(['data.bin', 'extra.txt']);

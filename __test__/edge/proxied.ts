@@ -55,15 +55,19 @@ export function behind(proxy: Proxy, more: (stage: () => Stage) => void): void {
       shared = await Promise.all(
         servers.map((server) => backend({ server, path: '/stt' }, { nodeSeed })),
       );
-      wiring = {
-        plain: await closedPort(),
-        tls: await closedPort(),
-        certificates: makeCertificates(),
-        a: one.port,
-        b: two.port,
-      };
-      const args = await proxy.configure(program, wiring);
-      await program.start(proxy.name, args, [wiring.plain, wiring.tls]);
+      const certificates = makeCertificates();
+      for (let attempt = 1; ; attempt += 1) {
+        const [plain, tls] = [await closedPort(), await closedPort()];
+        wiring = { plain, tls, certificates, a: one.port, b: two.port };
+        const args = await proxy.configure(program, wiring);
+        try {
+          await program.start(proxy.name, args, [plain, tls]);
+          return;
+        } catch (error) {
+          // Another process may have taken a port since it was seen to be free.
+          if (attempt === 5 || !/Address already in use/.test(String(error))) throw error;
+        }
+      }
     });
     afterAll(async () => {
       await program.stop();

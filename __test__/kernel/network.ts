@@ -23,7 +23,8 @@ export const OUTSIDE = '10.77.2.254';
 
 let made = 0;
 
-function run(...argv: string[]): string {
+/** Runs a program and returns what it wrote; what it said of a failure is in the error. */
+export function run(...argv: string[]): string {
   const [program, ...rest] = argv;
   try {
     return execFileSync(program as string, rest, { encoding: 'utf8', stdio: 'pipe' });

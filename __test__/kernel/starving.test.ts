@@ -95,27 +95,37 @@ async function ends(running: Running): Promise<void> {
 // kernel.test.ts fails where namespaces are required and cannot be had.
 describe.skipIf(missing !== undefined)(title, { timeout: 4 * LIMIT }, () => {
   test.each([
-    { what: 'a policer of 256 kbit/s', rule: POLICER, pushes: 'client' },
-    { what: 'a policer of 256 kbit/s', rule: POLICER, pushes: 'server' },
-    { what: 'a path that drops 40 %', rule: LOSSY, pushes: 'client' },
-    { what: 'a path that drops 40 %', rule: LOSSY, pushes: 'server' },
-  ] as const)('$what is left for a WebSocket (the $pushes sends)', async ({ rule, pushes }) => {
-    const net = new Network(onTestFinished);
-    net.limit('a', RATE);
-    net.limit('b', RATE);
-    const running = await start(net, { pushes });
-    await arrives(running, MIB);
-    net.forward(rule);
-    const left = await change(running, 1);
-    expect(left).toMatchObject({ from: 'udp', transport: 'websocket', reason: 'starved' });
-    const { direction, lossRate = 0, udpRate = 0 } = left.measured ?? {};
-    expect(direction).toBe(pushes === 'client' ? 'sending' : 'receiving');
-    expect(lossRate).toBeGreaterThan(0.15);
-    expect(udpRate).toBeLessThan(4 * MIB);
-    await arrives(running, 4 * MIB);
-    expect(running.changes.length).toBe(1);
-    await ends(running);
-  });
+    { what: 'a policer of 256 kbit/s', rule: POLICER, pushes: 'client', hush: false },
+    { what: 'a policer of 256 kbit/s', rule: POLICER, pushes: 'server', hush: false },
+    // Of two probes and their answers such a path loses every one in four times of ten: it then was silent for three
+    // probe timeouts, and is left for that.
+    { what: 'a path that drops 40 %', rule: LOSSY, pushes: 'client', hush: true },
+    { what: 'a path that drops 40 %', rule: LOSSY, pushes: 'server', hush: true },
+  ] as const)(
+    '$what is left for a WebSocket (the $pushes sends)',
+    async ({ rule, pushes, hush }) => {
+      const net = new Network(onTestFinished);
+      net.limit('a', RATE);
+      net.limit('b', RATE);
+      const running = await start(net, { pushes });
+      await arrives(running, MIB);
+      net.forward(rule);
+      const left = await change(running, 1);
+      expect(left).toMatchObject({ from: 'udp', transport: 'websocket' });
+      if (hush && left.reason === 'silent') {
+        await arrives(running, 4 * MIB);
+        return ends(running);
+      }
+      expect(left.reason).toBe('starved');
+      const { direction, lossRate = 0, udpRate = 0 } = left.measured ?? {};
+      expect(direction).toBe(pushes === 'client' ? 'sending' : 'receiving');
+      expect(lossRate).toBeGreaterThan(0.15);
+      expect(udpRate).toBeLessThan(4 * MIB);
+      await arrives(running, 4 * MIB);
+      expect(running.changes.length).toBe(1);
+      await ends(running);
+    },
+  );
 
   // UDP is tried again 30 s after it was left, and then at growing pauses.
   test.runIf(process.env.CI_LONG === '1').each(['client', 'server'] as const)(

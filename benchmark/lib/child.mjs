@@ -2,7 +2,9 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const PROCESS = fileURLToPath(new URL('./process.mjs', import.meta.url));
-const STEP_TIMEOUT_MS = 120_000;
+const START_TIMEOUT_MS = 30_000;
+/** Milliseconds that anything may take which does not say otherwise. */
+const STEP_TIMEOUT_MS = 60_000;
 
 /** A peer's process. Calls fail when it ends or takes too long. */
 export class Child {
@@ -10,42 +12,62 @@ export class Child {
   #calls = new Map();
   #next = 0;
   #failure;
+  #stderr = '';
 
-  static async start(peerUrl) {
+  /** `inside` is what the process runs under: a program and its arguments. */
+  static async start(peerUrl, inside = []) {
     const child = new Child();
+    const [execPath, ...before] = [...inside, process.execPath];
     child.#process = fork(PROCESS, [peerUrl], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      execPath,
+      execArgv: before,
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
     });
-    const ready = new Promise((resolve) => child.#calls.set('ready', { resolve, reject: resolve }));
+    child.#process.stderr.on('data', (data) => {
+      child.#stderr = (child.#stderr + data).slice(-4_096);
+    });
     child.#process.on('message', (message) => child.#receive(message));
+    child.#process.on('error', (error) => child.#fail(error));
     child.#process.on('exit', (code, signal) =>
-      child.#fail(new Error(`a peer's process ended: ${signal ?? code}`)),
+      child.#fail(new Error(`a peer's process ended: ${signal ?? code} ${child.#stderr.trim()}`)),
     );
-    await ready;
+    try {
+      await child.#wait('ready', 'starting a process', START_TIMEOUT_MS);
+    } catch (error) {
+      child.stop();
+      throw error;
+    }
     return child;
   }
 
-  call(name, argument) {
+  call(name, argument, timeout = STEP_TIMEOUT_MS) {
     if (this.#failure) return Promise.reject(this.#failure);
     this.#next += 1;
     const id = this.#next;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${name} took more than ${STEP_TIMEOUT_MS / 1_000} s`)),
-        STEP_TIMEOUT_MS,
-      );
-      const settle = (act) => (value) => {
-        clearTimeout(timer);
-        act(value);
-      };
-      this.#calls.set(id, { resolve: settle(resolve), reject: settle(reject) });
-      this.#process.send({ id, call: name, argument });
+    const answered = this.#wait(id, name, timeout);
+    this.#process.send({ id, call: name, argument }, (error) => {
+      if (error !== null) this.#fail(error);
     });
+    return answered;
   }
 
   stop() {
     this.#process.kill('SIGKILL');
+  }
+
+  #wait(key, what, timeout) {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#calls.delete(key);
+        reject(new Error(`${what} took more than ${timeout / 1_000} s`));
+      }, timeout);
+      const settle = (act) => (value) => {
+        clearTimeout(timer);
+        act(value);
+      };
+      this.#calls.set(key, { resolve: settle(resolve), reject: settle(reject) });
+    });
   }
 
   #receive({ id, ready, result, error }) {

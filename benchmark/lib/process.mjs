@@ -1,61 +1,55 @@
-// One side of one peer in a process of its own, steered over IPC by run.mjs.
+// One side of one peer in a process of its own, steered over IPC by run.mjs. What it can be told to do is in actions/.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage } from 'node:process';
-
-const BLOCK = Buffer.alloc(64 * 1024, 0x5a);
-const WARM_UP_PINGS = 500;
+import { bulkActions } from './actions/bulk.mjs';
+import { messageActions } from './actions/messages.mjs';
+import { roundTripActions } from './actions/round-trips.mjs';
+import { sessionActions } from './actions/sessions.mjs';
+import { act } from './channel.mjs';
 
 const [, , peerModule] = process.argv;
 const peer = await import(peerModule);
 let side;
+let delay;
 
-process.on('message', async ({ id, call, argument }) => {
-  try {
-    process.send({ id, result: await CALLS[call](argument) });
-  } catch (error) {
-    process.send({ id, error: error.stack ?? String(error) });
-  }
-});
-process.on('disconnect', () => process.exit());
-
-const CALLS = {
+const ACTIONS = {
   async serve(options) {
-    side = await peer.serve({ ...options, block: BLOCK });
+    side = await peer.serve(options, act);
     return { target: side.target };
   },
   async connect(options) {
     side = await peer.connect(options);
   },
-  // CPU seconds so far, and the largest resident set, of this process with all its threads.
+  /** CPU seconds so far, the resident set now and the largest, of this process with all its threads. */
   usage() {
     const { user, system } = cpuUsage();
-    return { cpu: (user + system) / 1e6, maxRss: process.resourceUsage().maxRSS * 1024 };
+    const maxRss = process.resourceUsage().maxRSS * 1024;
+    return { cpu: (user + system) / 1e6, rss: process.memoryUsage.rss(), maxRss };
   },
-  upload: ({ bytes }) => timed(bytes, () => side.upload(bytes, BLOCK)),
-  download: ({ bytes }) => timed(bytes, () => side.download(bytes)),
-  setups: ({ count, early }) => side.setups(count, early),
-  moves: ({ count, end }) => side.moves(count, end),
-  async pings({ count, size }) {
-    const ping = await side.pinger(size);
-    for (let index = 0; index < WARM_UP_PINGS; index += 1) await ping();
-    const micros = new Float64Array(count);
-    for (let index = 0; index < count; index += 1) {
-      const started = performance.now();
-      await ping();
-      micros[index] = (performance.now() - started) * 1_000;
-    }
-    micros.sort();
-    return { p50: micros[Math.floor(count * 0.5)], p99: micros[Math.floor(count * 0.99)] };
+  watchDelay() {
+    delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+  },
+  /** Milliseconds between two turns of a timer of 1 ms since then, as Node counts them. */
+  delay() {
+    delay.disable();
+    return { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6 };
   },
   async close() {
-    await side.close();
+    await side.close?.();
   },
+  ...bulkActions(() => side),
+  ...roundTripActions(() => side),
+  ...messageActions(() => side),
+  ...sessionActions(() => side),
 };
 
-async function timed(bytes, move) {
-  const started = performance.now();
-  const arrived = await move();
-  if (arrived !== bytes) throw new Error(`${arrived} of ${bytes} bytes arrived`);
-  return { seconds: (performance.now() - started) / 1_000 };
-}
-
+process.on('message', async ({ id, call, argument }) => {
+  try {
+    process.send({ id, result: await ACTIONS[call](argument) });
+  } catch (error) {
+    process.send({ id, error: error.stack ?? String(error) });
+  }
+});
+process.on('disconnect', () => process.exit());
 process.send({ ready: true });

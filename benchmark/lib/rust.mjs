@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const FOLDER = fileURLToPath(new URL('../rust/', import.meta.url));
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 60_000;
 
 /** How the peers are built; cargo has nothing to do where they are. */
 export const BUILD = ['build', '--release', '--locked', '--manifest-path', `${FOLDER}Cargo.toml`];
@@ -56,6 +56,16 @@ export async function connects(peer, count, atOnce) {
   }
 }
 
+/** What a primitive reaches by itself: MB/s by the bytes at a time. */
+export async function alone(primitive, bytes) {
+  const process = new Side(0, ['alone', primitive, String(bytes)]);
+  try {
+    return (await process.line())['MB/s'];
+  } finally {
+    process.stop();
+  }
+}
+
 function program() {
   const target = process.env.CARGO_TARGET_DIR ?? `${FOLDER}target`;
   return `${target}/release/stt-bench-peers`;
@@ -64,15 +74,17 @@ function program() {
 /** `taskset` puts a process on one core; without it, or with one core, the system places it. */
 const pinned = availableParallelism() > 1 && spawnSync('taskset', ['--version']).status === 0;
 
-class Side {
+/** One process of them; `core` is the one that it is kept on, if on one. */
+export class Side {
   #process;
   #lines;
   #error = '';
 
   constructor(core, args) {
-    const [command, ...rest] = pinned
-      ? ['taskset', '-c', String(core), program(), ...args]
-      : [program(), ...args];
+    const [command, ...rest] =
+      pinned && core !== undefined
+        ? ['taskset', '-c', String(core), program(), ...args]
+        : [program(), ...args];
     this.#process = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process.stderr.on('data', (data) => {
       this.#error += data;

@@ -1,96 +1,92 @@
 // STT through its public API, with everything on: checksums, masking, encryption, congestion control. Over UDP, or
 // over a WebSocket with or without TLS.
 import { SttEndpoint } from '../../dist/index.js';
+import { Tally } from '../lib/actions/messages.mjs';
 import { trusting } from '../lib/certificate.mjs';
-import { countingProxy, relay } from '../lib/ways.mjs';
+import { receiver } from '../lib/channel.mjs';
+import { endings } from '../lib/endings.mjs';
 
-export const name = 'stt';
+/** Bytes of writes that nobody awaited before the writer waits. */
+const PENDING = 64 * 1024;
+/** The most urgent of priorities. */
+const URGENT = 0;
 
-export async function serve({ seed, carrier = 'udp', identity, block }) {
-  const endpoint = await SttEndpoint.create({ sharedSeed: seed, host: '127.0.0.1', port: 0 });
+/** `endpoint` has options of the endpoint, for both sides. */
+export async function serve(options, act) {
+  const { seed, carrier = 'udp', identity, host = '127.0.0.1', endpoint: own = {} } = options;
+  const endpoint = await SttEndpoint.create({ sharedSeed: seed, host, port: 0, ...own });
+  const tally = new Tally();
   const listener = endpoint.serve(
     async (session) => {
+      void count(session, tally);
       for await (const stream of session.incomingBidirectionalStreams) {
-        void answer(stream, block).catch(() => undefined);
+        if (stream.purpose === 'framed') void countMessages(stream).catch(() => undefined);
+        else act(stream.purpose, channelOf(stream));
       }
     },
-    carrier === 'udp' ? {} : { websocket: { port: 0, tls: identity } },
+    {
+      // Sessions that end by force are ends with an error.
+      onError: () => undefined,
+      ...(carrier === 'udp' ? {} : { websocket: { port: 0, tls: identity } }),
+    },
   );
   await listener.ready;
   const { port } = carrier === 'udp' ? endpoint.address : listener.websocketAddress;
   const udpPort = endpoint.address.port;
-  return { target: { port, udpPort, nodeId: endpoint.nodeId, cert: identity?.cert } };
+  const cert = identity?.cert;
+  return {
+    target: { host, port, udpPort, nodeId: endpoint.nodeId, cert },
+    datagramsTaken: () => tally.taken,
+  };
 }
 
-export async function connect({ seed, carrier = 'udp', target }) {
-  const endpoint = await SttEndpoint.create({ sharedSeed: seed });
+export async function connect({ seed, carrier = 'udp', target, endpoint: own = {} }) {
+  const endpoint = await SttEndpoint.create({ sharedSeed: seed, ...own });
+  const address = { address: target.host, port: target.port };
   const options = {
     peerNodeId: target.nodeId,
     transport: carrier === 'udp' ? 'udp' : 'websocket',
     ...(target.cert === undefined ? {} : { tls: trusting(target.cert) }),
   };
-  const session = await endpoint.connect({ address: '127.0.0.1', port: target.port }, options);
+  const session = await endpoint.connect(address, options);
+  const openStream = (purpose, { urgent = false } = {}) =>
+    session.createBidirectionalStream({ purpose, ...(urgent ? { priority: URGENT } : {}) });
   return {
-    async upload(bytes, block) {
-      const stream = await session.createBidirectionalStream({ purpose: 'sink' });
-      await pour(stream, bytes, block);
-      const answer = await stream.bytes({ limit: 8 });
-      return Number(Buffer.from(answer).readBigUInt64LE());
-    },
-    async download(bytes) {
-      const stream = await session.createBidirectionalStream({ purpose: `source/${bytes}` });
-      await stream.end();
-      return drain(stream);
-    },
-    async pinger(size) {
-      const stream = await session.createBidirectionalStream({ purpose: 'echo' });
-      const message = new Uint8Array(size);
-      const batches = stream.batches()[Symbol.asyncIterator]();
-      return async () => {
-        void stream.write(message);
-        for (let missing = size; missing > 0; ) {
-          const { value } = await batches.next();
-          for (const chunk of value) missing -= chunk.length;
-        }
+    open: async (label, how) => channelOf(await openStream(label, how)),
+    /** Messages with their bounds. */
+    async openFramed() {
+      const stream = await openStream('framed');
+      return {
+        write(message) {
+          const written = stream.writeMessage(message);
+          return stream.pendingBytes > PENDING ? written : undefined;
+        },
+        async finish(last) {
+          await stream.writeMessage(last);
+          void stream.end();
+          return Number(await stream.text({ limit: 32 }));
+        },
       };
     },
-    /** Opens sessions one after the other: milliseconds and round trips of each. */
-    async setups(count, early) {
-      const proxy = await countingProxy(target.port);
-      const times = [];
-      const trips = [];
-      for (let index = 0; index < count; index += 1) {
-        const started = performance.now();
-        const opened = await endpoint.connect(
-          { address: '127.0.0.1', port: proxy.port },
-          { ...options, early },
-        );
-        times.push(performance.now() - started);
-        trips.push(proxy.answers());
-        opened.destroy();
-      }
-      proxy.close();
-      return { times, trips };
+    async datagrams(message) {
+      const { datagrams } = session;
+      return async () => {
+        let sent = 0;
+        while (sent < 256 && datagrams.trySend(message)) sent += 1;
+        if (sent === 256) return sent;
+        await datagrams.send(message);
+        return sent + 1;
+      };
     },
-    /** Sessions that send by UDP until that ends in one of two ways: milliseconds until each goes on by a WebSocket. */
-    async moves(count, end) {
-      const times = [];
-      for (let index = 0; index < count; index += 1) {
-        const udp = await relay(target.udpPort);
-        const moving = await endpoint.connect(
-          { address: '127.0.0.1', port: udp.port },
-          {
-            peerNodeId: target.nodeId,
-            transport: 'auto',
-            websocket: { url: `ws://127.0.0.1:${target.port}/stt` },
-          },
-        );
-        times.push(await timeToMove(moving, udp, end));
-        moving.destroy();
-        udp.close();
-      }
-      return { times };
+    async session() {
+      const opened = await endpoint.connect(address, options);
+      let over = false;
+      void opened.settled.then(() => {
+        over = true;
+      });
+      return { destroy: () => opened.destroy(), alive: () => !over };
     },
+    ...endings(endpoint, target, options),
     async close() {
       await session.close();
       await endpoint.close();
@@ -98,66 +94,39 @@ export async function connect({ seed, carrier = 'udp', target }) {
   };
 }
 
-/** Bytes that are through before UDP ends: a round trip is known by then. */
-const BEFORE_END = 2_000_000;
-
-async function timeToMove(session, udp, end) {
-  if (session.transport !== 'udp') return undefined;
-  const stream = await session.createBidirectionalStream({ purpose: 'sink' });
-  let over = false;
-  const block = Buffer.alloc(16_384);
-  const enough = resolvers();
-  void (async () => {
-    for (let sent = 0; !over; sent += block.length) {
-      await stream.write(block);
-      if (sent >= BEFORE_END) enough.resolve();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  })().catch(() => undefined);
-  await enough.promise;
-  const moved = new Promise((resolve) =>
-    session.on('pathChange', ({ transport }) => transport === 'websocket' && resolve()),
-  );
-  if (session.transport !== 'udp') return undefined;
-  const started = performance.now();
-  udp[end]();
-  await moved;
-  over = true;
-  return performance.now() - started;
+function channelOf(stream) {
+  const { push, listen } = receiver();
+  let reading = false;
+  const read = async () => {
+    for await (const batch of stream.batches()) for (const chunk of batch) push(chunk);
+  };
+  return {
+    write(bytes) {
+      const written = stream.write(bytes);
+      return stream.pendingBytes > PENDING ? written : undefined;
+    },
+    onBytes(take) {
+      listen(take);
+      // A session that ends by force ends what is read of it.
+      if (!reading) void read().catch(() => undefined);
+      reading = true;
+    },
+    pause: () => undefined,
+    close: () => void stream.close().catch(() => undefined),
+  };
 }
 
-function resolvers() {
-  const all = {};
-  all.promise = new Promise((resolve, reject) => Object.assign(all, { resolve, reject }));
-  return all;
+async function count(session, tally) {
+  try {
+    for await (const batch of session.datagrams.batches()) tally.add(batch.length);
+  } catch {
+    // The session has ended.
+  }
 }
 
-async function answer(stream, block) {
-  const [kind, bytes] = stream.purpose.split('/');
-  if (kind === 'sink') await sink(stream);
-  else if (kind === 'source') await pour(stream, Number(bytes), block);
-  else await echo(stream);
-}
-
-async function pour(stream, bytes, block) {
-  for (let sent = 0; sent < bytes; sent += block.length) await stream.write(block);
-  await stream.end();
-}
-
-async function sink(stream) {
-  const answer = Buffer.alloc(8);
-  answer.writeBigUInt64LE(BigInt(await drain(stream)));
-  await stream.write(answer);
-  await stream.end();
-}
-
-async function drain(stream) {
-  let total = 0;
-  for await (const batch of stream.batches()) for (const chunk of batch) total += chunk.length;
-  return total;
-}
-
-async function echo(stream) {
-  for await (const batch of stream.batches()) for (const chunk of batch) await stream.write(chunk);
+async function countMessages(stream) {
+  let messages = 0;
+  for await (const _ of stream.messages()) messages += 1;
+  await stream.write(String(messages));
   await stream.end();
 }

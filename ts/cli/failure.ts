@@ -17,6 +17,9 @@ export class CliError extends Error {
   }
 }
 
+/** A failure that is on the screen already: it has an exit code, and nothing more to say. */
+export class ShownError extends CliError {}
+
 /** A transfer that was cut off, and what goes on with it: the cause's headline with a hint of its own. */
 export class ResumableError extends CliError {
   constructor(exitCode: ExitCode, cause: unknown, hint: string) {

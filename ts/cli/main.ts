@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
+import { ShownError } from './failure.ts';
 import { Output } from './output.ts';
-import { createProgram, failureOf, UsageShown } from './program.ts';
+import { createProgram, failureOf } from './program.ts';
 import { Signals } from './signals.ts';
 
 function packageVersion(): string {
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
     const failure = failureOf(error);
     if (failure === undefined) return;
     process.exitCode = exitCodeOf(failure);
-    if (!(failure instanceof UsageShown)) output.failure(failure, process.exitCode);
+    if (!(failure instanceof ShownError)) output.failure(failure, process.exitCode);
   }
 }
 

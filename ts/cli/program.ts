@@ -5,7 +5,7 @@ import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
 import { send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
-import { CliError } from './failure.ts';
+import { CliError, ShownError } from './failure.ts';
 import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
 import { common, parseListen, transferOptions, transfers } from './flags.ts';
 import type { Shell } from './help/completion.ts';
@@ -72,7 +72,7 @@ export function createProgram(context: ProgramContext): Command {
 
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
-    .argument('[dir]', 'folder that files go to, or - for one file to stdout', '.')
+    .argument('[dir]', 'folder that files go to, made if need be, or - for one file to stdout', '.')
     .option('--listen <[host:]port>', 'where to listen', parseListen, {
       host: '0.0.0.0',
       port: DEFAULT_PORT,
@@ -225,7 +225,7 @@ export function failureOf(error: unknown): unknown {
 }
 
 /** A usage error that is on the screen already. */
-export class UsageShown extends CliError {
+export class UsageShown extends ShownError {
   constructor() {
     super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.');
   }

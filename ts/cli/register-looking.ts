@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import { bench } from './commands/bench.ts';
+import { benchListen } from './commands/bench-listen.ts';
+import { doctor } from './commands/doctor.ts';
 import { ping } from './commands/ping.ts';
-import type { CommonOptions } from './flags.ts';
-import { common, seeds } from './flags.ts';
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
+import type { CommonOptions, ParsedListen } from './flags.ts';
+import { common, parseListen, seeds } from './flags.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import type { Signals } from './signals.ts';
@@ -17,7 +22,28 @@ interface PingFlags extends CommonOptions {
   transport: 'auto' | 'udp' | 'websocket';
 }
 
-/** Registers what tells how a peer is reached: `ping`. */
+interface DoctorFlags extends CommonOptions {
+  peerId?: string;
+  websocket?: string;
+  timeout: number;
+  transport: 'auto' | 'udp' | 'websocket';
+}
+
+/** Where a listener is unless something else is said. */
+const EVERYWHERE: ParsedListen = { host: '0.0.0.0', port: DEFAULT_PORT };
+
+interface BenchFlags extends CommonOptions {
+  listen?: ParsedListen | true;
+  websocket?: ParsedListen | true;
+  maxSeconds: number;
+  peerId?: string;
+  seconds: number;
+  warmUp: number;
+  timeout: number;
+  transport: 'auto' | 'udp' | 'websocket';
+}
+
+/** Registers what tells how a peer is reached: `ping`, `bench`, `doctor`. */
 export function registerLooking(
   program: Command,
   outputFor: (options: CommonOptions) => Output,
@@ -71,6 +97,108 @@ export function registerLooking(
           nodeSeedFile,
           signals,
         },
+        outputFor(options),
+      );
+    });
+
+  seeds(common(program.command('bench')))
+    .description('measure what the way to a peer carries, in both directions, and what it costs')
+    .usage('[options] <peer>\n       stt bench --listen [[host:]port] [options]')
+    .argument('[peer]', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .option(
+      '--listen [[host:]port]',
+      `be what others measure with, one at a time, until Ctrl-C (default port ${DEFAULT_PORT})`,
+      parseListen,
+    )
+    .option(
+      '--websocket [[host:]port]',
+      'with --listen: take WebSockets as well (default: where --listen says)',
+      parseListen,
+    )
+    .option(
+      '--max-seconds <duration>',
+      'with --listen: longest time that one direction is measured',
+      (text) => parseDuration(text, '--max-seconds'),
+      60_000,
+    )
+    .option(
+      '--seconds <duration>',
+      'how long each direction is measured',
+      (text) => parseDuration(text, '--seconds'),
+      5_000,
+    )
+    .option(
+      '--warm-up <duration>',
+      'how long bytes flow before that',
+      (text) => parseDuration(text, '--warm-up'),
+      1_000,
+    )
+    .option(
+      '--peer-id <id>',
+      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
+    )
+    .option(
+      '--timeout <duration>',
+      'longest wait for the connection',
+      (text) => parseDuration(text, '--timeout'),
+      10_000,
+    )
+    .addOption(
+      new Option('--transport <kind>', 'carrier to use')
+        .choices(['auto', 'udp', 'websocket'])
+        .default('auto'),
+    )
+    .action(async (peer: string | undefined, options: BenchFlags) => {
+      const { listen, websocket = false, seedFile, nodeSeedFile } = options;
+      const output = outputFor(options);
+      if ((listen === undefined) === (peer === undefined)) {
+        throw new CliError(
+          ExitCode.Usage,
+          'error: either a peer or --listen is needed.',
+          'write "stt bench --listen" on one machine, and "stt bench PEER" on the other.',
+        );
+      }
+      if (peer === undefined) {
+        const place = listen === true || listen === undefined ? EVERYWHERE : listen;
+        const maxMs = options.maxSeconds;
+        await benchListen({ ...place, websocket, maxMs, seedFile, nodeSeedFile, signals }, output);
+        return;
+      }
+      const { peerId, seconds: ms, warmUp: warmUpMs, timeout, transport } = options;
+      await bench(
+        { peer, peerId, ms, warmUpMs, connectTimeout: timeout, transport, seedFile, signals },
+        output,
+      );
+    });
+
+  seeds(common(program.command('doctor')))
+    .description(
+      'find out why a peer is not reached: name, route, UDP, TLS, WebSocket, version, seed, clock, peer id, size of datagrams',
+    )
+    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .option(
+      '--peer-id <id>',
+      'node id that the other side should have (default: that of a peer with a name, else any)',
+    )
+    .option(
+      '--websocket <url>',
+      'where its WebSocket should be, ws://HOST:PORT/PATH or wss://... (default: ws at the same port, which may as well be missing)',
+    )
+    .option(
+      '--timeout <duration>',
+      'longest wait for each carrier',
+      (text) => parseDuration(text, '--timeout'),
+      5_000,
+    )
+    .addOption(
+      new Option('--transport <kind>', 'carrier to look at')
+        .choices(['auto', 'udp', 'websocket'])
+        .default('auto'),
+    )
+    .action(async (peer: string, options: DoctorFlags) => {
+      const { peerId, websocket, timeout, transport, seedFile } = options;
+      await doctor(
+        { peer, peerId, websocket, timeout, transport, seedFile, signals },
         outputFor(options),
       );
     });

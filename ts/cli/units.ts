@@ -73,3 +73,8 @@ export function formatClock(seconds: number): string {
   const tail = `${String(Math.floor(whole / 60) % 60).padStart(whole >= 3600 ? 2 : 1, '0')}:${String(whole % 60).padStart(2, '0')}`;
   return whole >= 3600 ? `${Math.floor(whole / 3600)}:${tail}` : tail;
 }
+
+/** `1 file`, `2 files`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

@@ -26,6 +26,8 @@ export interface SttErrorContext {
   readonly attempt?: number;
   /** The node that answered a connect in the place of {@link SttErrorContext.nodeId}, proved, 64 hex digits. */
   readonly answeredBy?: string;
+  /** Milliseconds that the peer's clock was ahead of this machine's, negative for behind, where that was too far for it. */
+  readonly clockSkew?: number;
   /** The HTTP status that came in place of a WebSocket. */
   readonly httpStatus?: number;
   /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */

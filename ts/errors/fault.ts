@@ -23,13 +23,17 @@ export function faultToError(fault: Fault, place: FaultPlace): SttError {
   return createError(fault.code, fault.message ?? describe(fault, place), {
     subcode: fault.subcode,
     origin: fault.origin,
-    context:
-      fault.detail.kind === 'answered'
-        ? { ...place.context, answeredBy: fault.detail.nodeId }
-        : place.context,
+    context: { ...place.context, ...contextOf(fault.detail) },
     system: systemOf(fault.detail),
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** What the core found out that a program may want without reading the message. */
+function contextOf(detail: FaultDetail): Partial<SttErrorContext> {
+  if (detail.kind === 'answered') return { answeredBy: detail.nodeId };
+  if (detail.kind === 'clockSkew') return { clockSkew: detail.ms };
+  return {};
 }
 
 /** Frames of one kind that were dropped, as an event. */

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import type { Context } from './context.ts';
 
 /** The library that moves a process's wall clock. */
-export async function buildClock(context: Context): Promise<string> {
+export async function buildClock(context: Pick<Context, 'defer'>): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'stt-clock-'));
   context.defer(() => rmSync(folder, { recursive: true }));
   const library = join(folder, 'clock.so');

@@ -55,7 +55,8 @@ export function certificates(): Certificates {
   return made;
 }
 
-function program(name: string, argument: string): string | undefined {
+/** Why a program cannot be run here, or undefined. */
+export function program(name: string, argument: string): string | undefined {
   const { status } = spawnSync(name, [argument], { stdio: 'ignore' });
   return status === 0 ? undefined : `needs the program ${name}`;
 }

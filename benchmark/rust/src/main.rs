@@ -5,6 +5,7 @@
 //! stt-bench-peers send PEER TARGET BYTES   sends so many bytes on one stream, twice: to warm up, and to measure
 //! stt-bench-peers connect PEER TARGET COUNT AT_ONCE   makes sessions, so many at a time, and ends them
 //! stt-bench-peers alone aead|crc BYTES     what one primitive reaches on one core
+//! stt-bench-peers link NAMESPACE NAMESPACE BITS_A_SECOND DELAY_MS LOST_OF_A_MILLION SEED   a link between two namespaces
 //! ```
 //!
 //! Every peer sends 64 KiB blocks and waits for the receiver's word that all has arrived; each process uses
@@ -13,12 +14,14 @@
 mod alone;
 mod certificate;
 mod limit;
+mod link;
 mod quic;
 mod report;
 mod s2n;
 mod stt;
 
 use std::error::Error;
+use std::time::Duration;
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
@@ -67,6 +70,16 @@ fn main() -> Result<(), Failure> {
                 "quinn" => quic::connect(&target, count, at_once),
                 _ => Err(unknown(&peer)),
             }
+        }
+        "link" => {
+            let other = next()?;
+            let properties = link::Properties {
+                bits_a_second: next()?.parse()?,
+                delay: Duration::from_secs_f64(next()?.parse::<f64>()? / 1e3),
+                lost: next()?.parse()?,
+                seed: next()?.parse()?,
+            };
+            link::run([&peer, &other], &properties)
         }
         other => Err(format!("no such thing to do: {other}").into()),
     }

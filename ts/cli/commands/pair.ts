@@ -372,7 +372,7 @@ class ExpiredError extends CliError {
 
 function report({ name, nodeId, hosts }: Paired, output: Output): void {
   output.result('paired', { name, nodeId, hosts }, `paired with ${name}\nnode id ${nodeId}`);
-  output.note(`Send it a file by: stt send FILE ${name}`);
+  output.note(`Send it a file: stt recv there, stt send FILE ${name} here`);
 }
 
 function hostOf(address: string): string {

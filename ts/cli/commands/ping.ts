@@ -4,6 +4,7 @@ import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { resolvePeer } from '../peers/resolve.ts';
+import { percentiles, round } from '../percentiles.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 
@@ -163,15 +164,10 @@ class Tally {
   }
 
   report(output: Output): void {
-    const sorted = this.#rtts.toSorted((a, b) => a - b);
-    const at = (share: number): number | null => {
-      const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-      return value === undefined ? null : round(value);
-    };
     const { transport } = this.#session;
     const stats = this.#session.stats();
     const lost = this.sent === 0 ? 0 : round(((this.sent - this.answered) / this.sent) * 100);
-    const rtt = { min: at(0), p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) };
+    const rtt = percentiles(this.#rtts);
     const packetsLost = stats?.packetsLost ?? 0;
     const mtu = stats?.mtu ?? null;
     output.result(
@@ -198,10 +194,7 @@ class Tally {
   }
 }
 
-function nameOf(transport: SttSession['transport']): string {
+/** What people call a carrier. */
+export function nameOf(transport: SttSession['transport']): string {
   return transport === 'udp' ? 'UDP' : 'WebSocket';
-}
-
-function round(value: number): number {
-  return Math.round(value * 1_000) / 1_000;
 }

@@ -1,7 +1,7 @@
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants, mkdir, stat } from 'node:fs/promises';
 import type { ListenOptions, SttListener } from '../../index.ts';
 import { SttEndpoint } from '../../index.ts';
-import { ExitCode } from '../exit-codes.ts';
+import { ExitCode, systemCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
@@ -39,9 +39,9 @@ const LAST_WORDS_MS = 500;
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
   const { folder, host, port, signals } = options;
   const sink = folder === '-' ? new StdoutPart(process.stdout) : undefined;
-  if (sink === undefined) await checkFolder(folder);
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
+  if (sink === undefined) await openFolder(folder);
   // What senders that were killed have left: nobody else looks while none is started.
   if (secret.sending !== undefined) await sweepClaims(secret.sending);
   signals.drainFor(options.drain);
@@ -109,8 +109,13 @@ function show({ address, port }: { readonly address: string; readonly port: numb
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-async function checkFolder(folder: string): Promise<void> {
-  const stats = await stat(folder);
+/** A folder that is not there is made, if the one above it is: a typing error makes no chain of them. */
+async function openFolder(folder: string): Promise<void> {
+  const stats = await stat(folder).catch(async (error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    await mkdir(folder);
+    return stat(folder);
+  });
   if (!stats.isDirectory())
     throw new CliError(
       ExitCode.LocalFile,

@@ -2,7 +2,7 @@ import type { SttEndpoint } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { formatRate, formatSize } from '../units.ts';
+import { counted, formatRate, formatSize } from '../units.ts';
 import type { Carriage, Line } from './carry.ts';
 import { carry } from './carry.ts';
 import { TRANSFER_PURPOSE } from './messages.ts';
@@ -248,13 +248,13 @@ function reportTree(
       moves,
       bytesSent: state.bytesSent,
     },
-    `sent ${label}: ${files} files in ${folders} folders, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${left}\nsha256 ${sha256}`,
+    `sent ${label}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${left}\nsha256 ${sha256}`,
   );
   const [first] = failed;
   if (first === undefined) return;
   throw new CliError(
     ExitCode.LocalFile,
-    `${failed.length} files could not be read, ${quote(first.path)} among them: ${first.why}. All else is there.`,
+    `${counted(failed.length, 'file')} could not be read, ${quote(first.path)} among them: ${first.why}. All else is there.`,
     'see to those files, and send them again.',
   );
 }

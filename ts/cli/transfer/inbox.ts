@@ -2,7 +2,7 @@ import type { SttListener, SttSession } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { formatRate, formatSize } from '../units.ts';
+import { counted, formatRate, formatSize } from '../units.ts';
 import { Desk } from './desk.ts';
 import type { Collision } from './files.ts';
 import type { Received } from './receive.ts';
@@ -210,7 +210,8 @@ export class Inbox {
     const moved = bytes - received.resumedFrom;
     const rate = seconds > 0 ? moved / seconds : 0;
     const rest = received.resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
-    const lost = missing === 0 ? '' : `; ${missing} files could not be read at the sender`;
+    const lost =
+      missing === 0 ? '' : `; ${counted(missing, 'file')} could not be read at the sender`;
     this.#options.output.result(
       'received',
       {
@@ -232,7 +233,7 @@ export class Inbox {
         resumedFiles: received.resumedFiles,
         reconnects,
       },
-      `received ${names.join(', ')}: ${files} files in ${folders} folders, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${lost}\nsha256 ${sha256}`,
+      `received ${names.join(', ')}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${lost}\nsha256 ${sha256}`,
     );
   }
 }

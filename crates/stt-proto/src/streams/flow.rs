@@ -92,16 +92,18 @@ impl RecvCredit {
         self.consumed = self.consumed.saturating_add(bytes).min(self.received);
     }
 
-    /// Doubles the window when a whole one was consumed within two round trips: the peer was then
-    /// held back by credit, not by the path or by the application. `room` is what may be added to all
-    /// that peers are allowed to send.
+    /// Doubles the window when a whole one was consumed within three round trips: the peer was then
+    /// held back by credit, not by the path or by the application. Two, one for the bytes and one for
+    /// the credit, would do where nothing is lost; behind a packet that is lost the bytes wait for one
+    /// more, and where some packet always is, no window would ever count as fast. `room` is what may be
+    /// added to all that peers are allowed to send.
     pub(super) fn tune(&mut self, now: Instant, rtt: Option<Duration>, room: u64) {
         let Some((start, consumed)) = self.epoch else {
             self.epoch = Some((now, self.consumed));
             return;
         };
         let took = now.saturating_duration_since(start);
-        let fast = took <= FAST.max(2 * rtt.unwrap_or_default());
+        let fast = took <= FAST.max(3 * rtt.unwrap_or_default());
         if fast && self.consumed - consumed < self.window {
             return;
         }
@@ -228,6 +230,19 @@ mod tests {
             read(&mut credit, now, 500);
         }
         assert_eq!(credit.window(), 3_000);
+    }
+
+    #[test]
+    fn a_reader_that_waits_for_what_was_lost_gets_a_larger_window() {
+        let mut credit = RecvCredit::new(1_000, 8_000);
+        let mut now = Instant::default();
+        for _ in 0..8 {
+            // A window, and the round trip in which its hole is filled.
+            now += RTT * 5 / 2;
+            let window = credit.window();
+            read(&mut credit, now, window);
+        }
+        assert_eq!(credit.window(), 8_000);
     }
 
     #[test]

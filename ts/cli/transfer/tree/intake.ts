@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { SttSession, SttStream } from '../../../index.ts';
 import { ExitCode } from '../../exit-codes.ts';
 import type { FileProgress, TreeProgress } from '../../tree-progress.ts';
+import { counted } from '../../units.ts';
 import { ByteReader } from '../byte-reader.ts';
 import { readStart, TransferProtocolError, writeMessage } from '../messages.ts';
 import { Refusal } from '../refusal.ts';
@@ -95,7 +96,7 @@ export class Intake {
       throw new Refusal(
         'size',
         ExitCode.HashMismatch,
-        `${this.#task.manifest.count('file') - this.#task.digests.count} files of ${this.#task.label} did not come.`,
+        `${counted(this.#task.manifest.count('file') - this.#task.digests.count, 'file')} of ${this.#task.label} did not come.`,
         'send it again; it was changed while it was read.',
       );
     }
