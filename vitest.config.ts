@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // Seven projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need
-// network namespaces (`npm run test:kernel`) or nginx and HAProxy (`npm run test:edge`), the proof of the fault matrix (`npm run errors`), and the packaging tests,
+// network namespaces (`npm run test:kernel`) or nginx, HAProxy and Redis (`npm run test:edge`), the proof of the fault matrix (`npm run errors`), and the packaging tests,
 // which need a registry or a warm npm cache. `.ci/run` runs all of them.
 export default defineConfig({
   test: {

@@ -108,7 +108,13 @@ export type AnySttError = ${names.map((name) => `| ${name}`).join('\n')};
 }
 
 function referenceModule({ codes, subcodes, reasons }) {
-  const pages = codes.map(({ code, meaning, causes, steps }) => ({ code, meaning, causes, steps }));
+  const pages = codes.map(({ code, meaning, causes, checks, steps }) => ({
+    code,
+    meaning,
+    causes,
+    checks,
+    steps,
+  }));
   const subcodePages = subcodes.map(({ recovery: _, ...page }) => page);
   const reasonPages = reasons.map(({ recovery: _, number: __, ...page }) => page);
   return `${HEADER}
@@ -134,7 +140,8 @@ function document({ codes, subcodes, reasons }) {
     'The closed table of the transport: 25 codes, 4 sub-codes of the handshake, 4 reasons for which sessions end. A code is',
     'two 8-bit halves, `0xCCEE`: category, then the error in it. They tell of the transport only, never of what the bytes',
     'mean. `stt explain CODE` prints the same. In every list of what to do, the first line is the first to try; *by itself* is',
-    'what the transport or a program can do without help.',
+    'what the transport or a program can do without help. In commands, words in capitals stand for your own; they are those of',
+    'Linux where systems differ.',
     '',
     '| code | name | class | category | recoverable | `recovery` |',
     '| --- | --- | --- | --- | --- | --- |',
@@ -146,8 +153,8 @@ function document({ codes, subcodes, reasons }) {
   ];
   for (const row of codes) {
     lines.push(`## ${hex(row.code)} ${row.codeName}`, '', row.meaning, '', '**Causes**', '');
-    lines.push(...row.causes.map((cause) => `- ${cause}`));
-    lines.push('', '**What to do**', '', ...row.steps.map(stepLine), '');
+    lines.push(...row.causes.map((cause) => `- ${cause}`), '', ...checkLines(row));
+    lines.push('**What to do**', '', ...row.steps.map(stepLine), '');
     if (row.codeName === 'SESSION_CLOSED')
       lines.push(...section(reasons, ({ reason }) => `\`reason: '${reason}'\``));
     if (row.codeName === 'HANDSHAKE_FAILURE')
@@ -162,9 +169,18 @@ function section(pages, title) {
     '',
     `${page.meaning} \`recovery\`: \`${page.recovery}\`.`,
     '',
+    ...page.causes.map((cause) => `- ${cause}`),
+    '',
+    ...checkLines(page),
     ...page.steps.map(stepLine),
     '',
   ]);
+}
+
+function checkLines({ checks }) {
+  if (checks.length === 0) return [];
+  const lines = checks.map(({ command, shows }) => `- \`${command}\`: ${shows}`);
+  return ['**What to look at**', '', ...lines, ''];
 }
 
 const stepLine = ({ by, text }) => `1. ${by === 'program' ? '*By itself*: ' : ''}${text}`;

@@ -211,6 +211,21 @@ describe('it ends', () => {
     });
   });
 
+  test('not with that where it was asked to go on, and then still by itself', async () => {
+    const { kept, server, accepted, restart } = await keep({ ...quick, afterClose: true });
+    const tries: ReconnectingEvent[] = [];
+    kept.on('reconnecting', (event) => tries.push(event));
+    const again = told(kept, 'reconnected');
+    await server.close();
+    await restart();
+    expect(await again).toMatchObject({ session: kept.session });
+    expect(tries[0]).toMatchObject({ attempt: 1, error: { code: 0x0201 } });
+    expect(tries[0]?.error.message).toMatch(/was ended by the peer\./);
+    await expect.poll(() => accepted.length).toBe(2);
+    expect(await kept.session.ping()).toBeGreaterThan(0);
+    expect(await kept.close()).toMatchObject({ reason: 'graceful', initiator: 'local' });
+  });
+
   test('when the peer no longer admits this node', async () => {
     const { kept, server, client } = await keep();
     const run = kept.run('work', (stream) => stream.text());
@@ -297,6 +312,7 @@ describe('it ends', () => {
     for (const [option, reconnect] of [
       ['reconnect.attempts', { attempts: 0 }],
       ['reconnect.stableAfter', { stableAfter: -1 }],
+      ['reconnect.afterClose', { afterClose: 1 }],
       ['reconnect.tries', { tries: 1 }],
       ['reconnect', 5],
     ] as const) {

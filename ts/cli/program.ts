@@ -14,6 +14,7 @@ import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import { registerLooking } from './register-looking.ts';
 import { registerPairing } from './register-pairing.ts';
+import { registerTunnel } from './register-tunnel.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -196,6 +197,7 @@ export function createProgram(context: ProgramContext): Command {
 
   registerPairing(program, outputFor, context.signals);
   registerLooking(program, outputFor, context.signals);
+  registerTunnel(program, outputFor, context.signals);
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')

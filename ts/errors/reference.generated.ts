@@ -12,6 +12,18 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The network is so slow that the timeout is too short for it.',
       "The address or the port is another program's, or nobody's.",
     ],
+    checks: [
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+      { command: 'ping -c 3 HOST', shows: 'Whether the machine answers at all.' },
+      {
+        command: 'ss -lunp "sport = :PORT"',
+        shows: 'At the peer: whether its program has the port.',
+      },
+      {
+        command: 'sudo nft list ruleset',
+        shows: 'On both machines: rules that drop or reject UDP.',
+      },
+    ],
     steps: [
       { by: 'program', text: 'Try again, with pauses that double and are drawn at random.' },
       { by: 'person', text: 'Allow more time on slow networks: a larger timeout.' },
@@ -27,6 +39,17 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'A firewall rejects packets for it.',
       'A router forwards another port, or forwards to another machine.',
       'The port number is wrong.',
+    ],
+    checks: [
+      {
+        command: 'ss -lunp "sport = :PORT"',
+        shows: 'At the peer: whether its program has the port.',
+      },
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+      {
+        command: 'sudo nft list ruleset',
+        shows: 'On both machines: rules that drop or reject UDP.',
+      },
     ],
     steps: [
       {
@@ -47,6 +70,14 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'Another node answers than the one whose id was given.',
       "The peer's authorize() turned this node away, or it was revoked.",
     ],
+    checks: [
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+      {
+        command: 'sha256sum FILE',
+        shows: 'On both machines: whether the seed files are the same, without showing them.',
+      },
+      { command: 'stt id', shows: 'At the peer: the node id that its listeners have.' },
+    ],
     steps: [
       { by: 'person', text: 'Correct the configuration: no retry helps until somebody has.' },
       { by: 'person', text: 'Use the very same shared seed on both sides.' },
@@ -65,6 +96,14 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The address is not valid, or the name has none.',
       'No route leads to that network.',
     ],
+    checks: [
+      { command: 'getent hosts HOST', shows: 'What the name resolves to.' },
+      {
+        command: 'ip route get HOST',
+        shows: 'By which route and interface, if any; HOST as an address.',
+      },
+      { command: 'ip address', shows: 'Which interfaces are up, and their addresses.' },
+    ],
     steps: [
       { by: 'person', text: 'Check the connection: does the gateway answer a ping?' },
       { by: 'person', text: 'Check the address, and what the name resolves to.' },
@@ -79,6 +118,9 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The peer runs another version of STT.',
       'One of the two has not been upgraded for long.',
     ],
+    checks: [
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
+    ],
     steps: [{ by: 'person', text: 'Install versions that match on both sides.' }],
   },
   {
@@ -90,6 +132,7 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'One side broke the protocol, as with frames that cannot be.',
       'The network between the two failed.',
     ],
+    checks: [{ command: 'stt explain - < FILE', shows: 'All errors of a log, of each side.' }],
     steps: [
       { by: 'program', text: 'After a graceful end: nothing, it was meant.' },
       { by: 'program', text: 'After a timeout: connect again, as a new session.' },
@@ -107,6 +150,14 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The network between the two is cut.',
       'The peer is too busy to answer.',
     ],
+    checks: [
+      {
+        command: 'stt ping PEER',
+        shows: 'Whether the peer answers now, how fast, by which carrier.',
+      },
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+      { command: 'top -p PID', shows: 'At the peer: whether its process lives, and is too busy.' },
+    ],
     steps: [
       { by: 'program', text: 'Connect again, as a new session.' },
       { by: 'person', text: 'Look after the peer: its logs, its load.' },
@@ -120,6 +171,7 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'More sessions are in use than maxConcurrentSessions, or a cap per source or peer, allows.',
       'Sessions are opened and never closed.',
     ],
+    checks: [{ command: 'stt ping -c 1 PEER', shows: 'Whether there is a place by now.' }],
     steps: [
       {
         by: 'program',
@@ -137,6 +189,12 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'A frame named a session that never was.',
       'A frame was still on its way when the session ended.',
     ],
+    checks: [
+      {
+        command: 'stt ping PEER',
+        shows: 'Whether the peer answers now, how fast, by which carrier.',
+      },
+    ],
     steps: [
       { by: 'program', text: 'Connect again, as a new session.' },
       {
@@ -153,6 +211,7 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The session ended, and all its streams with it.',
       'Nothing moved on it for streamIdleTimeout.',
     ],
+    checks: [{ command: 'stt explain - < FILE', shows: 'All errors of a log, of each side.' }],
     steps: [
       { by: 'program', text: 'If everything had been said: nothing, the end was expected.' },
       { by: 'person', text: 'If not: read the logs, and whether the session has ended as well.' },
@@ -166,6 +225,7 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'More streams are open than maxConcurrentStreams allows.',
       'Streams are opened and never ended.',
     ],
+    checks: [],
     steps: [
       { by: 'program', text: 'End streams that are done, or open with waitUntilAvailable.' },
       { by: 'person', text: 'Raise maxConcurrentStreams on the side that sets the limit.' },
@@ -179,6 +239,7 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The id was named by hand and is, or was, in use.',
       'Both sides opened the same id at the same time.',
     ],
+    checks: [],
     steps: [
       { by: 'program', text: 'Leave the id out, and let the session choose it.' },
       { by: 'person', text: 'Agree on who takes which ids, as one side the even and one the odd.' },
@@ -190,6 +251,9 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
     causes: [
       "The peer's implementation does not heed the windows.",
       'Credit was told wrongly, as by damaged memory.',
+    ],
+    checks: [
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
     ],
     steps: [
       { by: 'person', text: 'Report it: no right implementation does this.' },
@@ -203,6 +267,10 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'It was damaged on the way in a manner that the checksums did not show.',
       "The peer's implementation makes wrong frames.",
       'The two sides speak versions that differ.',
+    ],
+    checks: [
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
+      { command: 'stt ping -c 100 PEER', shows: 'How much of what is sent gets lost.' },
     ],
     steps: [
       {
@@ -224,6 +292,13 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'A defect in the encryption.',
       'Damaged memory.',
     ],
+    checks: [
+      {
+        command: 'sha256sum FILE',
+        shows: 'On both machines: whether the seed files are the same, without showing them.',
+      },
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
+    ],
     steps: [
       { by: 'person', text: 'Start the application anew.' },
       { by: 'person', text: 'See that both seeds are what they should be.' },
@@ -234,6 +309,10 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
     code: 1027,
     meaning: 'A packet arrived damaged: its checksum is wrong.',
     causes: ['Bits were turned over on the way.', 'The peer computes checksums wrongly.'],
+    checks: [
+      { command: 'ethtool -S IFACE', shows: 'Counters of damaged packets, of each network card.' },
+      { command: 'stt ping -c 100 PEER', shows: 'How much of what is sent gets lost.' },
+    ],
     steps: [
       { by: 'program', text: 'None needed: the packet is dropped and sent again.' },
       {
@@ -250,6 +329,9 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The type was damaged before it was sealed.',
       "The peer's application sends custom frames for which this side has no handler.",
     ],
+    checks: [
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
+    ],
     steps: [
       { by: 'person', text: 'Compare the versions of both sides.' },
       { by: 'person', text: 'Upgrade to the newest, or install the missing handler.' },
@@ -260,6 +342,9 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
     code: 1029,
     meaning: 'The handshake failed at the step that the sub-code names.',
     causes: ['See the sub-codes.'],
+    checks: [
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+    ],
     steps: [
       { by: 'program', text: 'In most cases: try again, what disturbed it has passed.' },
       { by: 'person', text: 'NONCE_REUSE: report it, it breaks a promise of the protocol.' },
@@ -273,6 +358,21 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The network interface is down.',
       "The system's buffers are full.",
       'A local firewall or a missing permission forbids it.',
+    ],
+    checks: [
+      {
+        command: 'ip -s link show IFACE',
+        shows: 'Whether the interface is up, and what it dropped.',
+      },
+      { command: 'sudo nft list ruleset', shows: 'Rules of this machine for what it sends.' },
+      {
+        command: 'tc -s qdisc show dev IFACE',
+        shows: 'Whether the queue of the interface is full.',
+      },
+      {
+        command: 'sysctl net.core.wmem_max',
+        shows: 'How large the send buffer of a socket may be.',
+      },
     ],
     steps: [
       { by: 'person', text: 'Check the interface and the connection.' },
@@ -294,6 +394,13 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The network failed.',
       'A proxy in between dropped it.',
     ],
+    checks: [
+      {
+        command: 'stt doctor PEER --transport websocket --websocket URL',
+        shows: 'Whether a WebSocket opens now.',
+      },
+      { command: 'stt explain - < FILE', shows: 'All errors of a log, of each side.' },
+    ],
     steps: [
       { by: 'program', text: 'Connect again, as a new session.' },
       { by: 'person', text: "Look for the reason in the peer's logs." },
@@ -307,6 +414,16 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The server does not speak WebSocket at that path.',
       'A proxy does not let the upgrade pass.',
       'For wss: the certificate was not accepted.',
+    ],
+    checks: [
+      {
+        command: 'stt doctor PEER --transport websocket --websocket URL',
+        shows: 'What answers in place of a WebSocket.',
+      },
+      {
+        command: 'ss -ltnp "sport = :PORT"',
+        shows: 'At the peer: which program has the TCP port.',
+      },
     ],
     steps: [
       { by: 'person', text: 'See that the server offers WebSocket there.' },
@@ -322,6 +439,17 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The certificate has expired.',
       'The certificate is for another host.',
       'Its authority is not trusted here.',
+    ],
+    checks: [
+      {
+        command: 'stt doctor PEER --transport websocket --websocket URL',
+        shows: 'What is wrong with the certificate.',
+      },
+      {
+        command: 'openssl s_client -connect HOST:PORT -servername HOST < /dev/null',
+        shows: 'The certificate and its chain, as the server shows them.',
+      },
+      { command: 'timedatectl', shows: "Whether this machine's clock is right." },
     ],
     steps: [
       { by: 'person', text: 'Check the certificate: its dates, its names, its chain.' },
@@ -340,6 +468,16 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'A read waited for bytes: the sender does not send.',
       'The operation is slower than was expected.',
     ],
+    checks: [
+      {
+        command: 'stt ping PEER',
+        shows: 'Whether the peer answers now, how fast, by which carrier.',
+      },
+      {
+        command: 'stt bench PEER',
+        shows: 'What the way carries, where "stt bench --listen" runs at the peer.',
+      },
+    ],
     steps: [
       { by: 'person', text: 'Allow more time where the operation is slow by nature.' },
       { by: 'person', text: 'See whether the receiver keeps up: bytes that wait are in stats().' },
@@ -353,6 +491,12 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'The receiver is too slow, and pressure builds up.',
       'The sender is too fast, and does not wait for its writes.',
       "The queue's bound is too small for its use.",
+    ],
+    checks: [
+      {
+        command: 'stt bench PEER',
+        shows: 'What the way carries, where "stt bench --listen" runs at the peer.',
+      },
     ],
     steps: [
       {
@@ -371,6 +515,15 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
       'File descriptors are used up.',
       'The processor cannot keep up.',
     ],
+    checks: [
+      { command: 'ulimit -n', shows: 'How many descriptors a process may have.' },
+      { command: 'ls /proc/PID/fd | wc -l', shows: 'How many it has.' },
+      { command: 'free -m', shows: 'How much memory is left.' },
+      {
+        command: 'nproc; uptime',
+        shows: 'How many processors there are, and how much waits for them.',
+      },
+    ],
     steps: [
       { by: 'program', text: 'Reduce the load: fewer sessions, fewer streams.' },
       { by: 'person', text: "Raise the system's limits (ulimit -n), or maxMemory." },
@@ -382,6 +535,14 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
 /** The pages of the handshake's sub-codes. */
 export const SUBCODE_PAGES: readonly SubcodePage[] = [
   {
+    causes: [
+      'Somebody sends again what was recorded.',
+      'A virtual machine was cloned, or set back, while it ran.',
+      'The source of randomness at the peer is broken.',
+    ],
+    checks: [
+      { command: 'stt explain - < FILE', shows: "How often it happened, in the peer's log." },
+    ],
     meaning:
       'The random part of a handshake was seen before: a replay, or a broken source of randomness. A breach of security.',
     name: 'NONCE_REUSE',
@@ -389,6 +550,18 @@ export const SUBCODE_PAGES: readonly SubcodePage[] = [
     subcode: 1,
   },
   {
+    causes: [
+      'The clock of one machine is wrong.',
+      'The network held the handshake up for longer than timestampWindow.',
+      'Somebody sends again what was recorded.',
+    ],
+    checks: [
+      {
+        command: 'timedatectl',
+        shows: 'On both machines: whether the clock is set by NTP, and what it says.',
+      },
+      { command: 'stt doctor PEER', shows: 'By how much the clocks differ.' },
+    ],
     meaning:
       "The handshake is stamped with a time too far from this machine's: the clocks differ, or it is an old one that somebody replays.",
     name: 'TIMESTAMP_EXPIRED',
@@ -399,12 +572,29 @@ export const SUBCODE_PAGES: readonly SubcodePage[] = [
     subcode: 2,
   },
   {
+    causes: [
+      'The shared seeds differ.',
+      'A seed was damaged when it was copied.',
+      'Something else answers at that address.',
+    ],
+    checks: [
+      {
+        command: 'sha256sum FILE',
+        shows: 'On both machines: whether the seed files are the same, without showing them.',
+      },
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+    ],
     meaning: "The peer's answer does not open under this side's seed: the seeds differ.",
     name: 'CHALLENGE_DECRYPT_FAILED',
     steps: [{ by: 'person', text: 'Use the same shared seed on both sides.' }],
     subcode: 3,
   },
   {
+    causes: ['Something on the way alters packets.', "The peer's implementation is at fault."],
+    checks: [
+      { command: 'npm ls @seigr/stt', shows: 'On both machines: which version is installed.' },
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+    ],
     meaning:
       "The proof is authentic, but for another association than this one: its path ids, which stand for the session's id, do not fit.",
     name: 'PROOF_VERIFICATION_FAILED',
@@ -422,16 +612,32 @@ export const SUBCODE_PAGES: readonly SubcodePage[] = [
 /** The pages of the reasons for which sessions end. */
 export const REASON_PAGES: readonly ReasonPage[] = [
   {
+    causes: ['The session, or its endpoint, was closed on purpose.'],
+    checks: [],
     meaning: 'One side was done and said so.',
     reason: 'graceful',
     steps: [{ by: 'program', text: 'Nothing: it was meant.' }],
   },
   {
+    causes: ['The peer has crashed, or hangs.', 'The network between the two is cut.'],
+    checks: [
+      {
+        command: 'stt ping PEER',
+        shows: 'Whether the peer answers now, how fast, by which carrier.',
+      },
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+    ],
     meaning: 'The peer fell silent for the keep-alive timeout.',
     reason: 'timeout',
     steps: [{ by: 'program', text: 'Connect again, as a new session.' }],
   },
   {
+    causes: [
+      'One side called destroy(), or its program failed.',
+      'One side broke the protocol.',
+      'A bounded queue, or memory, was used up at the peer.',
+    ],
+    checks: [{ command: 'stt explain - < FILE', shows: 'All errors of a log, of each side.' }],
     meaning: 'The protocol was broken, or the transport failed: the cause says how.',
     reason: 'error',
     steps: [
@@ -443,6 +649,11 @@ export const REASON_PAGES: readonly ReasonPage[] = [
     ],
   },
   {
+    causes: ["The peer revoked this node's id."],
+    checks: [
+      { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
+      { command: 'stt explain - < FILE', shows: 'All errors of a log, of each side.' },
+    ],
     meaning: 'The peer lost its right to be here after the handshake, as by revoke().',
     reason: 'auth_failure',
     steps: [{ by: 'person', text: 'Ask whoever runs the peer to admit this node again.' }],

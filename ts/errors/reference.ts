@@ -5,10 +5,22 @@ export interface RecoveryStep {
   readonly text: string;
 }
 
+/** Something to look at. */
+export interface Check {
+  /** For a shell; words in capitals stand for the reader's own. */
+  readonly command: string;
+  /** What it tells, and where to run it if not here. */
+  readonly shows: string;
+}
+
 /** What a person needs to know of a sub-code or of a reason. */
 export interface Page {
   /** What has happened. */
   readonly meaning: string;
+  /** What brings it about, the most common first. */
+  readonly causes: readonly string[];
+  /** What to look at, in the order in which to look. */
+  readonly checks: readonly Check[];
   /** What to do, in the order in which to try. */
   readonly steps: readonly RecoveryStep[];
 }
@@ -16,8 +28,6 @@ export interface Page {
 /** What a person needs to know of an error. */
 export interface ErrorPage extends Page {
   readonly code: number;
-  /** What brings it about, the most common first. */
-  readonly causes: readonly string[];
 }
 
 /** The page of a handshake's sub-code. */

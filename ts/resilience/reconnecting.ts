@@ -43,6 +43,12 @@ export interface ReconnectOptions extends RetryOptions {
    * @default 5_000
    */
   readonly stableAfter?: number;
+  /**
+   * Goes on as well when the peer closed the session gracefully, as a server does that is about to be restarted.
+   * `close()` on this side is the end in any case.
+   * @default false
+   */
+  readonly afterClose?: boolean;
 }
 
 /** How {@link ReconnectingSession.connect} connects, and connects again. */
@@ -109,7 +115,7 @@ interface Outage {
  * A session that is replaced when it is lost. It stays with the node that answered first, and tells
  * what arrived and what did not; {@link ReconnectingSession.run} opens a stream by its purpose in every
  * session anew, so that the application goes on from its own checkpoint. It ends with a graceful close by
- * either side, when the peer no longer admits this node (auth_failure, 0x0103), speaks another version
+ * either side (the peer's may be passed over: `afterClose`), when the peer no longer admits this node (auth_failure, 0x0103), speaks another version
  * (0x0105), or when the policy is used up.
  */
 export class ReconnectingSession
@@ -129,6 +135,7 @@ export class ReconnectingSession
   readonly #options: ConnectOptions;
   readonly #policy: RetryPolicy;
   readonly #stableAfter: number;
+  readonly #afterClose: boolean;
   readonly #over = new AbortController();
   readonly #runs = new Runs();
   readonly #abort: Disposable | undefined;
@@ -164,7 +171,7 @@ export class ReconnectingSession
     endpoint: SttEndpoint,
     address: PeerAddress,
     options: ReconnectingOptions,
-    { policy, stableAfter }: { policy: RetryPolicy; stableAfter: number },
+    { policy, stableAfter, afterClose }: ReconnectPolicy,
     session: SttSession,
   ) {
     super();
@@ -172,6 +179,7 @@ export class ReconnectingSession
     this.#address = typeof address === 'string' ? address : { ...address };
     this.#policy = policy;
     this.#stableAfter = stableAfter;
+    this.#afterClose = afterClose;
     this.#session = session;
     this.peerNodeId = session.peerNodeId;
     // The ticket and its data serve once; the rest says how the peer is reached, each time.
@@ -252,7 +260,7 @@ export class ReconnectingSession
   #onEnd(session: SttSession, info: SettledInfo): void {
     if (this.#state === 'closed') return;
     this.#undelivered = info.undelivered;
-    if (this.#closing || !mayReturn(info)) {
+    if (this.#closing || !mayReturn(info, this.#afterClose)) {
       this.#finish(info.reason, info.error, info.initiator);
       return;
     }
@@ -260,7 +268,8 @@ export class ReconnectingSession
     const stable = this.#outage === undefined || now - this.#since >= this.#stableAfter;
     if (stable) this.#outage = { began: now, attempts: 0 };
     this.#state = 'reconnecting';
-    void this.#reconnect(info.error ?? goneError(session), now, session.cutStreams);
+    const error = info.error ?? goneError(session, 'by the peer');
+    void this.#reconnect(error, now, session.cutStreams);
   }
 
   /** Never rejects. */
@@ -362,16 +371,23 @@ export class ReconnectingSession
   }
 }
 
+/** The same, checked. */
+interface ReconnectPolicy {
+  readonly policy: RetryPolicy;
+  readonly stableAfter: number;
+  readonly afterClose: boolean;
+}
+
 /** The policy of a reconnect, with its own defaults. */
-function reconnectPolicy(options: ReconnectOptions = {}): {
-  policy: RetryPolicy;
-  stableAfter: number;
-} {
+function reconnectPolicy(options: ReconnectOptions = {}): ReconnectPolicy {
   if (typeof options !== 'object' || options === null) {
     throw new SttOptionError('reconnect', 'must be an object of options');
   }
-  const { stableAfter = 5_000, ...given } = options;
+  const { stableAfter = 5_000, afterClose = false, ...given } = options;
   checkNumber('reconnect.stableAfter', stableAfter, [0, 2 ** 31 - 1]);
+  if (typeof afterClose !== 'boolean') {
+    throw new SttOptionError('reconnect.afterClose', 'must be a boolean');
+  }
   const policy = retryPolicy(
     {
       attempts: Number.POSITIVE_INFINITY,
@@ -383,21 +399,22 @@ function reconnectPolicy(options: ReconnectOptions = {}): {
     },
     'reconnect',
   );
-  return { policy, stableAfter };
+  return { policy, stableAfter, afterClose };
 }
 
 /** Whether the end of a session is one after which a new session makes sense. */
-function mayReturn({ reason, error }: SettledInfo): boolean {
-  return reason !== 'graceful' && reason !== 'auth_failure' && !isFinal(error);
+function mayReturn({ reason, error, initiator }: SettledInfo, afterClose: boolean): boolean {
+  if (reason === 'graceful') return afterClose && initiator === 'remote';
+  return reason !== 'auth_failure' && !isFinal(error);
 }
 
 function cutStream(stream: SttStream): CutStream {
   return Object.freeze({ purpose: stream.purpose, ...progressOf(stream) });
 }
 
-function goneError(session: SttSession): SessionClosedError {
+function goneError(session: SttSession, by = 'on this side'): SessionClosedError {
   return new SessionClosedError(
-    `The session with ${formatAddress(session.remoteAddress)} was ended on this side.`,
+    `The session with ${formatAddress(session.remoteAddress)} was ended ${by}.`,
     {
       reason: 'error',
       context: { nodeId: session.peerNodeId, sessionId: session.id },

@@ -4,11 +4,15 @@
 use serde_json::{Value, json};
 use stt_wire::codes::{
     ERROR_TABLE,
-    reference::{REASON_REFERENCE, REFERENCE, SUBCODE_REFERENCE, Step},
+    reference::{Check, REASON_REFERENCE, REFERENCE, SUBCODE_REFERENCE, Step},
 };
 
 fn steps(steps: &[Step]) -> Value {
     steps.iter().map(|step| json!({ "by": step.by.name(), "text": step.text })).collect()
+}
+
+fn checks(checks: &[Check]) -> Value {
+    checks.iter().map(|check| json!({ "command": check.command, "shows": check.shows })).collect()
 }
 
 fn main() {
@@ -26,6 +30,7 @@ fn main() {
                 "advice": info.recovery_phrase,
                 "meaning": page.meaning,
                 "causes": page.causes,
+                "checks": checks(page.checks),
                 "steps": steps(page.recovery),
             })
         })
@@ -38,6 +43,8 @@ fn main() {
                 "name": page.subcode.name(),
                 "recovery": page.action.name(),
                 "meaning": page.meaning,
+                "causes": page.causes,
+                "checks": checks(page.checks),
                 "steps": steps(page.recovery),
             })
         })
@@ -50,6 +57,8 @@ fn main() {
                 "number": page.reason as u8,
                 "recovery": page.action.name(),
                 "meaning": page.meaning,
+                "causes": page.causes,
+                "checks": checks(page.checks),
                 "steps": steps(page.recovery),
             })
         })

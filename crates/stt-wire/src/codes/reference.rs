@@ -44,6 +44,20 @@ const fn person(text: &'static str) -> Step {
     Step { by: By::Person, text }
 }
 
+/// Something to look at, with the command that shows it. Words in capitals stand for the reader's own: PEER as `stt send` takes
+/// it, HOST, PORT, URL, PID, IFACE, FILE.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// For a shell, Linux where systems differ.
+    pub command: &'static str,
+    /// What it tells, and where to run it if not here.
+    pub shows: &'static str,
+}
+
+const fn run(command: &'static str, shows: &'static str) -> Check {
+    Check { command, shows }
+}
+
 /// The page of one code.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference {
@@ -53,6 +67,8 @@ pub struct Reference {
     pub meaning: &'static str,
     /// What brings it about, the most common first.
     pub causes: &'static [&'static str],
+    /// What to look at, in the order in which to look; nothing where only a program can see it.
+    pub checks: &'static [Check],
     /// What to do, in the order in which to try.
     pub recovery: &'static [Step],
 }
@@ -64,6 +80,10 @@ pub struct SubcodeReference {
     pub subcode: HandshakeSubcode,
     /// What has happened.
     pub meaning: &'static str,
+    /// What brings it about, the most common first.
+    pub causes: &'static [&'static str],
+    /// What to look at, in the order in which to look.
+    pub checks: &'static [Check],
     /// What a program should do.
     pub action: RecoveryAction,
     /// What to do, in the order in which to try.
@@ -77,6 +97,10 @@ pub struct ReasonReference {
     pub reason: CloseReason,
     /// What has happened.
     pub meaning: &'static str,
+    /// What brings it about, the most common first.
+    pub causes: &'static [&'static str],
+    /// What to look at, in the order in which to look.
+    pub checks: &'static [Check],
     /// What a program should do.
     pub action: RecoveryAction,
     /// What to do, in the order in which to try.
@@ -94,6 +118,12 @@ pub static REFERENCE: [Reference; 25] = [
             "The network is so slow that the timeout is too short for it.",
             "The address or the port is another program's, or nobody's.",
         ],
+        checks: &[
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+            run("ping -c 3 HOST", "Whether the machine answers at all."),
+            run("ss -lunp \"sport = :PORT\"", "At the peer: whether its program has the port."),
+            run("sudo nft list ruleset", "On both machines: rules that drop or reject UDP."),
+        ],
         recovery: &[
             auto("Try again, with pauses that double and are drawn at random."),
             person("Allow more time on slow networks: a larger timeout."),
@@ -109,6 +139,11 @@ pub static REFERENCE: [Reference; 25] = [
             "A firewall rejects packets for it.",
             "A router forwards another port, or forwards to another machine.",
             "The port number is wrong.",
+        ],
+        checks: &[
+            run("ss -lunp \"sport = :PORT\"", "At the peer: whether its program has the port."),
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+            run("sudo nft list ruleset", "On both machines: rules that drop or reject UDP."),
         ],
         recovery: &[
             person("See that the peer runs and listens there (ss -ulpn, netstat -tulpn)."),
@@ -126,6 +161,14 @@ pub static REFERENCE: [Reference; 25] = [
             "Another node answers than the one whose id was given.",
             "The peer's authorize() turned this node away, or it was revoked.",
         ],
+        checks: &[
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+            run(
+                "sha256sum FILE",
+                "On both machines: whether the seed files are the same, without showing them.",
+            ),
+            run("stt id", "At the peer: the node id that its listeners have."),
+        ],
         recovery: &[
             person("Correct the configuration: no retry helps until somebody has."),
             person("Use the very same shared seed on both sides."),
@@ -141,6 +184,11 @@ pub static REFERENCE: [Reference; 25] = [
             "The address is not valid, or the name has none.",
             "No route leads to that network.",
         ],
+        checks: &[
+            run("getent hosts HOST", "What the name resolves to."),
+            run("ip route get HOST", "By which route and interface, if any; HOST as an address."),
+            run("ip address", "Which interfaces are up, and their addresses."),
+        ],
         recovery: &[
             person("Check the connection: does the gateway answer a ping?"),
             person("Check the address, and what the name resolves to."),
@@ -155,6 +203,7 @@ pub static REFERENCE: [Reference; 25] = [
             "The peer runs another version of STT.",
             "One of the two has not been upgraded for long.",
         ],
+        checks: &[run("npm ls @seigr/stt", "On both machines: which version is installed.")],
         recovery: &[person("Install versions that match on both sides.")],
     },
     Reference {
@@ -166,6 +215,7 @@ pub static REFERENCE: [Reference; 25] = [
             "One side broke the protocol, as with frames that cannot be.",
             "The network between the two failed.",
         ],
+        checks: &[run("stt explain - < FILE", "All errors of a log, of each side.")],
         recovery: &[
             auto("After a graceful end: nothing, it was meant."),
             auto("After a timeout: connect again, as a new session."),
@@ -182,6 +232,11 @@ pub static REFERENCE: [Reference; 25] = [
             "The network between the two is cut.",
             "The peer is too busy to answer.",
         ],
+        checks: &[
+            run("stt ping PEER", "Whether the peer answers now, how fast, by which carrier."),
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+            run("top -p PID", "At the peer: whether its process lives, and is too busy."),
+        ],
         recovery: &[
             auto("Connect again, as a new session."),
             person("Look after the peer: its logs, its load."),
@@ -195,6 +250,7 @@ pub static REFERENCE: [Reference; 25] = [
             "More sessions are in use than maxConcurrentSessions, or a cap per source or peer, allows.",
             "Sessions are opened and never closed.",
         ],
+        checks: &[run("stt ping -c 1 PEER", "Whether there is a place by now.")],
         recovery: &[
             auto("Close sessions that are no longer needed; a place becomes free at once."),
             person("Raise maxConcurrentSessions, if memory and descriptors allow."),
@@ -209,6 +265,10 @@ pub static REFERENCE: [Reference; 25] = [
             "A frame named a session that never was.",
             "A frame was still on its way when the session ended.",
         ],
+        checks: &[run(
+            "stt ping PEER",
+            "Whether the peer answers now, how fast, by which carrier.",
+        )],
         recovery: &[
             auto("Connect again, as a new session."),
             auto("Ask session.closed or session.settled before using a session that was kept."),
@@ -222,6 +282,7 @@ pub static REFERENCE: [Reference; 25] = [
             "The session ended, and all its streams with it.",
             "Nothing moved on it for streamIdleTimeout.",
         ],
+        checks: &[run("stt explain - < FILE", "All errors of a log, of each side.")],
         recovery: &[
             auto("If everything had been said: nothing, the end was expected."),
             person("If not: read the logs, and whether the session has ended as well."),
@@ -235,6 +296,7 @@ pub static REFERENCE: [Reference; 25] = [
             "More streams are open than maxConcurrentStreams allows.",
             "Streams are opened and never ended.",
         ],
+        checks: &[],
         recovery: &[
             auto("End streams that are done, or open with waitUntilAvailable."),
             person("Raise maxConcurrentStreams on the side that sets the limit."),
@@ -248,6 +310,7 @@ pub static REFERENCE: [Reference; 25] = [
             "The id was named by hand and is, or was, in use.",
             "Both sides opened the same id at the same time.",
         ],
+        checks: &[],
         recovery: &[
             auto("Leave the id out, and let the session choose it."),
             person("Agree on who takes which ids, as one side the even and one the odd."),
@@ -260,6 +323,7 @@ pub static REFERENCE: [Reference; 25] = [
             "The peer's implementation does not heed the windows.",
             "Credit was told wrongly, as by damaged memory.",
         ],
+        checks: &[run("npm ls @seigr/stt", "On both machines: which version is installed.")],
         recovery: &[
             person("Report it: no right implementation does this."),
             auto("Connect again, as a new session."),
@@ -272,6 +336,10 @@ pub static REFERENCE: [Reference; 25] = [
             "It was damaged on the way in a manner that the checksums did not show.",
             "The peer's implementation makes wrong frames.",
             "The two sides speak versions that differ.",
+        ],
+        checks: &[
+            run("npm ls @seigr/stt", "On both machines: which version is installed."),
+            run("stt ping -c 100 PEER", "How much of what is sent gets lost."),
         ],
         recovery: &[
             auto("None needed: the frame is dropped, and its sender repeats what was in it."),
@@ -287,6 +355,13 @@ pub static REFERENCE: [Reference; 25] = [
             "A defect in the encryption.",
             "Damaged memory.",
         ],
+        checks: &[
+            run(
+                "sha256sum FILE",
+                "On both machines: whether the seed files are the same, without showing them.",
+            ),
+            run("npm ls @seigr/stt", "On both machines: which version is installed."),
+        ],
         recovery: &[
             person("Start the application anew."),
             person("See that both seeds are what they should be."),
@@ -297,6 +372,10 @@ pub static REFERENCE: [Reference; 25] = [
         code: ErrorCode::ChecksumMismatch,
         meaning: "A packet arrived damaged: its checksum is wrong.",
         causes: &["Bits were turned over on the way.", "The peer computes checksums wrongly."],
+        checks: &[
+            run("ethtool -S IFACE", "Counters of damaged packets, of each network card."),
+            run("stt ping -c 100 PEER", "How much of what is sent gets lost."),
+        ],
         recovery: &[
             auto("None needed: the packet is dropped and sent again."),
             person("Above 5 %, look at the hardware: cables, network cards, radio interference."),
@@ -310,6 +389,7 @@ pub static REFERENCE: [Reference; 25] = [
             "The type was damaged before it was sealed.",
             "The peer's application sends custom frames for which this side has no handler.",
         ],
+        checks: &[run("npm ls @seigr/stt", "On both machines: which version is installed.")],
         recovery: &[
             person("Compare the versions of both sides."),
             person("Upgrade to the newest, or install the missing handler."),
@@ -320,6 +400,7 @@ pub static REFERENCE: [Reference; 25] = [
         code: ErrorCode::HandshakeFailure,
         meaning: "The handshake failed at the step that the sub-code names.",
         causes: &["See the sub-codes."],
+        checks: &[run("stt doctor PEER", "Where on the way it ends, with the code of it.")],
         recovery: &[
             auto("In most cases: try again, what disturbed it has passed."),
             person("NONCE_REUSE: report it, it breaks a promise of the protocol."),
@@ -333,6 +414,12 @@ pub static REFERENCE: [Reference; 25] = [
             "The network interface is down.",
             "The system's buffers are full.",
             "A local firewall or a missing permission forbids it.",
+        ],
+        checks: &[
+            run("ip -s link show IFACE", "Whether the interface is up, and what it dropped."),
+            run("sudo nft list ruleset", "Rules of this machine for what it sends."),
+            run("tc -s qdisc show dev IFACE", "Whether the queue of the interface is full."),
+            run("sysctl net.core.wmem_max", "How large the send buffer of a socket may be."),
         ],
         recovery: &[
             person("Check the interface and the connection."),
@@ -350,6 +437,13 @@ pub static REFERENCE: [Reference; 25] = [
             "The network failed.",
             "A proxy in between dropped it.",
         ],
+        checks: &[
+            run(
+                "stt doctor PEER --transport websocket --websocket URL",
+                "Whether a WebSocket opens now.",
+            ),
+            run("stt explain - < FILE", "All errors of a log, of each side."),
+        ],
         recovery: &[
             auto("Connect again, as a new session."),
             person("Look for the reason in the peer's logs."),
@@ -363,6 +457,13 @@ pub static REFERENCE: [Reference; 25] = [
             "The server does not speak WebSocket at that path.",
             "A proxy does not let the upgrade pass.",
             "For wss: the certificate was not accepted.",
+        ],
+        checks: &[
+            run(
+                "stt doctor PEER --transport websocket --websocket URL",
+                "What answers in place of a WebSocket.",
+            ),
+            run("ss -ltnp \"sport = :PORT\"", "At the peer: which program has the TCP port."),
         ],
         recovery: &[
             person("See that the server offers WebSocket there."),
@@ -379,6 +480,17 @@ pub static REFERENCE: [Reference; 25] = [
             "The certificate is for another host.",
             "Its authority is not trusted here.",
         ],
+        checks: &[
+            run(
+                "stt doctor PEER --transport websocket --websocket URL",
+                "What is wrong with the certificate.",
+            ),
+            run(
+                "openssl s_client -connect HOST:PORT -servername HOST < /dev/null",
+                "The certificate and its chain, as the server shows them.",
+            ),
+            run("timedatectl", "Whether this machine's clock is right."),
+        ],
         recovery: &[
             person("Check the certificate: its dates, its names, its chain."),
             person("Check this machine's clock, against which the dates are held."),
@@ -392,6 +504,13 @@ pub static REFERENCE: [Reference; 25] = [
             "A write waited for credit: the receiver does not read.",
             "A read waited for bytes: the sender does not send.",
             "The operation is slower than was expected.",
+        ],
+        checks: &[
+            run("stt ping PEER", "Whether the peer answers now, how fast, by which carrier."),
+            run(
+                "stt bench PEER",
+                "What the way carries, where \"stt bench --listen\" runs at the peer.",
+            ),
         ],
         recovery: &[
             person("Allow more time where the operation is slow by nature."),
@@ -407,6 +526,10 @@ pub static REFERENCE: [Reference; 25] = [
             "The sender is too fast, and does not wait for its writes.",
             "The queue's bound is too small for its use.",
         ],
+        checks: &[run(
+            "stt bench PEER",
+            "What the way carries, where \"stt bench --listen\" runs at the peer.",
+        )],
         recovery: &[
             person("Raise the bound (recvBufferSize, streamRecvBuffer, maxPendingBytes, backlog)."),
             auto("Slow the sender down: await every write."),
@@ -420,6 +543,12 @@ pub static REFERENCE: [Reference; 25] = [
             "Memory is used up: the system's, or what maxMemory allows.",
             "File descriptors are used up.",
             "The processor cannot keep up.",
+        ],
+        checks: &[
+            run("ulimit -n", "How many descriptors a process may have."),
+            run("ls /proc/PID/fd | wc -l", "How many it has."),
+            run("free -m", "How much memory is left."),
+            run("nproc; uptime", "How many processors there are, and how much waits for them."),
         ],
         recovery: &[
             auto("Reduce the load: fewer sessions, fewer streams."),
@@ -435,6 +564,12 @@ pub static SUBCODE_REFERENCE: [SubcodeReference; 4] = [
         subcode: HandshakeSubcode::NonceReuse,
         meaning: "The random part of a handshake was seen before: a replay, or a broken source of randomness. A \
                   breach of security.",
+        causes: &[
+            "Somebody sends again what was recorded.",
+            "A virtual machine was cloned, or set back, while it ran.",
+            "The source of randomness at the peer is broken.",
+        ],
+        checks: &[run("stt explain - < FILE", "How often it happened, in the peer's log.")],
         action: RecoveryAction::None,
         recovery: &[person("Report it, if the peer is yours: this must not happen.")],
     },
@@ -442,6 +577,18 @@ pub static SUBCODE_REFERENCE: [SubcodeReference; 4] = [
         subcode: HandshakeSubcode::TimestampExpired,
         meaning: "The handshake is stamped with a time too far from this machine's: the clocks differ, or it is an \
                   old one that somebody replays.",
+        causes: &[
+            "The clock of one machine is wrong.",
+            "The network held the handshake up for longer than timestampWindow.",
+            "Somebody sends again what was recorded.",
+        ],
+        checks: &[
+            run(
+                "timedatectl",
+                "On both machines: whether the clock is set by NTP, and what it says.",
+            ),
+            run("stt doctor PEER", "By how much the clocks differ."),
+        ],
         action: RecoveryAction::Retry,
         recovery: &[
             auto("Try again: a handshake that was held up is made anew."),
@@ -451,6 +598,18 @@ pub static SUBCODE_REFERENCE: [SubcodeReference; 4] = [
     SubcodeReference {
         subcode: HandshakeSubcode::ChallengeDecryptFailed,
         meaning: "The peer's answer does not open under this side's seed: the seeds differ.",
+        causes: &[
+            "The shared seeds differ.",
+            "A seed was damaged when it was copied.",
+            "Something else answers at that address.",
+        ],
+        checks: &[
+            run(
+                "sha256sum FILE",
+                "On both machines: whether the seed files are the same, without showing them.",
+            ),
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+        ],
         action: RecoveryAction::FixConfig,
         recovery: &[person("Use the same shared seed on both sides.")],
     },
@@ -458,6 +617,11 @@ pub static SUBCODE_REFERENCE: [SubcodeReference; 4] = [
         subcode: HandshakeSubcode::ProofVerificationFailed,
         meaning: "The proof is authentic, but for another association than this one: its path ids, which stand \
                   for the session's id, do not fit.",
+        causes: &["Something on the way alters packets.", "The peer's implementation is at fault."],
+        checks: &[
+            run("npm ls @seigr/stt", "On both machines: which version is installed."),
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+        ],
         action: RecoveryAction::Retry,
         recovery: &[
             auto("Try again: what altered it may be gone."),
@@ -471,18 +635,31 @@ pub static REASON_REFERENCE: [ReasonReference; 4] = [
     ReasonReference {
         reason: CloseReason::Graceful,
         meaning: "One side was done and said so.",
+        causes: &["The session, or its endpoint, was closed on purpose."],
+        checks: &[],
         action: RecoveryAction::None,
         recovery: &[auto("Nothing: it was meant.")],
     },
     ReasonReference {
         reason: CloseReason::Timeout,
         meaning: "The peer fell silent for the keep-alive timeout.",
+        causes: &["The peer has crashed, or hangs.", "The network between the two is cut."],
+        checks: &[
+            run("stt ping PEER", "Whether the peer answers now, how fast, by which carrier."),
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+        ],
         action: RecoveryAction::Reconnect,
         recovery: &[auto("Connect again, as a new session.")],
     },
     ReasonReference {
         reason: CloseReason::Error,
         meaning: "The protocol was broken, or the transport failed: the cause says how.",
+        causes: &[
+            "One side called destroy(), or its program failed.",
+            "One side broke the protocol.",
+            "A bounded queue, or memory, was used up at the peer.",
+        ],
+        checks: &[run("stt explain - < FILE", "All errors of a log, of each side.")],
         action: RecoveryAction::Reconnect,
         recovery: &[
             auto("Connect again, as a new session."),
@@ -492,6 +669,11 @@ pub static REASON_REFERENCE: [ReasonReference; 4] = [
     ReasonReference {
         reason: CloseReason::AuthFailure,
         meaning: "The peer lost its right to be here after the handshake, as by revoke().",
+        causes: &["The peer revoked this node's id."],
+        checks: &[
+            run("stt doctor PEER", "Where on the way it ends, with the code of it."),
+            run("stt explain - < FILE", "All errors of a log, of each side."),
+        ],
         action: RecoveryAction::FixConfig,
         recovery: &[person("Ask whoever runs the peer to admit this node again.")],
     },
@@ -562,6 +744,7 @@ mod tests {
                 .iter()
                 .copied()
                 .chain(page.recovery.iter().map(|s| s.text))
+                .chain(page.checks.iter().map(|check| check.shows))
                 .chain([page.meaning])
         });
         let subcodes = SUBCODE_REFERENCE.iter().map(|page| page.meaning);
