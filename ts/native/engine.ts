@@ -192,6 +192,15 @@ export interface EngineHandlers {
   endpointClosed(fault?: Fault): void;
 }
 
+/**
+ * Whether a socket may be watched by libuv. Bun and Deno say that they have one, and export some of its names, but their
+ * loops are others.
+ */
+const LOOP_IS_LIBUV: boolean =
+  process.versions.uv !== undefined &&
+  process.versions.bun === undefined &&
+  process.versions.deno === undefined;
+
 /** Rows that one poll may fill. */
 const TABLE_ROWS = 512;
 
@@ -227,6 +236,9 @@ export class Engine {
   readonly #consumed = new Uint32Array(2 * CONSUMED_PAIRS);
   #consumedLength = 0;
   #flushing = false;
+  /** There was a write in this tick, and there were others that may lie until its end. */
+  #written = false;
+  #held = false;
   #draining = false;
   #scheduled = false;
   #listening = false;
@@ -252,7 +264,10 @@ export class Engine {
       if (engine !== undefined) engine.#drain();
     };
     const { noDelay: _, ...native }: EngineOptions = options;
-    const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
+    const result = loadBinding().startEndpoint(
+      { ...native, watchByLoop: LOOP_IS_LIBUV } satisfies NativeOptions,
+      ring,
+    );
     if ('stage' in result) throw startError(result, options);
     const engine = new Engine(result, handlers);
     started.engine = new WeakRef(engine);
@@ -340,8 +355,25 @@ export class Engine {
    * @returns bytes taken; fewer than offered: `writable` follows; -1: the stream takes nothing more, for ever
    */
   write(stream: number, chunk: Uint8Array, start: number, end: number): number {
+    if (this.#written) {
+      this.#held = true;
+      return this.#native.writeHeld(stream, chunk, start, end);
+    }
+    this.#written = true;
+    process.nextTick(this.#flushWrites);
     return this.#native.write(stream, chunk, start, end);
   }
+
+  /**
+   * The first write of a tick goes out at once, and the others together at its end, as those of node:net do: a
+   * system call for each costs more than all that they say.
+   */
+  readonly #flushWrites = (): void => {
+    this.#written = false;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#native.flush();
+  };
 
   /** The same for many chunks in one call; the count runs over all of them. */
   writev(stream: number, chunks: readonly Uint8Array[]): number {
