@@ -60,7 +60,9 @@ export async function until<T>(
 }
 
 /** Stands between a sender and its receiver, and can be made deaf to the receiver. */
-export async function between(port: number): Promise<{ port: number; deafen: () => void }> {
+export async function between(
+  port: number,
+): Promise<{ port: number; deafen: (deaf?: boolean) => void }> {
   const socket = createSocket('udp4').bind(0, '127.0.0.1');
   await once(socket, 'listening');
   onTestFinished(() => void socket.close());
@@ -73,8 +75,8 @@ export async function between(port: number): Promise<{ port: number; deafen: () 
   });
   return {
     port: (socket.address() as AddressInfo).port,
-    deafen: () => {
-      deaf = true;
+    deafen: (now = true) => {
+      deaf = now;
     },
   };
 }

@@ -16,7 +16,7 @@ import {
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { content, MIB, Stage, sha256, until } from './stage.ts';
+import { between, content, MIB, Stage, sha256, until } from './stage.ts';
 import { STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -259,6 +259,54 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
     await rm(join(stage.file, 'small/0'));
     await writeFile(join(stage.file, 'small/1'), content(999, 100_000));
     expect((await stage.send().end()).code).toBe(0);
+    expect((await recv.end()).code).toBe(0);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  });
+
+  test('and whose files vanish on the way: all else is there, the receiver hears of it, and the sender ends with 6', async () => {
+    const stage = await grove(many());
+    const recv = await stage.recv();
+    const send = stage.send();
+    await until(async () => ((await arrived(stage)) > MIB ? true : undefined), 'the beginning');
+    // Nobody reads meanwhile, and the windows are small: the last files have not been opened.
+    recv.child.kill('SIGSTOP');
+    await rm(join(stage.file, 'small'), { recursive: true });
+    recv.child.kill('SIGCONT');
+    const [sent, received] = [await send.end(), await recv.end()];
+    expect([sent.code, sent.stderr]).toEqual([
+      6,
+      expect.stringMatching(
+        /^\d+ files could not be read, .*small\/\d+.* All else is there\.\nTry: /m,
+      ),
+    ]);
+    const { missing, files } = received.records.at(-1) as Record<string, number>;
+    expect(received.code).toBe(0);
+    expect(missing).toBeGreaterThan(5);
+    const there = await look(join(stage.inbox, 'data.bin'));
+    expect(there['big/one']).toContain(sha256(content(1, 8 * MIB)));
+    const small = Object.keys(there).filter((path) => path.startsWith('small/'));
+    expect([small.length, files]).toEqual([60 - (missing as number), small.length + 1]);
+  });
+
+  test('whose --deadline passes says how to go on, and does', async () => {
+    const stage = await grove(many());
+    const recv = await stage.recv();
+    const relay = await between(stage.port);
+    stage.via = relay.port;
+    const send = stage.send('--deadline', '3s');
+    await until(async () => ((await arrived(stage)) > MIB ? true : undefined), 'the beginning');
+    relay.deafen();
+    const { code, stderr } = await send.end();
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringMatching(
+        /^the deadline of 3 s passed .*\nTry: .* to go on from there: stt send /m,
+      ),
+    ]);
+    relay.deafen(false);
+    const again = await stage.send().end();
+    expect([again.code, again.stderr]).toEqual([0, '']);
+    expect(again.records.at(-1)?.['resumedFiles']).toBeGreaterThan(0);
     expect((await recv.end()).code).toBe(0);
     expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
   });
