@@ -1,5 +1,5 @@
 import type { SttSession } from '../../index.ts';
-import { SttEndpoint, SttTimeoutError } from '../../index.ts';
+import { isSttError, SttEndpoint, SttTimeoutError } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
@@ -65,6 +65,7 @@ async function run(
   const { ending } = signals;
   // One that is late must not hold the next one up.
   const pings = new Set<Promise<void>>();
+  const pauses = new Pauses(ending, session);
   let failure: { readonly error: unknown } | undefined;
   for (let sequence = 1; count === 0 || sequence <= count; sequence += 1) {
     const answer: Promise<void> = once(session, sequence, wait, tally, output)
@@ -74,12 +75,12 @@ async function run(
       .finally(() => pings.delete(answer));
     pings.add(answer);
     if (sequence === count) break;
-    await pause(interval, ending, session);
+    await pauses.pause(interval);
     if (failure !== undefined || ending.aborted) break;
   }
   await Promise.race([Promise.all(pings), aborted(ending)]);
   if (ending.aborted) throw ending.reason;
-  if (failure !== undefined) throw failure.error;
+  if (failure !== undefined) throw await rootCause(session, failure.error);
   if (tally.answered === 0) {
     throw new CliError(
       ExitCode.Unreachable,
@@ -109,12 +110,38 @@ async function once(
   }
 }
 
-/** Until the next is due, somebody ends the command, or the session has ended. */
-function pause(milliseconds: number, ending: AbortSignal, session: SttSession): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)));
-  const ended = session.settled.then(() => undefined);
-  return Promise.race([over, ended, aborted(ending)]).finally(() => clearTimeout(timer));
+/** What ended the session, where all that a ping can say is that it has ended. */
+async function rootCause(session: SttSession, error: unknown): Promise<unknown> {
+  if (!isSttError(error) || error.codeName !== 'SESSION_CLOSED') return error;
+  return (await session.settled).error ?? error;
+}
+
+/** Pauses that end early once somebody ends the command, or the session has ended. Each leaves nothing behind. */
+class Pauses {
+  #over = false;
+  #wake: () => void = () => undefined;
+
+  constructor(ending: AbortSignal, session: SttSession) {
+    const end = (): void => {
+      this.#over = true;
+      this.#wake();
+    };
+    if (ending.aborted) end();
+    ending.addEventListener('abort', end, { once: true });
+    void session.settled.then(end);
+  }
+
+  /** Until the next is due. */
+  async pause(milliseconds: number): Promise<void> {
+    if (this.#over) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
