@@ -201,6 +201,12 @@ const LOOP_IS_LIBUV: boolean =
   process.versions.bun === undefined &&
   process.versions.deno === undefined;
 
+/** Who joins small writes before they cross the boundary. */
+export interface Joined {
+  /** Writes what was joined. */
+  flushJoined(): void;
+}
+
 /** Rows that one poll may fill. */
 const TABLE_ROWS = 512;
 
@@ -239,6 +245,8 @@ export class Engine {
   /** There was a write in this tick, and there were others that may lie until its end. */
   #written = false;
   #held = false;
+  /** Streams whose small writes of this tick lie in JavaScript. */
+  readonly #joined = new Set<Joined>();
   #draining = false;
   #scheduled = false;
   #listening = false;
@@ -369,11 +377,29 @@ export class Engine {
    * system call for each costs more than all that they say.
    */
   readonly #flushWrites = (): void => {
+    this.#flushJoined();
     this.#written = false;
     if (!this.#held) return;
     this.#held = false;
     this.#native.flush();
   };
+
+  /**
+   * Whether a small write may lie in JavaScript until the end of this tick, as it is not the first. `joined` is then
+   * told to write, once, at the tick's end or before its session is closed.
+   */
+  joins(joined: Joined): boolean {
+    if (!this.#written || this.#closed) return false;
+    this.#joined.add(joined);
+    return true;
+  }
+
+  #flushJoined(): void {
+    for (const joined of this.#joined) {
+      this.#joined.delete(joined);
+      joined.flushJoined();
+    }
+  }
 
   /** The same for many chunks in one call; the count runs over all of them. */
   writev(stream: number, chunks: readonly Uint8Array[]): number {
@@ -428,6 +454,7 @@ export class Engine {
     session: number,
     o: { reason: 0 | 1 | 2 | 3; code: number; message: string; drainMs: number },
   ): void {
+    this.#flushJoined();
     this.#native.closeSession(session, o.reason, o.code, o.message, o.drainMs);
   }
 
@@ -553,6 +580,7 @@ export class Engine {
     this.#listening = false;
     this.#closing = true;
     this.#root();
+    this.#flushJoined();
     this.#native.close(drainMs);
   }
 

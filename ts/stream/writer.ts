@@ -44,6 +44,16 @@ const EXHAUSTED = -2;
 /** How many waiting chunks cross the boundary in one call. */
 const GATHER = 256;
 
+/** Largest write that is joined with its neighbours: to copy more costs more than the call that it saves. */
+const SMALL = 1024;
+
+/** Bytes that are joined, and that cross the boundary in one call. */
+const JOINED_SIZE = 16 * 1024;
+
+/** Memory to join in that no stream has now, and how much of it is kept. */
+const spare: Uint8Array[] = [];
+const SPARE = 8;
+
 /**
  * The sending half. Bytes go straight into the core's bounded send ring while it has room; the rest
  * waits here in order, by reference, until the core asks for more.
@@ -54,6 +64,9 @@ export class Writer {
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
   #written = 0;
+  /** Small writes of this tick, one behind the other. They count as written. */
+  #joined: Uint8Array | undefined;
+  #joinedLength = 0;
   /** As the core said last. */
   #acknowledged = 0;
   /** The core says nothing more of it. */
@@ -125,6 +138,10 @@ export class Writer {
     if (wait.signal?.aborted === true) return rejected(wait.signal.reason);
     this.#host.touch();
     if (this.#pending.length === 0) {
+      if (this.#join(bytes)) return DONE;
+      this.flushJoined();
+    }
+    if (this.#pending.length === 0) {
       const taken = this.#offer(bytes, 0);
       if (taken === EXHAUSTED) return this.#exhausted(bytes.length);
       if (taken === bytes.length) return DONE;
@@ -137,6 +154,9 @@ export class Writer {
   tryWrite(data: ByteSource): boolean {
     const bytes = toBytes(data);
     if (!this.open || this.#pending.length > 0) return false;
+    if (this.#join(bytes)) return true;
+    this.flushJoined();
+    if (this.#pending.length > 0) return false;
     const taken = this.#offer(bytes, 0);
     if (taken === bytes.length) return true;
     if (taken <= 0) return false;
@@ -146,6 +166,7 @@ export class Writer {
   }
 
   drained(options?: WaitOptions): Promise<void> {
+    this.flushJoined();
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     if (!this.#refused && this.#pending.length === 0) return DONE;
     const waiter = new Waiter<void>(
@@ -186,6 +207,7 @@ export class Writer {
   reset(code: number): void {
     checkCode(code);
     if (this.over) return;
+    this.flushJoined();
     this.#host.engine.reset(this.#host.stream, code);
     this.fail(this.#closed(`aborted, with code ${code},`));
   }
@@ -221,12 +243,54 @@ export class Writer {
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
+    this.flushJoined();
     const pending = this.#pending.splice(0);
     this.#pendingBytes = 0;
     for (const { waiter, taken } of pending) waiter.reject(withTaken(error, taken));
     for (const waiter of this.#end.splice(0)) waiter.reject(error);
     for (const waiter of this.#drained.splice(0)) waiter.reject(error);
     this.#host.halfDone(error);
+  }
+
+  /**
+   * Copies a small write behind others of this tick, all of which cross the boundary in one call. It is as good as taken:
+   * what the core then has no room for waits as what `write` left does. False: it has to go by itself.
+   */
+  #join(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    if (length > SMALL || length === 0 || this.#refused) return false;
+    if (this.#joinedLength + length > JOINED_SIZE) {
+      this.flushJoined();
+      if (this.#refused || this.#failure !== undefined) return false;
+    }
+    if (this.#joined === undefined) {
+      if (!this.#host.engine.joins(this)) return false;
+      this.#joined = spare.pop() ?? new Uint8Array(JOINED_SIZE);
+    }
+    this.#joined.set(bytes, this.#joinedLength);
+    this.#joinedLength += length;
+    this.#written += length;
+    return true;
+  }
+
+  /** Hands over what was joined. Whatever else is asked of the core for this stream comes after it. */
+  flushJoined(): void {
+    const joined = this.#joined;
+    if (joined === undefined) return;
+    const length = this.#joinedLength;
+    this.#joined = undefined;
+    this.#joinedLength = 0;
+    this.#written -= length;
+    if (this.#failure === undefined && length > 0) {
+      const { engine, stream } = this.#host;
+      const taken = Math.max(0, engine.write(stream, joined, 0, length));
+      this.#written += taken;
+      if (taken < length) {
+        this.#refused = true;
+        this.#enqueue(joined.slice(taken, length), 0, {});
+      }
+    }
+    if (spare.length < SPARE) spare.push(joined);
   }
 
   #ask(): void {
@@ -317,6 +381,7 @@ export class Writer {
   }
 
   #finishWhenDrained(): void {
+    this.flushJoined();
     if (!this.#ending || this.#finishSent || this.#pending.length > 0) return;
     this.#finishSent = true;
     this.#host.engine.finish(this.#host.stream);
