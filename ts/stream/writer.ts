@@ -258,7 +258,8 @@ export class Writer {
    */
   #join(bytes: Uint8Array): boolean {
     const { length } = bytes;
-    if (length > SMALL || length === 0 || this.#refused) return false;
+    if (length === 0) return true;
+    if (length > SMALL || this.#refused) return false;
     if (this.#joinedLength + length > JOINED_SIZE) {
       this.flushJoined();
       if (this.#refused || this.#failure !== undefined) return false;
