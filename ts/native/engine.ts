@@ -377,7 +377,7 @@ export class Engine {
    * system call for each costs more than all that they say.
    */
   readonly #flushWrites = (): void => {
-    this.#flushJoined();
+    this.flushJoined();
     this.#written = false;
     if (!this.#held) return;
     this.#held = false;
@@ -394,7 +394,8 @@ export class Engine {
     return true;
   }
 
-  #flushJoined(): void {
+  /** Has everybody write who joins. */
+  flushJoined(): void {
     for (const joined of this.#joined) {
       this.#joined.delete(joined);
       joined.flushJoined();
@@ -454,7 +455,7 @@ export class Engine {
     session: number,
     o: { reason: 0 | 1 | 2 | 3; code: number; message: string; drainMs: number },
   ): void {
-    this.#flushJoined();
+    this.flushJoined();
     this.#native.closeSession(session, o.reason, o.code, o.message, o.drainMs);
   }
 
@@ -580,7 +581,7 @@ export class Engine {
     this.#listening = false;
     this.#closing = true;
     this.#root();
-    this.#flushJoined();
+    this.flushJoined();
     this.#native.close(drainMs);
   }
 
