@@ -659,8 +659,6 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal Everything written here was handed to the core, or can't be. */
   async flush(timeout: number): Promise<void> {
-    // What the core has no room for of it waits as other bytes do.
-    this.#host.engine.flushJoined();
     const pending = [...(this.#streams ?? NONE)].filter((stream) => stream.pendingBytes > 0);
     await Promise.allSettled(pending.map((stream) => stream.drained({ timeout })));
   }

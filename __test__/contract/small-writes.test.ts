@@ -47,8 +47,8 @@ describe('small writes of one tick', () => {
     const { opened, incoming } = await streamPair(both);
     let last: Promise<void> = opened.write(word(0));
     let count = 1;
-    // Never a turn of the loop between: all of it is joined, piece by piece, until there is no room.
-    while (opened.pendingBytes === 0) {
+    // Never a turn of the loop between: all of it is joined, piece by piece, until there is no room for one.
+    while (opened.pendingBytes <= 16 * 1024) {
       last = opened.write(word(count));
       count += 1;
       expect(count).toBeLessThan(MIB);
@@ -99,6 +99,24 @@ describe('small writes of one tick', () => {
       expect(Buffer.concat(read).equals(words(count))).toBe(true);
       await closed;
     }
+  });
+
+  test('that are awaited one by one are never told that they are too many', async () => {
+    const { opened, incoming } = await streamPair(
+      await pair({
+        server: { recvBufferSize: 262_144, streamRecvBuffer: 65_536 },
+        client: { sendBufferSize: 65_536, maxPendingBytes: 1_000 },
+      }),
+    );
+    let count = 0;
+    const writing = (async () => {
+      for (; count < 40_000; count += 1) await opened.write(word(count));
+      await opened.end();
+    })();
+    expect(await isPending(writing, 100)).toBe(true);
+    const read = incoming.bytes();
+    await writing;
+    expect(Buffer.from(await read).equals(words(40_000))).toBe(true);
   });
 
   test('of a stream that is then reset are no more than its reset', async () => {

@@ -128,13 +128,14 @@ describe('writing', () => {
 });
 
 describe('small writes behind the first of a tick', () => {
-  test('are one call at its end, and count as written at once', async () => {
+  test('are one call at its end, and wait until then', async () => {
     const { engine, writer } = setUp(1_000);
     engine.joining = true;
     for (let n = 0; n < 20; n += 1)
       expect(writer.write(counting(10, n * 10))).toBe(writer.write(''));
-    expect([engine.calls, writer.bytesWritten, writer.pendingBytes]).toEqual([[], 200, 0]);
+    expect([engine.calls, writer.pendingBytes]).toEqual([[], 200]);
     engine.endTick();
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([200, 0]);
     expect([engine.calls, engine.taken]).toEqual([['write 200'], [...counting(200)]]);
     engine.endTick();
     expect(engine.calls).toEqual(['write 200']);
@@ -171,6 +172,30 @@ describe('small writes behind the first of a tick', () => {
     await later;
     expect(engine.taken).toEqual([...counting(250)]);
     expect([writer.bytesWritten, writer.pendingBytes]).toEqual([250, 0]);
+  });
+
+  test('that were all awaited are never too much', async () => {
+    const { engine, writer, done } = setUp(50);
+    engine.joining = true;
+    for (let n = 0; n < 20; n += 1) await writer.write(counting(100));
+    engine.endTick();
+    expect(writer.pendingBytes).toBe(1_950);
+    const large = writer.write(counting(5_000));
+    expect([writer.pendingBytes, done]).toEqual([6_950, []]);
+    // This one was not waited for.
+    const refused = await outcome(writer.write('x'));
+    expect(isSttError(refused, 'BUFFER_OVERFLOW')).toBe(true);
+    expect(await outcome(large)).not.toBe('fulfilled');
+  });
+
+  test('say how much was taken when asked, and never less afterwards', async () => {
+    const { engine, writer } = setUp(25);
+    engine.joining = true;
+    for (let n = 0; n < 5; n += 1) void writer.write(counting(10));
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([25, 25]);
+    engine.endTick();
+    writer.fail(new Error('gone'));
+    expect(writer.bytesWritten).toBe(25);
   });
 
   test('are not written any more once sending has failed', async () => {

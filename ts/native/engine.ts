@@ -377,11 +377,16 @@ export class Engine {
    * system call for each costs more than all that they say.
    */
   readonly #flushWrites = (): void => {
-    this.flushJoined();
-    this.#written = false;
-    if (!this.#held) return;
-    this.#held = false;
-    this.#native.flush();
+    try {
+      this.flushJoined();
+    } finally {
+      // Whatever became of it: the next tick begins anew.
+      this.#written = false;
+      if (this.#held) {
+        this.#held = false;
+        this.#native.flush();
+      }
+    }
   };
 
   /**

@@ -64,9 +64,11 @@ export class Writer {
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
   #written = 0;
-  /** Small writes of this tick, one behind the other. They count as written. */
+  /** Small writes of this tick, one behind the other. */
   #joined: Uint8Array | undefined;
   #joinedLength = 0;
+  /** What there was no room for of them, while it waits: before all else, and nobody was told to. */
+  #rest: Pending | undefined;
   /** As the core said last. */
   #acknowledged = 0;
   /** The core says nothing more of it. */
@@ -87,11 +89,12 @@ export class Writer {
 
   /** Bytes that the core has not taken yet. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#pendingBytes + this.#joinedLength;
   }
 
   /** Bytes that the core has taken. */
   get bytesWritten(): number {
+    this.flushJoined();
     return this.#written;
   }
 
@@ -104,7 +107,7 @@ export class Writer {
   /** Bytes that were to be delivered and are not known to be; none where sending is over. */
   get undelivered(): number {
     if (this.over) return 0;
-    return this.#written - this.bytesAcknowledged + this.#pendingBytes;
+    return this.#written - this.bytesAcknowledged + this.pendingBytes;
   }
 
   /** From now on what is acknowledged stays: as many bytes as given, or as the core knows now. */
@@ -147,7 +150,7 @@ export class Writer {
       if (taken === bytes.length) return DONE;
       return this.#enqueue(bytes, taken, wait);
     }
-    if (this.#pendingBytes + bytes.length > this.#maxPending) return this.#overflow(bytes.length);
+    if (this.#isTooMuch(bytes.length)) return this.#overflow(bytes.length);
     return this.#enqueue(bytes, 0, wait);
   }
 
@@ -245,6 +248,7 @@ export class Writer {
     this.#failure = { error };
     this.flushJoined();
     const pending = this.#pending.splice(0);
+    this.#rest = undefined;
     this.#pendingBytes = 0;
     for (const { waiter, taken } of pending) waiter.reject(withTaken(error, taken));
     for (const waiter of this.#end.splice(0)) waiter.reject(error);
@@ -270,8 +274,19 @@ export class Writer {
     }
     this.#joined.set(bytes, this.#joinedLength);
     this.#joinedLength += length;
-    this.#written += length;
     return true;
+  }
+
+  /**
+   * Whether so many bytes more would pass what may wait of writes that nobody awaits. Who awaits each of them is
+   * never told so: it was not told of the rest of joined writes either.
+   */
+  #isTooMuch(length: number): boolean {
+    const [first] = this.#pending;
+    if (first === undefined || first !== this.#rest)
+      return this.#pendingBytes + length > this.#maxPending;
+    const others = this.#pendingBytes - (first.bytes.length - first.taken);
+    return this.#pending.length > 1 && others + length > this.#maxPending;
   }
 
   /** Hands over what was joined. Whatever else is asked of the core for this stream comes after it. */
@@ -281,7 +296,6 @@ export class Writer {
     const length = this.#joinedLength;
     this.#joined = undefined;
     this.#joinedLength = 0;
-    this.#written -= length;
     if (this.#failure === undefined && length > 0) {
       const { engine, stream } = this.#host;
       const taken = Math.max(0, engine.write(stream, joined, 0, length));
@@ -289,6 +303,7 @@ export class Writer {
       if (taken < length) {
         this.#refused = true;
         this.#enqueue(joined.slice(taken, length), 0, {});
+        this.#rest = this.#pending[0];
       }
     }
     if (spare.length < SPARE) spare.push(joined);
@@ -377,7 +392,10 @@ export class Writer {
       entry.taken = entry.bytes.length;
       settled += 1;
     }
-    for (const entry of this.#pending.splice(0, settled)) entry.waiter.resolve(undefined);
+    for (const entry of this.#pending.splice(0, settled)) {
+      if (entry === this.#rest) this.#rest = undefined;
+      entry.waiter.resolve(undefined);
+    }
     return !full;
   }
 
