@@ -19,6 +19,7 @@ export interface WaitOptions {
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
 const ignore = (): void => {};
+const identity = (error: unknown): unknown => error;
 
 /** The promise of everything that was done at once. */
 export const DONE: Promise<void> = Promise.resolve();
@@ -53,6 +54,11 @@ class ObservedPromise<Value> extends Promise<Value> {
     return super.then(onFulfilled, onRejected);
   }
 
+  /** As {@link handled}, without being taken for somebody who waits. */
+  handle(): void {
+    void super.then(undefined, ignore);
+  }
+
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
   }
@@ -75,15 +81,13 @@ export class Waiter<Value> {
   constructor(
     options: WaitOptions = {},
     what = 'the operation',
-    onAbandon: (error: unknown) => unknown = (error) => error,
+    onAbandon: (error: unknown) => unknown = identity,
     context?: () => Partial<SttErrorContext>,
   ) {
-    const promise = new ObservedPromise<Value>((resolve, reject) => {
+    this.promise = new ObservedPromise<Value>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.promise = handled(promise);
-    promise.observed = false;
     const { signal, timeout } = options;
     if (signal !== undefined) {
       const abandon = (): void => this.#abandon(signal.reason, onAbandon);
@@ -115,7 +119,10 @@ export class Waiter<Value> {
   }
 
   reject(error: unknown): void {
-    if (this.#settle()) this.#reject(error);
+    if (!this.#settle()) return;
+    // Only now, because a handler costs as much as the promise, and most waits end well.
+    (this.promise as ObservedPromise<Value>).handle();
+    this.#reject(error);
   }
 
   #abandon(error: unknown, onAbandon: (error: unknown) => unknown): void {

@@ -2,12 +2,18 @@ import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { WaitOptions } from './async.ts';
 import { rejected } from './async.ts';
 import { DatagramInbox } from './messages/inbox.ts';
-import type { MessageHost, MessageSender } from './messages/sender.ts';
+import type { MessageSender } from './messages/sender.ts';
 import type { ByteSource } from './stream/bytes.ts';
 import { toBytes } from './stream/bytes.ts';
 
 /** The frame type of a DATAGRAM. */
 const DATAGRAM = 0x16;
+
+/** How many datagrams may wait, and which are dropped then. */
+export interface DatagramHost {
+  readonly datagramRecvBuffer: number;
+  readonly datagramRecvDrop: 'newest' | 'oldest';
+}
 
 /**
  * The datagrams of a session: messages that travel whole, once, without order and without a promise that
@@ -21,9 +27,9 @@ export class SttDatagrams implements AsyncIterable<Uint8Array> {
   #writable: WritableStream<ByteSource> | undefined;
 
   /** @internal */
-  constructor(host: MessageHost, sender: MessageSender) {
+  constructor(host: DatagramHost, sender: MessageSender) {
     this.#sender = sender;
-    this.#inbox = new DatagramInbox(host.recvBuffer, host.recvDrop);
+    this.#inbox = new DatagramInbox(host.datagramRecvBuffer, host.datagramRecvDrop);
   }
 
   /**

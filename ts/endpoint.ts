@@ -35,6 +35,7 @@ import { Breakers } from './resilience/breakers.ts';
 import type { RetryPolicy } from './resilience/policy.ts';
 import { resolveSeed } from './seeds.ts';
 import { runHandler } from './serve.ts';
+import type { SessionHost } from './session.ts';
 import { SttSession } from './session.ts';
 import type { SettledInfo } from './session-state.ts';
 import type { EndpointStats } from './stats.ts';
@@ -91,6 +92,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
   readonly #breakers: Breakers | undefined;
   readonly #attempts: Attempts<SttSession>;
   readonly #reach: Reach;
+  readonly #sessionHost: SessionHost;
   /** What takes the WebSockets of peers, once it was asked for. */
   #webSockets: WebSocketListener | undefined;
   #address: SocketAddress;
@@ -179,6 +181,7 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       onSettled: (link) => this.#webSockets?.settled(link),
     });
     this.#rebinding = new Rebinding(this.#engine, () => this.#updateRef());
+    this.#sessionHost = this.#hostOfSessions();
     this.nodeId = toHex(this.#engine.nodeId);
     this.#updateRef();
     publish('stt.endpoint.created', () => ({ endpoint: this }));
@@ -494,37 +497,19 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     const { initiator, address, port, family, connection } = info;
     this.#reach.links.use(number, connection);
     const connecting = this.#reach.take(number);
-    const session = new SttSession(
-      {
-        engine: this.#engine,
-        streams: this.#streams,
-        openings: this.#openings,
-        maxPendingBytes: this.#tuning.maxPendingBytes,
-        streamIdleTimeout: this.#tuning.streamIdleTimeout,
-        tally: this.#tally,
-        boundTo: () => this.#address,
-        datagramSendBuffer: this.#tuning.datagramSendBuffer,
-        datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
-        datagramRecvDrop: this.#tuning.datagramRecvDrop,
-        carrierEnd: (session) => this.#reach.links.carrierEnd(session),
-        sessionOver: (over, end) => this.#onSessionOver(over, end),
-        frameError: (session, event) => this.emit('frameError', { ...event, session }),
-      },
-      number,
-      {
-        id: toHex(info.sessionId),
-        peerNodeId: toHex(info.peerNodeId),
-        isInitiator: initiator,
-        remoteAddress: Object.freeze({ address, port, family }),
-        transport: transportOf(connection),
-        resumed: info.resumed,
-        earlyDataStatus:
-          info.earlyDataStatus ??
-          (connecting?.attempt.earlyDataSpent === true ? 'unknown' : undefined),
-        earlyData: info.earlyData,
-        ...(connecting?.failover === undefined ? {} : { failover: connecting.failover }),
-      },
-    );
+    const session = new SttSession(this.#sessionHost, number, {
+      id: toHex(info.sessionId),
+      peerNodeId: toHex(info.peerNodeId),
+      isInitiator: initiator,
+      remoteAddress: Object.freeze({ address, port, family }),
+      transport: transportOf(connection),
+      resumed: info.resumed,
+      earlyDataStatus:
+        info.earlyDataStatus ??
+        (connecting?.attempt.earlyDataSpent === true ? 'unknown' : undefined),
+      earlyData: info.earlyData,
+      ...(connecting?.failover === undefined ? {} : { failover: connecting.failover }),
+    });
     this.#sessions.set(number, session);
     this.#updateRef();
     publish('stt.session.opened', () => ({ session }));
@@ -532,6 +517,25 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     else if (!initiator && this.#listener !== undefined) this.#listener.push(session);
     // A connect that was given up, or a peer that came as listening ended.
     else session.shed(initiator ? 0 : CODE_TOO_MANY_SESSIONS, 'nobody waits for this session');
+  }
+
+  /** What this endpoint lends to its sessions, one thing for all. */
+  #hostOfSessions(): SessionHost {
+    return {
+      engine: this.#engine,
+      streams: this.#streams,
+      openings: this.#openings,
+      maxPendingBytes: this.#tuning.maxPendingBytes,
+      streamIdleTimeout: this.#tuning.streamIdleTimeout,
+      tally: this.#tally,
+      boundTo: () => this.#address,
+      datagramSendBuffer: this.#tuning.datagramSendBuffer,
+      datagramRecvBuffer: this.#tuning.datagramRecvBuffer,
+      datagramRecvDrop: this.#tuning.datagramRecvDrop,
+      carrierEnd: (session) => this.#reach.links.carrierEnd(session),
+      sessionOver: (over, end) => this.#onSessionOver(over, end),
+      frameError: (session, event) => this.emit('frameError', { ...event, session }),
+    };
   }
 
   #onRebound(token: number, { address, port, family }: SocketAddress): void {

@@ -23,7 +23,6 @@ import { TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
 import type { FrameHandler } from './messages/frames.ts';
 import { checkFrameType, FrameHandlers } from './messages/frames.ts';
-import type { MessageHost } from './messages/sender.ts';
 import { MessageSender } from './messages/sender.ts';
 import type { MigrateOptions } from './moves.ts';
 import { Moves } from './moves.ts';
@@ -136,6 +135,9 @@ export interface SessionEnd {
 
 const DEFAULT_CLOSE_TIMEOUT = 10_000;
 
+/** What is iterated over where nothing was made yet. */
+const NONE: readonly never[] = [];
+
 /** Reasons and code of an abrupt end by this side. */
 const REASON_GRACEFUL = 0;
 const REASON_ERROR = 2;
@@ -163,29 +165,23 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   readonly earlyDataStatus: 'accepted' | 'rejected' | 'unknown' | undefined;
   /** Where it was accepted, the early data that came with it, if any. */
   readonly earlyData: Uint8Array | undefined;
-  /**
-   * Resolves when the session ended well; rejects with the root cause otherwise (0x0202, 0x0204,
-   * 0x0103 and so on). Never raises an unhandled rejection.
-   */
-  readonly closed: Promise<CloseInfo>;
-  /** The same as data: never rejects. */
-  readonly settled: Promise<SettledInfo>;
-  /** Messages without order, without retransmission. */
-  readonly datagrams: SttDatagrams;
-
   readonly #host: SessionHost;
   readonly #number: number;
   readonly #bidirectional = new IterableQueue<SttStream>();
   readonly #unidirectional = new IterableQueue<SttStream>();
   /** Streams with a half that is not over. */
-  readonly #streams = new Set<SttStream>();
+  #streams: Set<SttStream> | undefined;
   /** Numbers by which the core may still tell of a stream. */
-  readonly #numbers = new Set<number>();
-  readonly #pings = new Map<number, Waiter<number>>();
-  readonly #opener: StreamOpener;
-  readonly #sender: MessageSender;
-  readonly #frames: FrameHandlers;
-  readonly #moves: Moves;
+  #numbers: Set<number> | undefined;
+  // What follows is made when it is first asked for (docs/adr/0122-idle-sessions-in-javascript.md).
+  #pings: Map<number, Waiter<number>> | undefined;
+  #opener: StreamOpener | undefined;
+  #sender: MessageSender | undefined;
+  #datagrams: SttDatagrams | undefined;
+  #frames: FrameHandlers | undefined;
+  #moves: Moves | undefined;
+  #settled: Promise<SettledInfo> | undefined;
+  #closed: Promise<CloseInfo> | undefined;
   readonly #failover: Failover | undefined;
   /** Frames that came after their handler had gone. */
   #lateFrames = 0;
@@ -202,7 +198,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Streams that were not over when the session ended. */
   #cut: readonly SttStream[] = [];
   #lastStats: SessionStats | undefined;
-  #settle!: (info: SettledInfo) => void;
+  #settle: ((info: SettledInfo) => void) | undefined;
 
   /** @internal */
   constructor(host: SessionHost, number: number, info: SessionInfo) {
@@ -217,47 +213,39 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.resumed = info.resumed;
     this.earlyDataStatus = info.earlyDataStatus;
     this.earlyData = info.earlyData;
-    this.settled = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
-    this.closed = handled(
+    this.#failover = info.failover?.({ session: number, moving: () => this.#isMoving });
+  }
+
+  /**
+   * Resolves when the session ended well; rejects with the root cause otherwise (0x0202, 0x0204,
+   * 0x0103 and so on). Never raises an unhandled rejection.
+   */
+  get closed(): Promise<CloseInfo> {
+    this.#closed ??= handled(
       this.settled.then((end) => {
         if (end.error !== undefined) throw end.error;
         return closeInfo(end);
       }),
     );
-    const messages: MessageHost = {
-      engine: host.engine,
-      session: number,
-      sendBuffer: host.datagramSendBuffer,
-      recvBuffer: host.datagramRecvBuffer,
-      recvDrop: host.datagramRecvDrop,
-      context: () => this.#context(),
-      closedError: () => this.#closingError(),
-    };
-    this.#sender = new MessageSender(messages);
-    this.datagrams = new SttDatagrams(messages, this.#sender);
-    this.#frames = new FrameHandlers((type, held) => host.engine.handleFrames(number, type, held));
-    this.#moves = new Moves({
-      engine: host.engine,
-      session: number,
-      boundTo: () => host.boundTo(),
-      peer: () => this.#remoteAddress,
-      place: () => this.#place(),
-      closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
+    return this.#closed;
+  }
+
+  /** The same as data: never rejects. */
+  get settled(): Promise<SettledInfo> {
+    this.#settled ??= new Promise((resolve) => {
+      if (this.#end === undefined) this.#settle = resolve;
+      else resolve(this.#end);
     });
-    this.#failover = info.failover?.({ session: number, moving: () => this.#moves.busy });
-    this.#opener = new StreamOpener(host.engine, number, {
-      place: () => this.#place(),
-      create: (stream, direction, { purpose, id, priority, deadline }) => {
-        host.openings.set(stream, this);
-        return this.#addStream(stream, { direction, purpose, name: id, priority, deadline });
-      },
-      drop: (stream, object) => {
-        this.#dropStream(object);
-        this.#forget(stream);
-      },
-    });
+    return this.#settled;
+  }
+
+  /** Messages without order, without retransmission. */
+  get datagrams(): SttDatagrams {
+    if (this.#datagrams === undefined) {
+      this.#datagrams = new SttDatagrams(this.#host, this.#messageSender());
+      if (this.#end !== undefined) this.#datagrams.end(this.#iterationEnd(this.#end));
+    }
+    return this.#datagrams;
   }
 
   /** What carries it now. */
@@ -315,7 +303,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   sendFrame(type: number, bytes: ByteSource, options?: WaitOptions): Promise<void> {
     try {
       checkFrameType(type);
-      return this.#sender.send(type, toBytes(bytes), options);
+      return this.#messageSender().send(type, toBytes(bytes), options);
     } catch (error) {
       return rejected(error);
     }
@@ -329,6 +317,9 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
    * @throws {SttStateError} when the type has a handler.
    */
   onFrame(type: number, handler: FrameHandler): () => void {
+    this.#frames ??= new FrameHandlers((changed, held) =>
+      this.#host.engine.handleFrames(this.#number, changed, held),
+    );
     return this.#frames.add(type, handler);
   }
 
@@ -347,12 +338,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       wait,
       `A ping of ${this.#place().peer}`,
       (error) => {
-        this.#pings.delete(token);
+        this.#pings?.delete(token);
         return error;
       },
       () => this.#context(),
     );
     if (!waiter.settled) {
+      this.#pings ??= new Map();
       this.#pings.set(token, waiter);
       this.#host.engine.ping(this.#number, token);
     }
@@ -380,7 +372,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   migrate(options: MigrateOptions): Promise<void> {
     // What the application wants goes before what this side does by itself.
     this.#failover?.yield();
-    const moved = this.#moves.migrate(options);
+    const moved = this.#ownMoves().migrate(options);
     // Whatever became of it: this side looks after the path again.
     moved.then(
       () => this.#failover?.look(),
@@ -455,25 +447,25 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onOpened(stream: number, id: number): void {
-    const object = this.#opener.onOpened(stream, id);
+    const object = this.#opener?.onOpened(stream, id);
     if (object !== undefined)
       publish('stt.stream.opened', () => ({ session: this, stream: object }));
   }
 
   /** @internal */
   onOpenFailed(stream: number, fault: Fault): void {
-    this.#opener.onOpenFailed(stream, fault);
+    this.#opener?.onOpenFailed(stream, fault);
   }
 
   /** @internal */
   onStreamsAvailable(unidirectional: boolean): void {
-    this.#opener.onAvailable(unidirectional ? 'send' : 'bidirectional');
+    this.#opener?.onAvailable(unidirectional ? 'send' : 'bidirectional');
   }
 
   /** @internal */
   onPong(token: number, rttMicros: number): void {
-    const waiter = this.#pings.get(token);
-    this.#pings.delete(token);
+    const waiter = this.#pings?.get(token);
+    this.#pings?.delete(token);
     waiter?.resolve(rttMicros / 1_000);
   }
 
@@ -487,7 +479,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   onMessage(frameType: number, bytes: Uint8Array): void {
     if (frameType === DATAGRAM) {
       this.datagrams.onDatagram(bytes);
-    } else if (!this.#frames.dispatch(frameType, bytes)) {
+    } else if (this.#frames?.dispatch(frameType, bytes) !== true) {
       this.#lateFrames += 1;
       this.onFrameError(CODE_UNKNOWN_FRAME, 1);
     }
@@ -495,7 +487,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onMessagesWritable(): void {
-    this.#sender.onWritable();
+    this.#sender?.onWritable();
   }
 
   /** @internal */
@@ -515,7 +507,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#remoteAddress = address;
     this.#transport = transport;
     const cause = this.#failover?.onPathChange(transport) ?? {
-      reason: this.#moves.busy ? 'migrated' : peerReason(before, address, from === transport),
+      reason: this.#isMoving ? 'migrated' : peerReason(before, address, from === transport),
     };
     const event: PathChangeEvent = Object.freeze({ ...address, transport, from, ...cause });
     publish('stt.session.pathChange', () => ({ session: this, ...event }));
@@ -525,13 +517,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** @internal */
   onMoved(token: number): void {
     if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, true);
-    else this.#moves.onMoved(token);
+    else this.#moves?.onMoved(token);
   }
 
   /** @internal */
   onMoveFailed(token: number, fault: Fault): void {
     if (token >= FIRST_FAILOVER_TOKEN) this.#failover?.onMove(token, false);
-    else this.#moves.onFailed(token, fault);
+    else this.#moves?.onFailed(token, fault);
   }
 
   /** @internal The datagram path in use starves what goes by it. */
@@ -583,25 +575,25 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   onClosed(end: SessionEnd): void {
     if (this.#end !== undefined) return;
     // First, so that what is counted as undelivered is what the streams then say.
-    for (const number of this.#numbers) this.#host.streams.get(number)?.seal();
+    for (const number of this.#numbers ?? NONE) this.#host.streams.get(number)?.seal();
     const info = this.#describeEnd(end);
     this.#end = info;
     this.#failover?.end();
     const error = this.#closedError(info);
-    this.#opener.fail(error);
-    this.#sender.fail(error);
-    this.#moves.end(error);
-    for (const waiter of this.#pings.values()) waiter.reject(error);
-    this.#pings.clear();
-    this.#cut = [...this.#streams];
+    this.#opener?.fail(error);
+    this.#sender?.fail(error);
+    this.#moves?.end(error);
+    for (const waiter of this.#pings?.values() ?? NONE) waiter.reject(error);
+    this.#pings = undefined;
+    this.#cut = [...(this.#streams ?? NONE)];
     for (const stream of this.#cut) stream.fail(error);
-    this.#streams.clear();
-    for (const number of this.#numbers) this.#forget(number);
-    const iterationEnd = info.reason === 'graceful' ? undefined : error;
+    this.#streams = undefined;
+    for (const number of this.#numbers ?? NONE) this.#forget(number);
+    const iterationEnd = this.#iterationEnd(info);
     this.#bidirectional.end(iterationEnd);
     this.#unidirectional.end(iterationEnd);
-    this.datagrams.end(iterationEnd);
-    this.#settle(info);
+    this.#datagrams?.end(iterationEnd);
+    this.#settle?.(info);
     publish('stt.session.closed', () => ({
       session: this,
       reason: info.reason,
@@ -648,7 +640,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** Until no stream is open, the session has ended, or so many milliseconds have passed. */
   #streamsOver(within: number): Promise<void> {
-    if (this.#streams.size === 0) return Promise.resolve();
+    if (this.#streamCount === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, within);
       const over = (): void => {
@@ -667,7 +659,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal Everything written here was handed to the core, or can't be. */
   async flush(timeout: number): Promise<void> {
-    const pending = [...this.#streams].filter((stream) => stream.pendingBytes > 0);
+    const pending = [...(this.#streams ?? NONE)].filter((stream) => stream.pendingBytes > 0);
     await Promise.allSettled(pending.map((stream) => stream.drained({ timeout })));
   }
 
@@ -703,10 +695,57 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const closed = this.#closingError();
     if (closed !== undefined) return rejected(closed);
     try {
-      return this.#opener.open(direction, checkStreamOptions(options));
+      return this.#ownOpener().open(direction, checkStreamOptions(options));
     } catch (error) {
       return rejected(error);
     }
+  }
+
+  get #isMoving(): boolean {
+    return this.#moves?.busy === true;
+  }
+
+  /** Streams with a half that is not over. */
+  get #streamCount(): number {
+    return this.#streams?.size ?? 0;
+  }
+
+  #messageSender(): MessageSender {
+    this.#sender ??= new MessageSender({
+      engine: this.#host.engine,
+      session: this.#number,
+      sendBuffer: this.#host.datagramSendBuffer,
+      context: () => this.#context(),
+      closedError: () => this.#closingError(),
+    });
+    return this.#sender;
+  }
+
+  #ownMoves(): Moves {
+    this.#moves ??= new Moves({
+      engine: this.#host.engine,
+      session: this.#number,
+      boundTo: () => this.#host.boundTo(),
+      peer: () => this.#remoteAddress,
+      place: () => this.#place(),
+      closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
+    });
+    return this.#moves;
+  }
+
+  #ownOpener(): StreamOpener {
+    this.#opener ??= new StreamOpener(this.#host.engine, this.#number, {
+      place: () => this.#place(),
+      create: (stream, direction, { purpose, id, priority, deadline }) => {
+        this.#host.openings.set(stream, this);
+        return this.#addStream(stream, { direction, purpose, name: id, priority, deadline });
+      },
+      drop: (stream, object) => {
+        this.#dropStream(object);
+        this.#forget(stream);
+      },
+    });
+    return this.#opener;
   }
 
   #addStream(number: number, info: ConstructorParameters<typeof SttStream>[2]): SttStream {
@@ -729,19 +768,21 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       number,
       info,
     );
+    this.#streams ??= new Set();
     this.#streams.add(stream);
+    this.#numbers ??= new Set();
     this.#numbers.add(number);
     this.#host.streams.set(number, stream);
     return stream;
   }
 
   #dropStream(stream: SttStream): void {
-    this.#streams.delete(stream);
-    if (this.#streams.size === 0) this.#onStreamsOver?.();
+    this.#streams?.delete(stream);
+    if (this.#streamCount === 0) this.#onStreamsOver?.();
   }
 
   #forget(number: number): void {
-    this.#numbers.delete(number);
+    this.#numbers?.delete(number);
     this.#host.streams.delete(number);
     this.#host.openings.delete(number);
   }
@@ -775,13 +816,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** What the core counts, which knows nothing of what waits here, or what is known here, if that is more. */
   #undelivered(counted: number): number {
     let known = 0;
-    for (const stream of this.#streams) known += stream.undelivered;
+    for (const stream of this.#streams ?? NONE) known += stream.undelivered;
     return Math.max(counted + this.#pendingBytes(), known);
   }
 
   #pendingBytes(): number {
     let bytes = 0;
-    for (const stream of this.#streams) bytes += stream.pendingBytes;
+    for (const stream of this.#streams ?? NONE) bytes += stream.pendingBytes;
     return bytes;
   }
 
@@ -794,7 +835,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** The core's counters, with what was dropped and what waits on this side of the boundary. */
   #withOwnCounts(stats: object): SessionStats {
-    const { dropped, unread } = this.datagrams;
+    const { dropped = 0, unread = 0 } = this.#datagrams ?? {};
     const { messagesDroppedReceiving, unknownFrames } = stats as SessionStats;
     return snapshot({
       ...stats,
@@ -804,6 +845,11 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       unacceptedStreams: this.#bidirectional.length + this.#unidirectional.length,
       unreadDatagrams: unread,
     });
+  }
+
+  /** What those who iterate get in the end: an error, or undefined for a good end. */
+  #iterationEnd(info: SettledInfo): SttError | undefined {
+    return info.reason === 'graceful' ? undefined : this.#closedError(info);
   }
 
   #closedError(info: SettledInfo): SttError {

@@ -124,6 +124,12 @@ export interface EndpointStats {
   readonly engineTurns: number;
   /** Of what was written, turns that the writing thread made itself, as it was little. */
   readonly shortTurns: number;
+  /** Turns that JavaScript's event loop took because the socket was readable, while traffic was thin; on Linux, in Node. */
+  readonly loopTurns: number;
+  /** Times that the engine's thread left the socket to that loop alone. */
+  readonly loopAlone: number;
+  /** Times that it took the socket back: there was more traffic, or none, or the loop was busy. */
+  readonly loopRelieved: number;
   /** Times that the engine went to sleep. */
   readonly engineSleeps: number;
   /** System calls that brought datagrams. */

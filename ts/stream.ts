@@ -124,7 +124,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     return this.#id;
   }
 
-  /** Bytes of writes that wait for room. */
+  /** Bytes of writes that the send ring has not taken: they wait for room, or, up to 16 KiB, for the end of this tick. */
   get pendingBytes(): number {
     return this.#writer?.pendingBytes ?? 0;
   }
@@ -146,7 +146,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
 
   /**
    * Sends bytes, in the order of the calls, awaited or not. Resolves when they are taken into the
-   * bounded send ring, not when the peer has them: leave the buffer alone until then.
+   * bounded send ring, not when the peer has them: leave the buffer alone until then. At most 1 KiB behind others of
+   * the same tick are copied, and go there at its end.
    *
    * @throws {SttTimeoutError} past `timeout`. A write that fails after bytes of it were taken ends sending, see `bytesTaken`.
    * @throws {BufferOverflowError} when un-awaited writes pass `maxPendingBytes`; ends sending.
@@ -157,7 +158,10 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     return this.#writer?.write(data, options) ?? rejected(this.#noHalf('write to'));
   }
 
-  /** Sends bytes if there is room at once. False: nothing was taken, await `drained()`. */
+  /**
+   * Sends bytes if there is room at once. False: nothing was taken, await `drained()`. Small ones behind others of the
+   * same tick are taken together at its end, and wait then if there is no room for them: up to 16 KiB.
+   */
   tryWrite(data: ByteSource): boolean {
     if (this.#writer === undefined) throw this.#noHalf('write to');
     return this.#writer.tryWrite(data);

@@ -315,6 +315,12 @@ describe('stt keygen', () => {
     const seed = (await readFile(path, 'utf8')).trim();
     expect(quiet.stdout + quiet.stderr).not.toContain(seed);
     expect((await stt(['keygen', '--print'])).stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    const both = await stt(['keygen', '--out', join(folder, 'other'), '--print']);
+    const other = await readFile(join(folder, 'other'), 'utf8');
+    expect(both.stdout).toBe(`${join(folder, 'other')}\n${other}`);
+    // Lines of JSON end up in logs.
+    const logged = await stt(['keygen', '--print', '--json']);
+    expect([logged.code, logged.stdout.includes('"seed"')]).toEqual([2, false]);
   });
 });
 

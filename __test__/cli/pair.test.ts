@@ -256,6 +256,37 @@ describe('a pairing in terminals', () => {
 });
 
 describe('stt peers, stt id', () => {
+  test('loses none of many that are paired at once', async () => {
+    const file = join(await temporaryFolder(), 'config', 'peers.json');
+    const numbers = Array.from({ length: 12 }, (_, n) => n);
+    await Promise.all(
+      numbers.map((n) => {
+        const nodeId = n.toString(16).padStart(64, '0');
+        return addPeer({ name: `peer-${n}`, nodeId, hosts: [], port: 1, pairedAt: 0 }, file);
+      }),
+    );
+    expect(await readPeers(file)).toHaveLength(12);
+    expect(await readdir(join(file, '..'))).toEqual(['peers.json']);
+  });
+
+  test.skipIf(process.platform === 'win32')(
+    'does not trust a list that others can write',
+    async () => {
+      const machine = await Machine.make();
+      const file = join(machine.config, 'peers.json');
+      const peer = { nodeId: 'ab'.repeat(32), hosts: ['10.0.0.1'], port: 7788, pairedAt: 0 };
+      await addPeer({ name: 'desk', ...peer }, file);
+      await chmod(file, 0o620);
+      const { code, stderr } = await machine.run('peers');
+      expect([code, stderr]).toEqual([
+        4,
+        expect.stringMatching(
+          /^the list of peers .* can be written by others \(mode 620\)\.\nTry: chmod 600 /,
+        ),
+      ]);
+    },
+  );
+
   test('lists, forgets, and says so when there is none', async () => {
     const machine = await Machine.make();
     expect(await machine.run('peers')).toMatchObject({ code: 0, stdout: '' });

@@ -1,4 +1,7 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { addPeer } from '../../ts/cli/peers/book.ts';
 import { seedFile, startRecv, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -45,5 +48,85 @@ describe('what a person sees in a terminal', () => {
     typed.type('it said CONNECTION_TIMEOUT\r\x04');
     await typed.shows(/^0x0101 CONNECTION_TIMEOUT \(/m);
     expect(await typed.end()).toBe(0);
+  });
+
+  test('of keygen: where the seed is and what to do with it; of a passphrase, nothing that was typed', async () => {
+    const folder = await temporaryFolder();
+    const made = new Terminal(['keygen', '--out', join(folder, 'made')]);
+    expect(await made.end()).toBe(0);
+    expect(made.screen.split('\n')).toEqual([
+      join(folder, 'made'),
+      expect.stringMatching(/^Copy this file to the other machine by a safe way/),
+    ]);
+    const seeds: string[] = [];
+    for (const name of ['one', 'two']) {
+      const asks = new Terminal(['keygen', '--from-passphrase', '--out', join(folder, name)]);
+      await asks.shows(/^Name of the network .*:/m);
+      asks.type('home network\r');
+      await asks.shows(/^Passphrase:/m);
+      asks.type('correct horse battery staple\r');
+      await asks.shows(/^Once more:/m);
+      asks.type('correct horse battery staple\r');
+      expect(await asks.end()).toBe(0);
+      expect(asks.screen).not.toContain('horse');
+      const id = new Terminal(['id', '--seed-file', join(folder, name)]);
+      expect(await id.end()).toBe(0);
+      const [, words = ''] = /^seed: ([a-z]+(?: [a-z]+){4})$/m.exec(id.screen) ?? [];
+      expect(id.screen).toMatch(/^node id of port 7788: [0-9a-f]{64}$/m);
+      seeds.push(words);
+    }
+    // The same name and passphrase are the same seed, and its words say so.
+    expect(seeds[0]).toMatch(/^\w+/);
+    expect(seeds[1]).toBe(seeds[0]);
+  });
+
+  test('of peers: a line for each, in columns, and a word where there is none', async () => {
+    const home = await temporaryFolder();
+    const env = { XDG_CONFIG_HOME: home };
+    const none = new Terminal(['peers'], { env });
+    expect(await none.end()).toBe(0);
+    expect(none.screen).toBe('no peers; "stt pair" makes one');
+    const file = join(home, 'stt', 'peers.json');
+    for (const [name, host, digit] of [
+      ['desk', '192.168.1.7', 'a'],
+      ['the-laptop', 'fd00::7', 'b'],
+    ] as const)
+      await addPeer(
+        { name, nodeId: digit.repeat(64), hosts: [host], port: 7788, pairedAt: 0 },
+        file,
+      );
+    const two = new Terminal(['peers'], { env });
+    expect(await two.end()).toBe(0);
+    expect(two.screen.split('\n')).toEqual([
+      'desk        aaaaaaaaaaaaaaaa…  192.168.1.7:7788  paired 1970-01-01',
+      'the-laptop  bbbbbbbbbbbbbbbb…  [fd00::7]:7788  paired 1970-01-01',
+    ]);
+    const gone = new Terminal(['peers', 'rm', 'desk'], { env });
+    expect(await gone.end()).toBe(0);
+    expect(gone.screen).toMatch(/^forgot desk\nIt still holds the seed/);
+  });
+
+  test('of recv and send: who waits where, a bar each, and the sum with its hash', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    await writeFile(join(folder, 'film.mkv'), Buffer.alloc(8 << 20, 7));
+    const inbox = join(folder, 'inbox');
+    const to = ['--seed-file', seed];
+    const recv = new Terminal(['recv', inbox, '--listen', '127.0.0.1:0', ...to]);
+    const [, port = ''] = await recv.shows(/^listening on 127\.0\.0\.1:(\d+)$/m);
+    const send = new Terminal(['send', join(folder, 'film.mkv'), `127.0.0.1:${port}`, ...to]);
+    expect([await send.end(), await recv.end()]).toEqual([0, 0]);
+    for (const [terminal, did] of [
+      [send, 'sent'],
+      [recv, 'received'],
+    ] as const) {
+      expect(terminal.screen).toMatch(/^film\.mkv \[=+\] 100 % 8\.00 MiB [\d.]+ .?B\/s /m);
+      expect(terminal.screen).toMatch(
+        new RegExp(
+          `^${did} film\\.mkv: 8\\.00 MiB in [\\d.]+ s \\(.*\\)\nsha256 [0-9a-f]{64}$`,
+          'm',
+        ),
+      );
+    }
   });
 });

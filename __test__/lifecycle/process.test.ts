@@ -68,3 +68,16 @@ test.runIf(process.platform === 'linux')(
     expect(after).toBeLessThanOrEqual(before);
   },
 );
+
+test('a session that nobody uses holds no map, no set and no promise of its own', async () => {
+  const flags = ['--disable-warning=ExperimentalWarning'];
+  const { code, stdout, stderr } = await run('idle-sessions', { flags, limitMs: 15_000 });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const [idle, used] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line.slice(line.indexOf('{'))));
+  expect(idle).toEqual({ Map: 0, Set: 0, Promise: 0 });
+  // Or the counting would not see them.
+  for (const kind of ['Map', 'Set', 'Promise']) expect(used[kind]).toBeGreaterThanOrEqual(2);
+});

@@ -1,4 +1,4 @@
-import type { Engine } from '../../ts/native/engine.ts';
+import type { Engine, Joined } from '../../ts/native/engine.ts';
 import type { HalfHost } from '../../ts/stream/writer.ts';
 
 /** The core's side of one stream, moved by hand: as much room as the test gives, every call noted. */
@@ -7,6 +7,10 @@ export class ScriptedEngine {
   room = 0;
   /** What may be held for all streams is used up. */
   exhausted = false;
+  /** Something was written in this tick already, so that small writes may be joined. */
+  joining = false;
+  /** Who joins, until `endTick`. */
+  readonly joined = new Set<Joined>();
   readonly taken: number[] = [];
   readonly calls: string[] = [];
   consumedBytes = 0;
@@ -31,6 +35,16 @@ export class ScriptedEngine {
     }
     this.calls.push(`writev ${chunks.length}: ${total}`);
     return total;
+  }
+
+  joins(joined: Joined): boolean {
+    if (this.joining) this.joined.add(joined);
+    return this.joining;
+  }
+
+  endTick(): void {
+    for (const joined of this.joined) joined.flushJoined();
+    this.joined.clear();
   }
 
   /** As if the peer had nothing yet, and the stream were known. */

@@ -127,6 +127,100 @@ describe('writing', () => {
   });
 });
 
+describe('small writes behind the first of a tick', () => {
+  test('are one call at its end, and wait until then', async () => {
+    const { engine, writer } = setUp(1_000);
+    engine.joining = true;
+    for (let n = 0; n < 20; n += 1)
+      expect(writer.write(counting(10, n * 10))).toBe(writer.write(''));
+    expect([engine.calls, writer.pendingBytes]).toEqual([[], 200]);
+    engine.endTick();
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([200, 0]);
+    expect([engine.calls, engine.taken]).toEqual([['write 200'], [...counting(200)]]);
+    engine.endTick();
+    expect(engine.calls).toEqual(['write 200']);
+  });
+
+  test('go before a larger one, before the end, before a reset, and at 16 KiB', async () => {
+    const { engine, writer } = setUp(100_000);
+    engine.joining = true;
+    void writer.write('ab');
+    void writer.write(counting(1_025));
+    expect(engine.calls).toEqual(['write 2', 'write 1025']);
+    for (let n = 0; n < 17; n += 1) void writer.write(counting(1_000));
+    expect(engine.calls.slice(2)).toEqual(['write 16000']);
+    void writer.end();
+    expect(engine.calls.slice(3)).toEqual(['write 1000', 'finish']);
+    const other = setUp(100);
+    other.engine.joining = true;
+    void other.writer.write('cd');
+    other.writer.reset(5);
+    expect(other.engine.calls).toEqual(['write 2', 'reset 5']);
+  });
+
+  test('wait in order where there is no room for them, the later ones behind', async () => {
+    const { engine, writer } = setUp(25);
+    engine.joining = true;
+    for (let n = 0; n < 5; n += 1) await writer.write(counting(10, n * 10));
+    engine.endTick();
+    const later = writer.write(counting(200, 50));
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([25, 225]);
+    expect(writer.tryWrite('x')).toBe(false);
+    expect(await outcome(writer.drained())).toBe('pending');
+    engine.room = 1_000;
+    writer.onWritable();
+    await later;
+    expect(engine.taken).toEqual([...counting(250)]);
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([250, 0]);
+  });
+
+  test('that were all awaited are never too much', async () => {
+    const { engine, writer, done } = setUp(50);
+    engine.joining = true;
+    for (let n = 0; n < 20; n += 1) await writer.write(counting(100));
+    engine.endTick();
+    expect(writer.pendingBytes).toBe(1_950);
+    const large = writer.write(counting(5_000));
+    expect([writer.pendingBytes, done]).toEqual([6_950, []]);
+    // This one was not waited for.
+    const refused = await outcome(writer.write('x'));
+    expect(isSttError(refused, 'BUFFER_OVERFLOW')).toBe(true);
+    expect(await outcome(large)).not.toBe('fulfilled');
+  });
+
+  test('say how much was taken when asked, and never less afterwards', async () => {
+    const { engine, writer } = setUp(25);
+    engine.joining = true;
+    for (let n = 0; n < 5; n += 1) void writer.write(counting(10));
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([25, 25]);
+    engine.endTick();
+    writer.fail(new Error('gone'));
+    expect(writer.bytesWritten).toBe(25);
+  });
+
+  test('are not written any more once sending has failed', async () => {
+    const { engine, writer, done } = setUp(1_000);
+    engine.joining = true;
+    void writer.write('ab');
+    writer.fail(new Error('gone'));
+    engine.endTick();
+    expect([engine.calls, done.length, writer.bytesWritten]).toEqual([[], 1, 0]);
+    await expect(writer.write('c')).rejects.toThrow('gone');
+  });
+
+  test('that memory is short for wait until it is not', async () => {
+    const { engine, writer } = setUp(1_000);
+    engine.joining = true;
+    engine.exhausted = true;
+    await writer.write('abc');
+    engine.endTick();
+    expect([writer.bytesWritten, writer.pendingBytes]).toEqual([0, 3]);
+    engine.exhausted = false;
+    writer.onWritable();
+    expect(engine.taken).toEqual([97, 98, 99]);
+  });
+});
+
 describe('a write that does not make it', () => {
   test('times out with 0x0601 and bytesTaken, and ends sending when bytes were taken', async () => {
     const { engine, writer } = setUp(4);

@@ -57,7 +57,12 @@ export function createProgram(context: ProgramContext): Command {
       '--from-passphrase',
       'derive it by Argon2id from a passphrase and the name of the network (4 bytes or more), both asked for',
     )
-    .option('--print', 'show the seed on stdout; without --out it is written nowhere')
+    .addOption(
+      new Option(
+        '--print',
+        'show the seed on stdout; without --out it is written nowhere',
+      ).conflicts('json'),
+    )
     .action(
       async (options: CommonOptions & { out?: string; fromPassphrase?: true; print?: true }) => {
         await keygen(

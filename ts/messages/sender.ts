@@ -14,8 +14,6 @@ export interface MessageHost {
   /** The endpoint's number for the session. */
   readonly session: number;
   readonly sendBuffer: number;
-  readonly recvBuffer: number;
-  readonly recvDrop: 'newest' | 'oldest';
   context(): Partial<SttErrorContext>;
   /** Why the session takes nothing more; undefined while it does. */
   closedError(): unknown;

@@ -52,6 +52,10 @@ export declare class NativeEndpoint {
    * nothing of the stream is under way.
    */
   write(stream: number, chunk: Uint8Array, start: number, end: number): number
+  /** The same, but what was taken may lie until `flush`, which is called before long. */
+  writeHeld(stream: number, chunk: Uint8Array, start: number, end: number): number
+  /** Sees to it that what `writeHeld` took goes out. */
+  flush(): void
   /** The same for several chunks in a row. */
   writev(stream: number, chunks: Array<Uint8Array>): number
   /** Ends the sending side. */
@@ -195,6 +199,9 @@ export interface NativeEndpointStats {
   unknownFrames: number
   engineTurns: number
   shortTurns: number
+  loopTurns: number
+  loopAlone: number
+  loopRelieved: number
   engineSleeps: number
   receiveCalls: number
   sendCalls: number
@@ -245,6 +252,8 @@ export interface NativeOptions {
   integrityLimit?: number
   qlogDir?: string
   keyLog?: string
+  /** The event loop is libuv's, and may watch the socket. */
+  watchByLoop: boolean
 }
 
 /** One session in numbers. */

@@ -192,6 +192,21 @@ export interface EngineHandlers {
   endpointClosed(fault?: Fault): void;
 }
 
+/**
+ * Whether a socket may be watched by libuv. Bun and Deno say that they have one, and export some of its names, but their
+ * loops are others.
+ */
+const LOOP_IS_LIBUV: boolean =
+  process.versions.uv !== undefined &&
+  process.versions.bun === undefined &&
+  process.versions.deno === undefined;
+
+/** Who joins small writes before they cross the boundary. */
+export interface Joined {
+  /** Writes what was joined. */
+  flushJoined(): void;
+}
+
 /** Rows that one poll may fill. */
 const TABLE_ROWS = 512;
 
@@ -227,6 +242,11 @@ export class Engine {
   readonly #consumed = new Uint32Array(2 * CONSUMED_PAIRS);
   #consumedLength = 0;
   #flushing = false;
+  /** There was a write in this tick, and there were others that may lie until its end. */
+  #written = false;
+  #held = false;
+  /** Streams whose small writes of this tick lie in JavaScript. */
+  readonly #joined = new Set<Joined>();
   #draining = false;
   #scheduled = false;
   #listening = false;
@@ -252,7 +272,10 @@ export class Engine {
       if (engine !== undefined) engine.#drain();
     };
     const { noDelay: _, ...native }: EngineOptions = options;
-    const result = loadBinding().startEndpoint(native satisfies NativeOptions, ring);
+    const result = loadBinding().startEndpoint(
+      { ...native, watchByLoop: LOOP_IS_LIBUV } satisfies NativeOptions,
+      ring,
+    );
     if ('stage' in result) throw startError(result, options);
     const engine = new Engine(result, handlers);
     started.engine = new WeakRef(engine);
@@ -340,7 +363,48 @@ export class Engine {
    * @returns bytes taken; fewer than offered: `writable` follows; -1: the stream takes nothing more, for ever
    */
   write(stream: number, chunk: Uint8Array, start: number, end: number): number {
+    if (this.#written) {
+      this.#held = true;
+      return this.#native.writeHeld(stream, chunk, start, end);
+    }
+    this.#written = true;
+    process.nextTick(this.#flushWrites);
     return this.#native.write(stream, chunk, start, end);
+  }
+
+  /**
+   * The first write of a tick goes out at once, and the others together at its end, as those of node:net do: a
+   * system call for each costs more than all that they say.
+   */
+  readonly #flushWrites = (): void => {
+    try {
+      this.flushJoined();
+    } finally {
+      // Whatever became of it: the next tick begins anew.
+      this.#written = false;
+      if (this.#held) {
+        this.#held = false;
+        this.#native.flush();
+      }
+    }
+  };
+
+  /**
+   * Whether a small write may lie in JavaScript until the end of this tick, as it is not the first. `joined` is then
+   * told to write, once, at the tick's end or before its session is closed.
+   */
+  joins(joined: Joined): boolean {
+    if (!this.#written || this.#closed) return false;
+    this.#joined.add(joined);
+    return true;
+  }
+
+  /** Has everybody write who joins. */
+  flushJoined(): void {
+    for (const joined of this.#joined) {
+      this.#joined.delete(joined);
+      joined.flushJoined();
+    }
   }
 
   /** The same for many chunks in one call; the count runs over all of them. */
@@ -396,6 +460,7 @@ export class Engine {
     session: number,
     o: { reason: 0 | 1 | 2 | 3; code: number; message: string; drainMs: number },
   ): void {
+    this.flushJoined();
     this.#native.closeSession(session, o.reason, o.code, o.message, o.drainMs);
   }
 
@@ -521,6 +586,7 @@ export class Engine {
     this.#listening = false;
     this.#closing = true;
     this.#root();
+    this.flushJoined();
     this.#native.close(drainMs);
   }
 

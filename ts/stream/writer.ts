@@ -44,6 +44,16 @@ const EXHAUSTED = -2;
 /** How many waiting chunks cross the boundary in one call. */
 const GATHER = 256;
 
+/** Largest write that is joined with its neighbours: to copy more costs more than the call that it saves. */
+const SMALL = 1024;
+
+/** Bytes that are joined, and that cross the boundary in one call. */
+const JOINED_SIZE = 16 * 1024;
+
+/** Memory to join in that no stream has now, and how much of it is kept. */
+const spare: Uint8Array[] = [];
+const SPARE = 8;
+
 /**
  * The sending half. Bytes go straight into the core's bounded send ring while it has room; the rest
  * waits here in order, by reference, until the core asks for more.
@@ -54,6 +64,11 @@ export class Writer {
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
   #written = 0;
+  /** Small writes of this tick, one behind the other. */
+  #joined: Uint8Array | undefined;
+  #joinedLength = 0;
+  /** What there was no room for of them, while it waits: before all else, and nobody was told to. */
+  #rest: Pending | undefined;
   /** As the core said last. */
   #acknowledged = 0;
   /** The core says nothing more of it. */
@@ -74,11 +89,12 @@ export class Writer {
 
   /** Bytes that the core has not taken yet. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#pendingBytes + this.#joinedLength;
   }
 
   /** Bytes that the core has taken. */
   get bytesWritten(): number {
+    this.flushJoined();
     return this.#written;
   }
 
@@ -91,7 +107,7 @@ export class Writer {
   /** Bytes that were to be delivered and are not known to be; none where sending is over. */
   get undelivered(): number {
     if (this.over) return 0;
-    return this.#written - this.bytesAcknowledged + this.#pendingBytes;
+    return this.#written - this.bytesAcknowledged + this.pendingBytes;
   }
 
   /** From now on what is acknowledged stays: as many bytes as given, or as the core knows now. */
@@ -125,18 +141,25 @@ export class Writer {
     if (wait.signal?.aborted === true) return rejected(wait.signal.reason);
     this.#host.touch();
     if (this.#pending.length === 0) {
+      if (this.#join(bytes)) return DONE;
+      this.flushJoined();
+    }
+    if (this.#pending.length === 0) {
       const taken = this.#offer(bytes, 0);
       if (taken === EXHAUSTED) return this.#exhausted(bytes.length);
       if (taken === bytes.length) return DONE;
       return this.#enqueue(bytes, taken, wait);
     }
-    if (this.#pendingBytes + bytes.length > this.#maxPending) return this.#overflow(bytes.length);
+    if (this.#isTooMuch(bytes.length)) return this.#overflow(bytes.length);
     return this.#enqueue(bytes, 0, wait);
   }
 
   tryWrite(data: ByteSource): boolean {
     const bytes = toBytes(data);
     if (!this.open || this.#pending.length > 0) return false;
+    if (this.#join(bytes)) return true;
+    this.flushJoined();
+    if (this.#pending.length > 0) return false;
     const taken = this.#offer(bytes, 0);
     if (taken === bytes.length) return true;
     if (taken <= 0) return false;
@@ -146,6 +169,7 @@ export class Writer {
   }
 
   drained(options?: WaitOptions): Promise<void> {
+    this.flushJoined();
     if (this.#failure !== undefined) return rejected(this.#failure.error);
     if (!this.#refused && this.#pending.length === 0) return DONE;
     const waiter = new Waiter<void>(
@@ -186,6 +210,7 @@ export class Writer {
   reset(code: number): void {
     checkCode(code);
     if (this.over) return;
+    this.flushJoined();
     this.#host.engine.reset(this.#host.stream, code);
     this.fail(this.#closed(`aborted, with code ${code},`));
   }
@@ -221,12 +246,67 @@ export class Writer {
   fail(error: unknown): void {
     if (this.over) return;
     this.#failure = { error };
+    this.flushJoined();
     const pending = this.#pending.splice(0);
+    this.#rest = undefined;
     this.#pendingBytes = 0;
     for (const { waiter, taken } of pending) waiter.reject(withTaken(error, taken));
     for (const waiter of this.#end.splice(0)) waiter.reject(error);
     for (const waiter of this.#drained.splice(0)) waiter.reject(error);
     this.#host.halfDone(error);
+  }
+
+  /**
+   * Copies a small write behind others of this tick, all of which cross the boundary in one call. It is as good as taken:
+   * what the core then has no room for waits as what `write` left does. False: it has to go by itself.
+   */
+  #join(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    if (length === 0) return true;
+    if (length > SMALL || this.#refused) return false;
+    if (this.#joinedLength + length > JOINED_SIZE) {
+      this.flushJoined();
+      if (this.#refused || this.#failure !== undefined) return false;
+    }
+    if (this.#joined === undefined) {
+      if (!this.#host.engine.joins(this)) return false;
+      this.#joined = spare.pop() ?? new Uint8Array(JOINED_SIZE);
+    }
+    this.#joined.set(bytes, this.#joinedLength);
+    this.#joinedLength += length;
+    return true;
+  }
+
+  /**
+   * Whether so many bytes more would pass what may wait of writes that nobody awaits. Who awaits each of them is
+   * never told so: it was not told of the rest of joined writes either.
+   */
+  #isTooMuch(length: number): boolean {
+    const [first] = this.#pending;
+    if (first === undefined || first !== this.#rest)
+      return this.#pendingBytes + length > this.#maxPending;
+    const others = this.#pendingBytes - (first.bytes.length - first.taken);
+    return this.#pending.length > 1 && others + length > this.#maxPending;
+  }
+
+  /** Hands over what was joined. Whatever else is asked of the core for this stream comes after it. */
+  flushJoined(): void {
+    const joined = this.#joined;
+    if (joined === undefined) return;
+    const length = this.#joinedLength;
+    this.#joined = undefined;
+    this.#joinedLength = 0;
+    if (this.#failure === undefined && length > 0) {
+      const { engine, stream } = this.#host;
+      const taken = Math.max(0, engine.write(stream, joined, 0, length));
+      this.#written += taken;
+      if (taken < length) {
+        this.#refused = true;
+        this.#enqueue(joined.slice(taken, length), 0, {});
+        this.#rest = this.#pending[0];
+      }
+    }
+    if (spare.length < SPARE) spare.push(joined);
   }
 
   #ask(): void {
@@ -312,11 +392,15 @@ export class Writer {
       entry.taken = entry.bytes.length;
       settled += 1;
     }
-    for (const entry of this.#pending.splice(0, settled)) entry.waiter.resolve(undefined);
+    for (const entry of this.#pending.splice(0, settled)) {
+      if (entry === this.#rest) this.#rest = undefined;
+      entry.waiter.resolve(undefined);
+    }
     return !full;
   }
 
   #finishWhenDrained(): void {
+    this.flushJoined();
     if (!this.#ending || this.#finishSent || this.#pending.length > 0) return;
     this.#finishSent = true;
     this.#host.engine.finish(this.#host.stream);

@@ -157,6 +157,10 @@ pub(crate) struct CommandQueue {
     /// [`AWAKE`], [`ASLEEP`] or [`CALLED`].
     sleep: AtomicU8,
     stopping: AtomicBool,
+    /// The application's loop is in the middle of a turn, at whose end it looks at all that is left.
+    in_loop_turn: AtomicBool,
+    /// The engine's thread looks around by itself at short intervals.
+    checking: AtomicBool,
     waker: Waker,
 }
 
@@ -169,6 +173,8 @@ impl CommandQueue {
             consumed_limit: credit / CONSUMED_SHARE,
             sleep: AtomicU8::new(AWAKE),
             stopping: AtomicBool::new(false),
+            in_loop_turn: AtomicBool::new(false),
+            checking: AtomicBool::new(false),
             waker,
         }
     }
@@ -213,7 +219,23 @@ impl CommandQueue {
 
     /// Makes the engine look around, once more if it is just doing so; costs one atomic operation
     /// when it is awake.
+    ///
+    /// In a turn of the application's loop nobody is woken: that turn's end does what is to be done,
+    /// and should it be long in coming, the engine's thread, which is not asleep for long. A thread
+    /// that has stopped to check has declared so before it looked for commands a last time.
     pub(crate) fn wake(&self) {
+        if !self.waits_for_loop() {
+            self.wake_now();
+        }
+    }
+
+    /// Whether what was just left waits for the end of a turn of the application's loop.
+    pub(crate) fn waits_for_loop(&self) -> bool {
+        self.in_loop_turn.load(Ordering::Relaxed) && self.checking.load(Ordering::SeqCst)
+    }
+
+    /// The same, whatever turn this is.
+    pub(crate) fn wake_now(&self) {
         if self.sleep.swap(CALLED, Ordering::SeqCst) == ASLEEP {
             (self.waker)();
         }
@@ -222,7 +244,17 @@ impl CommandQueue {
     /// Asks the engine to end at once.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.wake();
+        self.wake_now();
+    }
+
+    /// A turn of the application's loop begins or ends, on its thread.
+    pub(crate) fn set_in_loop_turn(&self, begins: bool) {
+        self.in_loop_turn.store(begins, Ordering::Relaxed);
+    }
+
+    /// Whoever has the driver: whether the engine's thread looks around by itself at short intervals.
+    pub(crate) fn set_checking(&self, checking: bool) {
+        self.checking.store(checking, Ordering::SeqCst);
     }
 
     /// Engine's side: whether it is to end at once.

@@ -30,6 +30,10 @@ use crate::stats::EngineStats;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
+/// Bytes that may lie until they are flushed. Enough for the engine's thread to have something to do when it is
+/// woken, and little enough for a thread that goes on writing.
+const HELD: usize = 16 * 1024;
+
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -51,6 +55,27 @@ pub enum Taken {
     /// There was no room for it, or only for a part (which the taker cut off the front of its
     /// bytes). It is offered again next time.
     No,
+}
+
+/// What became of a turn of the application's event loop; see [`Engine::turn_of_loop`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// The loop is to go on watching. If not it stops at once, until [`Engine::may_watch`] says
+    /// otherwise.
+    pub stay: bool,
+    /// There is something to [`poll`](Engine::poll) for: the doorbell does not ring for it.
+    pub events: bool,
+}
+
+/// A socket for the application's event loop to watch; see [`Engine::watched_socket`].
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct WatchedSocket {
+    /// The engine's socket by another descriptor. It is only to be watched, and to be closed when the engine
+    /// says [`Event::Rebound`] or [`Event::Closed`].
+    pub descriptor: std::os::fd::OwnedFd,
+    /// Which of the engine's sockets this is.
+    pub number: u32,
 }
 
 /// One endpoint: a socket, its sessions, and the thread that drives them.
@@ -223,10 +248,33 @@ impl Engine {
         stream: StreamNumber,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Written {
+        self.write_within(stream, pieces, 0)
+    }
+
+    /// The same as [`write`](Self::write), but the bytes may lie until [`flush`](Self::flush), which the
+    /// application calls before long: many small writes in a row then go out together.
+    pub fn write_held(&self, stream: StreamNumber, bytes: &[u8]) -> Written {
+        self.write_within(stream, std::iter::once(bytes), HELD)
+    }
+
+    /// Sees to what [`write_held`](Self::write_held) left.
+    pub fn flush(&self) {
+        let bytes = self.local().hold(0, 0);
+        self.shared.see_to(bytes);
+    }
+
+    /// `held`: how many bytes may lie.
+    fn write_within<'a>(
+        &self,
+        stream: StreamNumber,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        held: usize,
+    ) -> Written {
         let mut local = self.local();
         let (total, cut) = local.write(&self.shared.commands, stream, pieces);
+        let due = local.hold(total, held);
         drop(local);
-        self.shared.see_to(total);
+        self.shared.see_to(due);
         match cut {
             Some(Cut::Dead) => Written::Dead,
             Some(Cut::Short(asked)) => Written::Exhausted(self.memory.refuse(asked)),
@@ -395,6 +443,43 @@ impl Engine {
     pub fn poll(&self, take: impl FnMut(&mut Event) -> Taken) -> bool {
         self.shared.count_poll();
         self.local().poll(&self.shared.commands, &self.shared.ring, take)
+    }
+
+    /// Whether the application's event loop may watch the socket: while traffic is thin, it saves the
+    /// way over the engine's thread. It has to ask on the thread that it runs on, as for all of this.
+    pub fn may_watch(&self) -> bool {
+        self.shared.is_thin()
+    }
+
+    /// The socket, to be watched for readability; `None` if it cannot be had now.
+    #[cfg(unix)]
+    pub fn watched_socket(&self) -> Option<WatchedSocket> {
+        let (descriptor, number) = self.shared.with_driver(Driver::watched_socket)?;
+        Some(WatchedSocket { descriptor: descriptor.ok()?, number })
+    }
+
+    /// To be called when the loop finds the socket readable; `socket` is its number. Afterwards, once the
+    /// application has polled and acted, it calls [`end_turn_of_loop`](Self::end_turn_of_loop).
+    ///
+    /// The loop must not stop watching by itself without calling [`stop_watching`](Self::stop_watching).
+    pub fn turn_of_loop(&self, socket: u32) -> Watched {
+        let turn = self.shared.loop_turn(socket);
+        Watched { stay: turn.stay, events: turn.events }
+    }
+
+    /// Sends what came of such a turn.
+    pub fn end_turn_of_loop(&self) {
+        self.shared.end_loop_turn();
+    }
+
+    /// The loop watches no more, for a reason of its own.
+    pub fn stop_watching(&self) {
+        self.shared.stop_watching();
+    }
+
+    /// Rings the doorbell: for an application that cannot poll where it was to.
+    pub fn ring(&self) {
+        self.shared.ring.ring();
     }
 
     pub(crate) fn push(&self, command: Command) {

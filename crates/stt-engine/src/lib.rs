@@ -34,6 +34,7 @@ mod shared;
 mod snapshot;
 mod stats;
 mod sync;
+mod watch;
 
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
@@ -45,7 +46,9 @@ mod tests;
 pub use command::{CloseOptions, ConnectTarget, MoveTarget};
 pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
-pub use engine::{Engine, Taken, Written};
+#[cfg(unix)]
+pub use engine::WatchedSocket;
+pub use engine::{Engine, Taken, Watched, Written};
 pub use event::{EngineEnd, Event, Resource, SharedCredit};
 pub use log::LogConfig;
 pub use outbox::Sent;

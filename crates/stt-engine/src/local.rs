@@ -52,6 +52,8 @@ pub(crate) struct Local {
     /// be asked for while the events of this one are acted on.
     leaving: Vec<StreamNumber>,
     pub(crate) connections: FxHashMap<u32, Arc<Inflow>>,
+    /// Bytes that were written and that nobody has seen to yet.
+    held: usize,
 }
 
 impl Local {
@@ -93,6 +95,12 @@ impl Local {
             commands.leave(std::iter::once(Command::Write(stream, waiting)));
         }
         (total, cut)
+    }
+
+    /// So many bytes more wait to be seen to: how many these are if that is to be now.
+    pub(crate) fn hold(&mut self, bytes: usize, most: usize) -> usize {
+        self.held += bytes;
+        if self.held < most { 0 } else { mem::take(&mut self.held) }
     }
 
     /// Offers the waiting events, in order, to `take` until it declines one or none is left.

@@ -73,17 +73,36 @@ impl Ring {
 
     /// Engine's side: appends `out`, leaving it empty, and rings if nobody has been told yet.
     pub(crate) fn publish(&self, out: &mut Vec<Event>) {
+        if self.append(out) && !self.armed.swap(true, Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+
+    /// The same on the application's thread, which polls next, so that nobody needs to be told; if
+    /// it cannot, it [rings](Self::ring). True when there is something to poll for.
+    pub(crate) fn publish_here(&self, out: &mut Vec<Event>) -> bool {
+        let some = self.append(out);
+        if some {
+            self.armed.store(true, Ordering::SeqCst);
+        }
+        some
+    }
+
+    /// Rings the bell, whether or not it was rung.
+    pub(crate) fn ring(&self) {
+        self.rings.fetch_add(1, Ordering::Relaxed);
+        (self.doorbell)();
+    }
+
+    fn append(&self, out: &mut Vec<Event>) -> bool {
         if out.is_empty() {
-            return;
+            return false;
         }
         let bytes: usize = out.iter().map(data_len).sum();
         self.events.fetch_add(out.len(), Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(out.drain(..));
-        if !self.armed.swap(true, Ordering::SeqCst) {
-            self.rings.fetch_add(1, Ordering::Relaxed);
-            (self.doorbell)();
-        }
+        true
     }
 
     /// Application's side: swaps what waits for the empty `into`; false, and the bell is ready to

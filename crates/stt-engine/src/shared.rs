@@ -14,12 +14,20 @@ use crate::event::{EngineEnd, Event};
 use crate::ring::Ring;
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::{SessionNumber, StreamNumber};
 
 /// A write up to this many bytes may be sent by the thread that made it: one packet, in most
 /// networks. Sealing more takes longer than waking the engine.
 const SHORT_WRITE: usize = 1024;
+
+/// A write up to this many bytes waits for the end of the loop's turn that it is made in, and goes out with the
+/// others of that turn. More is the engine's, which begins at once.
+const LOOP_WRITE: usize = 16 * 1024;
+
+/// Turns of the event loop that may find the driver in use, one after the other, before it stops
+/// watching: each is over at once, and the next begins at once as long as nobody has read.
+const MISSES: u32 = 4;
 
 /// What follows a turn.
 pub(crate) enum Turn {
@@ -45,6 +53,13 @@ pub(crate) trait Turns {
     /// thread has to look itself.
     fn short_turn(&mut self) -> bool;
 
+    /// A turn because the application's event loop found the socket readable, on its thread: takes
+    /// in a little, and hands over what that brings without ringing. What is to be sent for it goes
+    /// with a [short turn](Self::short_turn) once the application has acted.
+    ///
+    /// `socket` says which socket the loop watches.
+    fn loop_turn(&mut self, socket: u32) -> LoopTurn;
+
     /// Takes note of what ended a sleep.
     ///
     /// # Errors
@@ -53,6 +68,17 @@ pub(crate) trait Turns {
 
     /// Events that were not yet published when the engine ended.
     fn last_events(&mut self) -> Vec<Event>;
+}
+
+/// What a turn of the application's event loop came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LoopTurn {
+    /// The loop is to go on watching the socket; if not, the engine's thread does.
+    pub(crate) stay: bool,
+    /// There is something to poll for.
+    pub(crate) events: bool,
+    /// The engine's thread has to look itself.
+    pub(crate) call: bool,
 }
 
 /// What the engine's thread sleeps on while others may use everything else.
@@ -76,6 +102,13 @@ pub(crate) struct Shared<D = Driver> {
     pub(crate) stats: Snapshot<Option<EngineStats>>,
     /// Locked for each turn; empty before the engine's thread has begun and after it has ended.
     slot: Mutex<Option<Slot<D>>>,
+    /// The application's event loop has stopped watching the socket without the lock: the engine's
+    /// thread is to watch it, whoever did so before.
+    unwatched: AtomicBool,
+    /// Traffic is so thin that the loop may watch the socket.
+    thin: AtomicBool,
+    /// Turns of the loop in a row that found the driver in use; only the application's thread counts.
+    missed: AtomicU32,
     next_session: AtomicU32,
     next_stream: AtomicU32,
     polls: AtomicU64,
@@ -89,6 +122,9 @@ impl<D> Shared<D> {
             ring,
             stats: Snapshot::new(Some(EngineStats::default())),
             slot: Mutex::new(None),
+            unwatched: AtomicBool::new(false),
+            thin: AtomicBool::new(false),
+            missed: AtomicU32::new(0),
             next_session: AtomicU32::new(1),
             next_stream: AtomicU32::new(1),
             polls: AtomicU64::new(0),
@@ -115,6 +151,29 @@ impl<D> Shared<D> {
         Some(EngineStats { doorbells, polls, ..stats })
     }
 
+    /// The application's event loop watches the socket no more: the engine's thread is called to.
+    pub(crate) fn stop_watching(&self) {
+        self.unwatched.store(true, Ordering::SeqCst);
+        self.commands.wake_now();
+    }
+
+    /// Engine's side, after it took the commands: whether the loop has stopped watching.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        self.unwatched.load(Ordering::SeqCst) && self.unwatched.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether the loop may watch the socket.
+    pub(crate) fn is_thin(&self) -> bool {
+        self.thin.load(Ordering::Relaxed)
+    }
+
+    /// Whoever has the driver: says whether it may. A hint, which nothing else hangs on.
+    pub(crate) fn set_thin(&self, thin: bool) {
+        if self.is_thin() != thin {
+            self.thin.store(thin, Ordering::Relaxed);
+        }
+    }
+
     fn slot(&self) -> MutexGuard<'_, Option<Slot<D>>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,9 +183,12 @@ impl<D: Turns> Shared<D> {
     /// Sees to it that `bytes` of writes, left as commands, go out: a little is sent by this thread
     /// when the engine's would have to be woken for it, everything else by the engine's.
     pub(crate) fn see_to(&self, bytes: usize) {
+        if bytes == 0 || (bytes <= LOOP_WRITE && self.commands.waits_for_loop()) {
+            return;
+        }
         let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
-        if bytes > 0 && !(little && self.help()) {
-            self.commands.wake();
+        if !(little && self.help()) {
+            self.commands.wake_now();
         }
     }
 
@@ -145,6 +207,52 @@ impl<D: Turns> Shared<D> {
                 false
             }
         }
+    }
+
+    /// A turn of the application's event loop, whose socket is readable. It never waits: when the
+    /// engine's thread is at work it reads by itself, and a loop that finds it so a few times in a
+    /// row is sent away.
+    pub(crate) fn loop_turn(&self, socket: u32) -> LoopTurn {
+        let away = LoopTurn { stay: false, events: false, call: false };
+        let Ok(mut slot) = self.slot.try_lock() else {
+            let missed = self.missed.fetch_add(1, Ordering::Relaxed) + 1;
+            if missed < MISSES {
+                return LoopTurn { stay: true, ..away };
+            }
+            self.missed.store(0, Ordering::Relaxed);
+            self.stop_watching();
+            return away;
+        };
+        self.missed.store(0, Ordering::Relaxed);
+        let Some(slot) = slot.as_mut().filter(|slot| slot.panicked.is_none()) else {
+            // Nothing is read any more, by anybody.
+            return away;
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| slot.driver.loop_turn(socket)));
+        let turn = done.unwrap_or_else(|panic| {
+            slot.panicked = Some(words(panic.as_ref()));
+            LoopTurn { call: true, ..away }
+        });
+        if turn.call {
+            self.commands.wake_now();
+        }
+        self.commands.set_in_loop_turn(turn.events);
+        turn
+    }
+
+    /// Does what the application asked for since [`loop_turn`](Self::loop_turn), all at once, and
+    /// sends what that turn left to be sent.
+    pub(crate) fn end_loop_turn(&self) {
+        self.commands.set_in_loop_turn(false);
+        if !(self.commands.is_sleeping() && self.help()) {
+            self.commands.wake_now();
+        }
+    }
+
+    /// What `ask` says of the driver, if nobody uses it now.
+    pub(crate) fn with_driver<T>(&self, ask: impl FnOnce(&D) -> T) -> Option<T> {
+        let slot = self.slot.try_lock().ok()?;
+        Some(ask(&slot.as_ref()?.driver))
     }
 
     /// One turn, or what a panic in it, or in a short one before it, said.

@@ -12,6 +12,12 @@ pub struct EngineStats {
     pub turns: u64,
     /// Turns for a little that was written, made by the thread that wrote it.
     pub short_turns: u64,
+    /// Turns that the application's event loop took because the socket was readable.
+    pub loop_turns: u64,
+    /// Times that the engine's thread left the socket to that loop.
+    pub loop_alone: u64,
+    /// Times that it took the socket back.
+    pub loop_relieved: u64,
     /// Times that it went to sleep.
     pub sleeps: u64,
     /// Receive calls that brought something.

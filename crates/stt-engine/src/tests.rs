@@ -17,6 +17,9 @@ use crate::{
     StartError, StreamNumber, Taken, Written,
 };
 
+#[cfg(unix)]
+mod watching;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// 32 bytes that pass for random, different for each `which`.

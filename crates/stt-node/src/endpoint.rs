@@ -21,10 +21,13 @@ use crate::environment;
 use crate::options::{ListenLimits, NativeOptions, StartFailure, millis};
 use crate::records::Records;
 use crate::stats::{NativeEndpointStats, NativeSessionStats};
+use crate::watch::{Offered, Watch};
 
 /// A bound endpoint and the thread behind it. Collecting it ends it.
 #[napi]
 pub struct NativeEndpoint {
+    // Before the engine, so that the loop lets go of the socket before the engine does.
+    watch: Watch,
     engine: Arc<Engine>,
 }
 
@@ -45,10 +48,12 @@ pub fn start_endpoint(
     options: NativeOptions,
     doorbell: Function<'_, (), ()>,
 ) -> Result<Either<NativeEndpoint, StartFailure>> {
+    let by_loop = options.watch_by_loop;
     let config = match options.into_config() {
         Ok(config) => config,
         Err(failure) => return Ok(Either::B(failure)),
     };
+    let watch = Watch::new(env, doorbell, by_loop)?;
     // Weak: the process lives as long as JavaScript says, not as long as this function does.
     let doorbell = doorbell
         .build_threadsafe_function::<()>()
@@ -63,7 +68,7 @@ pub fn start_endpoint(
         Ok(engine) => {
             let engine = Arc::new(engine);
             environment::adopt(env, &engine)?;
-            Ok(Either::A(NativeEndpoint { engine }))
+            Ok(Either::A(NativeEndpoint { watch, engine }))
         }
         Err(error) => Ok(Either::B(start_failure(&error))),
     }
@@ -218,10 +223,21 @@ impl NativeEndpoint {
     /// nothing of the stream is under way.
     #[napi(catch_unwind)]
     pub fn write(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
-        let bytes = chunk
-            .get(start as usize..end as usize)
-            .ok_or_else(|| misuse(format!("{start}..{end} lies outside the chunk")))?;
+        let bytes = part(chunk, start, end)?;
         Ok(taken(self.engine.write(StreamNumber(stream), bytes)))
+    }
+
+    /// The same, but what was taken may lie until `flush`, which is called before long.
+    #[napi(catch_unwind)]
+    pub fn write_held(&self, stream: u32, chunk: &[u8], start: u32, end: u32) -> Result<i64> {
+        let bytes = part(chunk, start, end)?;
+        Ok(taken(self.engine.write_held(StreamNumber(stream), bytes)))
+    }
+
+    /// Sees to it that what `writeHeld` took goes out.
+    #[napi(catch_unwind)]
+    pub fn flush(&self) {
+        self.engine.flush();
     }
 
     /// The same for several chunks in a row.
@@ -380,7 +396,12 @@ impl NativeEndpoint {
         let (slab, rows) = unsafe { (slab.as_mut(), records.as_mut()) };
         let mut records = Records::new(slab, offset as usize, rows)
             .ok_or_else(|| misuse("the table has no room for a row".to_owned()))?;
-        self.engine.poll(|event| records.take(event));
+        let mut offered = Offered::default();
+        self.engine.poll(|event| {
+            offered.note(event);
+            records.take(event)
+        });
+        self.watch.after_poll(&self.engine, &offered);
         Ok(records.finish())
     }
 
@@ -412,6 +433,7 @@ impl NativeEndpoint {
     /// Ends at once, the thread included.
     #[napi(catch_unwind)]
     pub fn destroy(&self) {
+        self.watch.end();
         self.engine.destroy();
     }
 
@@ -422,6 +444,12 @@ impl NativeEndpoint {
             self.engine.consumed(pairs);
         }
     }
+}
+
+fn part(chunk: &[u8], start: u32, end: u32) -> Result<&[u8]> {
+    chunk
+        .get(start as usize..end as usize)
+        .ok_or_else(|| misuse(format!("{start}..{end} lies outside the chunk")))
 }
 
 fn taken(written: Written) -> i64 {

@@ -19,3 +19,4 @@ mod records;
 mod seeds;
 mod stats;
 mod tables;
+mod watch;

@@ -43,6 +43,8 @@ pub struct NativeOptions {
     pub integrity_limit: Option<f64>,
     pub qlog_dir: Option<String>,
     pub key_log: Option<String>,
+    /// The event loop is libuv's, and may watch the socket.
+    pub watch_by_loop: bool,
 }
 
 /// How an endpoint accepts peers; what is left out has no cap of its own.

@@ -183,6 +183,16 @@ impl UdpSocket {
         error_queue::recv(&self.io, quoted)
     }
 
+    /// The same socket by another descriptor, for somebody else to watch. The port is in use until both are
+    /// closed.
+    ///
+    /// # Errors
+    /// The system's own: `EMFILE`.
+    #[cfg(unix)]
+    pub fn duplicate(&self) -> io::Result<std::os::fd::OwnedFd> {
+        std::os::fd::AsFd::as_fd(&self.io).try_clone_to_owned()
+    }
+
     /// On a dual-stack socket IPv4 peers are addressed in IPv6 form.
     fn mapped(&self, address: SocketAddr) -> SocketAddr {
         match address {

@@ -9,6 +9,7 @@ import { defaultSeedFile, writeSeedFile } from '../seed-file.ts';
 export interface KeygenOptions {
   readonly out?: string;
   readonly fromPassphrase: boolean;
+  /** Shows the seed itself; not with `--json`, whose lines end up in logs. */
   readonly print: boolean;
 }
 
@@ -17,16 +18,13 @@ export async function keygen(options: KeygenOptions, output: Output): Promise<vo
   const seed = options.fromPassphrase ? await seedFromPassphrase() : generateSeed();
   const text = Buffer.from(seed).toString('hex');
   if (options.print && options.out === undefined) {
-    output.result('seed', { seed: text }, text);
+    process.stdout.write(`${text}\n`);
     return;
   }
   const path = options.out ?? defaultSeedFile();
   await writeSeedFile(path, text);
-  output.result(
-    'keygen',
-    { file: path, ...(options.print ? { seed: text } : {}) },
-    options.print ? `${path}\n${text}` : path,
-  );
+  output.result('keygen', { file: path }, path);
+  if (options.print) process.stdout.write(`${text}\n`);
   output.note('Copy this file to the other machine by a safe way; whoever holds it can join.');
 }
 

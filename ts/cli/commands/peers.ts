@@ -13,7 +13,7 @@ export async function listPeers(output: Output): Promise<void> {
     output.result(
       'peer',
       { name, nodeId, hosts, port, pairedAt: since },
-      `${name.padEnd(width)}  ${nodeId.slice(0, 16)}…  ${hosts[0] ?? '-'}:${port}  paired ${since.slice(0, 10)}`,
+      `${name.padEnd(width)}  ${nodeId.slice(0, 16)}…  ${placeOf(hosts[0], port)}  paired ${since.slice(0, 10)}`,
     );
   }
 }
@@ -29,4 +29,8 @@ export async function forgetPeer(name: string, output: Output): Promise<void> {
   }
   output.result('forgotten', { name: name.toLowerCase() }, `forgot ${name.toLowerCase()}`);
   output.note('It still holds the seed: to keep it out, make another seed for the others.');
+}
+
+function placeOf(host: string | undefined, port: number): string {
+  return `${host?.includes(':') ? `[${host}]` : (host ?? '-')}:${port}`;
 }

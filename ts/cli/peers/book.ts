@@ -1,10 +1,12 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import { peersFile } from '../places.ts';
+import { ClaimBusyError, claim, forget } from '../transfer/claim.ts';
 import { hasCode } from '../transfer/files.ts';
 
 /** A machine that this one has been paired with. */
@@ -64,7 +66,14 @@ export function peerNameFrom(suggestion: string, nodeId: string): string {
 export async function readPeers(path: string = peersFile()): Promise<Peer[]> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    const file = await open(path, 'r');
+    try {
+      const { mode } = await file.stat();
+      if (process.platform !== 'win32' && (mode & 0o022) !== 0) throw writable(path, mode);
+      text = await file.readFile('utf8');
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return [];
     throw error;
@@ -80,8 +89,46 @@ export async function readPeers(path: string = peersFile()): Promise<Peer[]> {
   return peers.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Who may write it could put another node in the place of a peer. */
+function writable(path: string, mode: number): CliError {
+  return new CliError(
+    ExitCode.Configuration,
+    `the list of peers ${path} can be written by others (mode ${(mode & 0o777).toString(8)}).`,
+    `chmod 600 ${path}, and see with "stt peers" that it is what you paired.`,
+  );
+}
+
+/** Longest wait for another process that writes the list. */
+const TURN_MS = 5_000;
+
+/** One process at a time reads the list to write it anew: or of two pairings at once one would be lost. */
+async function inTurn<T>(path: string, act: () => Promise<T>): Promise<T> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const key = createHash('sha256').update(`list of peers ${path}`).digest('hex').slice(0, 32);
+  const until = performance.now() + TURN_MS;
+  for (;;) {
+    try {
+      const { path: mark } = await claim(folder, key);
+      try {
+        return await act();
+      } finally {
+        await unlink(mark).catch(() => undefined);
+        forget(mark);
+      }
+    } catch (error) {
+      if (!(error instanceof ClaimBusyError) || performance.now() > until) throw error;
+      await sleep(10);
+    }
+  }
+}
+
 /** Writes a peer down. One of the same node id is replaced; the name of another is not taken from it. Returns what it is called. */
-export async function addPeer(peer: Peer, path: string = peersFile()): Promise<string> {
+export function addPeer(peer: Peer, path: string = peersFile()): Promise<string> {
+  return inTurn(path, () => add(peer, path));
+}
+
+async function add(peer: Peer, path: string): Promise<string> {
   const others = (await readPeers(path)).filter(({ nodeId }) => nodeId !== peer.nodeId);
   const taken = new Set(others.map(({ name }) => name));
   let name = peer.name;
@@ -94,7 +141,11 @@ export async function addPeer(peer: Peer, path: string = peersFile()): Promise<s
 }
 
 /** Forgets a peer; false when there is none of that name. */
-export async function removePeer(name: string, path: string = peersFile()): Promise<boolean> {
+export function removePeer(name: string, path: string = peersFile()): Promise<boolean> {
+  return inTurn(path, () => remove(name, path));
+}
+
+async function remove(name: string, path: string): Promise<boolean> {
   const peers = await readPeers(path);
   const left = peers.filter((peer) => peer.name !== name);
   if (left.length === peers.length) return false;
@@ -104,7 +155,6 @@ export async function removePeer(name: string, path: string = peersFile()): Prom
 
 /** The file appears whole, so that whoever else reads it never sees half of it. */
 async function write(peers: readonly Peer[], path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   const byName = Object.fromEntries(peers.map(({ name, ...rest }) => [name, rest]));
   const file = await open(temporary, 'wx', 0o600);

@@ -42,6 +42,10 @@ pub(super) struct Io {
     /// The poller reports changes only, so what it said holds until a call finds nothing.
     readable: bool,
     failed: bool,
+    /// Bytes received and sent that were not yet [counted](Io::take_moved).
+    moved: usize,
+    /// Counts the sockets, so that whoever watches another than this one is told.
+    number: u32,
 }
 
 impl Io {
@@ -54,7 +58,39 @@ impl Io {
             blocked: None,
             readable: true,
             failed: true,
+            moved: 0,
+            number: 0,
         }
+    }
+
+    /// Which of the engine's sockets this is.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Bytes received and sent since the last call.
+    pub(super) fn take_moved(&mut self) -> usize {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Somebody else watches the socket, and the poller no more.
+    pub(super) fn look_away(&mut self) -> io::Result<()> {
+        self.registry.deregister(&mut self.socket)
+    }
+
+    /// The poller watches again, and tells of what is there already.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.registry.register(&mut self.socket, SOCKET, Interest::READABLE)
+    }
+
+    /// There is something to receive, whoever says so.
+    pub(super) fn look_for_datagrams(&mut self) {
+        self.readable = true;
+    }
+
+    /// There may be something to receive, or a report.
+    pub(super) fn look(&mut self) {
+        (self.readable, self.failed) = (true, true);
     }
 
     /// What is to be sent stands at its start.
@@ -69,6 +105,7 @@ impl Io {
     /// Goes on with a socket for every address instead of that which was bound to `bound`.
     pub(super) fn replace_socket(&mut self, bound: SocketAddr) -> io::Result<()> {
         let replaced = super::rebind::replace(&self.registry, &mut self.socket, bound);
+        self.number += 1;
         (self.readable, self.failed) = (true, true);
         replaced
     }
@@ -79,6 +116,7 @@ impl Io {
         // Closing it takes it out of the poller as well.
         let _ = self.registry.deregister(&mut self.socket);
         self.socket = fresh;
+        self.number += 1;
         (self.readable, self.failed) = (true, true);
         if self.blocked.is_some() {
             // What waits for room in the old one goes out by the next turn that happens anyway.
@@ -160,13 +198,18 @@ impl Sleep<Ready> for Sleeper {
 impl Driver {
     /// Takes in what has arrived; true when there may be more.
     pub(super) fn receive(&mut self, now: Now) -> bool {
+        self.receive_some(now, RECEIVE_CALLS)
+    }
+
+    /// The same with so many calls at most.
+    pub(super) fn receive_some(&mut self, now: Now, calls: usize) -> bool {
         if self.io.failed {
             self.receive_path_errors(now);
         }
         if !self.io.readable {
             return false;
         }
-        for _ in 0..RECEIVE_CALLS {
+        for _ in 0..calls {
             match self.io.socket.recv(&mut self.io.batch) {
                 Ok(filled) => {
                     self.stats.receive_calls += 1;
@@ -184,6 +227,7 @@ impl Driver {
                 }
             }
             for received in self.io.socket.received(&mut self.io.batch) {
+                self.io.moved += received.bytes.len();
                 let path = PathAddress::Udp { remote: received.remote, local: received.local };
                 let ecn = received.ecn.map(ecn_in);
                 self.core.handle_batch(now, path, ecn, received.bytes, received.stride);
@@ -245,6 +289,7 @@ impl Driver {
             }
         };
         self.stats.send_calls += 1;
+        self.io.moved += transmit.len - from;
         let result = self.io.socket.send(&stt_udp::Transmit {
             remote,
             local,
@@ -257,6 +302,8 @@ impl Driver {
             Err(stt_udp::SendError::WouldBlock { sent }) => {
                 self.stats.send_blocked += 1;
                 self.io.blocked = Some((transmit, from + sent));
+                // Only the engine's thread waits for room.
+                self.look_again();
                 // Without the interest the batch goes out at the next turn that happens anyway.
                 let _ = self.io.want_writable(true);
                 return false;

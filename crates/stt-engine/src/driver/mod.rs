@@ -16,6 +16,7 @@ mod moves;
 mod rebind;
 mod sessions;
 mod streams;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,8 +32,9 @@ use crate::command::Command;
 use crate::config::EngineConfig;
 use crate::event::{Event, Resource};
 use crate::log::Logs;
-use crate::shared::{Shared, Turn, Turns};
+use crate::shared::{LoopTurn, Shared, Turn, Turns};
 use crate::stats::EngineStats;
+use crate::watch::Watch;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
 use self::carry::Carried;
@@ -89,6 +91,7 @@ pub(crate) struct Driver {
     session_config: SessionConfig,
     stats: EngineStats,
     looked: rebind::Looked,
+    watch: Watch,
     lag: LagWatch,
     /// The application was told that memory is short, and it has not been ample since.
     told_short: bool,
@@ -147,6 +150,7 @@ impl Driver {
             closing: None,
             stats: EngineStats::default(),
             looked: None,
+            watch: Watch::default(),
             lag: LagWatch::default(),
             told_short: false,
             refused: false,
@@ -170,6 +174,7 @@ impl Turns for Driver {
             self.say_goodbye(now);
             return Turn::Over;
         }
+        self.check_loop(now);
         let more_in = self.receive(now);
         if self.core.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
             self.core.handle_timeout(now);
@@ -179,6 +184,7 @@ impl Turns for Driver {
         self.publish();
         let more_out = self.transmit_and_look(now);
         self.settle_messages();
+        self.judge_traffic(now);
         self.publish_stats();
         if self.is_closed(now) {
             return Turn::Over;
@@ -201,6 +207,7 @@ impl Turns for Driver {
         self.publish();
         let more = self.transmit_and_look(now);
         self.settle_messages();
+        self.judge_traffic(now);
         self.publish_stats();
         let earlier = match (self.next_deadline(), self.wakes) {
             (Some(deadline), Some(wakes)) => deadline < wakes,
@@ -210,9 +217,15 @@ impl Turns for Driver {
         let refused = std::mem::take(&mut self.refused);
         more || earlier
             || refused
+            // Its end is for the engine's thread to see.
+            || self.closing.is_some()
             || self.io.is_blocked()
             || !self.readable.is_empty()
             || !self.message_readers.is_empty()
+    }
+
+    fn loop_turn(&mut self, socket: u32) -> LoopTurn {
+        self.turn_of_loop(socket)
     }
 
     fn note(&mut self, ready: Ready) -> std::io::Result<()> {
@@ -241,7 +254,8 @@ impl Driver {
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
-        [self.core.poll_timeout(), self.closing].into_iter().flatten().min()
+        let check = self.watch.next_check();
+        [self.core.poll_timeout(), self.closing, check].into_iter().flatten().min()
     }
 
     fn lie_down(&mut self) -> Turn {

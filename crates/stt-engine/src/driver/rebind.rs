@@ -33,9 +33,11 @@ impl Driver {
             return false;
         }
         // Should it fail, the next refused send tries again.
+        self.look_again();
         if self.io.replace_socket(bound).is_err() {
             return false;
         }
+        self.stop_checking();
         self.stats.rebinds += 1;
         self.push(Event::Rebound { token: None, address: self.io.socket().local_addr() });
         self.core.handle_rebind(now, Rebind::Address);
@@ -45,11 +47,13 @@ impl Driver {
     /// Goes on with a socket that the application had bound.
     pub(super) fn rebind(&mut self, now: Now, token: u64, socket: UdpSocket) {
         let (before, address) = (self.io.socket().local_addr(), socket.local_addr());
+        self.look_again();
         if let Err(error) = self.io.take_socket(socket) {
             let errno = error.raw_os_error().unwrap_or(0);
             self.push(Event::RebindFailed { token, errno });
             return;
         }
+        self.stop_checking();
         self.stats.rebinds += 1;
         self.push(Event::Rebound { token: Some(token), address });
         // Of two sockets that are bound to the same address, or to all, the port alone differs.

@@ -3,12 +3,13 @@
 //! What runs here is the code that ships: [`CommandQueue`], [`Ring`], [`SendCredit`],
 //! [`Outbox`](crate::outbox::Outbox), [`Snapshot`](crate::snapshot::Snapshot), [`Local`] and the
 //! engine's loop, [`run`]. Only what needs an operating system has a stand-in: the waker and the
-//! poller are a [`Park`], and the driver, with its socket and its core, an [`Echo`].
+//! poller are a [`Park`], the driver, with its core, is an [`Echo`], and its socket a [`Net`].
 //!
 //! The checker runs each test under many orders of events. A wake-up that gets lost leaves both
 //! threads asleep, which it reports as a deadlock, with the schedule that led there.
 
 mod broken;
+mod net;
 mod parts;
 mod whole;
 
@@ -20,16 +21,19 @@ use std::time::Duration;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::{Config, Runner};
-use stt_proto::{FrameType, Memory, SessionConfig};
+use stt_proto::{FrameType, Instant, Memory, SessionConfig};
 
 use crate::command::{Command, CommandQueue};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::event::Event;
 use crate::local::{Local, Writer};
 use crate::ring::{Ring, data_len};
-use crate::shared::{Shared, Sleep, Turn, Turns, run};
+use crate::shared::{LoopTurn, Shared, Sleep, Turn, Turns, run};
 use crate::stats::EngineStats;
+use crate::watch::{CHECK, Watch};
 use crate::{SessionNumber, StreamNumber};
+
+use self::net::Net;
 
 /// The one session.
 const SESSION: SessionNumber = SessionNumber(1);
@@ -81,13 +85,19 @@ impl Park {
     }
 }
 
-/// The poller of the engine's thread. It never wakes by itself.
+/// The poller of the engine's thread. It wakes by itself only while that checks the application's
+/// loop, and then whenever it likes.
 struct Poller(Arc<Park>);
 
 impl Sleep<()> for Poller {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        assert!(timeout.is_none(), "no test has a clock");
-        self.0.wait();
+        match timeout {
+            None => self.0.wait(),
+            Some(timeout) => {
+                assert!(timeout <= CHECK, "nothing else has a clock");
+                shuttle::thread::yield_now();
+            }
+        }
         Ok(())
     }
 }
@@ -105,6 +115,11 @@ struct Echo {
     commands: Vec<Command>,
     closing: bool,
     stats: EngineStats,
+    net: Arc<Net>,
+    /// What the poller said of the socket holds until it was found empty.
+    readable: bool,
+    watch: Watch,
+    now: Instant,
 }
 
 impl Echo {
@@ -115,6 +130,7 @@ impl Echo {
             match command {
                 Command::Write(stream, bytes) => {
                     let room = self.credit.release(bytes.len() as u64);
+                    self.net.told.call();
                     self.core.push_back(Event::Data { stream, bytes: bytes.freeze(), fin: false });
                     self.core.extend(room.then_some(Event::Writable(stream)));
                 }
@@ -135,16 +151,24 @@ impl Echo {
         self.commands = commands;
     }
 
-    /// Moves what the core has to the ring while it has room.
+    /// Moves what the core has to the ring while it has room, and rings.
     fn collect(&mut self) {
+        self.fill();
+        self.shared.ring.publish(&mut self.out);
+        self.check_bound();
+    }
+
+    fn fill(&mut self) {
         while !self.core.is_empty() && self.shared.ring.room(self.out.len(), self.out_bytes) {
             let Some(event) = self.core.pop_front() else { break };
             self.out_bytes += data_len(&event);
             self.out.push(event);
         }
         self.shared.stats.publish(Some(self.stats));
-        self.shared.ring.publish(&mut self.out);
         self.out_bytes = 0;
+    }
+
+    fn check_bound(&self) {
         let (events, _) = self.shared.ring.held();
         assert!(events <= EVENTS, "{events} events in a ring for {EVENTS}");
     }
@@ -155,11 +179,17 @@ impl Turns for Echo {
 
     fn turn(&mut self) -> Turn {
         self.stats.turns += 1;
+        self.now += CHECK;
         self.run_commands();
         if self.shared.commands.is_stopping() {
             return Turn::Over;
         }
+        self.check_loop();
+        if self.readable {
+            self.receive();
+        }
         self.collect();
+        self.shared.set_thin(true);
         if self.closing && self.core.is_empty() {
             return Turn::Over;
         }
@@ -167,7 +197,7 @@ impl Turns for Echo {
         if more || !self.shared.commands.prepare_sleep() {
             return Turn::Again;
         }
-        Turn::Sleep(None)
+        Turn::Sleep(self.watch.next_check().map(|_| CHECK))
     }
 
     fn short_turn(&mut self) -> bool {
@@ -177,7 +207,12 @@ impl Turns for Echo {
         self.closing || !self.core.is_empty()
     }
 
+    fn loop_turn(&mut self, _: u32) -> LoopTurn {
+        self.turn_of_loop()
+    }
+
     fn note(&mut self, (): ()) -> io::Result<()> {
+        self.readable |= self.net.take_edge();
         Ok(())
     }
 
@@ -195,6 +230,7 @@ struct Application {
     waker: Arc<Park>,
     credit: Arc<SendCredit>,
     session: Arc<SessionCredit>,
+    net: Arc<Net>,
     thread: shuttle::thread::JoinHandle<()>,
 }
 
@@ -215,7 +251,12 @@ impl Application {
         let mut local = Local::default();
         let writer = Writer::new(SESSION, Arc::clone(&credit));
         local.writers.insert(STREAM, writer);
+        let net = Arc::new(Net::new(Arc::clone(&waker), Arc::clone(&bell)));
         let echo = Echo {
+            net: Arc::clone(&net),
+            readable: true,
+            watch: Watch::default(),
+            now: Instant::from_nanos(0),
             shared: Arc::clone(&shared),
             credit: Arc::clone(&credit),
             session: Arc::clone(&session),
@@ -229,7 +270,7 @@ impl Application {
         let theirs = Arc::clone(&shared);
         let poller = Poller(Arc::clone(&waker));
         let thread = shuttle::thread::spawn(move || run(echo, poller, &theirs));
-        Self { shared, local, bell, waker, credit, session, thread }
+        Self { shared, local, bell, waker, credit, session, net, thread }
     }
 
     /// As [`Engine::write`](crate::Engine::write) does.
