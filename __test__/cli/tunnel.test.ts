@@ -42,6 +42,21 @@ describe('a connection through a tunnel', () => {
     }
   });
 
+  test('of many at a time is none of anybody’s worries', async () => {
+    const target = await tcpTarget(echo);
+    const { local, near, far } = await Tunnel.to(target);
+    const clients = await Promise.all(Array.from({ length: 40 }, () => dial(local)));
+    const answers = clients.map(async (socket, n) => {
+      socket.end(`from ${n}`);
+      return (await all(socket)).toString();
+    });
+    expect(await Promise.all(answers)).toEqual(clients.map((_, n) => `from ${n}`));
+    for (const side of [near, far]) {
+      side.child.kill('SIGINT');
+      expect((await side.end()).stderr).not.toContain('Warning');
+    }
+  });
+
   test('a reset of either side is one at the other, also behind bytes and in the middle of a request', async () => {
     const target = await tcpTarget();
     const { local, near } = await Tunnel.to(target);

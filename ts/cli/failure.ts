@@ -124,7 +124,7 @@ function hintOf(codeName: string, code: number): string {
     case 'CONNECTION_TIMEOUT':
       return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
     case 'CONNECTION_REFUSED':
-      return 'start "stt recv" there first, or correct the port.';
+      return 'start what listens there first, such as "stt recv", or correct the port.';
     case 'AUTHENTICATION_FAILED':
     case 'HANDSHAKE_FAILURE':
       return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';

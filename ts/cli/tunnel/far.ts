@@ -6,6 +6,7 @@ import type { AllowRule } from './allow-list.ts';
 import { isAllowed } from './allow-list.ts';
 import { Credits } from './credit.ts';
 import { DialError, dial } from './dial.ts';
+import { endingOfMany } from './ending.ts';
 import type { Answer, Header } from './messages.ts';
 import {
   abandon,
@@ -51,7 +52,7 @@ export class Far {
   readonly #options: FarOptions;
   readonly #patience: number;
   readonly #refusals: RefusalLog;
-  readonly #ending = new AbortController();
+  readonly #ending = endingOfMany();
   readonly #carried = new Set<Promise<void>>();
   #draining = false;
   #count = 0;

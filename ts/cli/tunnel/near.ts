@@ -3,6 +3,7 @@ import type { SttStream } from '../../index.ts';
 import type { Output } from '../output.ts';
 import { ByteReader } from '../transfer/byte-reader.ts';
 import { formatSize } from '../units.ts';
+import { endingOfMany } from './ending.ts';
 import type { Lane, Link } from './link.ts';
 import type { Answer } from './messages.ts';
 import { abandon, encode, readAnswer, StreamCode, TUNNEL_PURPOSE, WINDOW } from './messages.ts';
@@ -30,7 +31,7 @@ const ANSWER_MS = 30_000;
 export class Near {
   readonly #options: NearOptions;
   readonly #refusals: RefusalLog;
-  readonly #ending = new AbortController();
+  readonly #ending = endingOfMany();
   readonly #carried = new Set<Promise<void>>();
   #count = 0;
 
