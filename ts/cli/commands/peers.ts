@@ -1,3 +1,4 @@
+import { formatAddress } from '../../address.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
@@ -13,7 +14,7 @@ export async function listPeers(output: Output): Promise<void> {
     output.result(
       'peer',
       { name, nodeId, hosts, port, pairedAt: since },
-      `${name.padEnd(width)}  ${nodeId.slice(0, 16)}…  ${placeOf(hosts[0], port)}  paired ${since.slice(0, 10)}`,
+      `${name.padEnd(width)}  ${nodeId.slice(0, 16)}…  ${formatAddress({ address: hosts[0] ?? '-', port })}  paired ${since.slice(0, 10)}`,
     );
   }
 }
@@ -29,8 +30,4 @@ export async function forgetPeer(name: string, output: Output): Promise<void> {
   }
   output.result('forgotten', { name: name.toLowerCase() }, `forgot ${name.toLowerCase()}`);
   output.note('It still holds the seed: to keep it out, make another seed for the others.');
-}
-
-function placeOf(host: string | undefined, port: number): string {
-  return `${host?.includes(':') ? `[${host}]` : (host ?? '-')}:${port}`;
 }

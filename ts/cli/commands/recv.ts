@@ -1,4 +1,5 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises';
+import { formatAddress } from '../../address.ts';
 import type { ListenOptions, SttListener } from '../../index.ts';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode, systemCode } from '../exit-codes.ts';
@@ -97,16 +98,13 @@ function announce(
 ): void {
   const { nodeId } = endpoint;
   const { address, port } = endpoint.address;
-  const tcp = websocketAddress === undefined ? '' : `, for WebSockets on ${show(websocketAddress)}`;
+  const tcp =
+    websocketAddress === undefined ? '' : `, for WebSockets on ${formatAddress(websocketAddress)}`;
   output.result(
     'listening',
     { address, port, websocketPort: websocketAddress?.port ?? null, nodeId, folder },
-    `listening on ${show({ address, port })}${tcp}\nnode id ${nodeId}`,
+    `listening on ${formatAddress({ address, port })}${tcp}\nnode id ${nodeId}`,
   );
-}
-
-function show({ address, port }: { readonly address: string; readonly port: number }): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** A folder that is not there is made, if the one above it is: a typing error makes no chain of them. */

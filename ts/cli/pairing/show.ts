@@ -1,4 +1,5 @@
 import encodeQR from 'qr';
+import { formatAddress } from '../../address.ts';
 import type { SttEndpoint } from '../../index.ts';
 import type { Output } from '../output.ts';
 import { ticketOf, wordsOf } from './secret.ts';
@@ -32,7 +33,7 @@ export class Invitations {
     const { address, port } = this.#endpoint.address;
     const wildcard = address === '0.0.0.0' || address === '::';
     const places = (wildcard ? hosts : [address]).map((host) =>
-      host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+      formatAddress({ address: host, port }),
     );
     const ticket = ticketOf({
       secret: this.#secret,

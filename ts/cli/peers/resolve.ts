@@ -1,4 +1,4 @@
-import { parseAddress } from '../../address.ts';
+import { formatAddress, parseAddress } from '../../address.ts';
 import { parseNodeId } from '../../connect.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -54,7 +54,7 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       'give its address, and its node id from "stt peers" by --peer-id.',
     );
   }
-  const address = host.includes(':') ? `[${host}]:${at}` : `${host}:${at}`;
+  const address = formatAddress({ address: host, port: at });
   return { address, peerNodeId: peerId ?? peer.nodeId, peer };
 }
 

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { domainToASCII } from 'node:url';
+import { formatAddress } from '../../address.ts';
 
 /** A TCP port of a host, as one side names it to the other. */
 export interface Target {
@@ -58,7 +59,7 @@ export function portOf(text: string): number | undefined {
 
 /** `HOST:PORT`, or `[IPV6]:PORT`. */
 export function show({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return formatAddress({ address: host, port });
 }
 
 /** `PORT`, `HOST:PORT` or `[IPV6]:PORT` of this machine; port 0 lets the system choose, and without a host it is loopback. */
