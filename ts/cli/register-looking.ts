@@ -83,7 +83,7 @@ export function registerLooking(
         .default('auto'),
     )
     .action(async (peer: string, options: PingFlags) => {
-      const { peerId, count, interval, wait, timeout, transport, seedFile, nodeSeedFile } = options;
+      const { peerId, count, interval, wait, timeout, transport, seedFile } = options;
       await ping(
         {
           peer,
@@ -94,7 +94,6 @@ export function registerLooking(
           connectTimeout: timeout,
           transport,
           seedFile,
-          nodeSeedFile,
           signals,
         },
         outputFor(options),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SttSession, SttStream } from '../../index.ts';
-import { isSttError, SttEndpoint, SttTimeoutError } from '../../index.ts';
+import { isSttError, SttTimeoutError } from '../../index.ts';
 import { printable } from '../../printable.ts';
 import { SessionOverError, takePart } from '../bench/measure.ts';
 import type { Direction, Share } from '../bench/talk.ts';
@@ -12,34 +12,24 @@ import {
   readShare,
   say,
 } from '../bench/talk.ts';
+import type { CallOptions } from '../calling.ts';
+import { call, nameOf } from '../calling.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { resolvePeer } from '../peers/resolve.ts';
 import type { Percentiles } from '../percentiles.ts';
 import { percentiles, round } from '../percentiles.ts';
-import { loadSeed } from '../seed-file.ts';
-import type { Signals } from '../signals.ts';
 import { ByteReader } from '../transfer/byte-reader.ts';
 import { formatRate } from '../units.ts';
-import { nameOf } from './ping.ts';
 
 /** Options of `stt bench PEER`, parsed. */
-export interface BenchOptions {
-  readonly peer: string;
-  readonly peerId: string | undefined;
+export interface BenchOptions extends CallOptions {
   /** Milliseconds of each direction that count. */
   readonly ms: number;
   /** Milliseconds before, that do not. */
   readonly warmUpMs: number;
-  readonly connectTimeout: number;
-  readonly transport: 'udp' | 'websocket' | 'auto';
-  readonly seedFile: string | undefined;
-  readonly signals: Signals;
 }
 
-/** How long the end of the session may take to reach the peer. */
-const LAST_WORDS_MS = 500;
 /** Round trips that are measured while nothing else goes on, one after the other. */
 const IDLE_PINGS = 40;
 /** Milliseconds between them, and between those under load. */
@@ -54,30 +44,7 @@ const ANSWER_MS = 10_000;
 
 /** Measures what the way to a peer carries, in both directions and both at once, and what it costs. */
 export async function bench(options: BenchOptions, output: Output): Promise<void> {
-  const { signals } = options;
-  const sharedSeed = await loadSeed(options.seedFile);
-  const to = await resolvePeer(options.peer, options.peerId);
-  const endpoint = await SttEndpoint.create({ sharedSeed });
-  try {
-    const started = performance.now();
-    const session = await endpoint.connect(to.address, {
-      peerNodeId: to.peerNodeId,
-      timeout: options.connectTimeout,
-      transport: options.transport,
-      signal: signals.ending,
-    });
-    const connectMs = round(performance.now() - started);
-    const { peerNodeId, transport } = session;
-    output.result(
-      'connected',
-      { address: to.address, peerNodeId, transport, connectMs },
-      `connected to ${to.address} in ${connectMs} ms by ${nameOf(transport)}\nnode id ${peerNodeId}`,
-    );
-    await new Bench(session, options, output).run();
-    await session.close({ timeout: LAST_WORDS_MS }).catch(() => undefined);
-  } finally {
-    await endpoint.close({ timeout: LAST_WORDS_MS });
-  }
+  await call(options, output, (session) => new Bench(session, options, output).run());
 }
 
 class Bench {

@@ -9,6 +9,7 @@ import { adviceOf } from '../doctor/verdict.ts';
 import { checkName, checkRoute } from '../doctor/way.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ShownError } from '../failure.ts';
+import { LAST_WORDS_MS } from '../listening.ts';
 import type { Output } from '../output.ts';
 import { resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
@@ -26,9 +27,6 @@ export interface DoctorOptions {
   readonly seedFile: string | undefined;
   readonly signals: Signals;
 }
-
-/** How long the end of a session may take to reach the peer. */
-const LAST_WORDS_MS = 500;
 
 /**
  * Looks at everything that stands between this machine and a session with a peer, and says what to fix. It offers nothing and

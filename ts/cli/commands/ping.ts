@@ -1,59 +1,32 @@
 import type { SttSession } from '../../index.ts';
-import { isSttError, SttEndpoint, SttTimeoutError } from '../../index.ts';
+import { isSttError, SttTimeoutError } from '../../index.ts';
+import type { CallOptions } from '../calling.ts';
+import { call, nameOf } from '../calling.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { resolvePeer } from '../peers/resolve.ts';
 import { percentiles, round } from '../percentiles.ts';
-import { loadSeed } from '../seed-file.ts';
-import type { Signals } from '../signals.ts';
 
 /** Options of `stt ping`, parsed. */
-export interface PingOptions {
-  readonly peer: string;
-  readonly peerId: string | undefined;
+export interface PingOptions extends CallOptions {
   /** How many; 0 goes on until a signal. */
   readonly count: number;
   /** Milliseconds from one to the next. */
   readonly interval: number;
   /** Milliseconds after which one counts as lost. */
   readonly wait: number;
-  readonly connectTimeout: number;
-  readonly transport: 'udp' | 'websocket' | 'auto';
-  readonly seedFile: string | undefined;
-  readonly nodeSeedFile: string | undefined;
-  readonly signals: Signals;
 }
-
-/** How long the end of the session may take to reach the peer. */
-const LAST_WORDS_MS = 500;
 
 /** Measures the way to whatever listens at a peer, over a session of its own. It offers nothing and takes nothing. */
 export async function ping(options: PingOptions, output: Output): Promise<void> {
-  const { signals } = options;
-  const sharedSeed = await loadSeed(options.seedFile);
-  const to = await resolvePeer(options.peer, options.peerId);
-  // Its own node seed, from chance: several may run, and nobody has to know this node again.
-  const endpoint = await SttEndpoint.create({ sharedSeed });
-  try {
-    const started = performance.now();
-    const session = await endpoint.connect(to.address, {
-      peerNodeId: to.peerNodeId,
-      timeout: options.connectTimeout,
-      transport: options.transport,
-      signal: signals.ending,
-    });
-    const tally = new Tally(session, performance.now() - started);
-    tally.begin(output, to.address);
+  await call(options, output, async (session) => {
+    const tally = new Tally(session);
     try {
       await run(session, tally, options, output);
     } finally {
       tally.report(output);
     }
-    await session.close({ timeout: LAST_WORDS_MS }).catch(() => undefined);
-  } finally {
-    await endpoint.close({ timeout: LAST_WORDS_MS });
-  }
+  });
 }
 
 async function run(
@@ -154,29 +127,17 @@ function aborted(signal: AbortSignal): Promise<void> {
 /** What came of all pings. */
 class Tally {
   readonly #session: SttSession;
-  readonly #connectMs: number;
   readonly #rtts: number[] = [];
   #moves = 0;
   sent = 0;
 
-  constructor(session: SttSession, connectMs: number) {
+  constructor(session: SttSession) {
     this.#session = session;
-    this.#connectMs = connectMs;
     session.on('pathChange', () => (this.#moves += 1));
   }
 
   get answered(): number {
     return this.#rtts.length;
-  }
-
-  begin(output: Output, address: string): void {
-    const { peerNodeId, transport } = this.#session;
-    const connectMs = round(this.#connectMs);
-    output.result(
-      'connected',
-      { address, peerNodeId, transport, connectMs },
-      `connected to ${address} in ${connectMs} ms by ${nameOf(transport)}\nnode id ${peerNodeId}`,
-    );
   }
 
   add(sequence: number, rtt: number, output: Output): void {
@@ -219,9 +180,4 @@ class Tally {
       ].join('\n'),
     );
   }
-}
-
-/** What people call a carrier. */
-export function nameOf(transport: SttSession['transport']): string {
-  return transport === 'udp' ? 'UDP' : 'WebSocket';
 }

@@ -1,9 +1,8 @@
 import { access, constants, mkdir, stat } from 'node:fs/promises';
-import { formatAddress } from '../../address.ts';
-import type { ListenOptions, SttListener } from '../../index.ts';
-import { SttEndpoint } from '../../index.ts';
 import { ExitCode, systemCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
+import type { WebSocketPlace } from '../listening.ts';
+import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
@@ -19,8 +18,7 @@ export interface RecvOptions {
   readonly folder: string;
   readonly host: string;
   readonly port: number;
-  /** Where to take WebSockets as well: a host and a port, or, for `true`, those of UDP. */
-  readonly websocket: { readonly host: string; readonly port: number } | boolean;
+  readonly websocket: WebSocketPlace;
   readonly forever: boolean;
   readonly maxSize: number;
   readonly collision: Collision;
@@ -33,9 +31,6 @@ export interface RecvOptions {
   readonly signals: Signals;
 }
 
-/** How long a receipt may take to leave when the command is cut short. */
-const LAST_WORDS_MS = 500;
-
 /** Waits for one file or tree, or with `--forever` for any number. */
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
   const { folder, host, port, signals } = options;
@@ -46,19 +41,12 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
   // What senders that were killed have left: nobody else looks while none is started.
   if (secret.sending !== undefined) await sweepClaims(secret.sending);
   signals.drainFor(options.drain);
-  // One port, one node: two processes cannot have the same. A port that nobody chose is not come back to.
-  const nodeSeed = port === 0 ? undefined : secret.listenerSeed(host, port);
-  const endpoint = await SttEndpoint.create({
-    sharedSeed,
-    host,
-    port,
-    ...(nodeSeed === undefined ? {} : { nodeSeed }),
-  });
+  const endpoint = await endpointAt({ host, port }, secret, { sharedSeed });
   const { ending, draining } = signals;
   const inbox = new Inbox({ ...options, output, sink });
   try {
     // Listening first: whoever reads the line below may call at once.
-    const sessions = endpoint.listen(webSocketOf(options, endpoint));
+    const sessions = endpoint.listen(webSocketOf(options.websocket, endpoint));
     const stop = (): void => {
       sessions.close();
       inbox.drain(draining.reason);
@@ -71,7 +59,8 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     ending.addEventListener('abort', abort, { once: true });
     try {
       await sessions.ready;
-      announce(endpoint, sessions, folder, output);
+      const { facts, words } = listeningAt(endpoint, sessions);
+      output.result('listening', { ...facts, folder }, `${words}\nnode id ${facts.nodeId}`);
       if (draining.aborted) stop();
       await inbox.serve(sessions);
     } finally {
@@ -82,29 +71,6 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     await endpoint.close();
     await inbox.idle();
   }
-}
-
-/** The TCP port is that of UDP unless another is said: one number to tell others. */
-function webSocketOf({ websocket }: RecvOptions, endpoint: SttEndpoint): ListenOptions {
-  if (websocket === false) return {};
-  return { websocket: websocket === true ? { port: endpoint.address.port } : { ...websocket } };
-}
-
-function announce(
-  endpoint: SttEndpoint,
-  { websocketAddress }: SttListener,
-  folder: string,
-  output: Output,
-): void {
-  const { nodeId } = endpoint;
-  const { address, port } = endpoint.address;
-  const tcp =
-    websocketAddress === undefined ? '' : `, for WebSockets on ${formatAddress(websocketAddress)}`;
-  output.result(
-    'listening',
-    { address, port, websocketPort: websocketAddress?.port ?? null, nodeId, folder },
-    `listening on ${formatAddress({ address, port })}${tcp}\nnode id ${nodeId}`,
-  );
 }
 
 /** A folder that is not there is made, if the one above it is: a typing error makes no chain of them. */

@@ -2,6 +2,7 @@ import { mkdir, stat, unlink } from 'node:fs/promises';
 import { SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
+import { LAST_WORDS_MS } from '../listening.ts';
 import type { NodeSecret } from '../node-seed.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
@@ -38,9 +39,6 @@ export interface SendOptions {
   readonly nodeSeedFile: string | undefined;
   readonly signals: Signals;
 }
-
-/** How long what was written may take to arrive when the command is cut short. */
-const LAST_WORDS_MS = 500;
 
 /** Sends files and folders, or all of stdin, to the `stt recv` at `peer`. */
 export async function send(options: SendOptions, output: Output): Promise<void> {

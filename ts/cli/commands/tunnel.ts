@@ -1,7 +1,8 @@
 import type { Server } from 'node:net';
 import { createServer } from 'node:net';
-import type { ListenOptions } from '../../index.ts';
 import { SttEndpoint } from '../../index.ts';
+import type { Place, WebSocketPlace } from '../listening.ts';
+import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { resolvePeer } from '../peers/resolve.ts';
@@ -36,15 +37,10 @@ export interface ForwardOptions extends TunnelOptions, Forward {
 }
 
 /** Options of the far side. */
-export interface ServeTunnelOptions extends TunnelOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly websocket: { readonly host: string; readonly port: number } | boolean;
+export interface ServeTunnelOptions extends TunnelOptions, Place {
+  readonly websocket: WebSocketPlace;
   readonly allow: readonly AllowRule[];
 }
-
-/** How long resets and goodbyes may take to arrive when the command is cut short. */
-const LAST_WORDS_MS = 500;
 
 /** Streams beyond the connections: that of the credit, and those too many, which are refused with a reason. */
 const STREAMS_BESIDE = 32;
@@ -119,40 +115,23 @@ export async function forward(options: ForwardOptions, output: Output): Promise<
 
 /** Makes the connections that near sides ask for. */
 export async function serveTunnel(options: ServeTunnelOptions, output: Output): Promise<void> {
-  const { host, port, maxConnections, allow, connectTimeout, signals } = options;
+  const { maxConnections, allow, connectTimeout, signals } = options;
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
   signals.drainFor(options.drain);
-  const endpoint = await SttEndpoint.create({
-    sharedSeed,
-    host,
-    port,
-    ...tuning(options),
-    ...(port === 0 ? {} : { nodeSeed: secret.listenerSeed(host, port) }),
-  });
+  const endpoint = await endpointAt(options, secret, { sharedSeed, ...tuning(options) });
   try {
-    const listener = endpoint.listen(webSocketOf(options, endpoint));
+    const listener = endpoint.listen(webSocketOf(options.websocket, endpoint));
     const far = new Far({ allow, maxConnections, connectTimeout, output });
     const serving = far.serve(listener);
     serving.catch(() => undefined);
     await listener.ready;
-    const { websocketAddress } = listener;
     const rules = allow.map(showRule);
-    const { address, port: bound } = endpoint.address;
-    const tcp =
-      websocketAddress === undefined
-        ? ''
-        : `, for WebSockets on ${show({ host: websocketAddress.address, port: websocketAddress.port })}`;
+    const { facts, words } = listeningAt(endpoint, listener);
     output.result(
       'serving',
-      {
-        address,
-        port: bound,
-        websocketPort: websocketAddress?.port ?? null,
-        nodeId: endpoint.nodeId,
-        allow: rules,
-      },
-      `listening on ${show({ host: address, port: bound })}${tcp}, allowing ${rules.length === 0 ? 'nothing' : rules.join(', ')}\nnode id ${endpoint.nodeId}`,
+      { ...facts, allow: rules },
+      `${words}, allowing ${rules.length === 0 ? 'nothing' : rules.join(', ')}\nnode id ${facts.nodeId}`,
     );
     if (rules.length === 0) output.note('every connection will be refused: give --allow HOST:PORT');
     await untilEnd(
@@ -214,10 +193,4 @@ async function listen(server: Server, { host, port }: Forward['local']): Promise
   });
   // Out of descriptors, for one: the others go on.
   server.on('error', () => undefined);
-}
-
-/** The TCP port is that of UDP unless another is said, as for `recv`. */
-function webSocketOf({ websocket }: ServeTunnelOptions, endpoint: SttEndpoint): ListenOptions {
-  if (websocket === false) return {};
-  return { websocket: websocket === true ? { port: endpoint.address.port } : { ...websocket } };
 }

@@ -2,6 +2,7 @@ import type { SttEndpoint, SttSession } from '../../index.ts';
 import { ReconnectingSession } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError, describeFailure } from '../failure.ts';
+import { LAST_WORDS_MS } from '../listening.ts';
 import type { Output } from '../output.ts';
 import type { ResolvedPeer } from '../peers/resolve.ts';
 import { Credits } from './credit.ts';
@@ -23,9 +24,6 @@ export interface LinkOptions {
   readonly signal: AbortSignal;
   readonly output: Output;
 }
-
-/** How long the goodbye may take. */
-const LAST_WORDS_MS = 500;
 
 /**
  * The session with the far side, replaced for as long as it takes when it is lost, and when the far side was ended, too: it

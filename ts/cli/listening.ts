@@ -1,0 +1,64 @@
+import { formatAddress } from '../address.ts';
+import type { EndpointOptions, ListenOptions, SttListener } from '../index.ts';
+import { SttEndpoint } from '../index.ts';
+import type { NodeSecret } from './node-seed.ts';
+
+/** How long the end of a session may take to reach the peer when a command is over, or is cut short: milliseconds. */
+export const LAST_WORDS_MS = 500;
+
+/** Where a command listens, parsed. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where to take WebSockets as well: a host and a port, or, for `true`, those of UDP. */
+export type WebSocketPlace = Place | boolean;
+
+/** An endpoint at a place. One port, one node: two processes cannot have the same. A port that nobody chose is not come back to. */
+export function endpointAt(
+  { host, port }: Place,
+  secret: NodeSecret,
+  options: EndpointOptions,
+): Promise<SttEndpoint> {
+  const nodeSeed = port === 0 ? undefined : secret.listenerSeed(host, port);
+  return SttEndpoint.create({
+    ...options,
+    host,
+    port,
+    ...(nodeSeed === undefined ? {} : { nodeSeed }),
+  });
+}
+
+/** The TCP port is that of UDP unless another is said: one number to tell others. */
+export function webSocketOf(place: WebSocketPlace, endpoint: SttEndpoint): ListenOptions {
+  if (place === false) return {};
+  return { websocket: place === true ? { port: endpoint.address.port } : { ...place } };
+}
+
+/** Where it listens, for a program, and in words. */
+export function listeningAt(
+  endpoint: SttEndpoint,
+  { websocketAddress }: SttListener,
+): {
+  readonly facts: {
+    readonly address: string;
+    readonly port: number;
+    readonly websocketPort: number | null;
+    readonly nodeId: string;
+  };
+  readonly words: string;
+} {
+  const { address, port } = endpoint.address;
+  const tcp =
+    websocketAddress === undefined ? '' : `, for WebSockets on ${formatAddress(websocketAddress)}`;
+  return {
+    facts: {
+      address,
+      port,
+      websocketPort: websocketAddress?.port ?? null,
+      nodeId: endpoint.nodeId,
+    },
+    words: `listening on ${formatAddress({ address, port })}${tcp}`,
+  };
+}
