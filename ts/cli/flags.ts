@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Place } from './listening.ts';
+import { DEFAULT_PORT } from './peers/resolve.ts';
 import { DEFAULT_DRAIN_MS } from './signals.ts';
 import { parseDuration } from './units.ts';
 
@@ -19,11 +21,18 @@ export interface TransferOptions extends CommonOptions {
   drain: number;
 }
 
-/** A place to listen at. */
-export interface ParsedListen {
-  host: string;
-  port: number;
+/** Those of a command that calls a peer. */
+export interface CallFlags extends CommonOptions {
+  peerId?: string;
+  timeout: number;
+  transport: Carrier;
 }
+
+/** What `--transport` takes. */
+export type Carrier = 'auto' | 'udp' | 'websocket';
+
+/** Where a listener is unless something else is said. */
+export const EVERYWHERE: Place = { host: '0.0.0.0', port: DEFAULT_PORT };
 
 /** How long a transfer that was cut off waits for its other side. */
 const DEFAULT_RESUME_TIMEOUT_MS = 10 * 60_000;
@@ -48,6 +57,31 @@ export function seeds(command: Command): Command {
       '--node-seed-file <file>',
       'file that node ids come from, made if there is none (default: $STT_NODE_SEED_FILE, then that of this user)',
     );
+}
+
+/** Who the other side has to be. */
+export function peerIdOption(): Option {
+  return new Option(
+    '--peer-id <id>',
+    'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
+  );
+}
+
+/** How long a connect may take: `milliseconds` unless something else is said. */
+export function timeoutOption(
+  description = 'longest wait for the connection',
+  milliseconds = 10_000,
+): Option {
+  return new Option('--timeout <duration>', description)
+    .argParser((text) => parseDuration(text, '--timeout'))
+    .default(milliseconds);
+}
+
+/** Which carrier, `auto` unless something else is said. */
+export function transportOption(description = 'carrier to use'): Option {
+  return new Option('--transport <kind>', description)
+    .choices(['auto', 'udp', 'websocket'] satisfies Carrier[])
+    .default('auto' satisfies Carrier);
 }
 
 /** What both sides of a transfer have. */
@@ -79,7 +113,7 @@ export function transferOptions(options: TransferOptions): {
 }
 
 /** `PORT`, `HOST:PORT` or `[IPV6]:PORT`. */
-export function parseListen(text: string): ParsedListen {
+export function parseListen(text: string): Place {
   const match = /^(?:\[([^\]]+)\]:|([^:]+):)?(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port > 65_535)

@@ -6,10 +6,20 @@ import { recv } from './commands/recv.ts';
 import { send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError, ShownError } from './failure.ts';
-import type { CommonOptions, ParsedListen, TransferOptions } from './flags.ts';
-import { common, parseListen, transferOptions, transfers } from './flags.ts';
+import type { CallFlags, CommonOptions, TransferOptions } from './flags.ts';
+import {
+  common,
+  EVERYWHERE,
+  parseListen,
+  peerIdOption,
+  timeoutOption,
+  transferOptions,
+  transfers,
+  transportOption,
+} from './flags.ts';
 import type { Shell } from './help/completion.ts';
 import { SHELLS } from './help/completion.ts';
+import type { Place } from './listening.ts';
 import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import { registerLooking } from './register-looking.ts';
@@ -79,10 +89,7 @@ export function createProgram(context: ProgramContext): Command {
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
     .argument('[dir]', 'folder that files go to, made if need be, or - for one file to stdout', '.')
-    .option('--listen <[host:]port>', 'where to listen', parseListen, {
-      host: '0.0.0.0',
-      port: DEFAULT_PORT,
-    })
+    .option('--listen <[host:]port>', 'where to listen', parseListen, EVERYWHERE)
     .option(
       '--websocket [[host:]port]',
       'take WebSockets as well, for peers that no UDP reaches (default: where --listen says)',
@@ -100,8 +107,8 @@ export function createProgram(context: ProgramContext): Command {
       async (
         folder: string,
         options: TransferOptions & {
-          listen: ParsedListen;
-          websocket?: ParsedListen | true;
+          listen: Place;
+          websocket?: Place | true;
           forever?: true;
           maxSize?: number;
           overwrite?: true;
@@ -139,10 +146,7 @@ export function createProgram(context: ProgramContext): Command {
       '<path...>',
       `files and folders to send, or -; and last the peer: name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`,
     )
-    .option(
-      '--peer-id <id>',
-      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
-    )
+    .addOption(peerIdOption())
     .option('--name <name>', 'name to give it there')
     .option('--deadline <duration>', 'give up after this long, as in 1h (default: never)', (text) =>
       parseDuration(text, '--deadline'),
@@ -151,28 +155,17 @@ export function createProgram(context: ProgramContext): Command {
       '--no-resume',
       'begin again from the start, and give up at the first break; what stands there is thrown away',
     )
-    .option(
-      '--timeout <duration>',
-      'longest wait for the connection',
-      (text) => parseDuration(text, '--timeout'),
-      10_000,
-    )
-    .addOption(
-      new Option('--transport <kind>', 'carrier to use')
-        .choices(['auto', 'udp', 'websocket'])
-        .default('auto'),
-    )
+    .addOption(timeoutOption())
+    .addOption(transportOption())
     .action(
       async (
         words: string[],
-        options: TransferOptions & {
-          peerId?: string;
-          name?: string;
-          deadline?: number;
-          resume: boolean;
-          timeout: number;
-          transport: 'auto' | 'udp' | 'websocket';
-        },
+        options: TransferOptions &
+          CallFlags & {
+            name?: string;
+            deadline?: number;
+            resume: boolean;
+          },
       ) => {
         const peer = words.at(-1);
         if (peer === undefined || words.length < 2) {

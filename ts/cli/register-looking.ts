@@ -1,46 +1,43 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { bench } from './commands/bench.ts';
 import { benchListen } from './commands/bench-listen.ts';
 import { doctor } from './commands/doctor.ts';
 import { ping } from './commands/ping.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
-import type { CommonOptions, ParsedListen } from './flags.ts';
-import { common, parseListen, seeds } from './flags.ts';
+import type { CallFlags, CommonOptions } from './flags.ts';
+import {
+  common,
+  EVERYWHERE,
+  parseListen,
+  peerIdOption,
+  seeds,
+  timeoutOption,
+  transportOption,
+} from './flags.ts';
+import type { Place } from './listening.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration } from './units.ts';
 
-interface PingFlags extends CommonOptions {
-  peerId?: string;
+interface PingFlags extends CallFlags {
   count: number;
   interval: number;
   wait: number;
-  timeout: number;
-  transport: 'auto' | 'udp' | 'websocket';
 }
 
-interface DoctorFlags extends CommonOptions {
-  peerId?: string;
+interface DoctorFlags extends CallFlags {
   websocket?: string;
-  timeout: number;
-  transport: 'auto' | 'udp' | 'websocket';
 }
 
-/** Where a listener is unless something else is said. */
-const EVERYWHERE: ParsedListen = { host: '0.0.0.0', port: DEFAULT_PORT };
-
-interface BenchFlags extends CommonOptions {
-  listen?: ParsedListen | true;
-  websocket?: ParsedListen | true;
+interface BenchFlags extends CallFlags {
+  listen?: Place | true;
+  websocket?: Place | true;
   maxSeconds: number;
-  peerId?: string;
   seconds: number;
   warmUp: number;
-  timeout: number;
-  transport: 'auto' | 'udp' | 'websocket';
 }
 
 /** Registers what tells how a peer is reached: `ping`, `bench`, `doctor`. */
@@ -67,21 +64,9 @@ export function registerLooking(
       (text) => parseDuration(text, '--wait'),
       2_000,
     )
-    .option(
-      '--peer-id <id>',
-      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
-    )
-    .option(
-      '--timeout <duration>',
-      'longest wait for the connection',
-      (text) => parseDuration(text, '--timeout'),
-      10_000,
-    )
-    .addOption(
-      new Option('--transport <kind>', 'carrier to use')
-        .choices(['auto', 'udp', 'websocket'])
-        .default('auto'),
-    )
+    .addOption(peerIdOption())
+    .addOption(timeoutOption())
+    .addOption(transportOption())
     .action(async (peer: string, options: PingFlags) => {
       const { peerId, count, interval, wait, timeout, transport, seedFile } = options;
       await ping(
@@ -132,21 +117,9 @@ export function registerLooking(
       (text) => parseDuration(text, '--warm-up'),
       1_000,
     )
-    .option(
-      '--peer-id <id>',
-      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
-    )
-    .option(
-      '--timeout <duration>',
-      'longest wait for the connection',
-      (text) => parseDuration(text, '--timeout'),
-      10_000,
-    )
-    .addOption(
-      new Option('--transport <kind>', 'carrier to use')
-        .choices(['auto', 'udp', 'websocket'])
-        .default('auto'),
-    )
+    .addOption(peerIdOption())
+    .addOption(timeoutOption())
+    .addOption(transportOption())
     .action(async (peer: string | undefined, options: BenchFlags) => {
       const { listen, websocket = false, seedFile, nodeSeedFile } = options;
       const output = outputFor(options);
@@ -183,17 +156,8 @@ export function registerLooking(
       '--websocket <url>',
       'where its WebSocket should be, ws://HOST:PORT/PATH or wss://... (default: ws at the same port, which may as well be missing)',
     )
-    .option(
-      '--timeout <duration>',
-      'longest wait for each carrier',
-      (text) => parseDuration(text, '--timeout'),
-      5_000,
-    )
-    .addOption(
-      new Option('--transport <kind>', 'carrier to look at')
-        .choices(['auto', 'udp', 'websocket'])
-        .default('auto'),
-    )
+    .addOption(timeoutOption('longest wait for each carrier', 5_000))
+    .addOption(transportOption('carrier to look at'))
     .action(async (peer: string, options: DoctorFlags) => {
       const { peerId, websocket, timeout, transport, seedFile } = options;
       await doctor(

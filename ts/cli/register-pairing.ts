@@ -2,15 +2,16 @@ import type { Command } from 'commander';
 import { id } from './commands/id.ts';
 import { joinPairing, showPairing } from './commands/pair.ts';
 import { forgetPeer, listPeers } from './commands/peers.ts';
-import type { CommonOptions, ParsedListen } from './flags.ts';
-import { common, parseListen, seeds } from './flags.ts';
+import type { CommonOptions } from './flags.ts';
+import { common, EVERYWHERE, parseListen, seeds, timeoutOption } from './flags.ts';
+import type { Place } from './listening.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import type { Signals } from './signals.ts';
 import { parseDuration } from './units.ts';
 
 interface PairFlags extends CommonOptions {
-  listen: ParsedListen;
+  listen: Place;
   expires: number;
   qr?: true;
   as?: string;
@@ -34,10 +35,12 @@ export function registerPairing(
       'the machine that shows the words; without it, and without a ticket, this one shows them',
     )
     .option('--join', 'take a ticket, which says itself where the other machine is')
-    .option('--listen <[host:]port>', 'where to wait for the other machine', parseListen, {
-      host: '0.0.0.0',
-      port: DEFAULT_PORT,
-    })
+    .option(
+      '--listen <[host:]port>',
+      'where to wait for the other machine',
+      parseListen,
+      EVERYWHERE,
+    )
     .option(
       '--expires <duration>',
       'how long to wait for it',
@@ -47,12 +50,7 @@ export function registerPairing(
     .option('--qr', 'show the ticket as a QR code as well')
     .option('--as <name>', 'what to call the other machine here (default: what it calls itself)')
     .option('--replace', 'set aside the seed that this machine has, if it is another one')
-    .option(
-      '--timeout <duration>',
-      'longest wait for the connection',
-      (text) => parseDuration(text, '--timeout'),
-      10_000,
-    )
+    .addOption(timeoutOption())
     .action(async (address: string | undefined, options: PairFlags & { join?: true }) => {
       const { as, seedFile, nodeSeedFile } = options;
       const both = { as, seedFile, nodeSeedFile, signals };

@@ -4,8 +4,9 @@ import type { TunnelOptions } from './commands/tunnel.ts';
 import { forward, serveTunnel } from './commands/tunnel.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
-import type { CommonOptions, ParsedListen } from './flags.ts';
-import { common, parseListen, seeds } from './flags.ts';
+import type { Carrier, CommonOptions } from './flags.ts';
+import { common, EVERYWHERE, parseListen, peerIdOption, seeds, timeoutOption } from './flags.ts';
+import type { Place } from './listening.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import type { Signals } from './signals.ts';
@@ -17,11 +18,11 @@ import { parseDuration } from './units.ts';
 
 interface TunnelFlags extends CommonOptions {
   serve?: true;
-  listen?: ParsedListen;
-  websocket?: ParsedListen | true;
+  listen?: Place;
+  websocket?: Place | true;
   allow?: AllowRule[];
   peerId?: string;
-  transport?: 'auto' | 'udp' | 'websocket';
+  transport?: Carrier;
   maxConnections: number;
   outage: number;
   timeout: number;
@@ -62,10 +63,7 @@ export function registerTunnel(
       'with --serve: take WebSockets as well, for peers that no UDP reaches (default: where --listen says)',
       parseListen,
     )
-    .option(
-      '--peer-id <id>',
-      'node id that the other side must have, or "any" for every holder of the seed (default: that of a peer with a name, else any)',
-    )
+    .addOption(peerIdOption())
     .addOption(
       new Option('--transport <kind>', 'carrier to use (default: auto)').choices([
         'auto',
@@ -80,12 +78,7 @@ export function registerTunnel(
       (text) => parseDuration(text, '--outage'),
       120_000,
     )
-    .option(
-      '--timeout <duration>',
-      'longest wait for the session; with --serve for what is connected to',
-      (text) => parseDuration(text, '--timeout'),
-      10_000,
-    )
+    .addOption(timeoutOption('longest wait for the session; with --serve for what is connected to'))
     .option(
       '--drain <duration>',
       'how long SIGTERM lets connections go on to their end',
@@ -106,8 +99,7 @@ export function registerTunnel(
       if (flags.serve === true) {
         refuseFlags(flags, ['peerId', 'transport'], '--serve');
         if (local !== undefined) throw usage('what is carried is said on the other machine.');
-        const listen = flags.listen ?? { host: '0.0.0.0', port: DEFAULT_PORT };
-        const { allow = [], websocket = false } = flags;
+        const { listen = EVERYWHERE, allow = [], websocket = false } = flags;
         await serveTunnel({ ...both, ...listen, allow, websocket }, outputFor(flags));
         return;
       }
