@@ -78,3 +78,11 @@ export function formatClock(seconds: number): string {
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** What was moved, of what, how long it took and how fast that was: `2.00 GiB, the last 1.00 GiB of it in 9.54 s (112.6 MB/s)`. */
+export function formatPace(bytes: number, resumedFrom: number, seconds: number): string {
+  const moved = bytes - resumedFrom;
+  const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
+  const rate = seconds > 0 ? moved / seconds : 0;
+  return `${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})`;
+}

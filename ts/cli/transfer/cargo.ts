@@ -2,7 +2,7 @@ import type { SttEndpoint } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { counted, formatRate, formatSize } from '../units.ts';
+import { counted, formatPace } from '../units.ts';
 import type { Carriage, Line } from './carry.ts';
 import { carry } from './carry.ts';
 import { TRANSFER_PURPOSE } from './messages.ts';
@@ -185,9 +185,6 @@ function lineOf(delivery: Delivery, signal: AbortSignal): Line {
 function report(carried: Sent & Carriage, state: SendingState, output: Output): void {
   const { name, bytes, sha256, seconds, resumedFrom } = carried;
   const { reconnects, moves, peerNodeId, sessionId, transport } = carried;
-  const moved = bytes - resumedFrom;
-  const rate = seconds > 0 ? moved / seconds : 0;
-  const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
   output.result(
     'sent',
     {
@@ -204,7 +201,7 @@ function report(carried: Sent & Carriage, state: SendingState, output: Output): 
       moves,
       bytesSent: state.bytesSent,
     },
-    `sent ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
+    `sent ${name}: ${formatPace(bytes, resumedFrom, seconds)}\nsha256 ${sha256}`,
   );
 }
 
@@ -222,9 +219,6 @@ function reportTree(
     manifest.count('link'),
   ];
   const skipped = tree.skipped.length + failed.length;
-  const moved = bytes - resumedFrom;
-  const rate = seconds > 0 ? moved / seconds : 0;
-  const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
   const left = skipped === 0 ? '' : `; ${skipped} skipped`;
   output.result(
     'sent',
@@ -248,7 +242,7 @@ function reportTree(
       moves,
       bytesSent: state.bytesSent,
     },
-    `sent ${label}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${left}\nsha256 ${sha256}`,
+    `sent ${label}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatPace(bytes, resumedFrom, seconds)}${left}\nsha256 ${sha256}`,
   );
   const [first] = failed;
   if (first === undefined) return;

@@ -2,7 +2,7 @@ import type { SttListener, SttSession } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { counted, formatRate, formatSize } from '../units.ts';
+import { counted, formatPace } from '../units.ts';
 import { Desk } from './desk.ts';
 import type { Collision } from './files.ts';
 import type { Received } from './receive.ts';
@@ -170,18 +170,23 @@ export class Inbox {
   }
 
   #report(received: Received | TreeReceived, session: SttSession): void {
-    if ('files' in received) {
-      this.#reportTree(received, session);
-      return;
-    }
-    const { name, bytes, sha256, seconds, resumedFrom, bytesByCarrier, key } = received;
+    const { key, sha256 } = received;
     if (this.#reported.get(key) === sha256) return;
     if (!received.acknowledged) this.#reported.set(key, sha256);
-    const moved = bytes - resumedFrom;
-    const rate = seconds > 0 ? moved / seconds : 0;
-    const rest = resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
-    const reconnects = this.#breaks.get(key) ?? 0;
+    if ('files' in received) this.#reportTree(received, session);
+    else this.#reportFile(received, session);
+  }
+
+  /** How often a transfer was broken off, now that it is over. */
+  #takeBreaks(key: string): number {
+    const breaks = this.#breaks.get(key) ?? 0;
     this.#breaks.delete(key);
+    return breaks;
+  }
+
+  #reportFile(received: Received, session: SttSession): void {
+    const { name, bytes, sha256, seconds, resumedFrom, bytesByCarrier, key } = received;
+    const reconnects = this.#takeBreaks(key);
     this.#options.output.result(
       'received',
       {
@@ -197,19 +202,13 @@ export class Inbox {
         resumedFrom,
         reconnects,
       },
-      `received ${name}: ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})\nsha256 ${sha256}`,
+      `received ${name}: ${formatPace(bytes, resumedFrom, seconds)}\nsha256 ${sha256}`,
     );
   }
 
   #reportTree(received: TreeReceived, session: SttSession): void {
     const { names, files, folders, links, missing, bytes, sha256, seconds, key } = received;
-    if (this.#reported.get(key) === sha256) return;
-    if (!received.acknowledged) this.#reported.set(key, sha256);
-    const reconnects = this.#breaks.get(key) ?? 0;
-    this.#breaks.delete(key);
-    const moved = bytes - received.resumedFrom;
-    const rate = seconds > 0 ? moved / seconds : 0;
-    const rest = received.resumedFrom > 0 ? `, the last ${formatSize(moved)} of it` : '';
+    const reconnects = this.#takeBreaks(key);
     const lost =
       missing === 0 ? '' : `; ${counted(missing, 'file')} could not be read at the sender`;
     this.#options.output.result(
@@ -233,7 +232,7 @@ export class Inbox {
         resumedFiles: received.resumedFiles,
         reconnects,
       },
-      `received ${names.join(', ')}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatSize(bytes)}${rest} in ${seconds.toFixed(2)} s (${formatRate(rate)})${lost}\nsha256 ${sha256}`,
+      `received ${names.join(', ')}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatPace(bytes, received.resumedFrom, seconds)}${lost}\nsha256 ${sha256}`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { formatSize } from '../units.ts';
+import { receiveAt } from './at-desk.ts';
 import { ByteReader } from './byte-reader.ts';
 import { removeStale, sweep } from './claim.ts';
 import type { Desk } from './desk.ts';
@@ -87,22 +88,7 @@ async function receiveFile(
 ): Promise<Received> {
   const key = offer.transfer === null ? randomKey() : partKey(session.peerNodeId, offer.transfer);
   const reception = new Reception(session, stream, reader, offer, key, options);
-  let leave: (() => void) | undefined;
-  try {
-    // Told of a name or a size that will not do before anybody else's session is ended for it.
-    await reception.declineIf(async () => {
-      // Whoever this receiver is not there for is told no more, and ends nothing with a bad offer.
-      options.desk.admit(key);
-      reception.check();
-      leave = await options.desk.enter(key, session);
-    });
-    return await reception.run();
-  } catch (error) {
-    if (error instanceof Busy) options.desk.unbind(key);
-    throw error;
-  } finally {
-    leave?.();
-  }
+  return receiveAt(options.desk, key, session, reception, () => reception.check());
 }
 
 interface FileOffer {

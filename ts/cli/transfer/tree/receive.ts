@@ -3,6 +3,7 @@ import { ExitCode } from '../../exit-codes.ts';
 import { CliError } from '../../failure.ts';
 import type { TreeProgress } from '../../tree-progress.ts';
 import { formatSize } from '../../units.ts';
+import { receiveAt } from '../at-desk.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { sweep } from '../claim.ts';
 import { freeSpace } from '../files.ts';
@@ -83,27 +84,16 @@ export async function receiveTree(
 ): Promise<TreeReceived> {
   const key = partKey(session.peerNodeId, `tree ${offered.tree.transfer}`);
   const reception = new TreeReception(session, offered, key, options);
-  let leave: (() => void) | undefined;
-  try {
-    await reception.declineIf(async () => {
-      options.desk.admit(key);
-      if (options.sink !== undefined) {
-        throw new CliError(
-          ExitCode.LocalFile,
-          'a folder, or several files, cannot go to stdout.',
-          'run "stt recv DIR", or send one file.',
-        );
-      }
-      await reception.readManifest();
-      leave = await options.desk.enter(key, session);
-    });
-    return await reception.run();
-  } catch (error) {
-    if (error instanceof Busy) options.desk.unbind(key);
-    throw error;
-  } finally {
-    leave?.();
-  }
+  return receiveAt(options.desk, key, session, reception, async () => {
+    if (options.sink !== undefined) {
+      throw new CliError(
+        ExitCode.LocalFile,
+        'a folder, or several files, cannot go to stdout.',
+        'run "stt recv DIR", or send one file.',
+      );
+    }
+    await reception.readManifest();
+  });
 }
 
 /** One session's part in the transfer of one tree. */
