@@ -40,6 +40,90 @@ describe('what a mistake gets', () => {
     }
   });
 
+  test('what the parser refuses is told to programs as well: 2', async () => {
+    for (const [args, message] of [
+      [['ping', '--json', '--nonsense'], "error: unknown option '--nonsense'"],
+      [['ping', '--json'], "error: missing required argument 'peer'"],
+      [['sedn', 'a', 'b', '--json'], "error: unknown command 'sedn' (Did you mean send?)"],
+    ] as const) {
+      const { code, records, stderr } = await stt(args);
+      expect([code, records]).toEqual([
+        2,
+        [
+          {
+            schema: 1,
+            event: 'error',
+            code: 'CLI',
+            message,
+            hint: expect.any(String),
+            exitCode: 2,
+          },
+        ],
+      ]);
+      expectTwoLines(stderr, /^error: /);
+    }
+  });
+
+  test('a duration that no timer can wait for, wherever one is taken: 2', async () => {
+    for (const args of [
+      ['ping', '127.0.0.1', '-i', '25d'],
+      ['ping', '127.0.0.1', '--timeout', '600h'],
+      ['pair', '--expires', '30d'],
+      ['send', 'a', '127.0.0.1', '--deadline', '40d'],
+      ['recv', '--resume-timeout', '1000000h'],
+      ['tunnel', '8080', 'a:b:80', '--outage', '30d'],
+    ]) {
+      const { code, stderr } = await stt(args);
+      expect([args, code]).toEqual([args, 2]);
+      expectTwoLines(stderr, /is longer than 24 days, the longest that can be waited\.$/);
+    }
+  });
+
+  test('a seed in the place of its file, or of a peer, is refused, and not repeated: 2', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const hex = 'c0ffee'.repeat(11).slice(0, 64);
+    const base64 = Buffer.from(hex, 'hex').toString('base64url');
+    for (const secret of [hex, base64]) {
+      for (const args of [
+        ['ping', '127.0.0.1', '--seed-file', secret],
+        ['ping', secret, '--seed-file', seed],
+        ['recv', folder, '--seed-file', seed, '--node-seed-file', secret],
+        ['pair', '--print', '--seed-file', secret],
+        ['keygen', '--out', secret],
+      ]) {
+        const { code, stdout, stderr } = await stt([...args, '--json'], { cwd: folder });
+        expect([args, code]).toEqual([args, 2]);
+        expectTwoLines(stderr, /a seed itself does not go into a command line/);
+        expect(`${stdout}${stderr}`).not.toContain(secret);
+      }
+      const env = { STT_SEED_FILE: secret };
+      const { stdout, stderr } = await stt(['ping', '127.0.0.1', '--json'], { env });
+      expect(`${stdout}${stderr}`).not.toContain(secret);
+      expect(await readdir(folder)).toEqual(['seed']);
+    }
+  });
+
+  test('a command that finds another one there says so: 5', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const bench = new Stt(['bench', '--listen', '127.0.0.1:0', '--seed-file', seed, '--json']);
+    const { address, port } = await bench.record(({ event }) => event === 'listening');
+    const peer = `${address}:${port}`;
+    for (const path of [seed, folder]) {
+      const { code, stderr } = await stt(['send', path, peer, '--seed-file', seed]);
+      expect(code).toBe(5);
+      expectTwoLines(stderr, /^what listens there is not "stt recv"\.$/);
+    }
+    const tunnel = await stt(['tunnel', '0', `${peer}:localhost:80`, '--seed-file', seed]);
+    expect(tunnel.code).toBe(5);
+    expect(tunnel.stderr).not.toContain('connecting again');
+    expectTwoLines(tunnel.stderr, /^what answers there is not "stt tunnel --serve"\.$/);
+    const lost = await stt(['tunnel', '--seed-file', seed]);
+    expect(lost.code).toBe(2);
+    expectTwoLines(lost.stderr, /^error: a port here and PEER:HOST:PORT are needed, or --serve\.$/);
+  });
+
   test('a peer, a peer id, a carrier or a variable that cannot be: usage, 2', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);
@@ -222,7 +306,7 @@ describe('what a mistake gets', () => {
       '500ms',
     ]);
     expect(code).toBe(5);
-    expectTwoLines(stderr, /deadline of 0.5 s/);
+    expectTwoLines(stderr, /deadline of 500 ms/);
   });
 
   test('SIGINT and SIGTERM while waiting: 130 and 143', async () => {

@@ -1,10 +1,11 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { stt, temporaryFolder } from './stt.ts';
+import { addPeer } from '../../ts/cli/peers/book.ts';
+import { MAIN, stt, temporaryFolder } from './stt.ts';
 
 const run = promisify(execFile);
 const MANUAL = fileURLToPath(new URL('../../man/stt.1', import.meta.url));
@@ -34,6 +35,45 @@ describe('completion', () => {
     expect(await ask('send', '--verbose', path.slice(0, -3))).toEqual([path]);
     expect(await ask('completion', '')).toEqual(['bash', 'zsh', 'fish']);
     expect(await ask('peers', 'rm', '--q')).toEqual(['--quiet']);
+    expect(await ask('explain', '0x0101')).toEqual(['0x0101']);
+    expect(await ask('explain', 'CONNECTION_')).toEqual([
+      'CONNECTION_TIMEOUT',
+      'CONNECTION_REFUSED',
+    ]);
+    const here = path.slice(0, -3);
+    for (const words of [['send'], ['send', 'x'], ['recv'], ['ping', '--seed-file']])
+      expect([words, await ask(...words, here)]).toEqual([words, [path]]);
+    expect(await ask('ping', '--count', here)).toEqual([]);
+  });
+
+  test.runIf(has('bash'))('bash offers the names of peers where one is called', async () => {
+    const path = await script('bash');
+    const [home, bin] = [await temporaryFolder(), await temporaryFolder()];
+    const hosts = ['192.0.2.1'];
+    const file = join(home, 'stt', 'peers.json');
+    for (const [name, digit] of [
+      ['desk', 'a'],
+      ['den', 'b'],
+    ] as const)
+      await addPeer({ name, nodeId: digit.repeat(64), hosts, port: 7788, pairedAt: 0 }, file);
+    await writeFile(join(bin, 'stt'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
+    await chmod(join(bin, 'stt'), 0o755);
+    const env = { ...process.env, XDG_CONFIG_HOME: home, PATH: `${bin}:${process.env['PATH']}` };
+    const body = `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stt; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    for (const words of [
+      ['ping'],
+      ['doctor', '--json'],
+      ['send', 'a'],
+      ['bench'],
+      ['peers', 'rm'],
+      ['tunnel', '8080'],
+    ]) {
+      const { stdout } = await run('bash', ['-c', body, path, 'stt', ...words, 'de'], {
+        env,
+        cwd: bin,
+      });
+      expect([words, stdout.trim().split('\n').sort()]).toEqual([words, ['den', 'desk']]);
+    }
   });
 
   test.runIf(has('zsh'))('zsh takes the script', async () => {

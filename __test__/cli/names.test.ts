@@ -2,9 +2,16 @@ import { basename, isAbsolute, join, relative } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { withDefaultPort } from '../../ts/cli/peers/resolve.ts';
-import { checkName, NameError, numberedName, quote } from '../../ts/cli/transfer/names.ts';
+import {
+  checkName,
+  checkRootName,
+  NameError,
+  numberedName,
+  quote,
+} from '../../ts/cli/transfer/names.ts';
 import {
   formatClock,
+  formatDuration,
   formatRate,
   formatSize,
   parseDuration,
@@ -82,6 +89,14 @@ describe('names from the network', () => {
     );
   });
 
+  test('beside what was received, none of the names that unfinished files have', () => {
+    const key = '0'.repeat(32);
+    for (const name of ['.stt-x.part', `.stt-${key}.part`, `.STT-${key}.done`, '.stt-'])
+      expect(() => checkRootName(name)).toThrow(/kept for unfinished files/);
+    for (const name of ['stt-x.part', '.sttrc', 'a.stt-b']) expect(checkRootName(name)).toBe(name);
+    expect(() => checkRootName('a/b')).toThrow(NameError);
+  });
+
   test('a quoted name cannot steer a terminal', () => {
     expect(quote('\u001b]0;x\u0007\u202e')).toMatch(/^"[\x20-\x7e]*"$/);
   });
@@ -110,6 +125,10 @@ describe('numbers that people write', () => {
     ]).toEqual([3_600_000, 250, 2_000]);
     for (const text of ['', '0s', 'soon', '-1s'])
       expect(() => parseDuration(text, '--x')).toThrow(/--x/);
+    // What a timer of Node can wait for.
+    expect(parseDuration('24d', '--x')).toBeLessThan(2 ** 31);
+    for (const text of ['25d', '577h', '2147484', '1e9'])
+      expect(() => parseDuration(text, '--x')).toThrow(/--x/);
   });
 
   test('what is shown', () => {
@@ -121,6 +140,9 @@ describe('numbers that people write', () => {
       formatClock(3_725),
       formatClock(Number.POSITIVE_INFINITY),
     ]).toEqual(['0 B', '1.50 KiB', '2.5 MB/s', '1:01', '1:02:05', '--:--']);
+    expect(
+      [200, 30_000, 90_000, 600_000, 7_200_000, 86_400_000, 172_800_000].map(formatDuration),
+    ).toEqual(['200 ms', '30 s', '90 s', '10 min', '2 h', '1 day', '2 days']);
   });
 
   test('the default port', () => {

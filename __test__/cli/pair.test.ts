@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.ts';
+import { makeSecret, parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.ts';
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
 import { resolvePeer } from '../../ts/cli/peers/resolve.ts';
 import { Stt, seedFile, stt, temporaryFolder } from './stt.ts';
@@ -54,7 +54,7 @@ async function showing(
   machine: Machine,
   ...more: string[]
 ): Promise<{ stt: Stt; at: string; words: string; ticket: string }> {
-  const args = ['pair', '--listen', '127.0.0.1:0', ...more];
+  const args = ['pair', '--print', '--listen', '127.0.0.1:0', ...more];
   const shown = new Stt(args, { env: machine.env });
   const [, first = '', second = ''] = await shown.said(/words:\n\n {2}(.*)\n {2}(.*)\n/);
   const [, ticket = ''] = await shown.said(/(stt-pair:\S+)\n/);
@@ -102,6 +102,8 @@ describe('a pairing', () => {
       expect([code, stderr]).toEqual([4, expect.stringContaining('those of another pairing')]);
     }
     await shown.stt.said(/wrong words, once so far, the last from 127\.0\.0\.1/);
+    // Those after it are told as well, in one remark.
+    await shown.stt.said(/wrong words, 3 times so far, the last from 127\.0\.0\.1/);
     const garbled = shown.words.split(' ').toReversed().join(' ');
     for (const [typed, why] of [
       ['one two', /2 words; there are 12/],
@@ -164,16 +166,57 @@ describe('a pairing', () => {
 
   test('ends when its time is up: 3; by SIGINT: 130; without the other side: 3', async () => {
     const [desk, laptop] = [await Machine.make(), await Machine.make()];
-    const expired = await desk.run('pair', '--listen', '127.0.0.1:0', '--expires', '200ms');
+    const expired = await desk.run(
+      'pair',
+      '--print',
+      '--listen',
+      '127.0.0.1:0',
+      '--expires',
+      '200ms',
+    );
     expect(expired).toMatchObject({
       code: 3,
-      stderr: expect.stringMatching(/nobody brought the words within 0\.2 s\.\nTry: /),
+      stderr: expect.stringMatching(/nobody brought the words within 200 ms\.\nTry: /),
     });
     const shown = await showing(desk);
     shown.stt.child.kill('SIGINT');
     expect(await shown.stt.end()).toMatchObject({ code: 130 });
     expect(await laptop.join(shown.words, shown.at, '--timeout', '1s')).toMatchObject({ code: 3 });
     expect(await laptop.peers).toEqual([]);
+  });
+
+  test('shows no secret where no terminal is, unless it is told to: 2', async () => {
+    const desk = await Machine.make();
+    const { code, stdout, stderr } = await desk.run('pair', '--listen', '127.0.0.1:0', '--json');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^the words .* terminal.*\nTry: .*--print/),
+    ]);
+    expect(`${stdout}${stderr}`).not.toContain('stt-pair:');
+    await expect(readdir(desk.config)).rejects.toThrow('ENOENT');
+  });
+
+  test('takes no words and no ticket from the command line, and does not repeat them: 2', async () => {
+    const laptop = await Machine.make();
+    const secret = makeSecret();
+    const words = wordsOf(secret);
+    const ticket = ticketOf({ secret, nodeId: 'a'.repeat(64), addresses: ['127.0.0.1:9'] });
+    for (const args of [
+      ['pair', ticket],
+      ['pair', '--join', ticket],
+      ['pair', words],
+      ['pair', '127.0.0.1', ...words.split(' ')],
+      ['ping', ticket],
+    ]) {
+      const { code, stdout, stderr } = await laptop.run(...args, '--json');
+      expect([args, code, stderr]).toEqual([
+        args,
+        2,
+        expect.stringMatching(/^the words or the ticket .* command line.*\nTry: ./),
+      ]);
+      for (const part of [ticket.slice(9, 25), words.split(' ').slice(0, 3).join(' ')])
+        expect(`${stdout}${stderr}`).not.toContain(part);
+    }
   });
 
   test('a stranger who knows the words and says nothing, or nonsense, keeps nobody away', async () => {
@@ -332,7 +375,7 @@ describe('stt peers, stt id', () => {
     await mkdir(machine.config, { recursive: true });
     const path = await seedFile(machine.config);
     await chmod(path, 0o644);
-    for (const args of [['id'], ['pair', '--listen', '127.0.0.1:0']]) {
+    for (const args of [['id'], ['pair', '--print', '--listen', '127.0.0.1:0']]) {
       expect([args, await machine.run(...args)]).toEqual([
         args,
         expect.objectContaining({

@@ -90,6 +90,27 @@ async function loses(puppet: Puppet): Promise<void> {
   await sending;
 }
 
+test('a name of unfinished files is refused, whoever offers it', async () => {
+  const stage = await Stage.make(content(1, 1_000));
+  const puppet = await Puppet.make(stage);
+  const recv = await stage.recv('--forever');
+  for (const name of ['.stt-notes.part', `.STT-${'0'.repeat(32)}.done`]) {
+    puppet.offer = { ...puppet.offer, name };
+    const { answer, session } = await puppet.offers();
+    expect([name, answer]).toEqual([
+      name,
+      expect.objectContaining({
+        accept: false,
+        why: expect.stringContaining('kept for unfinished files'),
+      }),
+    ]);
+    await session.close();
+  }
+  expect(await readdir(stage.inbox)).toEqual([]);
+  recv.child.kill('SIGINT');
+  expect((await recv.end()).code).toBe(130);
+});
+
 describe('a receipt that is lost', { timeout: 60_000 }, () => {
   test.each([false, true])(
     'is given again; the receiver was killed meanwhile: %s',

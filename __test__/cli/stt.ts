@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -70,8 +70,10 @@ export class Stt {
     });
     this.finished = new Promise((resolve, reject) => {
       this.child.once('error', reject);
-      this.child.once('close', (code) => {
+      this.child.once('close', (status, signal) => {
         if (this.#problems.length > 0) reject(new Error(this.#problems.join('\n')));
+        // As a shell counts: what a signal ends has 128 and its number.
+        const code = signal === null ? status : 128 + constants.signals[signal];
         resolve({ code, stdout, stderr: this.#stderr, records: this.#records });
         for (const watcher of this.#watchers) watcher();
       });

@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -95,6 +96,56 @@ describe('stt send and stt recv', () => {
     expect(sent).toMatchObject({ code: 0 });
     expect((await recv.end()).code).toBe(0);
     expect(await readFile(join(inbox, 'notes.txt'), 'utf8')).toBe('from a pipe');
+  });
+
+  test.skipIf(process.platform === 'win32')(
+    'a named pipe is waited for, and a signal ends the wait',
+    async () => {
+      const { folder, inbox, seed } = await stage();
+      const { recv, port } = await startRecv(inbox, seed, '--forever');
+      const pipe = join(folder, 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const args = ['send', pipe, `127.0.0.1:${port}`, '--seed-file', seed, '--json'];
+      const waiting = new Stt(args);
+      await waiting.record(({ event }) => event === 'session');
+      waiting.child.kill('SIGINT');
+      expect((await waiting.end()).code).toBe(130);
+      const sent = new Stt([...args, '--name', 'notes.txt']);
+      await sent.record(({ event }) => event === 'session');
+      await writeFile(pipe, 'from a named pipe');
+      expect((await sent.end()).code).toBe(0);
+      expect(await readFile(join(inbox, 'notes.txt'), 'utf8')).toBe('from a named pipe');
+      // Also where it is read before anybody is called, which holds a thread.
+      const stuck = new Stt(['ping', `127.0.0.1:${port}`, '--seed-file', pipe]);
+      const fd = await open(pipe, 'w');
+      onTestFinished(() => fd.close());
+      stuck.child.kill('SIGINT');
+      expect((await stuck.end()).code).toBe(130);
+      recv.child.kill('SIGINT');
+      expect((await recv.end()).code).toBe(130);
+    },
+  );
+
+  test('the names of unfinished files are refused by the sender', async () => {
+    const { folder, seed } = await stage();
+    const own = join(folder, '.stt-x.part');
+    await writeFile(own, 'x');
+    for (const args of [[own], ['-', '--name', '.stt-x.part'], [seed, '--name', '.STT-y.done']]) {
+      const [path = '', ...more] = args;
+      const { code, stderr } = await stt([
+        'send',
+        path,
+        '127.0.0.1:9',
+        '--seed-file',
+        seed,
+        ...more,
+      ]);
+      expect([args, code, stderr]).toEqual([
+        args,
+        6,
+        expect.stringMatching(/cannot be sent: .* kept for unfinished files\.\nTry: ./),
+      ]);
+    }
   });
 
   test('a file that exists is kept; --overwrite replaces it, --rename numbers the new one', async () => {

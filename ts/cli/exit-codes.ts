@@ -80,7 +80,8 @@ function exitCodeOfSttError(error: SttError): ExitCode {
     case 'RESOURCE_EXHAUSTED':
     case 'BUFFER_OVERFLOW':
     case 'TOO_MANY_SESSIONS':
-      return ExitCode.LocalResource;
+      // The peer's limit passes, as its not being there may.
+      return error.origin === 'peer' ? ExitCode.Unreachable : ExitCode.LocalResource;
     default:
       break;
   }

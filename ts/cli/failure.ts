@@ -1,4 +1,5 @@
 import { ERROR_PAGES } from '../errors/reference.generated.ts';
+import type { SttError } from '../index.ts';
 import { isSttError, SttOptionError } from '../index.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { systemCode } from './exit-codes.ts';
@@ -62,8 +63,8 @@ export function describeFailure(error: unknown): FailureReport {
   if (isSttError(error)) {
     const code = `0x${error.code.toString(16).padStart(4, '0')}`;
     return {
-      headline: `${code} ${error.codeName}: ${firstSentences(error.message, code, error.codeName)}`,
-      hint: `${hintOf(error.codeName, error.code)} Details: stt explain ${code}`,
+      headline: `${code} ${error.codeName}: ${inCommandWords(firstSentences(error.message, code, error.codeName))}`,
+      hint: `${hintOf(error)} Details: stt explain ${code}`,
       code,
       codeName: error.codeName,
       ...(error.subcode === undefined ? {} : { subcode: error.subcode }),
@@ -72,7 +73,7 @@ export function describeFailure(error: unknown): FailureReport {
   const system = systemCode(error);
   if (system !== undefined && error instanceof Error) {
     return {
-      headline: error.message.startsWith(system) ? error.message : `${system}: ${error.message}`,
+      headline: systemHeadline(system, error),
       hint: SYSTEM_HINTS[system] ?? 'see the system error above.',
       code: system,
     };
@@ -113,13 +114,37 @@ function describeOption({ option, message }: SttOptionError): { headline: string
   return { headline: message, hint: 'see "stt --help".' };
 }
 
+/** What the API calls its options, and what a command line has in their place. */
+const COMMAND_WORDS: readonly (readonly [RegExp, string])[] = [
+  [/Use the same sharedSeed on both sides\./g, 'Use the same seed on both machines.'],
+  [/Add its seed, or use/g, 'Use'],
+  [/in sharedSeed here/g, 'here'],
+  [/\bpeerNodeId\b/g, '--peer-id'],
+  [/, or widen timestampWindow\b/g, ''],
+  [/give it(.*?) as tls\.ca\b/g, 'name a file with it$1 in NODE_EXTRA_CA_CERTS'],
+  [/, set tls\.servername, or/g, ', or'],
+];
+
+/** The same message for somebody who has no program, but a command. */
+function inCommandWords(message: string): string {
+  return COMMAND_WORDS.reduce((text, [words, others]) => text.replace(words, others), message);
+}
+
+/** `ENOENT: no such file or directory: /path`, without what the system was called for. */
+function systemHeadline(code: string, error: Error): string {
+  const text = error.message.startsWith(code) ? error.message : `${code}: ${error.message}`;
+  const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+  const cut = text.indexOf(', ');
+  return path === undefined || cut === -1 ? text : `${text.slice(0, cut)}: ${path}`;
+}
+
 /** Some messages already begin with their code; the headline names it once. */
 function firstSentences(message: string, code: string, codeName: string): string {
   const prefix = new RegExp(`^(${code}\\s*)?(${codeName}\\s*)?:?\\s*`);
   return message.replace(prefix, '');
 }
 
-function hintOf(codeName: string, code: number): string {
+function hintOf({ codeName, code, origin }: SttError): string {
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
       return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
@@ -134,7 +159,10 @@ function hintOf(codeName: string, code: number): string {
       return 'install the same version of @seigr/stt on both machines.';
     case 'UDP_SEND_FAILED':
       return 'check the network interface and the local firewall, then try again.';
+    case 'TOO_MANY_SESSIONS':
     case 'RESOURCE_EXHAUSTED':
+      if (origin === 'peer')
+        return 'try again later, or raise the limits of the peer: it has as much as it takes.';
       return 'raise the limit of open files (ulimit -n) or free memory, then try again.';
     default:
       return firstStep(code);

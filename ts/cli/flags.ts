@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import { SuggestingArgument } from './help/tree.ts';
 import type { Place } from './listening.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import { DEFAULT_DRAIN_MS } from './signals.ts';
-import { parseDuration } from './units.ts';
+import { formatDuration, parseDuration } from './units.ts';
 
 /** What commander makes of the options that every command has. */
 export interface CommonOptions {
@@ -59,6 +60,15 @@ export function seeds(command: Command): Command {
     );
 }
 
+/** Whom a command calls. */
+export function peerArgument(name: string): SuggestingArgument {
+  return new SuggestingArgument(
+    name,
+    `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`,
+    { peers: true },
+  );
+}
+
 /** Who the other side has to be. */
 export function peerIdOption(): Option {
   return new Option(
@@ -67,14 +77,28 @@ export function peerIdOption(): Option {
   );
 }
 
+/** An option that takes a duration, in milliseconds once parsed, and says what holds without it as a person would. */
+export function durationOption(flags: string, description: string, milliseconds?: number): Option {
+  const option = new Option(flags, description);
+  option.argParser((text) => parseDuration(text, option.long ?? flags));
+  if (milliseconds !== undefined) option.default(milliseconds, formatDuration(milliseconds));
+  return option;
+}
+
+/** Where a command listens. */
+export function listenOption(description: string): Option {
+  const { host, port } = EVERYWHERE;
+  return new Option('--listen <[host:]port>', description)
+    .argParser(parseListen)
+    .default(EVERYWHERE, `${host}:${port}`);
+}
+
 /** How long a connect may take: `milliseconds` unless something else is said. */
 export function timeoutOption(
   description = 'longest wait for the connection',
   milliseconds = 10_000,
 ): Option {
-  return new Option('--timeout <duration>', description)
-    .argParser((text) => parseDuration(text, '--timeout'))
-    .default(milliseconds);
+  return durationOption('--timeout <duration>', description, milliseconds);
 }
 
 /** Which carrier, `auto` unless something else is said. */
@@ -87,17 +111,19 @@ export function transportOption(description = 'carrier to use'): Option {
 /** What both sides of a transfer have. */
 export function transfers(command: Command): Command {
   return seeds(command)
-    .option(
-      '--resume-timeout <duration>',
-      'how long a transfer that was cut off may stand still before it is given up',
-      (text) => parseDuration(text, '--resume-timeout'),
-      DEFAULT_RESUME_TIMEOUT_MS,
+    .addOption(
+      durationOption(
+        '--resume-timeout <duration>',
+        'how long a transfer that was cut off may stand still before it is given up',
+        DEFAULT_RESUME_TIMEOUT_MS,
+      ),
     )
-    .option(
-      '--drain <duration>',
-      'how long SIGTERM lets a transfer go on to its end',
-      (text) => parseDuration(text, '--drain'),
-      DEFAULT_DRAIN_MS,
+    .addOption(
+      durationOption(
+        '--drain <duration>',
+        'how long SIGTERM lets a transfer go on to its end',
+        DEFAULT_DRAIN_MS,
+      ),
     );
 }
 

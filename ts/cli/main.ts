@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { refuseInvitations } from './argv-secrets.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
 import { ShownError } from './failure.ts';
 import { Output } from './output.ts';
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
     onOutput: (chosen) => (output = chosen),
   });
   try {
+    await refuseInvitations(process.argv.slice(2));
     await program.parseAsync();
   } catch (error) {
     const failure = failureOf(error);

@@ -3,6 +3,7 @@ import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { checkSeed } from '../native/engine.ts';
+import { looksLikeSeed, seedInCommandLine } from './argv-secrets.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { Output } from './output.ts';
@@ -93,6 +94,7 @@ export async function loadNodeSecret(
   machine: () => Promise<string> = thisMachine,
 ): Promise<NodeSecret> {
   const named = option ?? process.env['STT_NODE_SEED_FILE'];
+  if (named !== undefined && looksLikeSeed(named)) throw seedInCommandLine('the node seed file');
   const path = named ?? join(stateFolder(), 'node-seed');
   try {
     await create(path);

@@ -1,15 +1,17 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { ERROR_TABLE, formatCode } from '../errors/table.ts';
 import { completion } from './commands/completion.ts';
 import { explain } from './commands/explain.ts';
 import { keygen } from './commands/keygen.ts';
 import { recv } from './commands/recv.ts';
 import { send } from './commands/send.ts';
 import { ExitCode } from './exit-codes.ts';
-import { CliError, ShownError } from './failure.ts';
+import { CliError } from './failure.ts';
 import type { CallFlags, CommonOptions, TransferOptions } from './flags.ts';
 import {
   common,
-  EVERYWHERE,
+  durationOption,
+  listenOption,
   parseListen,
   peerIdOption,
   timeoutOption,
@@ -19,6 +21,7 @@ import {
 } from './flags.ts';
 import type { Shell } from './help/completion.ts';
 import { SHELLS } from './help/completion.ts';
+import { SuggestingArgument } from './help/tree.ts';
 import type { Place } from './listening.ts';
 import { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
@@ -26,7 +29,7 @@ import { registerLooking } from './register-looking.ts';
 import { registerPairing } from './register-pairing.ts';
 import { registerTunnel } from './register-tunnel.ts';
 import type { Signals } from './signals.ts';
-import { parseDuration, parseSize } from './units.ts';
+import { parseSize } from './units.ts';
 
 /** What a run of the command line needs from its process. */
 export interface ProgramContext {
@@ -44,9 +47,9 @@ export function createProgram(context: ProgramContext): Command {
       'Moves bytes between machines that share a seed: encrypted, authenticated, over UDP.',
     )
     .version(context.version)
-    .showHelpAfterError('Try: the same with --help, for the commands and options.')
     .exitOverride()
-    .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+    // Told as any other failure is, by failureOf.
+    .configureOutput({ outputError: () => undefined });
 
   const outputFor = (options: CommonOptions, results?: NodeJS.WritableStream): Output => {
     const output = new Output({
@@ -89,7 +92,7 @@ export function createProgram(context: ProgramContext): Command {
   transfers(common(program.command('recv')))
     .description('receive a file, or folders')
     .argument('[dir]', 'folder that files go to, made if need be, or - for one file to stdout', '.')
-    .option('--listen <[host:]port>', 'where to listen', parseListen, EVERYWHERE)
+    .addOption(listenOption('where to listen'))
     .option(
       '--websocket [[host:]port]',
       'take WebSockets as well, for peers that no UDP reaches (default: where --listen says)',
@@ -142,14 +145,17 @@ export function createProgram(context: ProgramContext): Command {
   transfers(common(program.command('send')))
     .description('send files and folders, or stdin as "-", to a machine that runs "stt recv"')
     .usage('[options] <path...> <peer>')
-    .argument(
-      '<path...>',
-      `files and folders to send, or -; and last the peer: name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`,
+    .addArgument(
+      new SuggestingArgument(
+        '<path...>',
+        `files and folders to send, or -; and last the peer: name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`,
+        { files: true, peers: true },
+      ),
     )
     .addOption(peerIdOption())
     .option('--name <name>', 'name to give it there')
-    .option('--deadline <duration>', 'give up after this long, as in 1h (default: never)', (text) =>
-      parseDuration(text, '--deadline'),
+    .addOption(
+      durationOption('--deadline <duration>', 'give up after this long, as in 1h (default: never)'),
     )
     .option(
       '--no-resume',
@@ -199,9 +205,12 @@ export function createProgram(context: ProgramContext): Command {
 
   common(program.command('explain'))
     .description('say what an error means, what causes it, and what to do')
-    .argument(
-      '<code>',
-      'code, as 0x0101 or 0x0405_03; name, as CONNECTION_TIMEOUT; reason:timeout; or - to find them in a log on stdin',
+    .addArgument(
+      new SuggestingArgument(
+        '<code>',
+        'code, as 0x0101 or 0x0405_03; name, as CONNECTION_TIMEOUT; reason:timeout; or - to find them in a log on stdin',
+        { words: ERROR_TABLE.flatMap(({ code, codeName }) => [formatCode(code), codeName]) },
+      ),
     )
     .action(async (query: string, options: CommonOptions) => {
       await explain(query, outputFor(options));
@@ -220,13 +229,12 @@ export function createProgram(context: ProgramContext): Command {
 export function failureOf(error: unknown): unknown {
   if (!(error instanceof CommanderError)) return error;
   if (error.exitCode === 0) return undefined;
-  // Commander has said what is wrong already.
-  return new UsageShown();
-}
-
-/** A usage error that is on the screen already. */
-export class UsageShown extends ShownError {
-  constructor() {
-    super(ExitCode.Usage, 'the command line is wrong.', 'run with --help for the options.');
-  }
+  // Without a command commander has shown the help, and says no more.
+  const shown = error.code === 'commander.help';
+  const message = shown ? 'a command is needed.' : error.message.replace(/\s*\n\s*/g, ' ');
+  return new CliError(
+    ExitCode.Usage,
+    message,
+    'the same with --help, for the commands and options.',
+  );
 }

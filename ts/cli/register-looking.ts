@@ -9,8 +9,10 @@ import { CliError } from './failure.ts';
 import type { CallFlags, CommonOptions } from './flags.ts';
 import {
   common,
+  durationOption,
   EVERYWHERE,
   parseListen,
+  peerArgument,
   peerIdOption,
   seeds,
   timeoutOption,
@@ -20,7 +22,6 @@ import type { Place } from './listening.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
 import type { Signals } from './signals.ts';
-import { parseDuration } from './units.ts';
 
 interface PingFlags extends CallFlags {
   count: number;
@@ -50,19 +51,15 @@ export function registerLooking(
     .description(
       'measure the way to whatever listens at a peer: round trips, loss, the carrier in use',
     )
-    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .addArgument(peerArgument('<peer>'))
     .option('-c, --count <number>', 'how many; 0 goes on until Ctrl-C', parseCount, 4)
-    .option(
-      '-i, --interval <duration>',
-      'from one to the next',
-      (text) => parseDuration(text, '--interval'),
-      1_000,
-    )
-    .option(
-      '-W, --wait <duration>',
-      'after this long without an answer one is lost',
-      (text) => parseDuration(text, '--wait'),
-      2_000,
+    .addOption(durationOption('-i, --interval <duration>', 'from one to the next', 1_000))
+    .addOption(
+      durationOption(
+        '-W, --wait <duration>',
+        'after this long without an answer one is lost',
+        2_000,
+      ),
     )
     .addOption(peerIdOption())
     .addOption(timeoutOption())
@@ -88,7 +85,7 @@ export function registerLooking(
   seeds(common(program.command('bench')))
     .description('measure what the way to a peer carries, in both directions, and what it costs')
     .usage('[options] <peer>\n       stt bench --listen [[host:]port] [options]')
-    .argument('[peer]', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .addArgument(peerArgument('[peer]'))
     .option(
       '--listen [[host:]port]',
       `be what others measure with, one at a time, until Ctrl-C (default port ${DEFAULT_PORT})`,
@@ -99,24 +96,15 @@ export function registerLooking(
       'with --listen: take WebSockets as well (default: where --listen says)',
       parseListen,
     )
-    .option(
-      '--max-seconds <duration>',
-      'with --listen: longest time that one direction is measured',
-      (text) => parseDuration(text, '--max-seconds'),
-      60_000,
+    .addOption(
+      durationOption(
+        '--max-seconds <duration>',
+        'with --listen: longest time that one direction is measured',
+        60_000,
+      ),
     )
-    .option(
-      '--seconds <duration>',
-      'how long each direction is measured',
-      (text) => parseDuration(text, '--seconds'),
-      5_000,
-    )
-    .option(
-      '--warm-up <duration>',
-      'how long bytes flow before that',
-      (text) => parseDuration(text, '--warm-up'),
-      1_000,
-    )
+    .addOption(durationOption('--seconds <duration>', 'how long each direction is measured', 5_000))
+    .addOption(durationOption('--warm-up <duration>', 'how long bytes flow before that', 1_000))
     .addOption(peerIdOption())
     .addOption(timeoutOption())
     .addOption(transportOption())
@@ -147,7 +135,7 @@ export function registerLooking(
     .description(
       'find out why a peer is not reached: name, route, UDP, TLS, WebSocket, version, seed, clock, peer id, size of datagrams',
     )
-    .argument('<peer>', `name of "stt peers", HOST or HOST:PORT (default port ${DEFAULT_PORT})`)
+    .addArgument(peerArgument('<peer>'))
     .option(
       '--peer-id <id>',
       'node id that the other side should have (default: that of a peer with a name, else any)',

@@ -5,7 +5,16 @@ import { forward, serveTunnel } from './commands/tunnel.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { Carrier, CommonOptions } from './flags.ts';
-import { common, EVERYWHERE, parseListen, peerIdOption, seeds, timeoutOption } from './flags.ts';
+import {
+  common,
+  durationOption,
+  EVERYWHERE,
+  parseListen,
+  peerIdOption,
+  seeds,
+  timeoutOption,
+} from './flags.ts';
+import { SuggestingArgument } from './help/tree.ts';
 import type { Place } from './listening.ts';
 import type { Output } from './output.ts';
 import { DEFAULT_PORT } from './peers/resolve.ts';
@@ -14,7 +23,6 @@ import { DEFAULT_DRAIN_MS } from './signals.ts';
 import type { AllowRule } from './tunnel/allow-list.ts';
 import { parseAllow } from './tunnel/allow-list.ts';
 import { parseLocal, parseRemote } from './tunnel/target.ts';
-import { parseDuration } from './units.ts';
 
 interface TunnelFlags extends CommonOptions {
   serve?: true;
@@ -43,9 +51,12 @@ export function registerTunnel(
       '[options] <[host:]port> <peer:host:port>\n       stt tunnel --serve --allow <host:port>',
     )
     .argument('[local]', 'where to take connections, as 8080, 127.0.0.1:8080 or *:8080')
-    .argument(
-      '[remote]',
-      `the peer and what it is to connect to, as NAME:localhost:80 or 192.0.2.7:${DEFAULT_PORT}:db:5432`,
+    .addArgument(
+      new SuggestingArgument(
+        '[remote]',
+        `the peer and what it is to connect to, as NAME:localhost:80 or 192.0.2.7:${DEFAULT_PORT}:db:5432`,
+        { peers: true },
+      ),
     )
     .option('--serve', 'be the far side: make the connections that are asked for')
     .option(
@@ -72,18 +83,20 @@ export function registerTunnel(
       ]),
     )
     .option('--max-connections <number>', 'most connections at a time', parseConnections, 256)
-    .option(
-      '--outage <duration>',
-      'how long the other side may be silent before the connections are given up',
-      (text) => parseDuration(text, '--outage'),
-      120_000,
+    .addOption(
+      durationOption(
+        '--outage <duration>',
+        'how long the other side may be silent before the connections are given up',
+        120_000,
+      ),
     )
     .addOption(timeoutOption('longest wait for the session; with --serve for what is connected to'))
-    .option(
-      '--drain <duration>',
-      'how long SIGTERM lets connections go on to their end',
-      (text) => parseDuration(text, '--drain'),
-      DEFAULT_DRAIN_MS,
+    .addOption(
+      durationOption(
+        '--drain <duration>',
+        'how long SIGTERM lets connections go on to their end',
+        DEFAULT_DRAIN_MS,
+      ),
     )
     .action(async (local: string | undefined, remote: string | undefined, flags: TunnelFlags) => {
       const { maxConnections, outage, drain, timeout, seedFile, nodeSeedFile } = flags;
@@ -104,9 +117,11 @@ export function registerTunnel(
         return;
       }
       refuseFlags(flags, ['allow', 'listen', 'websocket'], 'the side that takes connections');
-      const [from, to] = [parseLocal(local ?? ''), parseRemote(remote ?? '')];
-      if (from === undefined) throw usage(`${local ?? 'nothing'} is no port of this machine.`);
-      if (to === undefined) throw usage(`${remote ?? 'nothing'} is no PEER:HOST:PORT.`);
+      if (local === undefined || remote === undefined)
+        throw usage('a port here and PEER:HOST:PORT are needed, or --serve.');
+      const [from, to] = [parseLocal(local), parseRemote(remote)];
+      if (from === undefined) throw usage(`${local} is no port of this machine.`);
+      if (to === undefined) throw usage(`${remote} is no PEER:HOST:PORT.`);
       const { peerId, transport = 'auto' } = flags;
       await forward({ ...both, local: from, ...to, peerId, transport }, outputFor(flags));
     });

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { access, chmod, mkdir, open, rename } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { looksLikeSeed, seedInCommandLine } from './argv-secrets.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import { configFolder } from './places.ts';
@@ -27,6 +28,7 @@ export async function loadSeed(option: string | undefined): Promise<string> {
     file = await open(path, 'r');
   } catch (error) {
     if (named === undefined && isMissing(error)) return promptForSeed(path);
+    refuseSeed(path, 'the shared seed');
     throw new CliError(
       ExitCode.Configuration,
       `cannot read the seed file ${path}: ${reasonOf(error)}.`,
@@ -49,6 +51,7 @@ export async function loadSeed(option: string | undefined): Promise<string> {
  */
 export async function readSecretFile(path: string, what: string, remedy: string): Promise<string> {
   const file = await open(path, 'r').catch((error: unknown) => {
+    refuseSeed(path, what);
     throw new CliError(
       ExitCode.Configuration,
       `cannot read the ${what} ${path}: ${reasonOf(error)}.`,
@@ -73,6 +76,7 @@ export async function readSeedIfAny(path: string): Promise<string | undefined> {
   try {
     await access(path);
   } catch (error) {
+    refuseSeed(path, 'the shared seed');
     if (isMissing(error)) return undefined;
   }
   return await readSecretFile(path, 'seed file', 'make one with "stt keygen"');
@@ -87,8 +91,23 @@ export async function writeSeedFile(
   seed: string,
   { setAside = false }: { readonly setAside?: boolean } = {},
 ): Promise<void> {
+  refuseSeed(path, 'the seed file');
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  if (setAside) await rename(path, `${path}.${new Date().toISOString().replace(/[:.]/g, '')}`);
+  if (!setAside) return await writeNew(path, seed);
+  const stamp = new Date().toISOString().replace(/[:.]/g, '');
+  // The old one has its second name, and the new one is whole, before the place is taken over.
+  await copyFile(path, `${path}.${stamp}`, constants.COPYFILE_EXCL);
+  const fresh = `${path}.${stamp}.new`;
+  try {
+    await writeNew(fresh, seed);
+    await rename(fresh, path);
+  } catch (error) {
+    await unlink(fresh).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function writeNew(path: string, seed: string): Promise<void> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
@@ -108,6 +127,11 @@ export async function writeSeedFile(
   }
   // A umask can only take rights away, but a file system without modes may have given some.
   await chmod(path, 0o600);
+}
+
+/** A seed in the place of its file is not named in a message. */
+function refuseSeed(path: string, what: string): void {
+  if (looksLikeSeed(path)) throw seedInCommandLine(what);
 }
 
 async function checkPermissions(file: FileHandle, path: string, what: string): Promise<void> {

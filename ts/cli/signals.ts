@@ -38,7 +38,7 @@ export class Signals {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => {
         // A second signal means now.
-        if (this.draining.aborted) process.exit(EXIT_CODES[signal]);
+        if (this.draining.aborted) endNow(signal);
         this.#on(signal);
       });
     }
@@ -51,9 +51,19 @@ export class Signals {
     this.#draining.abort(reason);
     const end = (): void => {
       this.#ending.abort(reason);
-      setTimeout(() => process.exit(exitCode), END_GRACE_MS).unref();
+      setTimeout(() => endNow(signal), END_GRACE_MS).unref();
     };
     if (signal === 'SIGTERM' && this.#drainMs > 0) setTimeout(end, this.#drainMs).unref();
     else end();
   }
+}
+
+/**
+ * Ends the process by the signal itself, as it would have ended without a handler: `process.exit` waits for every thread,
+ * and one may be held by the disk, or by a named pipe into which nobody writes.
+ */
+function endNow(signal: 'SIGINT' | 'SIGTERM'): void {
+  if (process.platform === 'win32') process.exit(EXIT_CODES[signal]);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

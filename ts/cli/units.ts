@@ -16,6 +16,16 @@ const DURATION_UNITS: Record<string, number> = {
   d: 86_400_000,
 };
 
+const DURATION_WORDS: readonly (readonly [string, number])[] = [
+  ['day', 86_400_000],
+  ['h', 3_600_000],
+  ['min', 60_000],
+  ['s', 1_000],
+];
+
+/** The longest duration, 24 days: a timer of Node that is to wait for more than 2^31 - 1 ms ends at once. */
+const MAX_DURATION_MS = 24 * 86_400_000;
+
 /** Reads `64M`, `10G`, `1.5T` or a plain number of bytes; K, M, G and T are powers of 1024. */
 export function parseSize(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
@@ -43,7 +53,21 @@ export function parseDuration(text: string, option: string): number {
       'write a number with ms, s, m, h or d, as in 30s.',
     );
   }
+  if (duration > MAX_DURATION_MS) {
+    throw new CliError(
+      ExitCode.Usage,
+      `${option}: "${text}" is longer than ${formatDuration(MAX_DURATION_MS)}, the longest that can be waited.`,
+      `write ${formatDuration(MAX_DURATION_MS)} or less.`,
+    );
+  }
   return duration;
+}
+
+/** `30 s`, `10 min`, `1 h`, `24 days`: a duration in milliseconds, in the largest unit that says it exactly. */
+export function formatDuration(milliseconds: number): string {
+  const [unit, size] = DURATION_WORDS.find(([, size]) => milliseconds % size === 0) ?? ['ms', 1];
+  const count = milliseconds / size;
+  return unit === 'day' ? counted(count, unit) : `${count} ${unit}`;
 }
 
 /** `1.50 GiB`, `812 B`. */

@@ -76,11 +76,18 @@ export const ERROR_PAGES: readonly ErrorPage[] = [
         command: 'sha256sum FILE',
         shows: 'On both machines: whether the seed files are the same, without showing them.',
       },
-      { command: 'stt id', shows: 'At the peer: the node id that its listeners have.' },
+      {
+        command: 'stt id',
+        shows:
+          'On both machines: words for the seed, the same where the seeds are; and at the peer the node id that its listeners have.',
+      },
     ],
     steps: [
       { by: 'person', text: 'Correct the configuration: no retry helps until somebody has.' },
-      { by: 'person', text: 'Use the very same shared seed on both sides.' },
+      {
+        by: 'person',
+        text: 'Use the very same shared seed on both sides; "stt pair" gives it to the other machine.',
+      },
       {
         by: 'person',
         text: 'Look for a seed cut short, or read in the wrong encoding (hex, base64url).',
@@ -582,11 +589,20 @@ export const SUBCODE_PAGES: readonly SubcodePage[] = [
         command: 'sha256sum FILE',
         shows: 'On both machines: whether the seed files are the same, without showing them.',
       },
+      {
+        command: 'stt id',
+        shows: 'On both machines: words for the seed, the same where the seeds are.',
+      },
       { command: 'stt doctor PEER', shows: 'Where on the way it ends, with the code of it.' },
     ],
     meaning: "The peer's answer does not open under this side's seed: the seeds differ.",
     name: 'CHALLENGE_DECRYPT_FAILED',
-    steps: [{ by: 'person', text: 'Use the same shared seed on both sides.' }],
+    steps: [
+      {
+        by: 'person',
+        text: 'Use the same shared seed on both sides; "stt pair" gives it to the other machine.',
+      },
+    ],
     subcode: 3,
   },
   {

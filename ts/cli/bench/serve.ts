@@ -1,7 +1,9 @@
 import type { SttSession, SttStream } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
+import { decline } from '../purposes.ts';
 import { ByteReader } from '../transfer/byte-reader.ts';
+import { formatDuration } from '../units.ts';
 import { GRACE_MS, takePart } from './measure.ts';
 import type { Answer, Direction, Run, Share } from './talk.ts';
 import { BENCH_PURPOSE, BYTES_PURPOSE, readRun, say } from './talk.ts';
@@ -65,9 +67,7 @@ export class BenchServer {
             stream.stop(0);
           });
         } else if (stream.purpose !== BYTES_PURPOSE || !place.put(stream)) {
-          // Another program of the same network may share the port; what was not asked for is declined, not read.
-          stream.reset(0);
-          stream.stop(0);
+          decline(stream);
         }
       }
     } catch {
@@ -113,7 +113,8 @@ export class BenchServer {
   #objection({ ms, warmUpMs }: Run): string | undefined {
     const most = this.#limits.maxMs / 1_000;
     if (ms > this.#limits.maxMs) return `it measures for ${most} s at most (--max-seconds there)`;
-    if (warmUpMs > MAX_WARM_UP_MS) return `it warms up for ${MAX_WARM_UP_MS / 1_000} s at most`;
+    if (warmUpMs > MAX_WARM_UP_MS)
+      return `it warms up for ${formatDuration(MAX_WARM_UP_MS)} at most`;
     return undefined;
   }
 
@@ -155,7 +156,7 @@ class BenchStalledError extends CliError {
   constructor(what: string, milliseconds: number) {
     super(
       ExitCode.Interrupted,
-      `${what} did not come within ${milliseconds / 1_000} s.`,
+      `${what} did not come within ${formatDuration(milliseconds)}.`,
       'run "stt bench" there again.',
     );
   }

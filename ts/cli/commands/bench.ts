@@ -20,7 +20,7 @@ import type { Output } from '../output.ts';
 import type { Percentiles } from '../percentiles.ts';
 import { percentiles, round } from '../percentiles.ts';
 import { ByteReader } from '../transfer/byte-reader.ts';
-import { formatRate } from '../units.ts';
+import { formatDuration, formatRate } from '../units.ts';
 
 /** Options of `stt bench PEER`, parsed. */
 export interface BenchOptions extends CallOptions {
@@ -80,7 +80,7 @@ class Bench {
       if (ending.aborted) throw ending.reason;
       if (error instanceof SessionOverError) throw gone(error);
       // A stream that was declined, of a session that lives.
-      if (!taken && isSttError(error) && error.codeName === 'STREAM_CLOSED') throw noBench(error);
+      if (!taken && isSttError(error, 'STREAM_CLOSED')) throw noBench(error);
       throw error;
     }
   }
@@ -237,7 +237,7 @@ async function inTime<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     () => {
       throw new CliError(
         ExitCode.Interrupted,
-        `the peer said nothing for ${ANSWER_MS / 1_000} s.`,
+        `the peer said nothing for ${formatDuration(ANSWER_MS)}.`,
         'see what "stt bench --listen" says there.',
       );
     },

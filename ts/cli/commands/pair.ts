@@ -17,6 +17,7 @@ import { promptSecret } from '../prompt.ts';
 import { defaultSeedFile, readSeedIfAny, writeSeedFile } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 import { quote } from '../transfer/names.ts';
+import { formatDuration } from '../units.ts';
 
 /** Options of both sides of `stt pair`, parsed. */
 interface PairOptions {
@@ -34,6 +35,8 @@ export interface ShowOptions extends PairOptions {
   /** Milliseconds after which nobody is waited for any more. */
   readonly expires: number;
   readonly qr: boolean;
+  /** Whether the secret is shown where no terminal is. */
+  readonly print: boolean;
 }
 
 /** Options of the side that types them. */
@@ -49,6 +52,13 @@ export interface JoinOptions extends PairOptions {
 export async function showPairing(options: ShowOptions, output: Output): Promise<void> {
   const { signals, expires } = options;
   const as = checkedName(options.as);
+  if (!process.stderr.isTTY && !options.print) {
+    throw new CliError(
+      ExitCode.Usage,
+      'the words of a pairing are shown on a terminal, and there is none: in a log they would outlast it.',
+      'run it in a terminal, or say --print to have them on stderr all the same.',
+    );
+  }
   // One that cannot be read is found before a seed is made, or crosses.
   await readPeers();
   const seed = await ownSeed(options, output);
@@ -364,7 +374,7 @@ class ExpiredError extends CliError {
   constructor(expires: number) {
     super(
       ExitCode.Unreachable,
-      `nobody brought the words within ${expires / 1_000} s.`,
+      `nobody brought the words within ${formatDuration(expires)}.`,
       'run "stt pair" again; it shows new ones.',
     );
   }

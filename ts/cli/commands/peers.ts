@@ -4,9 +4,13 @@ import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { readPeers, removePeer } from '../peers/book.ts';
 
-/** Lists the machines that this one has been paired with. */
-export async function listPeers(output: Output): Promise<void> {
+/** Lists the machines that this one has been paired with, or their names alone. */
+export async function listPeers(names: boolean, output: Output): Promise<void> {
   const peers = await readPeers();
+  if (names) {
+    process.stdout.write(peers.map(({ name }) => `${name}\n`).join(''));
+    return;
+  }
   if (peers.length === 0) output.note('no peers; "stt pair" makes one');
   const width = Math.max(0, ...peers.map(({ name }) => name.length));
   for (const { name, nodeId, hosts, port, pairedAt } of peers) {

@@ -6,6 +6,7 @@ import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { percentiles, round } from '../percentiles.ts';
+import { formatDuration } from '../units.ts';
 
 /** Options of `stt ping`, parsed. */
 export interface PingOptions extends CallOptions {
@@ -57,7 +58,7 @@ async function run(
   if (tally.answered === 0) {
     throw new CliError(
       ExitCode.Unreachable,
-      `none of ${tally.sent} pings was answered within ${wait / 1_000} s.`,
+      `none of ${tally.sent} pings was answered within ${formatDuration(wait)}.`,
       'the peer or the network between has stopped: look there, or allow more time with --wait.',
     );
   }
@@ -78,7 +79,7 @@ async function once(
     output.result(
       'unanswered',
       { sequence, waitMs: wait },
-      `seq=${sequence} no answer within ${wait / 1_000} s`,
+      `seq=${sequence} no answer within ${formatDuration(wait)}`,
     );
   }
 }

@@ -15,7 +15,7 @@ import { FileCargo, TreeCargo } from '../transfer/cargo.ts';
 import { ClaimBusyError, claim, forget, sweepClaims } from '../transfer/claim.ts';
 import { openSource } from '../transfer/source.ts';
 import { scan } from '../transfer/tree/scan.ts';
-import { formatSize } from '../units.ts';
+import { formatDuration, formatSize } from '../units.ts';
 
 /** Options of `stt send`, parsed. */
 export interface SendOptions {
@@ -167,7 +167,7 @@ class DeadlineError extends CliError {
   constructor(duration: number) {
     super(
       ExitCode.Interrupted,
-      `the deadline of ${duration / 1_000} s passed before the file was there.`,
+      `the deadline of ${formatDuration(duration)} passed before the file was there.`,
       'allow more time with --deadline.',
     );
   }

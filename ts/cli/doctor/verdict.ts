@@ -14,7 +14,9 @@ export function adviceOf(report: Report, failed: Failed | undefined): string {
     case 'udp':
       return `${udp(code)}${report.passed('websocket') ? ' Sessions go by WebSocket meanwhile.' : ''}`;
     case 'tls':
-      return 'Correct the certificate that the line says, on the server or in what this machine trusts (NODE_EXTRA_CA_CERTS).';
+      return isSttError(error) && error.context.certificateValidTo !== undefined
+        ? 'Correct the certificate that the line says, on the server or in what this machine trusts (NODE_EXTRA_CA_CERTS).'
+        : 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
     case 'websocket':
       return webSocket(code);
     case 'version':

@@ -1,4 +1,23 @@
 import type { Command, Option } from 'commander';
+import { Argument } from 'commander';
+
+/** What a shell may offer for an argument, which may be something else as well. */
+export interface Suggestions {
+  /** Names of "stt peers". */
+  readonly peers?: true;
+  readonly files?: true;
+  readonly words?: readonly string[];
+}
+
+/** An argument for which a shell can offer something. */
+export class SuggestingArgument extends Argument {
+  readonly suggestions: Suggestions;
+
+  constructor(name: string, description: string, suggestions: Suggestions) {
+    super(name, description);
+    this.suggestions = suggestions;
+  }
+}
 
 /** An option, as completions and the manual page want it. */
 export interface OptionInfo {
@@ -17,6 +36,7 @@ export interface ArgumentInfo {
   readonly name: string;
   readonly required: boolean;
   readonly choices: readonly string[];
+  readonly suggestions: Suggestions;
   readonly description: string;
 }
 
@@ -38,6 +58,7 @@ export function describeCommand(command: Command): CommandInfo {
       name: argument.name(),
       required: argument.required,
       choices: argument.argChoices ?? [],
+      suggestions: argument instanceof SuggestingArgument ? argument.suggestions : {},
       description: argument.description,
     })),
     options: command.options.filter(({ hidden }) => !hidden).map(describeOption),
@@ -48,13 +69,14 @@ export function describeCommand(command: Command): CommandInfo {
 function describeOption(option: Option): OptionInfo {
   const flags = [option.short, option.long].filter((flag) => flag !== undefined);
   const value = /[<[].*$/.exec(option.flags)?.[0];
-  const { defaultValue, description } = option;
+  const { defaultValue, defaultValueDescription, description } = option;
   const says = typeof defaultValue === 'string' || typeof defaultValue === 'number';
+  const fallback = defaultValueDescription ?? (says ? String(defaultValue) : undefined);
   return {
     flags,
     description,
     choices: option.argChoices ?? [],
     ...(value === undefined ? {} : { value }),
-    ...(says && !/duration/.test(value ?? '') ? { fallback: String(defaultValue) } : {}),
+    ...(fallback === undefined ? {} : { fallback }),
   };
 }

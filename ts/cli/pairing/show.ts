@@ -2,10 +2,14 @@ import encodeQR from 'qr';
 import { formatAddress } from '../../address.ts';
 import type { SttEndpoint } from '../../index.ts';
 import type { Output } from '../output.ts';
+import { formatDuration } from '../units.ts';
 import { ticketOf, wordsOf } from './secret.ts';
 
 /** Fewest milliseconds between two remarks about wrong words: a stranger is not to flood a screen. */
 const REMARK_INTERVAL_MS = 5_000;
+
+/** Most tries that are told from their own repetitions. */
+const MAX_TRIES = 256;
 
 /** What a person at the showing side sees. The secret is for the terminal alone: it is in no line of `--json`. */
 export class Invitations {
@@ -14,6 +18,9 @@ export class Invitations {
   readonly #options: { readonly qr: boolean; readonly expires: number };
   readonly #output: Output;
   #wrong = 0;
+  readonly #tries = new Set<string>();
+  #last = '';
+  #remark: NodeJS.Timeout | undefined;
   #remarked = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -26,7 +33,7 @@ export class Invitations {
     this.#secret = secret;
     this.#options = options;
     this.#output = output;
-    endpoint.on('handshakeError', ({ address }) => this.#onWrong(address));
+    endpoint.on('handshakeError', ({ address, port }) => this.#onWrong(address, port));
   }
 
   show(hosts: readonly string[]): void {
@@ -40,11 +47,10 @@ export class Invitations {
       nodeId: this.#endpoint.nodeId,
       addresses: places,
     });
-    const minutes = Math.round(this.#options.expires / 6_000) / 10;
     const command = `stt pair ${places[0] ?? `HOST:${port}`}`;
     this.#output.event('pairing', { address, port, expiresMs: this.#options.expires });
     const lines = [
-      `On the other machine, within ${minutes} min:  ${command}`,
+      `On the other machine, within ${formatDuration(this.#options.expires)}:  ${command}`,
       'and type these words:',
       '',
       `  ${wordsOf(this.#secret).split(' ').slice(0, 6).join(' ')}`,
@@ -58,12 +64,25 @@ export class Invitations {
     if (this.#options.qr) process.stderr.write(`\n${encodeQR(ticket, 'ascii')}\n`);
   }
 
-  #onWrong(address: string): void {
+  #onWrong(address: string, port: number): void {
+    // A try repeats its first packet while it waits: each has a port of its own.
+    const from = formatAddress({ address, port });
+    if (this.#tries.has(from)) return;
+    if (this.#tries.size >= MAX_TRIES) this.#tries.clear();
+    this.#tries.add(from);
     this.#wrong += 1;
-    const now = performance.now();
-    if (now - this.#remarked < REMARK_INTERVAL_MS) return;
-    this.#remarked = now;
+    this.#last = address;
+    // Those that come before the next remark are told by it.
+    this.#remark ??= setTimeout(
+      () => this.#tellWrong(),
+      Math.max(0, this.#remarked + REMARK_INTERVAL_MS - performance.now()),
+    ).unref();
+  }
+
+  #tellWrong(): void {
+    this.#remark = undefined;
+    this.#remarked = performance.now();
     const times = this.#wrong === 1 ? 'once' : `${this.#wrong} times`;
-    this.#output.note(`wrong words, ${times} so far, the last from ${address}`);
+    this.#output.note(`wrong words, ${times} so far, the last from ${this.#last}`);
   }
 }

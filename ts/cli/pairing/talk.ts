@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { SttSession, SttStream } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
+import { decline } from '../purposes.ts';
 
 /**
  * The conversation of a pairing, on one bidirectional stream whose purpose is {@link PAIRING_PURPOSE}, each message UTF-8
@@ -62,8 +63,7 @@ export class Talk {
   static async accept(session: SttSession): Promise<Talk | undefined> {
     for await (const stream of session.incomingBidirectionalStreams) {
       if (stream.purpose === PAIRING_PURPOSE) return new Talk(stream);
-      stream.reset(0);
-      stream.stop(0);
+      decline(stream);
     }
     return undefined;
   }

@@ -1,5 +1,6 @@
 import { formatAddress, parseAddress } from '../../address.ts';
 import { parseNodeId } from '../../connect.ts';
+import { looksLikeSeed, seedInCommandLine } from '../argv-secrets.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Peer } from './book.ts';
@@ -34,6 +35,7 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       ? undefined
       : (await readPeers()).find((candidate) => candidate.name === wanted);
   if (peer === undefined) {
+    if (looksLikeSeed(name)) throw seedInCommandLine('the peer');
     const address = withDefaultPort(text);
     parseAddress(address);
     return { address, peerNodeId: peerId ?? 'any' };

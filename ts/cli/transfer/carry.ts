@@ -1,7 +1,9 @@
 import type { SttEndpoint, SttSession, SttStream } from '../../index.ts';
 import { isSttError, ReconnectingSession } from '../../index.ts';
-import { describeFailure } from '../failure.ts';
+import { ExitCode } from '../exit-codes.ts';
+import { CliError, describeFailure } from '../failure.ts';
 import type { Output } from '../output.ts';
+import { wasDeclined } from '../purposes.ts';
 import { UnexpectedEndError } from './byte-reader.ts';
 import { ReceiverBusyError } from './send.ts';
 
@@ -98,6 +100,7 @@ export async function carry<T extends object>(
         try {
           return { sent: await conversation.talk(stream, session, over) };
         } catch (error) {
+          if (wasDeclined(error)) return { verdict: noReceiver(error) };
           if (isPassing(error) && mayGoOn()) {
             // It may be better on another session; this one is given up for that.
             session.destroy('this side begins anew');
@@ -119,6 +122,15 @@ export async function carry<T extends object>(
     line.destroy('this side has ended the transfer');
     throw rootOf(error);
   }
+}
+
+function noReceiver(cause: unknown): CliError {
+  return new CliError(
+    ExitCode.Interrupted,
+    'what listens there is not "stt recv".',
+    'start that on the other machine, or correct the port.',
+    { cause },
+  );
 }
 
 /** What ended a session, rather than that it has ended. */

@@ -14,6 +14,9 @@ export const KEEP_MS: number = 7 * 24 * 3_600_000;
 /** How many unfinished files a folder keeps; the oldest go first. */
 export const MAX_KEPT = 32;
 
+/** A name of ours, by its key: whatever else begins like it is somebody's file. */
+const KEPT_NAME = /^\.stt-[0-9a-f]{32}(\.[0-9a-f-]+)?\.(part|done)$/;
+
 /** Another living process, or another session of this one, works on that file. */
 export class ClaimBusyError extends Error {
   override readonly name = 'ClaimBusyError';
@@ -106,7 +109,7 @@ export async function sweep(folder: string): Promise<void> {
   const old = Date.now() - KEEP_MS;
   const kept: { path: string; touched: number }[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
-    if (!/^\.stt-[\w.-]+\.(part|done)$/.test(name)) continue;
+    if (!KEPT_NAME.test(name)) continue;
     const path = join(folder, name);
     const touched = await touchedAt(path);
     if (touched === undefined || (await isHeld(name, path, touched))) continue;

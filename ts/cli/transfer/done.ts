@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstat, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkName } from './names.ts';
+import { checkRootName } from './names.ts';
 
 /** A file that is whole under its final name, and whose sender may not know yet. */
 export interface DoneRecord {
@@ -56,7 +56,7 @@ export async function readDone(folder: string, key: string): Promise<DoneRecord 
     const { name, bytes, sha256, identity } = JSON.parse(text) as Partial<Stored>;
     if (typeof name !== 'string' || typeof bytes !== 'number' || typeof sha256 !== 'string')
       return undefined;
-    const same = (await identityOf(join(folder, checkName(name)))) === identity;
+    const same = (await identityOf(join(folder, checkRootName(name)))) === identity;
     if (same && /^[0-9a-f]{64}$/.test(sha256)) return { name, bytes, sha256 };
   } catch {
     // None, or none of ours: then nothing is known.

@@ -2,7 +2,7 @@ import type { SttListener, SttSession } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { counted, formatPace } from '../units.ts';
+import { counted, formatDuration, formatPace } from '../units.ts';
 import { Desk } from './desk.ts';
 import type { Collision } from './files.ts';
 import type { Received } from './receive.ts';
@@ -151,7 +151,7 @@ export class Inbox {
       this.#finish.reject(
         new CliError(
           ExitCode.Interrupted,
-          `${error.message}, and its sender did not return within ${resumeTimeout / 1_000} s.`,
+          `${error.message}, and its sender did not return within ${formatDuration(resumeTimeout)}.`,
           'what came is kept for a week: run the same command again, and "stt send" there.',
           { cause: error },
         ),

@@ -47,6 +47,22 @@ export function checkName(name: string): string {
   return normal;
 }
 
+/** How the names begin under which unfinished files stand beside the finished ones, in any case of letters. */
+const OWN_NAME = /^\.stt-/i;
+
+/**
+ * The name under which a file or folder from the network may stand in the folder of the receiver itself: as
+ * {@link checkName}, and none of those that unfinished files have there, which are removed when they are old.
+ *
+ * @throws {NameError} as {@link checkName}, and for a name that begins with `.stt-`.
+ */
+export function checkRootName(name: string): string {
+  const normal = checkName(name);
+  if (OWN_NAME.test(normal))
+    throw new NameError(`the file name ${quote(normal)} is kept for unfinished files`);
+  return normal;
+}
+
 /** `report.pdf`, 1 -> `report (1).pdf`. The result keeps within the length limit. */
 export function numberedName(name: string, number: number): string {
   const dot = name.lastIndexOf('.');

@@ -3,6 +3,7 @@ import type { SttSession, SttStream } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
+import { decline } from '../purposes.ts';
 import { formatSize } from '../units.ts';
 import { receiveAt } from './at-desk.ts';
 import { ByteReader } from './byte-reader.ts';
@@ -21,7 +22,7 @@ import {
   TransferProtocolError,
   writeMessage,
 } from './messages.ts';
-import { checkName, quote } from './names.ts';
+import { checkRootName, quote } from './names.ts';
 import { Part, partKey, randomKey } from './part.ts';
 import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
 import type { Sink } from './stdout-part.ts';
@@ -113,9 +114,7 @@ async function nextOffer(session: SttSession): Promise<FileOffer | TreeOffered> 
 async function nextTransfer(session: SttSession): Promise<SttStream> {
   for await (const stream of session.incomingBidirectionalStreams) {
     if (stream.purpose === TRANSFER_PURPOSE || stream.purpose === TREE_PURPOSE) return stream;
-    // Another program of the same network may share the port; what is not ours is declined, not read.
-    stream.reset(0);
-    stream.stop(0);
+    decline(stream);
   }
   throw new NothingOfferedError();
 }
@@ -171,7 +170,7 @@ class Reception {
 
   /** What can be said of the offer before anything is touched. */
   check(): void {
-    this.#name = checkName(this.#offer.name);
+    this.#name = checkRootName(this.#offer.name);
     const size = this.#offer.size ?? 0;
     if (size > this.#options.maxSize) {
       throw new CliError(

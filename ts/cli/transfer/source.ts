@@ -1,14 +1,21 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
+import { constants, createReadStream, openSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, realpath } from 'node:fs/promises';
+import { open, realpath, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { basename } from 'node:path';
+import { isatty, ReadStream } from 'node:tty';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Mark } from './messages.ts';
+import { checkRootName, NameError, quote } from './names.ts';
 
 /** How much is read from the disk at once. */
 const READ_BLOCK = 512 * 1024;
+
+/** Bytes that come as they like. */
+type Bytes = AsyncIterable<Buffer> & { destroy(): void };
 
 /** What is to be sent: a file, which can be read as often as needed, or a pipe, which cannot. */
 export interface Source {
@@ -43,28 +50,51 @@ export interface Reading {
  * @throws a Node system error (`ENOENT`, `EACCES`) or a {@link CliError} for what is not a file.
  */
 export async function openSource(path: string, name: string | undefined): Promise<Source> {
-  if (path === '-') return new Pipe(name ?? 'stdin', process.stdin, null);
-  const file = await open(path, 'r');
-  try {
-    const stat = await file.stat();
-    if (stat.isDirectory()) {
-      throw new CliError(
-        ExitCode.LocalFile,
-        `${path} is a folder.`,
-        'name a file; pack a folder first, as in "tar c DIR | stt send - PEER".',
-      );
-    }
-    const chosen = name ?? basename(path);
-    if (stat.isFile()) {
-      await file.close();
-      return new RegularFile(chosen, await realpath(path));
-    }
-    const bytes = file.createReadStream({ highWaterMark: READ_BLOCK });
-    return new Pipe(chosen, bytes, Math.trunc(stat.mtimeMs));
-  } catch (error) {
-    await file.close();
-    throw error;
+  const chosen = sendableName(name ?? (path === '-' ? 'stdin' : basename(path)), path);
+  if (path === '-') return new Pipe(chosen, process.stdin, null);
+  const stats = await stat(path);
+  if (stats.isDirectory()) {
+    throw new CliError(
+      ExitCode.LocalFile,
+      `${path} is a folder.`,
+      'name a file; pack a folder first, as in "tar c DIR | stt send - PEER".',
+    );
   }
+  if (!stats.isFile()) {
+    const bytes = openDevice(path, stats.isFIFO());
+    return new Pipe(chosen, bytes, Math.trunc(stats.mtimeMs));
+  }
+  await (await open(path, 'r')).close();
+  return new RegularFile(chosen, await realpath(path));
+}
+
+/** The receiver would refuse it, after a call. */
+function sendableName(name: string, path: string): string {
+  try {
+    return checkRootName(name);
+  } catch (error) {
+    if (!(error instanceof NameError)) throw error;
+    throw new CliError(
+      ExitCode.LocalFile,
+      `${path === '-' ? 'stdin' : quote(path)} cannot be sent: ${error.message}.`,
+      'give it another name there with --name.',
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * What is read as it comes: a named pipe, a terminal, a device.
+ *
+ * A named pipe without a writer, and a terminal, would hold a thread for as long as nothing comes, and no process ends
+ * while one of its threads is held: these are waited for without one.
+ */
+function openDevice(path: string, isPipe: boolean): Bytes {
+  // Of its own, as a FileHandle would not give the descriptor away.
+  const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  if (isPipe) return new Socket({ fd, readable: true, writable: false });
+  if (isatty(fd)) return new ReadStream(fd);
+  return createReadStream(path, { fd, highWaterMark: READ_BLOCK }) as Bytes;
 }
 
 class RegularFile implements Source {
@@ -145,15 +175,11 @@ export class FileReading implements Reading {
 class Pipe implements Source {
   readonly name: string;
   readonly path = undefined;
-  readonly #bytes: AsyncIterable<Buffer> & { destroy(): void };
+  readonly #bytes: Bytes;
   readonly #modified: number | null;
   #readable = true;
 
-  constructor(
-    name: string,
-    bytes: AsyncIterable<Buffer> & { destroy(): void },
-    modified: number | null,
-  ) {
+  constructor(name: string, bytes: Bytes, modified: number | null) {
     this.name = name;
     this.#bytes = bytes;
     this.#modified = modified;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { SttListener, SttSession, SttStream } from '../../index.ts';
 import type { Output } from '../output.ts';
+import { decline } from '../purposes.ts';
 import { ByteReader } from '../transfer/byte-reader.ts';
 import type { AllowRule } from './allow-list.ts';
 import { isAllowed } from './allow-list.ts';
@@ -112,7 +113,7 @@ export class Far {
           credits.greet();
           credits.run().catch((error: Error) => session.destroy(error.message));
           begin(credits);
-        } else abandon(stream, StreamCode.Malformed);
+        } else decline(stream);
       }
     } finally {
       clearTimeout(late);

@@ -37,6 +37,8 @@ export class Link {
   readonly #timeout: number;
   readonly #waiting = new Set<() => void>();
   #lane: Lane | undefined;
+  /** Whether there ever was a session with a side of a tunnel. */
+  #isOpen = false;
   #isDown = false;
   #failure: { readonly error: unknown } | undefined;
   /** Rejects when there will be no session any more. */
@@ -81,10 +83,14 @@ export class Link {
     this.failed.catch(() => undefined);
     kept.on('reconnecting', ({ attempt, delay, error }) => {
       this.#lane = undefined;
+      // What the first session comes to is told by whoever opens this.
+      if (!this.#isOpen) return;
       const { headline: message, code } = describeFailure(error);
       output.event('reconnecting', { try: attempt, code, message, delay });
       // Once for each outage; those that follow shortly go on counting.
-      output[this.#isDown ? 'detail' : 'note'](`${message}; connecting again, try ${attempt}`);
+      // What happened, without what to do about it: that is being done.
+      const [happened] = message.split(/\.(?:\s|$)/);
+      output[this.#isDown ? 'detail' : 'note'](`${happened}; connecting again, try ${attempt}`);
       this.#isDown = true;
     });
     kept.on('reconnected', ({ session, downtime }) => {
@@ -143,6 +149,7 @@ export class Link {
     });
     await credits.ready.finally(() => clearTimeout(late));
     this.#lane = { session, credits };
+    this.#isOpen = true;
     this.#tell();
   }
 

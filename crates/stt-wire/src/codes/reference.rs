@@ -167,11 +167,17 @@ pub static REFERENCE: [Reference; 25] = [
                 "sha256sum FILE",
                 "On both machines: whether the seed files are the same, without showing them.",
             ),
-            run("stt id", "At the peer: the node id that its listeners have."),
+            run(
+                "stt id",
+                "On both machines: words for the seed, the same where the seeds are; and at the peer the node id \
+                 that its listeners have.",
+            ),
         ],
         recovery: &[
             person("Correct the configuration: no retry helps until somebody has."),
-            person("Use the very same shared seed on both sides."),
+            person(
+                "Use the very same shared seed on both sides; \"stt pair\" gives it to the other machine.",
+            ),
             person("Look for a seed cut short, or read in the wrong encoding (hex, base64url)."),
             person("Compare peerNodeId with the nodeId that the peer prints."),
         ],
@@ -608,10 +614,13 @@ pub static SUBCODE_REFERENCE: [SubcodeReference; 4] = [
                 "sha256sum FILE",
                 "On both machines: whether the seed files are the same, without showing them.",
             ),
+            run("stt id", "On both machines: words for the seed, the same where the seeds are."),
             run("stt doctor PEER", "Where on the way it ends, with the code of it."),
         ],
         action: RecoveryAction::FixConfig,
-        recovery: &[person("Use the same shared seed on both sides.")],
+        recovery: &[person(
+            "Use the same shared seed on both sides; \"stt pair\" gives it to the other machine.",
+        )],
     },
     SubcodeReference {
         subcode: HandshakeSubcode::ProofVerificationFailed,

@@ -1,7 +1,7 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { malformed } from '../messages.ts';
-import { checkName, NameError, quote } from '../names.ts';
+import { checkName, checkRootName, NameError, quote } from '../names.ts';
 
 /** What a manifest names. */
 export type EntryKind = 'folder' | 'file' | 'link';
@@ -99,13 +99,11 @@ export class Manifest {
     const index = this.entries.length;
     const max = this.#limits.maxEntries ?? MAX_ENTRIES;
     if (index >= max) throw new ManifestError(`more than ${max} files and folders`);
-    const name = checkName(entry.name);
+    const name = parent < 0 ? checkRootName(entry.name) : checkName(entry.name);
     if (parent < 0) {
       this.#roots += 1;
       if (this.#roots > MAX_ROOTS)
         throw new ManifestError(`more than ${MAX_ROOTS} paths beside each other`);
-      if (/^\.stt-/i.test(name))
-        throw new NameError(`the file name ${quote(name)} is kept for unfinished files`);
     } else if (this.entries[parent]?.kind !== 'folder') {
       throw new ManifestError(`${quote(name)} is in something that is no folder`);
     }

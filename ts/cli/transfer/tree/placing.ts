@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Collision } from '../files.ts';
 import { exists, hasCode, place, syncFolder, TargetExistsError } from '../files.ts';
 import { isHex } from '../messages.ts';
-import { checkName, numberedName } from '../names.ts';
+import { checkRootName, numberedName } from '../names.ts';
 import { Folder, FolderCache } from './folders.ts';
 import type { Entry, Manifest } from './manifest.ts';
 import { MAX_ROOTS } from './manifest.ts';
@@ -160,7 +160,7 @@ export async function readTreeRecord(
     if (!Array.isArray(names) || !Array.isArray(identities) || names.length > MAX_ROOTS)
       return undefined;
     for (const [n, name] of names.entries())
-      if ((await identityOf(join(inbox, checkName(String(name))))) !== identities[n])
+      if ((await identityOf(join(inbox, checkRootName(String(name))))) !== identities[n])
         return undefined;
     return { manifest: manifest.digest(), sha256, names: names.map(String) };
   } catch {
