@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { addPeer } from '../../ts/cli/peers/book.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -125,6 +128,35 @@ describe('stt send and stt recv', () => {
       expect((await recv.end()).code).toBe(130);
     },
   );
+
+  test('a peer that is known under several hosts is reached by the one that answers', async () => {
+    const { folder, inbox, seed } = await stage();
+    const { recv, port, nodeId } = await startRecv(inbox, seed, '--forever');
+    // At the first nobody listens, at the second somebody who says nothing.
+    const silent = createSocket('udp4').bind(port, '127.0.0.3');
+    onTestFinished(() => void silent.close());
+    await once(silent, 'listening');
+    const hosts = ['127.0.0.2', '127.0.0.3', 'localhost'];
+    const peer = { name: 'desk', nodeId, hosts, port, pairedAt: 0 };
+    await addPeer(peer, join(folder, 'stt', 'peers.json'));
+    const env = { XDG_CONFIG_HOME: folder };
+    const file = join(folder, 'a.bin');
+    await writeFile(file, 'x');
+    const sent = await stt(['send', file, 'desk', '--seed-file', seed, '--json'], { env });
+    expect([sent.code, sent.stderr]).toEqual([0, '']);
+    const pinged = await stt(['ping', 'desk', '-c', '1', '--seed-file', seed, '--json'], { env });
+    expect(pinged.records[0]).toMatchObject({ address: `desk:${port}`, peerNodeId: nodeId });
+    const found = await stt(['doctor', 'desk', '--seed-file', seed, '--json'], { env });
+    expect([found.code, found.records[0]]).toEqual([
+      0,
+      expect.objectContaining({
+        check: 'name',
+        addresses: expect.arrayContaining(['127.0.0.2', '127.0.0.3', '127.0.0.1']),
+      }),
+    ]);
+    recv.child.kill('SIGINT');
+    await recv.end();
+  });
 
   test('the names of unfinished files are refused by the sender', async () => {
     const { folder, seed } = await stage();

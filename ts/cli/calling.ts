@@ -2,7 +2,7 @@ import type { SttSession } from '../index.ts';
 import { SttEndpoint } from '../index.ts';
 import { LAST_WORDS_MS } from './listening.ts';
 import type { Output } from './output.ts';
-import { resolvePeer } from './peers/resolve.ts';
+import { lookupFor, resolvePeer } from './peers/resolve.ts';
 import { round } from './percentiles.ts';
 import { loadSeed } from './seed-file.ts';
 import type { Signals } from './signals.ts';
@@ -31,7 +31,7 @@ export async function call(
   const sharedSeed = await loadSeed(options.seedFile);
   const to = await resolvePeer(options.peer, options.peerId);
   // Its own node seed, from chance: several may run, and nobody has to know this node again.
-  const endpoint = await SttEndpoint.create({ sharedSeed });
+  const endpoint = await SttEndpoint.create({ sharedSeed, ...lookupFor(to) });
   try {
     const started = performance.now();
     const session = await endpoint.connect(to.address, {

@@ -11,7 +11,7 @@ import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ShownError } from '../failure.ts';
 import { LAST_WORDS_MS } from '../listening.ts';
 import type { Output } from '../output.ts';
-import { resolvePeer } from '../peers/resolve.ts';
+import { lookupFor, resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 
@@ -37,12 +37,13 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
   const sharedSeed = await loadSeed(options.seedFile);
   const to = await resolvePeer(options.peer, options.peerId);
   // Its own node seed, from chance: it is nobody that has to be known again.
-  const endpoint = await SttEndpoint.create({ sharedSeed });
+  const endpoint = await SttEndpoint.create({ sharedSeed, ...lookupFor(to) });
   const report = new Report(output);
   try {
     const target = {
       endpoint,
       address: to.address,
+      ...lookupFor(to),
       timeout: options.timeout,
       signal: options.signals.ending,
     };
@@ -75,7 +76,7 @@ async function look(
   report: Report,
 ): Promise<void> {
   const there = parseAddress(target.address);
-  const { addresses, result } = await checkName(there);
+  const { addresses, result } = await checkName(there, target.lookup);
   report.add('name', result);
   if (addresses.length === 0) report.skip('route', 'the name has no address');
   else report.add('route', await checkRoute(addresses, there));

@@ -7,7 +7,7 @@ import type { NodeSecret } from '../node-seed.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import type { ResolvedPeer } from '../peers/resolve.ts';
-import { resolvePeer } from '../peers/resolve.ts';
+import { lookupFor, resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 import type { Cargo, Stand } from '../transfer/cargo.ts';
@@ -53,6 +53,7 @@ export async function send(options: SendOptions, output: Output): Promise<void> 
     try {
       const endpoint = await SttEndpoint.create({
         sharedSeed,
+        ...lookupFor(to),
         ...(role === undefined ? {} : { nodeSeed: secret.seedFor(...role) }),
       });
       await sendFrom(endpoint, cargo, secret, { ...options, to }, output);

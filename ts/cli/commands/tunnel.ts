@@ -5,7 +5,7 @@ import type { Place, WebSocketPlace } from '../listening.ts';
 import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
-import { resolvePeer } from '../peers/resolve.ts';
+import { lookupFor, resolvePeer } from '../peers/resolve.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 import type { AllowRule } from '../tunnel/allow-list.ts';
@@ -58,6 +58,7 @@ export async function forward(options: ForwardOptions, output: Output): Promise<
   try {
     const endpoint = await SttEndpoint.create({
       sharedSeed,
+      ...lookupFor(to),
       ...tuning(options),
       ...(local.port === 0
         ? {}

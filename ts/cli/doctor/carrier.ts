@@ -1,5 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
 import { checkServerIdentity } from 'node:tls';
+import type { Lookup } from '../../address.ts';
 import type { ConnectOptions, SttEndpoint, SttError, SttSession } from '../../index.ts';
 import { isSttError } from '../../index.ts';
 import type { CheckResult } from './report.ts';
@@ -37,6 +38,8 @@ const OF_THE_WAY: ReadonlySet<string> = new Set([
 export interface Target {
   readonly endpoint: SttEndpoint;
   readonly address: string;
+  /** In place of the system's resolver. */
+  readonly lookup?: Lookup;
   readonly timeout: number;
   readonly signal: AbortSignal;
 }

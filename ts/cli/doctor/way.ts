@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import type { HostPort } from '../../address.ts';
+import type { HostPort, Lookup } from '../../address.ts';
 import { resolveHosts } from '../../address.ts';
 import { NetworkUnreachableError } from '../../index.ts';
 import type { CheckResult } from './report.ts';
@@ -14,11 +14,11 @@ export interface Named {
 }
 
 /** Whether a name has addresses, by the resolver that a connect asks. */
-export async function checkName(target: HostPort): Promise<Named> {
+export async function checkName(target: HostPort, lookup?: Lookup): Promise<Named> {
   const started = performance.now();
   const ms = (): number => performance.now() - started;
   try {
-    const found = await resolveHosts(target, 0);
+    const found = await resolveHosts(target, 0, {}, lookup);
     const addresses = found.map(({ address }) => address);
     const detail =
       isIP(target.host.split('%')[0] ?? '') === 0

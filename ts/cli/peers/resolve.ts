@@ -1,3 +1,7 @@
+import type { LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns';
+import { lookup as lookUp } from 'node:dns/promises';
+import type { Lookup } from '../../address.ts';
 import { formatAddress, parseAddress } from '../../address.ts';
 import { parseNodeId } from '../../connect.ts';
 import { looksLikeSeed, seedInCommandLine } from '../argv-secrets.ts';
@@ -11,8 +15,10 @@ export const DEFAULT_PORT = 7788;
 
 /** Where a command is to connect, and to whom. */
 export interface ResolvedPeer {
-  /** `HOST:PORT` or `[IPV6]:PORT`. */
+  /** `HOST:PORT` or `[IPV6]:PORT`; of a peer with several hosts `NAME:PORT`, which {@link ResolvedPeer.lookup} knows. */
   readonly address: string;
+  /** How the endpoint that calls looks up the address: all hosts that the peer is known under are tried. */
+  readonly lookup?: Lookup;
   /** 64 hex digits, or `any` for every holder of the seed. */
   readonly peerNodeId: string;
   /** The peer of that name in the book, if it was meant. */
@@ -48,7 +54,7 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       `say "--peer-id any" for every holder of the seed, or the id that the other side prints.`,
     );
   }
-  const [host] = peer.hosts;
+  const [host, ...others] = peer.hosts;
   if (host === undefined) {
     throw new CliError(
       ExitCode.Configuration,
@@ -56,8 +62,34 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       'give its address, and its node id from "stt peers" by --peer-id.',
     );
   }
-  const address = formatAddress({ address: host, port: at });
-  return { address, peerNodeId: peerId ?? peer.nodeId, peer };
+  const found = { peerNodeId: peerId ?? peer.nodeId, peer };
+  if (others.length === 0) return { ...found, address: formatAddress({ address: host, port: at }) };
+  return { ...found, address: `${peer.name}:${at}`, lookup: lookupOf(peer) };
+}
+
+/** The option of the endpoint that calls a peer. */
+export function lookupFor({ lookup }: ResolvedPeer): { lookup?: Lookup } {
+  return lookup === undefined ? {} : { lookup };
+}
+
+/** The addresses of a peer that is known under several, names among them looked up by the system. */
+function lookupOf({ name, hosts }: Peer): Lookup {
+  return (host, options, callback) => {
+    if (host !== name) return lookup(host, options, callback);
+    addressesOf(hosts).then(
+      (addresses) => callback(null, addresses),
+      (error: NodeJS.ErrnoException) => callback(error, []),
+    );
+  };
+}
+
+/** What can be looked up, in the order of the hosts; the failure of the first where nothing can. */
+async function addressesOf(hosts: readonly string[]): Promise<LookupAddress[]> {
+  const asked = await Promise.allSettled(hosts.map((host) => lookUp(host, { all: true })));
+  const addresses = asked.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  const failed = asked.find((answer) => answer.status === 'rejected');
+  if (addresses.length === 0 && failed !== undefined) throw failed.reason;
+  return addresses;
 }
 
 /** Adds port 7788 to an address that names none. */
