@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
+import decodeQR from 'qr/decode.js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeSecret, parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.ts';
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
@@ -238,6 +239,23 @@ describe('a pairing', () => {
   });
 });
 
+/** What a camera sees of half blocks, light on dark: each module a square of some pixels. */
+function pictureOf(rows: readonly string[]): { width: number; height: number; data: Uint8Array } {
+  const scale = 6;
+  const columns = Math.max(...rows.map((row) => row.length));
+  const [width, height] = [columns * scale, rows.length * 2 * scale];
+  const data = new Uint8Array(width * height * 4).fill(255);
+  for (let y = 0; y < height; y += 1) {
+    const line = Math.floor(y / scale);
+    for (let x = 0; x < width; x += 1) {
+      const block = rows[Math.floor(line / 2)]?.[Math.floor(x / scale)] ?? ' ';
+      const light = block === '█' || block === (line % 2 === 0 ? '▀' : '▄');
+      data.fill(light ? 255 : 0, (y * width + x) * 4, (y * width + x) * 4 + 3);
+    }
+  }
+  return { width, height, data };
+}
+
 describe('a pairing in terminals', () => {
   test('shows the words, and does not show them where they are typed', async () => {
     const [desk, laptop] = [await Machine.make(), await Machine.make()];
@@ -251,6 +269,17 @@ describe('a pairing in terminals', () => {
     expect(typing.screen).toContain('paired with desk');
     expect(typing.raw).not.toContain(first);
     expect(await laptop.seed).toBe(await desk.seed);
+  });
+
+  test('shows a QR code from which a camera reads the ticket', async () => {
+    const desk = await Machine.make();
+    const options = ['--listen', '127.0.0.1:0', '--qr'];
+    const shown = new Terminal(['pair', ...options], { env: desk.env });
+    const [, ticket] = await shown.shows(/(stt-pair:\S+)\n[\s\S]*\n▀{20,}/);
+    const rows = shown.screen.split('\n').filter((line) => /^[█▀▄ ]{20,}$/.test(line));
+    expect(decodeQR(pictureOf(rows))).toBe(ticket);
+    shown.type('\u0003');
+    expect(await shown.end()).toBe(130);
   });
 
   test.each([

@@ -61,7 +61,14 @@ export class Invitations {
     ];
     // Not a remark that --quiet or --json could take away: without it the command is of no use.
     process.stderr.write(`${lines.join('\n')}\n`);
-    if (this.#options.qr) process.stderr.write(`\n${encodeQR(ticket, 'ascii')}\n`);
+    if (this.#options.qr) process.stderr.write(`\n${this.#code(ticket)}\n`);
+  }
+
+  /** The ticket for a camera: light on dark whatever the terminal's own colours are, where it has any. */
+  #code(ticket: string): string {
+    const code = encodeQR(ticket, 'ascii').trimEnd();
+    if (!this.#output.options.color || !process.stderr.isTTY) return code;
+    return code.replace(/^.+$/gm, '\u001b[97;40m$&\u001b[0m');
   }
 
   #onWrong(address: string, port: number): void {
