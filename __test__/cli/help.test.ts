@@ -81,6 +81,23 @@ describe('completion', () => {
     await run('zsh', ['-n', path]);
     const loaded = `autoload -U compinit; compinit -D; source ${path}; print $_comps[stt]`;
     expect((await run('zsh', ['-fc', loaded])).stdout.trim()).toBe('_stt');
+    // What the shell's own functions are given, said by others in their place.
+    const body = `compdef() { }; source "$0"
+      compadd() { print -l -- "\${@:#--}" }; _files() { print FILES }
+      _describe() { print -l -- "\${(@P)@[-1]%%:*}" }; stt() { print peer-names }
+      words=("$@"); CURRENT=$#; _stt`;
+    const ask = async (...words: string[]): Promise<string[]> => {
+      const { stdout } = await run('zsh', ['-fc', body, path, 'stt', ...words]);
+      return stdout.split('\n').filter((line) => line !== '');
+    };
+    expect(await ask('p')).toEqual(expect.arrayContaining(['pair', 'peers', 'ping', 'send']));
+    expect(await ask('peers', 'rm', '')).toEqual(['peer-names']);
+    expect(await ask('send', 'a', '')).toEqual(['peer-names', 'FILES']);
+    expect(await ask('send', '--transport', '')).toEqual(['auto', 'udp', 'websocket']);
+    expect(await ask('ping', '--seed-file', '')).toEqual(['FILES']);
+    expect(await ask('ping', '--count', '')).toEqual([]);
+    expect(await ask('ping', '--tr')).toContain('--transport');
+    expect(await ask('explain', '')).toEqual(expect.arrayContaining(['0x0101', 'TLS_ERROR']));
   });
 
   test.runIf(has('fish'))('fish offers commands, options and choices', async () => {
@@ -92,6 +109,7 @@ describe('completion', () => {
     expect(await ask('stt p')).toEqual(['pair', 'peers', 'ping']);
     expect(await ask('stt send --tr')).toEqual(['--transport']);
     expect(await ask('stt send --transport ')).toEqual(['auto', 'udp', 'websocket']);
+    expect(await ask('stt explain 0x010')).toEqual(expect.arrayContaining(['0x0101', '0x0105']));
   });
 
   test('another shell is a mistake of usage', async () => {

@@ -120,8 +120,8 @@ ${cases.join('\n')}
     return
   fi
   ((\${#names})) && _describe command names
-  [[ -n $peers ]] && compadd -- \${(f)"$(stt peers --names 2>/dev/null)"}
-  [[ -n $files ]] && _files
+  [[ -z $peers ]] || compadd -- \${(f)"$(stt peers --names 2>/dev/null)"}
+  [[ -z $files ]] || _files
 }
 # Sourced, it registers itself; as a file of $fpath it is the function.
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
