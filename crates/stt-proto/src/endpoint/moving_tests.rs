@@ -501,6 +501,13 @@ fn wander(seed: u64) {
         assert_eq!(roads.ends[end].routes.len(), 3, "seed {seed}, end {end}");
         assert_eq!(roads.ends[end].remotes.len(), 1, "seed {seed}, end {end}");
         assert!(!roads.events[end].iter().any(|e| matches!(e, Event::SessionClosed { .. })));
+        let told = |event: &Event| match event {
+            Event::PathChange { remote, .. } => Some(*remote),
+            _ => None,
+        };
+        let told: Vec<_> = roads.events[end].iter().filter_map(told).collect();
+        let differ = |one: &PathAddress, next: &PathAddress| !one.same_path(next);
+        assert!(told.is_sorted_by(differ), "seed {seed}, end {end}: {told:?}");
     }
     assert!(roads.bytes(None, Some(address("10.66.6.6:6"))) < 100_000, "seed {seed}");
 }
