@@ -108,11 +108,27 @@ impl RecvCredit {
             return;
         }
         if fast {
-            // Half of what is left at most: others grow, too.
-            let grown = self.window.saturating_mul(2).min(self.window.saturating_add(room / 2));
-            self.window = grown.min(self.max_window.max(self.window));
+            self.widen(room);
         }
         self.epoch = Some((now, self.consumed));
+    }
+
+    /// For the credit of a session: doubles the window when nearly all of it lies unread. Streams whose
+    /// readers have stopped would keep it from all others, however far it is from its bound. Returns
+    /// whether it grew.
+    pub(super) fn make_room_for_others(&mut self, room: u64) -> bool {
+        let left = self.limit.saturating_sub(self.received);
+        let before = self.window;
+        if left <= self.window / 8 && self.next_limit(self.window) <= self.limit {
+            self.widen(room);
+        }
+        self.window > before
+    }
+
+    /// Doubles the window within its bound and half of what is left at most: others grow, too.
+    fn widen(&mut self, room: u64) {
+        let grown = self.window.saturating_mul(2).min(self.window.saturating_add(room / 2));
+        self.window = grown.min(self.max_window.max(self.window));
     }
 
     /// Whether a quarter of the window, or more, can be given anew while `room` bytes may be added to

@@ -94,6 +94,9 @@ impl Streams {
                 self.end_receiving(raw);
             }
         } else {
+            if growth > 0 && self.recv_credit.make_room_for_others(self.room.credit) {
+                self.owes_session_window |= self.recv_credit.is_due(self.room.credit);
+            }
             self.tell_readable(id);
         }
         Ok(())

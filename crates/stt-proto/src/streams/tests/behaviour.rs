@@ -521,3 +521,22 @@ fn a_stream_costs_little() {
     assert!(size_of::<Stream>() <= 640, "{}", size_of::<Stream>());
     assert!(size_of::<Streams>() <= 2_048, "{}", size_of::<Streams>());
 }
+
+#[test]
+fn streams_that_nobody_reads_leave_room_for_others_up_to_the_bound() {
+    let (window, bound) = (1_000, 16_000);
+    let limits = LocalLimits { max_session_window: bound, ..limits(32, window, 4 * window) };
+    let (mut a, mut b) = joined(limits, limits);
+    let came: Vec<u64> = (0..20)
+        .map(|_| {
+            let id = a.open(bidirectional()).unwrap();
+            a.write(NOW, id, Bytes::from(vec![7; window as usize])).unwrap();
+            settle(&mut a, &mut b);
+            let recv = b.table.get(&id.as_u32()).and_then(|stream| stream.recv.as_ref());
+            recv.map_or(0, |recv| recv.unread().unread)
+        })
+        .collect();
+    assert_eq!(came[..16], [window; 16], "what nobody reads keeps none of them waiting");
+    assert_eq!(came[16..], [0; 4], "{came:?}");
+    assert_eq!(b.recv_credit.promised(), bound, "and no more than the bound is held");
+}
