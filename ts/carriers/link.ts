@@ -18,6 +18,9 @@ export const MAX_MESSAGE: number = 1 << 20;
 /** Frames that a message may come in: ours are one, but what stands on the way may split them (RFC 6455 section 5.4). */
 export const MAX_FRAGMENTS: number = 1_024;
 
+/** What a message costs beside its bytes, so that many small ones are handed over in time as well. */
+const MESSAGE_COST = 128;
+
 /** What each piece that TCP brings costs beside its bytes, until the message is whole. */
 const PIECE_COST = 256;
 
@@ -65,9 +68,9 @@ export class Link {
   /** What goes out in this task leaves in one call. */
   #corked = false;
   #passed = 0;
-  /** What came in this turn of the event loop, and how much it is. */
+  /** What came in this turn of the event loop, and what it costs. */
   #received: Buffer[] = [];
-  #receivedBytes = 0;
+  #receivedCost = 0;
   #handOver: NodeJS.Immediate | undefined;
   #authenticated = false;
   /** Bytes that came before any session did, whatever was in them. */
@@ -115,7 +118,8 @@ export class Link {
         return;
       }
       if (!this.#authenticated) this.#hold(-this.#held);
-      this.#receive(data);
+      // One of nothing says nothing.
+      if (data.length > 0) this.#receive(data);
     });
     socket.on('error', (error: Error) => {
       this.#error = error;
@@ -201,8 +205,8 @@ export class Link {
   /** Gathers what a turn brings: the engine is woken once for it. */
   #receive(message: Buffer): void {
     this.#received.push(message);
-    this.#receivedBytes += message.length;
-    if (this.#receivedBytes >= PORTION) this.#flush();
+    this.#receivedCost += message.length + MESSAGE_COST;
+    if (this.#receivedCost >= PORTION) this.#flush();
     else this.#handOver ??= setImmediate(() => this.#flush());
   }
 
@@ -211,10 +215,9 @@ export class Link {
     this.#handOver = undefined;
     const messages = this.#received;
     this.#received = [];
-    this.#receivedBytes = 0;
-    for (const message of messages) {
-      if (!this.#host.engine.receive(this.id, message)) this.#socket.pause();
-    }
+    this.#receivedCost = 0;
+    if (messages.length === 0) return;
+    if (!this.#host.engine.receive(this.id, messages)) this.#socket.pause();
   }
 
   #end(code: number, reason: string): void {

@@ -521,11 +521,13 @@ export class Engine {
   }
 
   /**
-   * A message came by a connection; it is copied.
+   * Messages came by a connection. They are the engine's from now on, which may overwrite them.
    * @returns false: read no further until `connectionReadable`
    */
-  receive(connection: number, message: Uint8Array): boolean {
-    return this.#native.receive(connection, message);
+  receive(connection: number, messages: Uint8Array[]): boolean {
+    const received = this.#native.receive(connection, messages);
+    if ((received & EVENTS) !== 0) this.#drain();
+    return (received & GOES_ON) !== 0;
   }
 
   /** A connection has passed on so many bytes of what `carry` brought. */
@@ -713,6 +715,10 @@ export class Engine {
     });
   }
 }
+
+/** What `receive` says. */
+const GOES_ON = 1;
+const EVENTS = 2;
 
 const INCOMING = 1;
 const CONNECTED = 2;
