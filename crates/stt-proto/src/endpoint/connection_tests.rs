@@ -2,6 +2,7 @@
 
 mod dropped;
 mod ending;
+mod keys;
 mod lab;
 mod races;
 mod silence;
