@@ -32,6 +32,8 @@ const CLOSE_NORMAL = 1_000;
 const CLOSE_UNSUPPORTED = 1_003;
 const CLOSE_ABNORMAL = 1_006;
 
+const BINARY = { binary: true };
+
 /** How a WebSocket ended. */
 export interface LinkEnd {
   /** The code of the close frame: the peer's, or else this side's; 1006 when there was none. */
@@ -65,6 +67,11 @@ export class Link {
   readonly #socket: WebSocket;
   readonly #limit: number;
   readonly #stream: Socket | undefined;
+  /**
+   * Packets are messages of their own: four of them fill what a socket is read by, so that few come in pieces, which `ws`
+   * would join. Pieces of TLS are smaller, and sending so many messages costs more there than it saves.
+   */
+  readonly #cuts: boolean;
   /** What goes out in this task leaves in one call. */
   #corked = false;
   #passed = 0;
@@ -106,6 +113,7 @@ export class Link {
     this.#host = host;
     this.#socket = socket;
     this.#stream = stream;
+    this.#cuts = (stream as { encrypted?: boolean } | undefined)?.encrypted !== true;
     this.#limit = limit;
     stream?.unref();
     stream?.setNoDelay?.(true);
@@ -159,8 +167,9 @@ export class Link {
   /**
    * Sends what the engine wants carried.
    * @param giveBack told once the socket does not read `chunk` any more
+   * @param stride bytes of its packets, between which it may be cut
    */
-  carry(chunk: Uint8Array, giveBack: () => void): void {
+  carry(chunk: Uint8Array, giveBack: () => void, stride: number): void {
     // What is not open passes nothing on: the engine learns of its end by `close`.
     if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) {
       giveBack();
@@ -168,12 +177,21 @@ export class Link {
     }
     this.#cork();
     const { length } = chunk;
-    this.#socket.send(chunk, { binary: true }, (error) => {
+    const passed = (error?: Error | null): void => {
       // After an error nobody knows whether it is read any more: it is not given back then.
       if (error != null) return;
       giveBack();
       this.#sent(length);
-    });
+    };
+    if (!this.#cuts || length <= stride) {
+      this.#socket.send(chunk, BINARY, passed);
+      return;
+    }
+    for (let at = 0; at < length; at += stride) {
+      const end = Math.min(length, at + stride);
+      // In order, so that the last has left after all others.
+      this.#socket.send(chunk.subarray(at, end), BINARY, end === length ? passed : undefined);
+    }
   }
 
   /** The engine has caught up. */

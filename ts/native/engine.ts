@@ -157,8 +157,11 @@ export interface EngineHandlers {
   pathStrained(session: number, strain: PathStrain): void;
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
-  /** A message for a connection; the chunk is the handler's until it calls `giveBack`, once. */
-  carry(connection: number, chunk: Uint8Array, giveBack: () => void): void;
+  /**
+   * A message for a connection; the chunk is the handler's until it calls `giveBack`, once. It has packets of
+   * `stride` bytes each but the last, between which it may be cut.
+   */
+  carry(connection: number, chunk: Uint8Array, giveBack: () => void, stride: number): void;
   /** A connection carries a session: whoever opened it has proved itself. */
   connectionUsed(connection: number): void;
   /** A connection may be read on. */
@@ -660,7 +663,7 @@ export class Engine {
       }
       if (rows[at] === CARRY) {
         const [chunk, giveBack] = this.#slab.lend(rows[at + 2] as number, rows[at + 3] as number);
-        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack);
+        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack, rows[at + 4] as number);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

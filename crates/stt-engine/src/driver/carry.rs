@@ -35,8 +35,8 @@ pub(super) struct Carried {
 enum Gathered {
     /// Small packets, behind which others find room.
     Open(BytesMut),
-    /// Many packets, where the core has made them.
-    Whole(Bytes),
+    /// Many packets, where the core has made them, and the bytes of each.
+    Whole(Bytes, usize),
 }
 
 struct Open {
@@ -123,13 +123,13 @@ impl Driver {
         self.carried.open.get(&id).map(|open| open.connection)
     }
 
-    /// Packets for a connection, at the start of the buffer.
-    pub(super) fn gather(&mut self, connection: Connection, len: usize) {
+    /// Packets for a connection, at the start of the buffer, of `stride` bytes each but the last.
+    pub(super) fn gather(&mut self, connection: Connection, len: usize, stride: usize) {
         let id = connection.id as u32;
         let Carried { gathered, blocks, .. } = &mut self.carried;
         let last = gathered.iter_mut().rev().find(|(own, _)| *own == id);
         if len >= LARGE {
-            gathered.push((id, Gathered::Whole(blocks.take(self.io.buffer(), len))));
+            gathered.push((id, Gathered::Whole(blocks.take(self.io.buffer(), len), stride)));
             return;
         }
         let bytes = &self.io.buffer()[..len];
@@ -147,15 +147,18 @@ impl Driver {
             return;
         }
         for (connection, message) in std::mem::take(&mut self.carried.gathered) {
-            let bytes = match message {
-                Gathered::Open(message) => message.freeze(),
-                Gathered::Whole(message) => message,
+            let (bytes, stride) = match message {
+                Gathered::Open(message) => {
+                    let len = message.len();
+                    (message.freeze(), len)
+                }
+                Gathered::Whole(message, stride) => (message, stride),
             };
             if let Some(open) = self.carried.open.get_mut(&connection) {
                 open.given += bytes.len() as u64;
                 self.core.memory().add(bytes.len() as u64);
             }
-            self.push(Event::Carry { connection, bytes });
+            self.push(Event::Carry { connection, bytes, stride });
         }
     }
 }

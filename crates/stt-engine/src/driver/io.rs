@@ -285,7 +285,8 @@ impl Driver {
         let (remote, local) = match transmit.path {
             PathAddress::Udp { remote, local } => (remote, local),
             PathAddress::Connection(connection) => {
-                self.gather(connection, transmit.len);
+                let stride = transmit.segment_size.unwrap_or(transmit.len);
+                self.gather(connection, transmit.len, stride);
                 return true;
             }
         };

@@ -22,7 +22,7 @@ fn keys_are_updated_in_the_middle_of_moves_and_nothing_is_lost() {
         while !over {
             let (before, moved) = (updates(&lab), lab.moved(CLIENT));
             let path = if id % 2 == 0 {
-                lab.open(id + 1, 60_000)
+                lab.open(id + 1, 66_000)
             } else {
                 PathAddress::udp(lab.homes[SERVER])
             };
