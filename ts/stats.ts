@@ -126,6 +126,8 @@ export interface EndpointStats {
   readonly shortTurns: number;
   /** Turns that JavaScript's event loop took because the socket was readable, while traffic was thin; on Linux, in Node. */
   readonly loopTurns: number;
+  /** Turns that JavaScript's thread took with what a WebSocket brought. */
+  readonly connectionTurns: number;
   /** Times that the engine's thread left the socket to that loop alone. */
   readonly loopAlone: number;
   /** Times that it took the socket back: there was more traffic, or none, or the loop was busy. */

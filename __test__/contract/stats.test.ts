@@ -75,6 +75,7 @@ const ENDPOINT: Record<keyof EndpointStats, true> = {
   engineTurns: true,
   shortTurns: true,
   loopTurns: true,
+  connectionTurns: true,
   loopAlone: true,
   loopRelieved: true,
   engineSleeps: true,

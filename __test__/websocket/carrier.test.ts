@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import type { SttEndpoint, SttError } from '@seigr/stt';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { closedPort, endpoint, next } from '../contract/pair.ts';
 import type { Certificates } from './certificates.ts';
@@ -210,6 +210,52 @@ describe('a WebSocket that does not come to be', () => {
     await echo(session, 10_000);
     expect(asked.at(-1)).toBe(`localhost:${port}`);
     await session.close();
+  });
+
+  test('a proxy that the environment names, but for hosts that it says need none', async () => {
+    const { good, ca } = certificates;
+    const plain = await sides();
+    const secure = await sides({ websocket: { port: 0, tls: good } });
+    const proxy = createServer();
+    const asked: string[] = [];
+    proxy.on('connect', (request, socket, head) => {
+      asked.push(request.url ?? '');
+      const upstream = connectTcp(Number(request.url?.split(':')[1]), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 Connected\r\n\r\n');
+        upstream.write(head);
+        socket.pipe(upstream).pipe(socket);
+      });
+      for (const end of [socket, upstream]) end.on('error', () => end.destroy());
+    });
+    const url = `http://127.0.0.1:${await listening(proxy)}`;
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY']) {
+      vi.stubEnv(name, undefined);
+      vi.stubEnv(name.toLowerCase(), undefined);
+    }
+    const reached = async ({ server, client, port }: typeof plain, options: object = {}) => {
+      const before = asked.length;
+      const session = await client.connect(`localhost:${port}`, {
+        peerNodeId: server.nodeId,
+        transport: 'websocket',
+        ...options,
+      });
+      await echo(session, 1_000);
+      await session.close();
+      return asked.slice(before);
+    };
+    const tls = { ca };
+    expect([await reached(plain), await reached(secure, { tls })]).toEqual([[], []]);
+    vi.stubEnv('HTTP_PROXY', url);
+    expect(await reached(plain)).toEqual([`localhost:${plain.port}`]);
+    expect(await reached(secure, { tls })).toEqual([]);
+    vi.stubEnv('HTTPS_PROXY', url);
+    expect(await reached(secure, { tls })).toEqual([`localhost:${secure.port}`]);
+    // What the caller says goes before it, and so does the list of who needs none.
+    expect(await reached(plain, { proxy: false })).toEqual([]);
+    vi.stubEnv('NO_PROXY', 'example.org,localhost');
+    expect([await reached(plain), await reached(secure, { tls })]).toEqual([[], []]);
+    expect(await reached(plain, { proxy: url })).toEqual([`localhost:${plain.port}`]);
   });
 
   test('a proxy that never answers costs no more than the timeout', async () => {

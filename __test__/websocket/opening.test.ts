@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { SttOptionError } from '@seigr/stt';
@@ -14,24 +12,41 @@ const collect = runInNewContext('gc') as () => void;
 
 describe('a WebSocket that does not open', () => {
   test.each([
-    { what: 'a key that is none', tls: { cert: 'none', key: 'none' }, code: 0x0504 },
-    { what: 'ciphers that are none', tls: { ciphers: 'NONE' }, code: 0x0504 },
-  ])('leaves no connection behind: $what', async ({ tls, code }) => {
+    { what: 'a key that is none', tls: { cert: 'none', key: 'none' }, option: 'tls' },
+    { what: 'ciphers that are none', tls: { ciphers: 'NONE' }, option: 'tls' },
+    { what: 'a version that is none', tls: { minVersion: 'TLSv9' as 'TLSv1.3' }, option: 'tls' },
+    { what: 'an authority that is none', tls: { ca: 'none' }, option: 'tls.ca' },
+    { what: 'an authority in DER', tls: { ca: [Buffer.from([0x30, 0x82])] }, option: 'tls.ca' },
+    {
+      what: 'an authority that is cut short',
+      tls: { ca: '-----BEGIN CERTIFICATE-----\nMIIB\n' },
+      option: 'tls.ca',
+    },
+    { what: 'a name that is none', tls: { servername: 7 as never }, option: 'tls.servername' },
+    {
+      what: 'a judge that is none',
+      tls: { checkServerIdentity: true as never },
+      option: 'tls.checkServerIdentity',
+    },
+  ])('is told at once for options of TLS that cannot be: $what', async ({ tls, option }) => {
     const web = createServer();
-    const connected = once(web, 'connection');
+    let connections = 0;
+    web.on('connection', () => {
+      connections += 1;
+    });
     const port = await listening(web);
     const client = await endpoint();
-    const error = await failure(
-      client.connect(`127.0.0.1:${port}`, {
-        peerNodeId: client.nodeId,
-        transport: 'websocket',
-        tls,
-      }),
-    );
-    expect(error.code).toBe(code);
-    const [socket] = (await connected) as [Socket];
-    socket.resume();
-    if (!socket.destroyed) await once(socket, 'close');
+    const to = { peerNodeId: client.nodeId, transport: 'websocket', tls } as const;
+    const error = await client.connect(`127.0.0.1:${port}`, to).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(SttOptionError);
+    expect(error).toMatchObject({ option });
+    expect(connections).toBe(0);
+  });
+
+  test('takes what a listener is given as TLS no further either', async () => {
+    const server = await endpoint();
+    const tls = { cert: 'none', key: 'none' };
+    expect(() => server.listen({ websocket: { port: 0, tls } })).toThrow(SttOptionError);
   });
 
   test.each([{ 'a name': 'x' }, { name: 'a\r\nb' }, { name: undefined }])(

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Failover } from '../../ts/carriers/failover.ts';
 
 /** An engine whose moves do as the network of the test has it: they are proved at once, or never. */
-function world(network: { udp: boolean }) {
-  const moves: { at: number; to: 'udp' | 'websocket' }[] = [];
+function world(network: { udp: boolean; proof?: number }) {
+  const moves: { at: number; to: 'udp' | 'websocket'; reason: string | undefined }[] = [];
   const opened: number[] = [];
   const engine = {
     seekPath: () => {},
@@ -16,11 +16,11 @@ function world(network: { udp: boolean }) {
         return;
       }
       setTimeout(() => {
-        moves.push({ at: performance.now(), to });
         // In this order, as the core tells them.
-        failover.onPathChange(to);
+        const reason = failover.onPathChange(to)?.reason;
+        moves.push({ at: performance.now(), to, reason });
         failover.onMove(token, true);
-      }, 1);
+      }, network.proof ?? 1);
     },
   };
   const failover = new Failover(
@@ -110,6 +110,36 @@ describe('a session that goes back to UDP', () => {
     failover.onSilence(true);
     await seconds(6);
     expect(moves.map(({ to }) => to)).toEqual(['websocket', 'udp', 'websocket', 'udp']);
+    failover.end();
+  });
+
+  test('says why of a move that was made before it could be given up', async () => {
+    const { failover, moves } = world({ udp: true, proof: 40 });
+    await seconds(60);
+    failover.onSilence(true);
+    // The dial takes 50 ms. Then the move is under way, and UDP is heard again before the core tells of it.
+    await seconds(0.07);
+    failover.onSilence(false);
+    await seconds(1);
+    expect(moves).toMatchObject([{ to: 'websocket', reason: 'silent' }]);
+    // Another has nothing to do with it.
+    expect(failover.onPathChange('udp')).toBeUndefined();
+    failover.end();
+  });
+
+  test('has lost the trial of a path that the peer does not take', async () => {
+    const { failover, moves } = world({ udp: true });
+    failover.onStrain({ sending: true, packets: 100, lost: 60, bytesPerSecond: 30_000 });
+    await seconds(1);
+    expect(moves).toMatchObject([{ to: 'websocket', reason: 'starved' }]);
+    expect(failover.onPathChange('udp')).toMatchObject({
+      reason: 'trial-lost',
+      measured: { direction: 'sending', udpRate: 30_000 },
+    });
+    // No other is made before the pause is over, as after each that was lost.
+    failover.onStrain({ sending: true, packets: 100, lost: 60, bytesPerSecond: 30_000 });
+    await seconds(20);
+    expect(moves).toHaveLength(1);
     failover.end();
   });
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -85,16 +86,75 @@ describe('strangers', () => {
       const upstream = connectTcp(port, '127.0.0.1');
       upstream.setNoDelay(true);
       socket.on('data', (bytes) => {
-        for (let at = 0; at < bytes.length; at += 7) upstream.write(bytes.subarray(at, at + 7));
+        for (let at = 0; at < bytes.length; at += 1) upstream.write(bytes.subarray(at, at + 1));
       });
-      upstream.pipe(socket);
+      upstream.on('data', (bytes) => {
+        for (let at = 0; at < bytes.length; at += 1) socket.write(bytes.subarray(at, at + 1));
+      });
+      socket.setNoDelay(true);
       for (const end of [socket, upstream]) end.on('error', () => end.destroy());
     });
     const session = await client.connect(`127.0.0.1:${await listening(proxy)}`, {
       peerNodeId: server.nodeId,
       transport: 'websocket',
     });
-    await echo(session, 200_000);
+    await echo(session, 20_000);
     await session.close();
+  });
+
+  test('10 000 of them leave room for who has a session, and cost what the limits say', {
+    timeout: 90_000,
+  }, async () => {
+    const most = 512;
+    const { server, client, port } = await sides({
+      websocket: { port: 0, maxUnauthenticated: most, maxUnauthenticatedPerSource: 64 },
+    });
+    const to = { peerNodeId: server.nodeId, transport: 'websocket' } as const;
+    const session = await client.connect(`127.0.0.1:${port}`, to);
+    const before = process.memoryUsage.rss();
+    const request = [
+      'GET /stt HTTP/1.1',
+      'Host: x',
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+      'Sec-WebSocket-Protocol: stt.1',
+      '\r\n',
+    ].join('\r\n');
+    const open = new Set<Socket>();
+    onTestFinished(() => {
+      for (const socket of open) socket.destroy();
+    });
+    /** What the server says first: an upgrade, a refusal, or nothing at all. */
+    const knock = async (number: number): Promise<string> => {
+      const localAddress = `127.0.${1 + (number % 40)}.1`;
+      const socket = connectTcp({ port, host: '127.0.0.1', localAddress });
+      socket.on('error', () => {});
+      socket.on('close', () => open.delete(socket));
+      open.add(socket);
+      socket.write(request);
+      const answer = once(socket, 'data').then(([bytes]) => String(bytes).slice(9, 12));
+      return Promise.race([answer, once(socket, 'close').then(() => 'none')]).catch(() => 'none');
+    };
+    const answers: Record<string, number> = {};
+    let next = 0;
+    const knocking = Array.from({ length: 100 }, async () => {
+      while (next < 10_000) {
+        next += 1;
+        const answer = await knock(next);
+        answers[answer] = (answers[answer] ?? 0) + 1;
+      }
+    });
+    await Promise.all(knocking);
+    const { 101: upgraded = 0, 503: refused = 0, none = 0 } = answers;
+    expect(upgraded + refused + none).toBe(10_000);
+    expect(upgraded).toBeGreaterThanOrEqual(most);
+    await expect.poll(() => open.size, { timeout: 10_000 }).toBeLessThanOrEqual(most);
+    // Both ends of 512 connections, the garbage of 10 000, and nothing for each of those that are gone.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(192 << 20);
+    await echo(session, 100_000);
+    // Who comes from an address of its own is served, as the address that has most gives way.
+    await echo(await client.connect(`127.0.0.1:${port}`, to), 1_000);
   });
 });

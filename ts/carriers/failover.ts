@@ -89,6 +89,8 @@ export class Failover {
   #nextToken = FIRST_FAILOVER_TOKEN;
   /** The attempt under way. */
   #attempt: Attempt | undefined;
+  /** The last one, given up: the core may have moved before it heard of that. */
+  #givenUp: Attempt | undefined;
   #wake: () => void = () => {};
 
   constructor(host: FailoverHost, transport: Transport) {
@@ -132,13 +134,19 @@ export class Failover {
    * @returns why, if it was this that moved the session
    */
   onPathChange(transport: Transport): MoveCause | undefined {
-    const attempt = this.#attempt;
-    const own = attempt?.aim === transport || attempt?.aim === 'either';
-    if (own && attempt !== undefined) attempt.arrived = true;
+    const attempt = [this.#attempt, this.#givenUp].find(
+      (one) => one?.aim === transport || one?.aim === 'either',
+    );
+    const own = attempt !== undefined;
+    if (own) attempt.arrived = true;
+    this.#givenUp = undefined;
     this.#lost = false;
     this.#silentSince = undefined;
     this.#troubledUntil = 0;
     const now = performance.now();
+    // The peer has left what was on trial, or did not come along, as where little of it arrives.
+    const followed = !own && transport !== this.#transport && !this.#host.moving();
+    if (followed) this.#trials.abandoned();
     const wish = this.#trials.wish(now);
     this.#trials.taken(now, transport);
     if (transport !== this.#transport) {
@@ -146,16 +154,16 @@ export class Failover {
       if (transport === 'udp') {
         this.#returnedAt = now;
       } else {
-        if (own && attempt?.wished !== true) this.#onUdpFailed(now);
+        if (own && !attempt.wished) this.#onUdpFailed(now);
         this.#returnAt = now + this.#returnPause;
       }
     }
     this.look();
-    if (!own) return undefined;
     // What measurements have found meanwhile says more than silence does.
-    return wish?.to === transport
-      ? { reason: wish.reason, measured: wish.measured }
-      : attempt?.cause;
+    if ((own || followed) && wish?.to === transport) {
+      return { reason: wish.reason, measured: wish.measured };
+    }
+    return attempt?.cause;
   }
 
   /** UDP, which was in use, fell silent or was refused: soon after the session returned to it, or after a good time. */
@@ -228,6 +236,7 @@ export class Failover {
       const controller = new AbortController();
       const attempt: Attempt = { ...plan, controller, arrived: false };
       this.#attempt = attempt;
+      this.#givenUp = undefined;
       const { engine, session } = this.#host;
       // A server that refuses UDP may still be there: what becomes of the dial says more.
       if (aim !== 'udp') engine.seekPath(session, true);
@@ -236,6 +245,8 @@ export class Failover {
       if (aim !== 'udp' && !this.#ended.signal.aborted) engine.seekPath(session, false);
       this.#attempt = undefined;
       const { aborted } = controller.signal;
+      // Where the application moves the session, what comes next is its move.
+      if (aborted && !moved && !this.#host.moving()) this.#givenUp = attempt;
       if (plan.wished && !moved && !aborted) {
         // They grow pauses of their own.
         this.#trials.failed(performance.now());

@@ -18,6 +18,9 @@ export const MAX_MESSAGE: number = 1 << 20;
 /** Frames that a message may come in: ours are one, but what stands on the way may split them (RFC 6455 section 5.4). */
 export const MAX_FRAGMENTS: number = 1_024;
 
+/** What a message costs beside its bytes, so that many small ones are handed over in time as well. */
+const MESSAGE_COST = 128;
+
 /** What each piece that TCP brings costs beside its bytes, until the message is whole. */
 const PIECE_COST = 256;
 
@@ -28,6 +31,8 @@ const CLOSE_TIMEOUT = 1_000;
 const CLOSE_NORMAL = 1_000;
 const CLOSE_UNSUPPORTED = 1_003;
 const CLOSE_ABNORMAL = 1_006;
+
+const BINARY = { binary: true };
 
 /** How a WebSocket ended. */
 export interface LinkEnd {
@@ -62,12 +67,17 @@ export class Link {
   readonly #socket: WebSocket;
   readonly #limit: number;
   readonly #stream: Socket | undefined;
+  /**
+   * Packets are messages of their own: four of them fill what a socket is read by, so that few come in pieces, which `ws`
+   * would join. Pieces of TLS are smaller, and sending so many messages costs more there than it saves.
+   */
+  readonly #cuts: boolean;
   /** What goes out in this task leaves in one call. */
   #corked = false;
   #passed = 0;
-  /** What came in this turn of the event loop, and how much it is. */
+  /** What came in this turn of the event loop, and what it costs. */
   #received: Buffer[] = [];
-  #receivedBytes = 0;
+  #receivedCost = 0;
   #handOver: NodeJS.Immediate | undefined;
   #authenticated = false;
   /** Bytes that came before any session did, whatever was in them. */
@@ -103,6 +113,7 @@ export class Link {
     this.#host = host;
     this.#socket = socket;
     this.#stream = stream;
+    this.#cuts = (stream as { encrypted?: boolean } | undefined)?.encrypted !== true;
     this.#limit = limit;
     stream?.unref();
     stream?.setNoDelay?.(true);
@@ -115,7 +126,8 @@ export class Link {
         return;
       }
       if (!this.#authenticated) this.#hold(-this.#held);
-      this.#receive(data);
+      // One of nothing says nothing.
+      if (data.length > 0) this.#receive(data);
     });
     socket.on('error', (error: Error) => {
       this.#error = error;
@@ -155,8 +167,9 @@ export class Link {
   /**
    * Sends what the engine wants carried.
    * @param giveBack told once the socket does not read `chunk` any more
+   * @param stride bytes of its packets, between which it may be cut
    */
-  carry(chunk: Uint8Array, giveBack: () => void): void {
+  carry(chunk: Uint8Array, giveBack: () => void, stride: number): void {
     // What is not open passes nothing on: the engine learns of its end by `close`.
     if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) {
       giveBack();
@@ -164,12 +177,21 @@ export class Link {
     }
     this.#cork();
     const { length } = chunk;
-    this.#socket.send(chunk, { binary: true }, (error) => {
+    const passed = (error?: Error | null): void => {
       // After an error nobody knows whether it is read any more: it is not given back then.
       if (error != null) return;
       giveBack();
       this.#sent(length);
-    });
+    };
+    if (!this.#cuts || length <= stride) {
+      this.#socket.send(chunk, BINARY, passed);
+      return;
+    }
+    for (let at = 0; at < length; at += stride) {
+      const end = Math.min(length, at + stride);
+      // In order, so that the last has left after all others.
+      this.#socket.send(chunk.subarray(at, end), BINARY, end === length ? passed : undefined);
+    }
   }
 
   /** The engine has caught up. */
@@ -201,8 +223,8 @@ export class Link {
   /** Gathers what a turn brings: the engine is woken once for it. */
   #receive(message: Buffer): void {
     this.#received.push(message);
-    this.#receivedBytes += message.length;
-    if (this.#receivedBytes >= PORTION) this.#flush();
+    this.#receivedCost += message.length + MESSAGE_COST;
+    if (this.#receivedCost >= PORTION) this.#flush();
     else this.#handOver ??= setImmediate(() => this.#flush());
   }
 
@@ -211,10 +233,9 @@ export class Link {
     this.#handOver = undefined;
     const messages = this.#received;
     this.#received = [];
-    this.#receivedBytes = 0;
-    for (const message of messages) {
-      if (!this.#host.engine.receive(this.id, message)) this.#socket.pause();
-    }
+    this.#receivedCost = 0;
+    if (messages.length === 0) return;
+    if (!this.#host.engine.receive(this.id, messages)) this.#socket.pause();
   }
 
   #end(code: number, reason: string): void {

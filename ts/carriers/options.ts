@@ -1,9 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Server as HttpsServer, ServerOptions as HttpsServerOptions } from 'node:https';
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, SecureContextOptions } from 'node:tls';
+import { createSecureContext } from 'node:tls';
 import { SttOptionError } from '../errors/local.ts';
 import { checkNumber } from '../options.ts';
+import { printable } from '../printable.ts';
 import type { TrustProxy } from './source.ts';
 import { checkTrustProxy } from './source.ts';
 
@@ -137,6 +140,7 @@ export function checkWebSocketListen(options: WebSocketListenOptions): ResolvedW
   if (server !== undefined && (tls !== undefined || host !== undefined)) {
     throw new SttOptionError('websocket.server', 'brings its own address and TLS');
   }
+  if (tls !== undefined) checkTls('websocket.tls', tls);
   if (typeof path !== 'string' || !path.startsWith('/') || /[?#\s]/.test(path)) {
     throw new SttOptionError('websocket.path', "must be a path such as '/stt'");
   }
@@ -183,6 +187,7 @@ export function checkWebSocketConnect(
   if (tls !== undefined && typeof tls !== 'boolean' && (typeof tls !== 'object' || tls === null)) {
     throw new SttOptionError('tls', 'must be true, or options of node:tls');
   }
+  if (typeof tls === 'object') checkTls('tls', tls);
   if (proxy !== undefined && proxy !== false) checkUrl('proxy', proxy, ['http:', 'https:']);
   const given = url === undefined ? undefined : checkUrl('websocket.url', url, ['ws:', 'wss:']);
   const secure = tls !== undefined && tls !== false;
@@ -200,6 +205,65 @@ export function checkWebSocketConnect(
     headers,
   });
 }
+
+/**
+ * Checks options of TLS now: found out in a handshake, what is wrong with them looks like the peer's doing, as an
+ * authority that nobody could read makes every certificate one of nobody known.
+ */
+function checkTls(option: string, tls: TlsOptions | HttpsServerOptions): void {
+  if (typeof tls !== 'object' || tls === null) {
+    throw new SttOptionError(option, 'must be options of node:tls');
+  }
+  const { ca, servername, checkServerIdentity } = tls as TlsOptions;
+  if (servername !== undefined && typeof servername !== 'string') {
+    throw new SttOptionError(`${option}.servername`, 'must be a name');
+  }
+  if (checkServerIdentity !== undefined && typeof checkServerIdentity !== 'function') {
+    throw new SttOptionError(`${option}.checkServerIdentity`, 'must be a function');
+  }
+  for (const authority of ca === undefined ? [] : [ca].flat()) checkAuthority(option, authority);
+  try {
+    createSecureContext(tls as SecureContextOptions);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new SttOptionError(
+      option,
+      `cannot be used: ${printable(message)}. Check certificate, key and passphrase, that these belong together, and ciphers and versions`,
+      { cause },
+    );
+  }
+}
+
+/** OpenSSL passes over what it cannot read of authorities, without a word. */
+function checkAuthority(option: string, authority: unknown): void {
+  const problem = 'must have certificates in PEM';
+  if (typeof authority !== 'string' && !ArrayBuffer.isView(authority)) {
+    throw new SttOptionError(`${option}.ca`, problem);
+  }
+  const text =
+    typeof authority === 'string'
+      ? authority
+      : Buffer.from(authority.buffer, authority.byteOffset, authority.byteLength).toString(
+          'latin1',
+        );
+  // A text may have others around them, as keys, and words between.
+  const certificates = text.split(/(?=-----BEGIN )/).filter((part) => CERTIFICATE.test(part));
+  if (certificates.length === 0)
+    throw new SttOptionError(`${option}.ca`, `${problem}, and has none`);
+  for (const certificate of certificates) {
+    try {
+      // Only OpenSSL reads one with what it is trusted for.
+      if (!certificate.startsWith(TRUSTED)) new X509Certificate(certificate);
+    } catch (cause) {
+      throw new SttOptionError(`${option}.ca`, `${problem}, and one of them cannot be read`, {
+        cause,
+      });
+    }
+  }
+}
+
+const TRUSTED = '-----BEGIN TRUSTED';
+const CERTIFICATE = /^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
 
 /** Their values may be secret: they are not repeated. */
 function checkHeaders(headers: unknown): void {

@@ -171,6 +171,11 @@ export class Trials {
     if (this.#on === 'udp' && this.#state.name === 'trial') this.#lose(this.#state);
   }
 
+  /** The peer does not take what is in use: if that was on trial, it is lost. */
+  abandoned(): void {
+    if (this.#state.name === 'trial') this.#lose(this.#state);
+  }
+
   /** The session's packets take this from now on, whoever wanted that. */
   taken(now: number, transport: Transport): void {
     const state = this.#state;

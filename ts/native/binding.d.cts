@@ -30,10 +30,10 @@ export declare class NativeEndpoint {
    */
   openConnection(id: number, address: string, port: number, room: number): void
   /**
-   * A message came by a connection; it is copied. False when the connection is to be read no further
-   * until `connectionReadable`.
+   * Messages came by a connection; they may be overwritten. Two bits: 1 when the connection may be read on,
+   * else not until `connectionReadable`; 2 when there is something to poll for, and nobody rings.
    */
-  receive(connection: number, message: Uint8Array): boolean
+  receive(connection: number, messages: Array<Uint8Array>): number
   /** A connection has passed on so many bytes of what `carry` brought. */
   connectionWritable(connection: number, bytes: number): void
   /** Detaches a connection that is no more. */
@@ -200,6 +200,7 @@ export interface NativeEndpointStats {
   engineTurns: number
   shortTurns: number
   loopTurns: number
+  connectionTurns: number
   loopAlone: number
   loopRelieved: number
   engineSleeps: number

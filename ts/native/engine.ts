@@ -157,8 +157,11 @@ export interface EngineHandlers {
   pathStrained(session: number, strain: PathStrain): void;
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
-  /** A message for a connection; the chunk is the handler's until it calls `giveBack`, once. */
-  carry(connection: number, chunk: Uint8Array, giveBack: () => void): void;
+  /**
+   * A message for a connection; the chunk is the handler's until it calls `giveBack`, once. It has packets of
+   * `stride` bytes each but the last, between which it may be cut.
+   */
+  carry(connection: number, chunk: Uint8Array, giveBack: () => void, stride: number): void;
   /** A connection carries a session: whoever opened it has proved itself. */
   connectionUsed(connection: number): void;
   /** A connection may be read on. */
@@ -521,11 +524,13 @@ export class Engine {
   }
 
   /**
-   * A message came by a connection; it is copied.
+   * Messages came by a connection. They are the engine's from now on, which may overwrite them.
    * @returns false: read no further until `connectionReadable`
    */
-  receive(connection: number, message: Uint8Array): boolean {
-    return this.#native.receive(connection, message);
+  receive(connection: number, messages: Uint8Array[]): boolean {
+    const received = this.#native.receive(connection, messages);
+    if ((received & EVENTS) !== 0) this.#drain();
+    return (received & GOES_ON) !== 0;
   }
 
   /** A connection has passed on so many bytes of what `carry` brought. */
@@ -658,7 +663,7 @@ export class Engine {
       }
       if (rows[at] === CARRY) {
         const [chunk, giveBack] = this.#slab.lend(rows[at + 2] as number, rows[at + 3] as number);
-        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack);
+        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack, rows[at + 4] as number);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);
@@ -713,6 +718,10 @@ export class Engine {
     });
   }
 }
+
+/** What `receive` says. */
+const GOES_ON = 1;
+const EVENTS = 2;
 
 const INCOMING = 1;
 const CONNECTED = 2;

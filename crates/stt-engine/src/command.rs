@@ -198,18 +198,19 @@ impl CommandQueue {
         }
     }
 
-    /// Appends bytes that the application has read. A little of it waits until the engine wakes for
-    /// something else, or has become enough: a quarter of a window is the least that is told the
-    /// peer, and the rest of the window keeps it going.
-    pub(crate) fn push_consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
+    /// Appends bytes that the application has read; true when they are to be seen to. A little of it waits
+    /// until the engine wakes for something else, or has become enough: a quarter of a window is the least
+    /// that is told the peer, and the rest of the window keeps it going.
+    pub(crate) fn leave_consumed(
+        &self,
+        streams: impl Iterator<Item = (StreamNumber, u64)>,
+    ) -> bool {
         let mut sum = 0;
         self.leave(streams.map(|(stream, bytes)| {
             sum += bytes;
             Command::Consumed(stream, bytes)
         }));
-        if self.consumed.fetch_add(sum, Ordering::SeqCst) + sum >= self.consumed_limit {
-            self.wake();
-        }
+        self.consumed.fetch_add(sum, Ordering::SeqCst) + sum >= self.consumed_limit
     }
 
     /// Whether the engine sleeps, or is about to.

@@ -20,7 +20,7 @@ use crate::config::{EngineConfig, StartError};
 use crate::credit::{SendCredit, SessionCredit};
 use crate::driver::{Driver, SOCKET, Sleeper, WAKER};
 use crate::event::Event;
-use crate::inflow::Inflow;
+use crate::inflow::{self, Inflow};
 use crate::local::{Cut, Local, Writer};
 use crate::log::Logs;
 use crate::outbox::Sent;
@@ -63,6 +63,16 @@ pub struct Watched {
     /// The loop is to go on watching. If not it stops at once, until [`Engine::may_watch`] says
     /// otherwise.
     pub stay: bool,
+    /// There is something to [`poll`](Engine::poll) for: the doorbell does not ring for it.
+    pub events: bool,
+}
+
+/// What became of messages that a connection brought; see [`Engine::receive`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// The connection may be read on. If not, so much waits for the engine's thread that it is to be read no
+    /// further until [`Event::ConnectionReadable`].
+    pub goes_on: bool,
     /// There is something to [`poll`](Engine::poll) for: the doorbell does not ring for it.
     pub events: bool,
 }
@@ -179,21 +189,35 @@ impl Engine {
         self.push(Command::OpenConnection(connection, room, inflow));
     }
 
-    /// A message came by a connection; it is copied. False when so much waits that the connection is
-    /// to be read no further until [`Event::ConnectionReadable`].
-    pub fn receive(&self, id: u32, message: &[u8]) -> bool {
+    /// Messages came by a connection. `each` calls what it is given with one after the other; nobody may make
+    /// use of them afterwards, as the engine opens them in place where it can take them on this thread. Where its
+    /// own is at work they are copied for that.
+    pub fn receive(&self, id: u32, mut each: impl FnMut(&mut dyn FnMut(&mut [u8]))) -> Received {
+        let here =
+            self.shared.turn_of_connection(|driver| driver.turn_of_connection(id, &mut each));
+        if let Some(events) = here {
+            return Received { goes_on: true, events };
+        }
+        let mut goes_on = true;
         let local = self.local();
-        let Some(inflow) = local.connections.get(&id) else { return true };
-        // Counted first, so that the engine never takes away what was not added.
-        let goes_on = inflow.enter(message.len());
-        self.memory.add(message.len() as u64);
-        self.push(Command::Received(id, BytesMut::from(message)));
-        goes_on
+        if let Some(inflow) = local.connections.get(&id) {
+            each(&mut |message| {
+                // Counted first, so that the engine never takes away what was not added.
+                let cost = inflow::cost(message.len());
+                goes_on &= inflow.enter(cost);
+                self.memory.add(cost as u64);
+                let copy = BytesMut::from(&*message);
+                self.shared.commands.leave(std::iter::once(Command::Received(id, copy)));
+            });
+            self.shared.commands.wake();
+        }
+        Received { goes_on, events: false }
     }
 
     /// A connection has passed on `bytes` of what [`Event::Carry`] brought, and takes as many more.
     pub fn connection_writable(&self, id: u32, bytes: usize) {
-        self.push(Command::ConnectionWritable(id, bytes));
+        self.shared.commands.leave(std::iter::once(Command::ConnectionWritable(id, bytes)));
+        self.shared.see_to_commands();
     }
 
     /// Detaches a connection that is no more: sessions that used it wait for another path
@@ -302,10 +326,10 @@ impl Engine {
     /// Tells that the application has read `bytes` of what [`Event::Data`] brought, stream by
     /// stream. Until then they hold back credit.
     pub fn consumed(&self, streams: impl Iterator<Item = (StreamNumber, u64)>) {
-        self.shared.commands.push_consumed(streams);
-        if self.memory.is_starved() {
-            // Somebody waits for what this gives back.
-            self.shared.commands.wake();
+        let due = self.shared.commands.leave_consumed(streams);
+        // Or somebody waits for what this gives back.
+        if due || self.memory.is_starved() {
+            self.shared.see_to_commands();
         }
     }
 
@@ -490,6 +514,12 @@ impl Engine {
     #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn leave(&self, command: Command) {
         self.shared.commands.leave(std::iter::once(command));
+    }
+
+    /// Whether what connections bring is left to the engine's thread.
+    #[cfg(all(test, not(feature = "shuttle")))]
+    pub(crate) fn pretend_not_to_carry(&self, pretend: bool) {
+        self.shared.set_carries(!pretend);
     }
 
     /// Whether the thread sleeps, or is about to.

@@ -188,6 +188,9 @@ pub enum Event {
         connection: u32,
         /// Packets, one behind the other.
         bytes: Bytes,
+        /// Bytes of each of them but the last, which may be shorter: the message may be cut there. The length
+        /// of all where nothing is known of them.
+        stride: usize,
     },
     /// A connection carries a session: whoever opened it has proved itself.
     ConnectionUsed(u32),

@@ -48,7 +48,7 @@ pub use config::{EngineConfig, StartError};
 pub use credit::SendCredit;
 #[cfg(unix)]
 pub use engine::WatchedSocket;
-pub use engine::{Engine, Taken, Watched, Written};
+pub use engine::{Engine, Received, Taken, Watched, Written};
 pub use event::{EngineEnd, Event, Resource, SharedCredit};
 pub use log::LogConfig;
 pub use outbox::Sent;

@@ -107,6 +107,8 @@ pub(crate) struct Shared<D = Driver> {
     unwatched: AtomicBool,
     /// Traffic is so thin that the loop may watch the socket.
     thin: AtomicBool,
+    /// A session's packets go by a connection that the application carries.
+    carries: AtomicBool,
     /// Turns of the loop in a row that found the driver in use; only the application's thread counts.
     missed: AtomicU32,
     next_session: AtomicU32,
@@ -124,6 +126,7 @@ impl<D> Shared<D> {
             slot: Mutex::new(None),
             unwatched: AtomicBool::new(false),
             thin: AtomicBool::new(false),
+            carries: AtomicBool::new(false),
             missed: AtomicU32::new(0),
             next_session: AtomicU32::new(1),
             next_stream: AtomicU32::new(1),
@@ -174,6 +177,19 @@ impl<D> Shared<D> {
         }
     }
 
+    /// Whoever has the driver: whether packets go by a connection. A hint as well.
+    pub(crate) fn set_carries(&self, carries: bool) {
+        if self.carries.load(Ordering::Relaxed) != carries {
+            self.carries.store(carries, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the application's thread does itself what it asks for: it has to move the bytes of a connection
+    /// anyway, and the socket leaves it the time.
+    pub(crate) fn is_carrying(&self) -> bool {
+        self.carries.load(Ordering::Relaxed) && self.is_thin()
+    }
+
     fn slot(&self) -> MutexGuard<'_, Option<Slot<D>>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,10 +202,39 @@ impl<D: Turns> Shared<D> {
         if bytes == 0 || (bytes <= LOOP_WRITE && self.commands.waits_for_loop()) {
             return;
         }
-        let little = bytes <= SHORT_WRITE && self.commands.is_sleeping();
-        if !(little && self.help()) {
+        let here = bytes <= SHORT_WRITE || self.is_carrying();
+        if !(here && self.commands.is_sleeping() && self.help()) {
             self.commands.wake_now();
         }
+    }
+
+    /// Sees to commands that were left: on this thread while a connection carries what comes of them.
+    pub(crate) fn see_to_commands(&self) {
+        if self.commands.waits_for_loop() {
+            return;
+        }
+        if !(self.is_carrying() && self.commands.is_sleeping() && self.help()) {
+            self.commands.wake_now();
+        }
+    }
+
+    /// What came by a connection goes in on this thread, in place, and what that brings to the ring without
+    /// ringing. `None` when the engine's thread is at work, which is then to be given it.
+    pub(crate) fn turn_of_connection(&self, take: impl FnOnce(&mut D) -> LoopTurn) -> Option<bool> {
+        if !(self.is_carrying() && self.commands.is_sleeping()) {
+            return None;
+        }
+        let mut slot = self.slot.try_lock().ok()?;
+        let slot = slot.as_mut().filter(|slot| slot.panicked.is_none())?;
+        let done = catch_unwind(AssertUnwindSafe(|| take(&mut slot.driver)));
+        let turn = done.unwrap_or_else(|panic| {
+            slot.panicked = Some(words(panic.as_ref()));
+            LoopTurn { stay: false, events: false, call: true }
+        });
+        if turn.call {
+            self.commands.wake_now();
+        }
+        Some(turn.events)
     }
 
     /// Does what the application just asked for on its own thread, if the engine's sleeps and

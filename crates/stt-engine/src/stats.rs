@@ -14,6 +14,8 @@ pub struct EngineStats {
     pub short_turns: u64,
     /// Turns that the application's event loop took because the socket was readable.
     pub loop_turns: u64,
+    /// Turns that the application's thread took with messages that a connection brought.
+    pub connection_turns: u64,
     /// Times that the engine's thread left the socket to that loop.
     pub loop_alone: u64,
     /// Times that it took the socket back.

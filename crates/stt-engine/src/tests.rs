@@ -17,6 +17,7 @@ use crate::{
     StartError, StreamNumber, Taken, Written,
 };
 
+mod carrying;
 #[cfg(unix)]
 mod watching;
 

@@ -152,11 +152,21 @@ impl NativeEndpoint {
         Ok(())
     }
 
-    /// A message came by a connection; it is copied. False when the connection is to be read no further
-    /// until `connectionReadable`.
+    /// Messages came by a connection; they may be overwritten. Two bits: 1 when the connection may be read on,
+    /// else not until `connectionReadable`; 2 when there is something to poll for, and nobody rings.
     #[napi(catch_unwind)]
-    pub fn receive(&self, connection: u32, message: &[u8]) -> bool {
-        self.engine.receive(connection, message)
+    pub fn receive(&self, connection: u32, mut messages: Vec<Uint8ArraySlice<'_>>) -> u32 {
+        let received = self.engine.receive(connection, |take| {
+            for message in &mut messages {
+                // SAFETY: JavaScript waits for this call on this very thread, and gives each message away for good
+                // (`ts/carriers/link.ts`, the only caller, has them from `ws`, which hands out a message once). One
+                // is done with before the next, so that no two of these slices live at a time.
+                #[expect(unsafe_code, reason = "JavaScript's memory is borrowed unchecked")]
+                let message = unsafe { message.as_mut() };
+                take(message);
+            }
+        });
+        u32::from(received.goes_on) | u32::from(received.events) << 1
     }
 
     /// A connection has passed on so many bytes of what `carry` brought.

@@ -364,9 +364,9 @@ impl<'a> Records<'a> {
             Event::PathSilence(session, silent) => {
                 self.row(&[PATH_SILENCE, session.0.into(), f64::from(u8::from(*silent))])
             }
-            Event::Carry { connection, bytes } => {
+            Event::Carry { connection, bytes, stride } => {
                 let data = self.bytes(&[bytes])?;
-                self.row(&[CARRY, (*connection).into(), data.0, data.1])
+                self.row(&[CARRY, (*connection).into(), data.0, data.1, *stride as f64])
             }
             Event::ConnectionUsed(connection) => self.row(&[CONNECTION_USED, (*connection).into()]),
             Event::ConnectionReadable(connection) => {

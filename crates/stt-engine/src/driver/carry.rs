@@ -11,22 +11,32 @@ use rustc_hash::FxHashMap;
 use stt_proto::{Connection, Now, PathAddress};
 
 use super::Driver;
+use super::blocks::{BLOCK, Blocks};
 use crate::event::Event;
-use crate::inflow::Inflow;
+use crate::inflow::{self, Inflow};
+use crate::shared::LoopTurn;
 
 /// A message takes no further packets beyond so many bytes, which is what a call to the core makes at
-/// most: so much a socket of an application reads at a time, and memory of twice the size would be asked
-/// of the system anew each time.
-const MESSAGE: usize = 64 * 1024;
-/// What this much has gathered into will hold more soon, and is given its full size at once.
-const LARGE: usize = 8 * 1024;
+/// most: so much a socket of an application reads at a time.
+const MESSAGE: usize = BLOCK;
+/// From so many bytes on, packets are a message of their own, where they stand: a block that is half full at least.
+const LARGE: usize = BLOCK / 2;
 
 /// The connections of an engine.
 #[derive(Default)]
 pub(super) struct Carried {
     open: FxHashMap<u32, Open>,
     /// Packets of this turn, by connection, in order.
-    gathered: Vec<(u32, BytesMut)>,
+    gathered: Vec<(u32, Gathered)>,
+    blocks: Blocks,
+}
+
+/// A message that is made.
+enum Gathered {
+    /// Small packets, behind which others find room.
+    Open(BytesMut),
+    /// Many packets, where the core has made them, and the bytes of each.
+    Whole(Bytes, usize),
 }
 
 struct Open {
@@ -44,26 +54,57 @@ impl Driver {
         inflow: Arc<Inflow>,
     ) {
         self.core.open_connection(connection, room);
+        self.shared.set_carries(true);
         self.carried.open.insert(connection.id as u32, Open { connection, inflow, given: 0 });
     }
 
     /// A message came by a connection.
     pub(super) fn receive_message(&mut self, now: Now, id: u32, mut message: BytesMut) {
         // Counted by whoever handed it over.
-        self.core.memory().sub(message.len() as u64);
+        let cost = inflow::cost(message.len());
+        self.core.memory().sub(cost as u64);
         let Some(open) = self.carried.open.get(&id) else { return };
-        let (path, resumes) =
-            (PathAddress::Connection(open.connection), open.inflow.leave(message.len()));
+        let (path, resumes) = (PathAddress::Connection(open.connection), open.inflow.leave(cost));
         self.core.handle_datagram(now, path, None, &mut message);
         if resumes {
             self.push(Event::ConnectionReadable(id));
         }
     }
 
+    /// A turn on the application's thread: messages of a connection go in, what they bring to the ring, and what
+    /// is to be said to them out.
+    pub(crate) fn turn_of_connection(
+        &mut self,
+        id: u32,
+        each: impl FnOnce(&mut dyn FnMut(&mut [u8])),
+    ) -> LoopTurn {
+        self.stats.connection_turns += 1;
+        let now = self.clock.now();
+        // Among them what came before these.
+        self.run_commands(now);
+        if let Some(connection) = self.connection(id) {
+            let path = PathAddress::Connection(connection);
+            each(&mut |message| self.core.handle_datagram(now, path, None, message));
+        }
+        self.collect(now);
+        let more = self.transmit_and_look(now);
+        self.settle_messages();
+        self.judge_traffic(now);
+        self.publish_stats();
+        let call = self.leaves_work(more);
+        let events = self.shared.ring.publish_here(&mut self.out);
+        self.out_bytes = 0;
+        LoopTurn { stay: true, events, call }
+    }
+
     pub(super) fn close_connection(&mut self, now: Now, id: u32) {
         if let Some(open) = self.carried.open.remove(&id) {
             self.core.memory().sub(open.given);
             self.core.close_connection(now, u64::from(id));
+            if self.carried.open.is_empty() {
+                self.shared.set_carries(false);
+                self.carried.blocks.clear();
+            }
         }
     }
 
@@ -82,24 +123,21 @@ impl Driver {
         self.carried.open.get(&id).map(|open| open.connection)
     }
 
-    /// Packets for a connection, at the start of the buffer.
-    pub(super) fn gather(&mut self, connection: Connection, len: usize) {
+    /// Packets for a connection, at the start of the buffer, of `stride` bytes each but the last.
+    pub(super) fn gather(&mut self, connection: Connection, len: usize, stride: usize) {
         let id = connection.id as u32;
+        let Carried { gathered, blocks, .. } = &mut self.carried;
+        let last = gathered.iter_mut().rev().find(|(own, _)| *own == id);
+        if len >= LARGE {
+            gathered.push((id, Gathered::Whole(blocks.take(self.io.buffer(), len), stride)));
+            return;
+        }
         let bytes = &self.io.buffer()[..len];
-        let gathered = &mut self.carried.gathered;
-        match gathered.iter_mut().rev().find(|(own, _)| *own == id) {
-            Some((_, message)) if message.len() + len <= MESSAGE => {
-                if message.len() + len > LARGE {
-                    message.reserve(MESSAGE - message.len());
-                }
+        match last {
+            Some((_, Gathered::Open(message))) if message.len() + len <= MESSAGE => {
                 message.extend_from_slice(bytes);
             }
-            _ => {
-                let size = if len > LARGE { MESSAGE } else { len };
-                let mut message = BytesMut::with_capacity(size);
-                message.extend_from_slice(bytes);
-                gathered.push((id, message));
-            }
+            _ => gathered.push((id, Gathered::Open(BytesMut::from(bytes)))),
         }
     }
 
@@ -109,13 +147,18 @@ impl Driver {
             return;
         }
         for (connection, message) in std::mem::take(&mut self.carried.gathered) {
-            let bytes: Bytes = message.freeze();
+            let (bytes, stride) = match message {
+                Gathered::Open(message) => {
+                    let len = message.len();
+                    (message.freeze(), len)
+                }
+                Gathered::Whole(message, stride) => (message, stride),
+            };
             if let Some(open) = self.carried.open.get_mut(&connection) {
                 open.given += bytes.len() as u64;
                 self.core.memory().add(bytes.len() as u64);
             }
-            self.push(Event::Carry { connection, bytes });
+            self.push(Event::Carry { connection, bytes, stride });
         }
-        self.publish();
     }
 }

@@ -196,6 +196,7 @@ impl Driver {
         }
         self.transmit(now);
         self.carry();
+        self.publish();
         while let Some(event) = self.core.poll_event() {
             drop(event);
         }

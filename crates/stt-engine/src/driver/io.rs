@@ -8,6 +8,7 @@ use mio::{Events, Interest, Poll, Registry};
 use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
 use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
+use super::blocks::BLOCK;
 use super::{Driver, SOCKET};
 use crate::shared::Sleep;
 
@@ -54,7 +55,7 @@ impl Io {
             socket,
             registry,
             batch: RecvBatch::new(),
-            buffer: vec![0; 64 * 1024].into_boxed_slice(),
+            buffer: vec![0; BLOCK].into_boxed_slice(),
             blocked: None,
             readable: true,
             failed: true,
@@ -94,8 +95,8 @@ impl Io {
     }
 
     /// What is to be sent stands at its start.
-    pub(super) fn buffer(&self) -> &[u8] {
-        &self.buffer
+    pub(super) fn buffer(&mut self) -> &mut Box<[u8]> {
+        &mut self.buffer
     }
 
     pub(super) fn socket(&self) -> &UdpSocket {
@@ -284,7 +285,8 @@ impl Driver {
         let (remote, local) = match transmit.path {
             PathAddress::Udp { remote, local } => (remote, local),
             PathAddress::Connection(connection) => {
-                self.gather(connection, transmit.len);
+                let stride = transmit.segment_size.unwrap_or(transmit.len);
+                self.gather(connection, transmit.len, stride);
                 return true;
             }
         };

@@ -5,6 +5,7 @@
 //! step is bounded, so that none starves the others; a step that stopped at its bound makes the
 //! next turn follow at once.
 
+mod blocks;
 mod carry;
 mod commands;
 mod events;
@@ -183,6 +184,7 @@ impl Turns for Driver {
         // Published before anything is sent: the application can work while this thread does.
         self.publish();
         let more_out = self.transmit_and_look(now);
+        self.publish();
         self.settle_messages();
         self.judge_traffic(now);
         self.publish_stats();
@@ -206,22 +208,11 @@ impl Turns for Driver {
         self.collect(now);
         self.publish();
         let more = self.transmit_and_look(now);
+        self.publish();
         self.settle_messages();
         self.judge_traffic(now);
         self.publish_stats();
-        let earlier = match (self.next_deadline(), self.wakes) {
-            (Some(deadline), Some(wakes)) => deadline < wakes,
-            (deadline, None) => deadline.is_some(),
-            (None, Some(_)) => false,
-        };
-        let refused = std::mem::take(&mut self.refused);
-        more || earlier
-            || refused
-            // Its end is for the engine's thread to see.
-            || self.closing.is_some()
-            || self.io.is_blocked()
-            || !self.readable.is_empty()
-            || !self.message_readers.is_empty()
+        self.leaves_work(more)
     }
 
     fn loop_turn(&mut self, socket: u32) -> LoopTurn {
@@ -245,6 +236,24 @@ impl Driver {
         let more = self.transmit(now);
         self.carry();
         more || self.stats.send_errors != refused
+    }
+
+    /// After a turn on the application's thread: whether the engine's has to look itself, because there is more, or
+    /// because something is due earlier than it wakes.
+    fn leaves_work(&mut self, more: bool) -> bool {
+        let earlier = match (self.next_deadline(), self.wakes) {
+            (Some(deadline), Some(wakes)) => deadline < wakes,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        let refused = std::mem::take(&mut self.refused);
+        more || earlier
+            || refused
+            // Its end is for the engine's thread to see.
+            || self.closing.is_some()
+            || self.io.is_blocked()
+            || !self.readable.is_empty()
+            || !self.message_readers.is_empty()
     }
 
     /// Whether a close has run its course.

@@ -2,6 +2,7 @@
 
 mod dropped;
 mod ending;
+mod keys;
 mod lab;
 mod races;
 mod silence;
@@ -122,7 +123,7 @@ fn udp_goes_dark_in_the_middle_and_the_session_goes_on_by_a_connection() {
 fn a_connection_that_closes_leaves_its_session_to_the_next_path() {
     for from in [CLIENT, SERVER] {
         let mut lab = Lab::new();
-        let path = lab.open(1, 60_000);
+        let path = lab.open(1, 66_000);
         lab.connect(path);
         lab.until(1_000, "a handshake", |lab| lab.sessions[SERVER].is_some());
         lab.run(50);

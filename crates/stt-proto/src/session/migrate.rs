@@ -301,7 +301,7 @@ impl Session {
         let mut fresh = self.recovery.for_new_path(controller(self.config.congestion), reliable);
         self.recovery.hand_over_to(&mut fresh);
         let recovery = core::mem::replace(&mut self.recovery, fresh);
-        let search = Path::search(&self.path.address, self.path.mtu.upper());
+        let search = Path::search(&self.path.address, self.path.mtu.upper(), self.initiator);
         let mtu = core::mem::replace(&mut self.path.mtu, search);
         self.paced_until = None;
         (mtu, recovery)

@@ -290,7 +290,7 @@ impl Session {
             largest_opened: None,
             largest_acked: None,
             ecn_received: None,
-            path: Path::new(start.path, mtu),
+            path: Path::new(start.path, mtu, start.initiator),
             recovery,
             received: ReceivedPackets::new(MAX_ACK_DELAY),
             streams,

@@ -27,6 +27,9 @@ const MIN_ELICITING_PAYLOAD: usize = MIN_ACK_ELICITING_LEN - SEALED_OVERHEAD;
 /// Room below which no further DATA part is begun in a BUNDLE.
 const MIN_DATA_ROOM: usize = 24;
 
+/// Bytes of a batch for a connection, which no datagram has to hold.
+const MAX_MESSAGE: usize = 64 * 1024;
+
 /// Bytes of credit below which nothing is sent to a path that is not proven but challenges.
 const LEAST_ROOM: usize = 2 * MIN_ACK_ELICITING_LEN;
 /// Probe timeouts until a size probe that nothing was heard of counts as lost (RFC 8899 5.1.1,
@@ -214,7 +217,8 @@ impl Session {
         buf: &mut [u8],
     ) -> Option<Transmit> {
         let now = cx.now.mono;
-        let limit = buf.len().min(MAX_UDP_PAYLOAD);
+        let most = if self.path.address.is_reliable() { MAX_MESSAGE } else { MAX_UDP_PAYLOAD };
+        let limit = buf.len().min(most);
         let allowance = self.recovery.allowance(now);
         let mtu = self.datagram_size(allowance.bytes).min(limit).min(self.address_room()?);
         let mut budget = allowance.bytes;

@@ -25,14 +25,17 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// A path whose datagrams may grow to `upper` bytes.
-    pub(crate) fn new(address: PathAddress, upper: usize) -> Self {
-        Self { address, mtu: Self::search(&address, upper), held: false, lost: false }
+    /// A path whose datagrams may grow to `upper` bytes, at the side that opened the session or at the other.
+    pub(crate) fn new(address: PathAddress, upper: usize, initiator: bool) -> Self {
+        Self { address, mtu: Self::search(&address, upper, initiator), held: false, lost: false }
     }
 
     /// What finds out how large the datagrams of a path to `address` may be.
-    pub(crate) fn search(address: &PathAddress, upper: usize) -> MtuSearch {
-        if address.is_reliable() { MtuSearch::settled(upper) } else { MtuSearch::new(upper) }
+    pub(crate) fn search(address: &PathAddress, upper: usize, initiator: bool) -> MtuSearch {
+        match address.is_reliable() {
+            true => MtuSearch::settled(upper, initiator),
+            false => MtuSearch::new(upper),
+        }
     }
 
     /// Bytes that IP and UDP put before a datagram's payload, without options.

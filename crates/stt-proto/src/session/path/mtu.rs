@@ -84,9 +84,9 @@ impl MtuSearch {
 
     /// The same for a reliable path, which cuts what it carries as it likes: there is nothing to find
     /// out, and packets of `upper` bytes at most are as large as pays.
-    pub(crate) fn settled(upper: usize) -> Self {
+    pub(crate) fn settled(upper: usize, initiator: bool) -> Self {
         let upper = u16::try_from(upper).unwrap_or(u16::MAX).clamp(BASE, LARGEST);
-        let current = upper.min(RELIABLE);
+        let current = upper.min(if initiator { MASKED } else { UNMASKED });
         let phase = Phase::Complete { again: None };
         Self { current, upper, ceiling: upper + 1, suspect: false, phase }
     }
@@ -258,8 +258,11 @@ impl MtuSearch {
 }
 
 /// Bytes of the packets of a reliable path: sealing gains nothing from larger ones, streams that share
-/// the path take turns by them, and a few fill a message.
-const RELIABLE: u16 = 16_384;
+/// the path take turns by them, and a few fill a message. As a frame of a WebSocket (RFC 6455 section 5.2) four such
+/// packets fill the 64 KiB by which sockets are usually read, so that few of them are read in two pieces.
+const UNMASKED: u16 = 16_384 - 4;
+/// The same where the frame has a mask: it was opened by who opened the session.
+const MASKED: u16 = 16_384 - 8;
 /// Bytes that every path carries.
 const BASE: u16 = MIN_MTU as u16;
 /// Bytes of the largest UDP payload.
