@@ -46,6 +46,7 @@ impl Driver {
                 early_data,
             } => {
                 let (session, credit) = self.number(handle);
+                self.end_asking(session);
                 credit.outbox.set_max_size(self.core.max_message_size(handle));
                 let (remote, connection) = (address(&remote), connection(&remote));
                 let credit = SharedCredit(credit);
@@ -282,6 +283,7 @@ impl Driver {
 
     /// Forgets a session and its streams, after what they still had to give.
     pub(super) fn end_session(&mut self, now: Now, number: SessionNumber) {
+        self.end_asking(number);
         let Some(session) = self.sessions.get_mut(number) else { return };
         let streams: Vec<StreamNumber> = session.streams.values().copied().collect();
         for stream in streams {
