@@ -341,6 +341,7 @@ describe('opening', () => {
     await streamPair(both, { id: 7 });
     await expect(both.session.createBidirectionalStream({ id: 7 })).rejects.toMatchObject({
       code: 0x0303,
+      message: expect.stringContaining('The id 7 that was chosen'),
     });
   });
 

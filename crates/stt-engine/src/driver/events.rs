@@ -236,9 +236,10 @@ impl Driver {
                 let remote = address(&remote);
                 self.push(Event::SendError { session, remote, fault: error, count });
             }
-            Core::FrameError { session, code, count } => {
+            Core::FrameError { session, code, count, frame_type } => {
                 let session = session.and_then(|session| self.sessions.number(session));
-                self.push(Event::FrameError { session, code: code as u16, count });
+                let (code, frame_type) = (code as u16, frame_type.map(|frame_type| frame_type.0));
+                self.push(Event::FrameError { session, code, count, frame_type });
             }
             // Whatever a later core tells that this driver does not know.
             _ => {}

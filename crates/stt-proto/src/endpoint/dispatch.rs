@@ -332,7 +332,8 @@ impl Endpoint {
     fn tell_frame_errors(&mut self, now: Now) {
         if self.untold != Default::default() && self.limits.frame_events.take(now.mono) {
             for (code, count) in self.untold.take() {
-                self.events.push_back(Event::FrameError { session: None, code, count });
+                let (session, frame_type) = (None, None);
+                self.events.push_back(Event::FrameError { session, code, count, frame_type });
             }
         }
     }

@@ -217,6 +217,8 @@ pub(crate) struct Session {
     /// Boxed, like what else is used rarely: an idle session is to stay small.
     untold: Box<FrameErrorCounts>,
     tell_at: Option<Instant>,
+    /// The newest type that nobody knew, until it is told.
+    unknown_type: Option<FrameType>,
     /// While packets came damaged of late.
     quality: Option<Box<Quality>>,
     /// Once the path in use has lost something.
@@ -318,6 +320,7 @@ impl Session {
             paced_until: None,
             stats: SessionStats::default(),
             untold: Box::default(),
+            unknown_type: None,
             tell_at: None,
             quality: None,
             strain: None,

@@ -196,13 +196,13 @@ impl Session {
                 self.on_echo(cx, &echo);
                 return;
             }
-            Frame::Unknown { .. } => {
-                self.count(cx, ErrorCode::UnknownFrameType);
+            Frame::Unknown { frame_type } => {
+                self.count_unknown(cx, frame_type);
                 return;
             }
             // Nobody knows a type that the application does not handle.
             Frame::Custom { frame_type, .. } if !self.messages.handles(frame_type) => {
-                self.count(cx, ErrorCode::UnknownFrameType);
+                self.count_unknown(cx, frame_type);
                 return;
             }
             Frame::Custom { frame_type, data } => {
@@ -469,6 +469,12 @@ impl Session {
         }
     }
 
+    /// Counts a frame that nobody handles.
+    fn count_unknown(&mut self, cx: &mut Context<'_>, frame_type: FrameType) {
+        self.unknown_type = Some(frame_type);
+        self.count(cx, ErrorCode::UnknownFrameType);
+    }
+
     /// Counts a frame that is dropped, and tells of it now or within a second.
     pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
         for counts in [&mut self.stats.frame_errors, &mut *self.untold, &mut *cx.frame_errors] {
@@ -497,7 +503,10 @@ impl Session {
         }
         self.tell_at = None;
         for (code, count) in self.untold.take() {
-            cx.events.push_back(Event::FrameError { session: Some(cx.handle), code, count });
+            let unknown = code == ErrorCode::UnknownFrameType;
+            let frame_type = if unknown { self.unknown_type.take() } else { None };
+            let session = Some(cx.handle);
+            cx.events.push_back(Event::FrameError { session, code, count, frame_type });
             self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
         }
     }
