@@ -213,11 +213,11 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   TOO_MANY_STREAMS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && !detail.local
       ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
-      : `The session has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
+      : `The session with ${peer} has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
   STREAM_ID_CONFLICT: (_, { peer, name }) =>
     `The id ${name === undefined ? '' : `${name} `}that was chosen for a stream with ${peer} is in use or was used before, by either side. Leave it out, or agree with the peer on who takes which.`,
-  FLOW_CONTROL_VIOLATION: (_, { peer }) =>
-    `${peer} sent more than it was allowed to, so the session was ended. This is a bug in the peer; please report it.`,
+  FLOW_CONTROL_VIOLATION: ({ detail }, { peer }) =>
+    `${peer} sent ${detail.kind === 'limit' ? `beyond its credit, which ended at byte ${detail.limit}` : 'more than it was allowed to'}, so the session was ended. This is a bug in the peer: have it run the newest version, and please report it.`,
   INVALID_FRAME: ({ detail }, { peer }) =>
     `Frames from ${peer} with right checksums had an impossible structure${tooMany(detail)}. Check that both sides run the same version; please report it if they do.`,
   ENCRYPTION_ERROR: ({ detail }, { peer }) =>
@@ -235,8 +235,8 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `TLS with ${peer} failed. Check its certificate and this machine's clock.`,
   TIMEOUT: ({ detail }, { peer }) =>
     `An operation with ${peer} took too long${forSome(detail)}. Allow more time.`,
-  BUFFER_OVERFLOW: ({ detail }) =>
-    `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
+  BUFFER_OVERFLOW: ({ detail }, { peer }) =>
+    `A bounded queue of what goes to or comes from ${peer} is full${limit(detail)}. Read faster, or raise its limit.`,
   RESOURCE_EXHAUSTED: ({ detail, origin }, { peer }) =>
     shortage(detail) ??
     (origin === 'peer'
