@@ -14,6 +14,7 @@ use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::{Ecn, PathAddress};
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
+use crate::stats::FrameErrorCounts;
 use crate::streams::PeerFault;
 use crate::trace::{DropReason, TraceEvent, TracedPacket};
 
@@ -24,6 +25,14 @@ use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
 
 /// Pause between two reports of frame errors of one session.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Dropped frames that the application was not told of yet.
+#[derive(Default)]
+pub(super) struct Untold {
+    counts: FrameErrorCounts,
+    /// The newest type that nobody handled.
+    unknown_type: Option<FrameType>,
+}
 
 impl Session {
     /// The masks of `samples`, which came for this session.
@@ -471,13 +480,15 @@ impl Session {
 
     /// Counts a frame that nobody handles.
     fn count_unknown(&mut self, cx: &mut Context<'_>, frame_type: FrameType) {
-        self.unknown_type = Some(frame_type);
+        self.untold.unknown_type = Some(frame_type);
         self.count(cx, ErrorCode::UnknownFrameType);
     }
 
     /// Counts a frame that is dropped, and tells of it now or within a second.
     pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        for counts in [&mut self.stats.frame_errors, &mut *self.untold, &mut *cx.frame_errors] {
+        let counters =
+            [&mut self.stats.frame_errors, &mut self.untold.counts, &mut *cx.frame_errors];
+        for counts in counters {
             if let Some(count) = counts.of_mut(code) {
                 *count += 1;
             }
@@ -502,9 +513,9 @@ impl Session {
             return;
         }
         self.tell_at = None;
-        for (code, count) in self.untold.take() {
+        for (code, count) in self.untold.counts.take() {
             let unknown = code == ErrorCode::UnknownFrameType;
-            let frame_type = if unknown { self.unknown_type.take() } else { None };
+            let frame_type = if unknown { self.untold.unknown_type.take() } else { None };
             let session = Some(cx.handle);
             cx.events.push_back(Event::FrameError { session, code, count, frame_type });
             self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
