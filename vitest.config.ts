@@ -26,13 +26,14 @@ export default defineConfig({
         },
       },
       {
-        // What holds for sessions, streams and messages over UDP holds over a WebSocket.
+        // What holds for sessions, streams, messages and servers over UDP holds over a WebSocket.
         extends: true,
         test: {
           name: 'websocket',
           env: { STT_TEST_TRANSPORT: 'websocket' },
           include: [
             '__test__/contract/{datagrams,deadline,frames,session,stream,unidirectional}.test.ts',
+            '__test__/resilience/server.test.ts',
           ],
           testTimeout: 20_000,
           hookTimeout: 20_000,

@@ -479,7 +479,8 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       handshakeError: ({ address, port, fault }) => this.#onHandshakeError(address, port, fault),
       pathWarning: (number, damaged, packets) => session(number)?.onPathWarning(damaged, packets),
       sendError: (number, info) => this.#onSendError(number, info),
-      frameError: (number, code, count) => this.#onFrameError(session(number), code, count),
+      frameError: (number, code, count, frameType) =>
+        this.#onFrameError(session(number), code, count, frameType),
       resourceWarning: ({ resource, value, limit }) => {
         const event = { resource: resource as SttResource, wanted: limit, granted: value };
         publish('stt.endpoint.resourceWarning', () => ({ endpoint: this, ...event }));
@@ -571,9 +572,14 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
     this.emit('sendError', event);
   }
 
-  #onFrameError(session: SttSession | undefined, code: number, count: number): void {
+  #onFrameError(
+    session: SttSession | undefined,
+    code: number,
+    count: number,
+    frameType: number | undefined,
+  ): void {
     if (session !== undefined) {
-      session.onFrameError(code, count);
+      session.onFrameError(code, count, frameType);
       return;
     }
     const context = { transport: 'udp' as const, [TALLY]: this.#tally };

@@ -78,6 +78,8 @@ export interface FrameErrorEvent {
   readonly codeName: FrameError['codeName'];
   /** How many since the last such event. */
   readonly count: number;
+  /** For 0x0404: the type of the newest of them, 0 to 255; 128 to 254 are the application's own. */
+  readonly frameType?: number;
 }
 
 /** The errors of single frames. */

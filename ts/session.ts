@@ -481,7 +481,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       this.datagrams.onDatagram(bytes);
     } else if (this.#frames?.dispatch(frameType, bytes) !== true) {
       this.#lateFrames += 1;
-      this.onFrameError(CODE_UNKNOWN_FRAME, 1);
+      this.onFrameError(CODE_UNKNOWN_FRAME, 1, frameType);
     }
   }
 
@@ -563,8 +563,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** @internal */
-  onFrameError(code: number, count: number): void {
-    const event = frameErrorEvent(code, count, this.place());
+  onFrameError(code: number, count: number, frameType: number | undefined): void {
+    const event = frameErrorEvent(code, count, this.place(), frameType);
     this.#host.tally.count(code, count - 1);
     publish('stt.session.frameError', () => ({ session: this, ...event }));
     this.emit('frameError', event);

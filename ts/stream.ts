@@ -329,7 +329,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   /** @internal STT itself, here or at the peer, has ended both halves. */
   onFailed(fault: Fault): void {
     const context = this.#context();
-    this.fail(faultToError(fault, { peer: context.peer ?? 'the peer', context }));
+    const place = { peer: context.peer ?? 'the peer', context, name: this.name };
+    this.fail(faultToError(fault, place));
   }
 
   /** @internal What the peer's transport has of it, for the last time. */

@@ -168,7 +168,11 @@ describe('a stream id that both sides take at once', () => {
     for (const outcome of await outcomes) {
       expect(outcome).toMatchObject({
         status: 'rejected',
-        reason: { code: 0x0303, name: 'StreamIdConflictError' },
+        reason: {
+          code: 0x0303,
+          name: 'StreamIdConflictError',
+          message: expect.stringContaining('The id 7 that was chosen'),
+        },
       });
       const { reason } = outcome as PromiseRejectedResult;
       expect((reason as SttError).applicationCode).toBeUndefined();

@@ -39,7 +39,13 @@ describe('frames of the application’s own types', () => {
       code: 0x0404,
       codeName: 'UNKNOWN_FRAME_TYPE',
       count: 1,
-      error: { name: 'UnknownFrameTypeError', code: 0x0404, context: { sessionId: accepted.id } },
+      frameType: 0x90,
+      error: {
+        name: 'UnknownFrameTypeError',
+        code: 0x0404,
+        context: { sessionId: accepted.id },
+        message: expect.stringMatching(/sent a frame of type 0x90 .* call onFrame\(0x90, /),
+      },
     });
     await session.ping();
     expect(accepted.stats()).toMatchObject({ unknownFrames: 1, messagesReceived: 0 });

@@ -1,4 +1,11 @@
-import type { EndpointOptions, ListenOptions, SttSession, SttStream } from '@seigr/stt';
+import type {
+  EndpointOptions,
+  ListenOptions,
+  PeerAddress,
+  SttListener,
+  SttSession,
+  SttStream,
+} from '@seigr/stt';
 import { generateSeed, SttEndpoint } from '@seigr/stt';
 import { type TestLink, TestNetwork } from '@seigr/stt/testing';
 import { onTestFinished } from 'vitest';
@@ -35,23 +42,31 @@ export interface PairOptions {
 /** What carries the pairs of this run: one suite says what holds over each. */
 export const TRANSPORT = process.env.STT_TEST_TRANSPORT === 'websocket' ? 'websocket' : 'udp';
 
+/** How to listen for the carrier of this run, beside what else a test wants. */
+export const CARRIED: ListenOptions = TRANSPORT === 'websocket' ? { websocket: { port: 0 } } : {};
+
+/** Where this run's carrier reaches what listens so. */
+export async function placeOf(server: SttEndpoint, listener: SttListener): Promise<PeerAddress> {
+  await listener.ready;
+  return listener.websocketAddress ?? server.address;
+}
+
 /** Connects two fresh endpoints. */
-export async function pair(options: PairOptions = {}): Promise<Pair> {
+export async function pair(options: PairOptions = {}): Promise<Pair & { place: PeerAddress }> {
   const sharedSeed = generateSeed();
   const server = await endpoint({ sharedSeed, ...options.server });
   const client = await endpoint({ sharedSeed, ...options.client });
-  const websocket = TRANSPORT === 'websocket' ? { websocket: { port: 0 } } : {};
-  const listener = server.listen({ ...websocket, ...options.listen });
-  await listener.ready;
+  const listener = server.listen({ ...CARRIED, ...options.listen });
+  const place = await placeOf(server, listener);
   const sessions = listener[Symbol.asyncIterator]();
   const [session, { value: accepted }] = await Promise.all([
-    client.connect(listener.websocketAddress ?? server.address, {
+    client.connect(place, {
       peerNodeId: server.nodeId,
       transport: TRANSPORT,
     }),
     sessions.next(),
   ]);
-  return { server, client, session, accepted };
+  return { server, client, session, accepted, place };
 }
 
 /** A stream that one side opened, seen from both. */

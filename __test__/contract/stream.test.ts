@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { SttStream } from '@seigr/stt';
+import type { SttError, SttSession, SttStream } from '@seigr/stt';
 import { toDuplex } from '@seigr/stt';
 import { describe, expect, test } from 'vitest';
-import { isPending, next, pair, streamPair } from './pair.ts';
+import { isPending, next, pair, streamPair, TRANSPORT } from './pair.ts';
 
 const MIB = 1024 * 1024;
 
@@ -336,11 +336,38 @@ describe('opening', () => {
     expect(opened.id % 2).toBe(0);
   });
 
+  test('an error says where it happened, on both sides', async () => {
+    const both = await pair();
+    const { opened, incoming } = await streamPair(both);
+    const before = Date.now();
+    const reads = [opened.text(), incoming.text()].map((read) =>
+      read.catch((error: unknown) => error as SttError),
+    );
+    opened.reset(7);
+    incoming.reset(8);
+    const errors = (await Promise.all(reads)) as SttError[];
+    const sides = [both.session, both.accepted] as const;
+    for (const [index, { context }] of errors.entries()) {
+      const session = sides[index] as SttSession;
+      expect(context).toEqual({
+        peer: `127.0.0.1:${session.remoteAddress.port}`,
+        nodeId: session.peerNodeId,
+        sessionId: session.id,
+        streamId: opened.id,
+        transport: TRANSPORT,
+        timestamp: expect.any(Number),
+      });
+      expect(context.timestamp).toBeGreaterThanOrEqual(before);
+      expect(context.timestamp).toBeLessThanOrEqual(Date.now());
+    }
+  });
+
   test('an id in use is 0x0303', async () => {
     const both = await pair();
     await streamPair(both, { id: 7 });
     await expect(both.session.createBidirectionalStream({ id: 7 })).rejects.toMatchObject({
       code: 0x0303,
+      message: expect.stringContaining('The id 7 that was chosen'),
     });
   });
 

@@ -325,6 +325,113 @@ describe('it ends', () => {
   });
 });
 
+describe('a peer that drains', () => {
+  /** Everything of the next stream is answered, once `when` has come. */
+  async function answer(session: SttSession, when: Promise<unknown>): Promise<string> {
+    const stream = await next(session.incomingBidirectionalStreams);
+    await when;
+    const heard = await stream.text();
+    await stream.write(`${heard}!`);
+    await stream.end();
+    return heard;
+  }
+
+  /** A stream that asks in two parts, the second when `when` has come. */
+  function ask(kept: ReconnectingSession, purpose: string, when: Promise<unknown>) {
+    const attempts: number[] = [];
+    const result = kept.run(purpose, async (stream, { attempt }) => {
+      attempts.push(attempt);
+      await stream.write(purpose);
+      await when;
+      await stream.write('?');
+      await stream.end();
+      return stream.text();
+    });
+    return { attempts, result };
+  }
+
+  function drained(session: SttSession): Promise<unknown> {
+    return new Promise((resolve) => session.once('draining', resolve));
+  }
+
+  test('cuts nothing off, takes what begins meanwhile, and is found again once it is back', async () => {
+    const { kept, server, accepted, restart } = await keep({ ...quick, afterClose: true });
+    const [first, serving] = [kept.session, accepted[0] as SttSession];
+    const told: string[] = [];
+    kept.on('reconnecting', () => told.push('reconnecting'));
+    const reconnected = new Promise<ReconnectedEvent>((resolve) =>
+      kept.once('reconnected', resolve),
+    );
+    const draining = drained(first);
+    const work = ask(kept, 'work', draining);
+    const heard = answer(serving, draining);
+    await expect.poll(() => work.attempts).toEqual([1]);
+    const closing = server.close({ drain: 10_000 });
+    expect(await draining).toEqual({ initiator: 'remote', within: 10_000 });
+    expect([kept.state, kept.session, told]).toEqual(['connected', first, []]);
+    const late = ask(kept, 'late', Promise.resolve());
+    expect(await heard).toBe('work?');
+    expect(await answer(serving, Promise.resolve())).toBe('late?');
+    expect(await Promise.all([work.result, late.result])).toEqual(['work?!', 'late?!']);
+    expect(await first.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+    await closing;
+    await restart();
+    const event = await reconnected;
+    expect(event).toMatchObject({ session: kept.session, lost: [] });
+    expect(event.session).not.toBe(first);
+    // Each was run once: nothing of it went to the next session.
+    expect([work.attempts, late.attempts]).toEqual([[1], [1]]);
+    await expect.poll(() => accepted.length).toBe(2);
+    const again = ask(kept, 'work', Promise.resolve());
+    expect(await answer(accepted[1] as SttSession, Promise.resolve())).toBe('work?');
+    expect(await again.result).toBe('work?!');
+  });
+
+  test('is the end where a graceful close is the end, after what goes on', async () => {
+    const { kept, server, accepted } = await keep();
+    const draining = drained(kept.session);
+    const work = ask(kept, 'work', draining);
+    const heard = answer(accepted[0] as SttSession, draining);
+    await expect.poll(() => work.attempts).toEqual([1]);
+    const closed = told(kept, 'closed');
+    const closing = server.close({ drain: 10_000 });
+    expect(await heard).toBe('work?');
+    expect(await work.result).toBe('work?!');
+    await closing;
+    expect(await kept.closed).toMatchObject({ reason: 'graceful', initiator: 'remote' });
+    expect(await closed).toEqual({ reason: 'graceful' });
+    await expect(kept.run('more', () => {})).rejects.toMatchObject({
+      code: 0x0201,
+      reason: 'graceful',
+    });
+  });
+
+  test('for less than a stream takes: it is run once more in the next session', async () => {
+    const { kept, server, accepted, restart } = await keep({ ...quick, afterClose: true });
+    const reconnected = new Promise<ReconnectedEvent>((resolve) =>
+      kept.once('reconnected', resolve),
+    );
+    const attempts: number[] = [];
+    const result = kept.run('long', async (stream, { attempt }) => {
+      attempts.push(attempt);
+      await stream.write('begun');
+      return stream.text();
+    });
+    const stream = await next((accepted[0] as SttSession).incomingBidirectionalStreams);
+    await stream[Symbol.asyncIterator]().next();
+    await server.close({ drain: 200 });
+    await restart();
+    const { lost } = await reconnected;
+    expect(lost).toMatchObject([{ purpose: 'long', bytesWritten: 5 }]);
+    await expect.poll(() => accepted.length).toBe(2);
+    const second = await next((accepted[1] as SttSession).incomingBidirectionalStreams);
+    await second.write('done');
+    await second.end();
+    expect(await result).toBe('done');
+    expect(attempts).toEqual([1, 2]);
+  });
+});
+
 describe('a stream that is run by its purpose', () => {
   test('is opened again in the next session, and its handler called again', async () => {
     const { kept, accepted } = await keep();

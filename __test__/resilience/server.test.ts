@@ -1,28 +1,35 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { SttSession } from '@seigr/stt';
+import type { PeerAddress, SttSession } from '@seigr/stt';
 import { generateSeed, isSttError } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { endpoint, isPending, next, pair, streamPair } from '../contract/pair.ts';
+import {
+  CARRIED,
+  endpoint,
+  isPending,
+  next,
+  pair,
+  placeOf,
+  streamPair,
+  TRANSPORT,
+} from '../contract/pair.ts';
 import { message } from '../network/children.ts';
 
-const any = { peerNodeId: 'any' };
+const any = { peerNodeId: 'any', transport: TRANSPORT } as const;
 
 describe('the accept backlog', () => {
   test('full: the session past it ends with 0x0602 as the cause, those in it stay', async () => {
     const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
-    const listener = server.listen({ backlog: 2 });
+    const listener = server.listen({ ...CARRIED, backlog: 2 });
+    const place = await placeOf(server, listener);
     const client = await endpoint({ sharedSeed });
     const ended: unknown[] = [];
     server.on('sessionClosed', (event) => ended.push(event));
-    const kept = [
-      await client.connect(server.address, any),
-      await client.connect(server.address, any),
-    ];
+    const kept = [await client.connect(place, any), await client.connect(place, any)];
     await expect.poll(() => server.stats()?.unacceptedSessions).toBe(2);
-    const third = await client.connect(server.address, any);
+    const third = await client.connect(place, any);
     const error = await third.closed.catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 0x0602, codeName: 'BUFFER_OVERFLOW' });
     await expect(third.createBidirectionalStream()).rejects.toMatchObject({
@@ -36,16 +43,17 @@ describe('the accept backlog', () => {
     for (const session of kept) expect(await session.ping()).toBeGreaterThan(0);
     const taken = [await next(listener), await next(listener)];
     expect(taken.map(({ id }) => id).sort()).toEqual(kept.map(({ id }) => id).sort());
-    const fourth = await client.connect(server.address, any);
+    const fourth = await client.connect(place, any);
     expect((await next(listener)).id).toBe(fourth.id);
   });
 
   test('that is never taken is told when accepting stops', async () => {
     const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
-    const listener = server.listen();
+    const listener = server.listen(CARRIED);
+    const place = await placeOf(server, listener);
     const client = await endpoint({ sharedSeed });
-    const session = await client.connect(server.address, any);
+    const session = await client.connect(place, any);
     await expect.poll(() => server.stats()?.unacceptedSessions).toBe(1);
     listener.close();
     await expect(session.closed).rejects.toMatchObject({ code: 0x0203 });
@@ -58,12 +66,17 @@ describe('authorize', () => {
     const server = await endpoint({ sharedSeed });
     const decide: ((admitted: boolean) => void)[] = [];
     const authorize = () => new Promise<boolean>((resolve) => void decide.push(resolve));
-    server.serve(() => {}, { authorize, maxPendingAuthorizations: 1 });
+    const listener = server.serve(() => {}, {
+      ...CARRIED,
+      authorize,
+      maxPendingAuthorizations: 1,
+    });
+    const place = await placeOf(server, listener);
     const client = await endpoint({ sharedSeed });
-    const first = client.connect(server.address, any);
+    const first = client.connect(place, any);
     await expect.poll(() => decide.length).toBe(1);
-    await expect(client.connect(server.address, any)).rejects.toMatchObject({ code: 0x0203 });
-    const retried = client.connect(server.address, {
+    await expect(client.connect(place, any)).rejects.toMatchObject({ code: 0x0203 });
+    const retried = client.connect(place, {
       ...any,
       retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
     });
@@ -82,11 +95,12 @@ describe('authorize', () => {
       signals.push(signal);
       return new Promise<boolean>(() => {});
     };
-    const listener = server.serve(() => {}, { authorize, authorizeTimeout: 100 });
+    const listener = server.serve(() => {}, { ...CARRIED, authorize, authorizeTimeout: 100 });
+    const place = await placeOf(server, listener);
     const client = await endpoint({ sharedSeed });
-    await expect(client.connect(server.address, any)).rejects.toMatchObject({ code: 0x0103 });
+    await expect(client.connect(place, any)).rejects.toMatchObject({ code: 0x0103 });
     expect(signals[0]?.aborted).toBe(true);
-    const second = client.connect(server.address, any);
+    const second = client.connect(place, any);
     await expect.poll(() => signals.length).toBe(2);
     listener.close();
     expect(signals[1]?.aborted).toBe(true);
@@ -106,7 +120,7 @@ describe('close({ drain })', () => {
     const closing = both.server.close({ drain: 10_000 });
     await draining;
     expect(await told).toEqual({ initiator: 'remote', within: 10_000 });
-    await expect(both.client.connect(both.server.address, any)).rejects.toMatchObject({
+    await expect(both.client.connect(both.place, any)).rejects.toMatchObject({
       code: 0x0102,
     });
     expect((await read).length).toBe(3_000_000);
@@ -164,10 +178,10 @@ describe('close({ drain })', () => {
     const child = fork(path, { serialization: 'advanced' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const sharedSeed = generateSeed();
-    child.send({ sharedSeed });
-    const { port } = await message<{ port: number }>(child, 'port', 10_000);
+    child.send({ sharedSeed, listen: CARRIED });
+    const { place } = await message<{ place: PeerAddress }>(child, 'place', 10_000);
     const client = await endpoint({ sharedSeed });
-    const session = await client.connect(`127.0.0.1:${port}`, any);
+    const session = await client.connect(place, any);
     const stream = await session.createBidirectionalStream();
     const answer = stream.bytes();
     await stream.end();
@@ -198,15 +212,21 @@ describe('a seed that is rotated by sharedSeed: [new, old]', () => {
     ] as const;
     for (const [server, client] of steps) {
       const serving = await endpoint({ sharedSeed: server as never });
-      serving.serve(() => {});
+      const place = await placeOf(
+        serving,
+        serving.serve(() => {}, CARRIED),
+      );
       const connecting = await endpoint({ sharedSeed: client as never });
-      const session = await connecting.connect(serving.address, any);
+      const session = await connecting.connect(place, any);
       expect(await session.ping()).toBeGreaterThan(0);
     }
     const retired = await endpoint({ sharedSeed: fresh });
-    retired.serve(() => {});
+    const place = await placeOf(
+      retired,
+      retired.serve(() => {}, CARRIED),
+    );
     const left = await endpoint({ sharedSeed: old });
-    await expect(left.connect(retired.address, any)).rejects.toMatchObject({
+    await expect(left.connect(place, any)).rejects.toMatchObject({
       code: 0x0103,
       subcode: 3,
     });
@@ -217,14 +237,15 @@ describe('caps', () => {
   test('hold for each peer apart: one that has all of its own does not shut out another', async () => {
     const sharedSeed = generateSeed();
     const server = await endpoint({ sharedSeed });
-    server.serve(() => {}, { maxSessionsPerPeer: 2 });
+    const listener = server.serve(() => {}, { ...CARRIED, maxSessionsPerPeer: 2 });
+    const place = await placeOf(server, listener);
     const [greedy, modest] = [await endpoint({ sharedSeed }), await endpoint({ sharedSeed })];
     const sessions: SttSession[] = [];
-    for (let n = 0; n < 2; n += 1) sessions.push(await greedy.connect(server.address, any));
-    await expect(greedy.connect(server.address, any)).rejects.toMatchObject({ code: 0x0203 });
-    expect(await (await modest.connect(server.address, any)).ping()).toBeGreaterThan(0);
+    for (let n = 0; n < 2; n += 1) sessions.push(await greedy.connect(place, any));
+    await expect(greedy.connect(place, any)).rejects.toMatchObject({ code: 0x0203 });
+    expect(await (await modest.connect(place, any)).ping()).toBeGreaterThan(0);
     // What ends makes room, and the retry finds it by itself.
-    const retried = greedy.connect(server.address, {
+    const retried = greedy.connect(place, {
       ...any,
       retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
     });

@@ -3,7 +3,12 @@ import { describe, expect, test, vi } from 'vitest';
 import * as classes from '../../ts/errors/classes.ts';
 import { createError } from '../../ts/errors/create.ts';
 import { SttError } from '../../ts/errors/error.ts';
-import { faultToError, reasonToError, sessionClosedError } from '../../ts/errors/fault.ts';
+import {
+  faultToError,
+  frameErrorEvent,
+  reasonToError,
+  sessionClosedError,
+} from '../../ts/errors/fault.ts';
 import { isSttError } from '../../ts/errors/guard.ts';
 import { ERROR_TABLE, HANDSHAKE_SUBCODES } from '../../ts/errors/table.ts';
 import type { Fault, FaultDetail } from '../../ts/native/engine.ts';
@@ -145,6 +150,8 @@ describe('messages', () => {
       expect(message).toMatch(/^[A-Z0-9].*\.$/);
       expect(message.split('. ').length, message).toBeGreaterThan(1);
       expect(message).not.toMatch(/undefined|NaN|\[object/);
+      // What this machine is short of is nobody else's.
+      if (code !== 0x0603) expect(message).toContain(place.peer);
     }
   });
 
@@ -162,6 +169,9 @@ describe('messages', () => {
     expect(message(0x0203, { kind: 'limit', limit: 9, local: true })).toContain('9 sessions');
     expect(message(0x0302, { kind: 'limit', limit: 4, local: false })).toContain('admits 4');
     expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
+    expect(message(0x0304, { kind: 'limit', limit: 65_536, local: true })).toContain('byte 65536');
+    const named = faultToError(fault(0x0303), { ...place, name: 7 });
+    expect(named.message).toContain('The id 7 that was chosen for a stream with 192.0.2.1:7788');
     expect(message(0x0501, { kind: 'os', errno: 1, ms: 0 })).toContain('system error 1');
     const skew = fault(0x0405, 2, { kind: 'clockSkew', ms: -3_600_000 });
     expect(faultToError(skew, place).message).toContain("is 3600000 ms behind this machine's");
@@ -169,6 +179,17 @@ describe('messages', () => {
     expect(faultToError({ ...ahead, origin: 'peer' }, place).message).toContain(
       '7200000 ms ahead of',
     );
+  });
+
+  test('of frames that nobody handles say their type, and what to do for it', () => {
+    const words = (count: number, frameType?: number): string =>
+      frameErrorEvent(0x0404, count, place, frameType).error.message;
+    expect(words(1, 0x8a)).toMatch(/sent a frame of type 0x8a that no handler .* onFrame\(0x8a, /);
+    expect(words(3, 0xfe)).toMatch(/sent 3 frames, the last of type 0xfe, that no handler/);
+    expect(words(2, 0x5c)).toMatch(/the last of type 0x5c, that this version does not know\./);
+    expect(words(1)).toMatch(/sent a frame of a type that nobody here handles \(once\)\./);
+    expect(frameErrorEvent(0x0404, 3, place, 0xfe)).toMatchObject({ count: 3, frameType: 0xfe });
+    expect(frameErrorEvent(0x0401, 3, place)).not.toHaveProperty('frameType');
   });
 
   test('of a wrong seed say so, with the handshake error as cause', () => {

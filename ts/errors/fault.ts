@@ -15,6 +15,8 @@ export interface FaultPlace {
   readonly context: Partial<SttErrorContext>;
   /** Milliseconds since the operation began, where that says something. */
   readonly elapsed?: number;
+  /** The id that the application chose for the stream. */
+  readonly name?: number | undefined;
 }
 
 /** The error for what the core reported, with a message that says what happened and what to try. */
@@ -37,12 +39,18 @@ function contextOf(detail: FaultDetail): Partial<SttErrorContext> {
 }
 
 /** Frames of one kind that were dropped, as an event. */
-export function frameErrorEvent(code: number, count: number, place: FaultPlace): FrameErrorEvent {
-  const detail = { kind: 'count', count } as const;
+export function frameErrorEvent(
+  code: number,
+  count: number,
+  place: FaultPlace,
+  frameType?: number,
+): FrameErrorEvent {
+  const which = frameType === undefined ? {} : { frameType };
+  const detail = { kind: 'count', count, ...which } as const;
   const fault = { code, subcode: 0, causeCode: 0, causeSubcode: 0, detail };
   // The core tells of the four codes of frames only.
   const error = faultToError(fault, place) as FrameError;
-  return { error, code: error.code, codeName: error.codeName, count };
+  return { error, code: error.code, codeName: error.codeName, count, ...which };
 }
 
 /** What the system said, in its own terms. */
@@ -205,19 +213,18 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   TOO_MANY_STREAMS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && !detail.local
       ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
-      : `The session has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
-  STREAM_ID_CONFLICT: (_, { peer }) =>
-    `The id that was chosen for a stream with ${peer} is in use or was used before, by either side. Leave it out, or agree with the peer on who takes which.`,
-  FLOW_CONTROL_VIOLATION: (_, { peer }) =>
-    `${peer} sent more than it was allowed to, so the session was ended. This is a bug in the peer; please report it.`,
+      : `The session with ${peer} has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
+  STREAM_ID_CONFLICT: (_, { peer, name }) =>
+    `The id ${name === undefined ? '' : `${name} `}that was chosen for a stream with ${peer} is in use or was used before, by either side. Leave it out, or agree with the peer on who takes which.`,
+  FLOW_CONTROL_VIOLATION: ({ detail }, { peer }) =>
+    `${peer} sent ${detail.kind === 'limit' ? `beyond its credit, which ended at byte ${detail.limit}` : 'more than it was allowed to'}, so the session was ended. This is a bug in the peer: have it run the newest version, and please report it.`,
   INVALID_FRAME: ({ detail }, { peer }) =>
     `Frames from ${peer} with right checksums had an impossible structure${tooMany(detail)}. Check that both sides run the same version; please report it if they do.`,
   ENCRYPTION_ERROR: ({ detail }, { peer }) =>
     `Packets that claim to come from ${peer} did not authenticate${count(detail)}. Somebody forges them, or memory is damaged. None was let in: see who can send from that address; if nobody forges, start both sides anew.`,
   CHECKSUM_MISMATCH: ({ detail }, { peer }) =>
     `Packets from ${peer} were damaged on the way${count(detail)}. They are sent again by themselves; if many are (over 5 %), check cables and network cards.`,
-  UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) =>
-    `${peer} sent frames of a type that nobody here handles${count(detail)}. They were left out; give onFrame() a handler for their type, or upgrade, if the application misses them.`,
+  UNKNOWN_FRAME_TYPE: ({ detail }, { peer }) => unknownFrames(detail, peer),
   HANDSHAKE_FAILURE: (fault, place) => handshake(fault, place),
   UDP_SEND_FAILED: ({ detail }, { peer }) => unsent(detail, peer),
   WEBSOCKET_CLOSED: ({ detail }, { peer, context }) =>
@@ -228,8 +235,8 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
     `TLS with ${peer} failed. Check its certificate and this machine's clock.`,
   TIMEOUT: ({ detail }, { peer }) =>
     `An operation with ${peer} took too long${forSome(detail)}. Allow more time.`,
-  BUFFER_OVERFLOW: ({ detail }) =>
-    `A bounded queue is full${limit(detail)}. Read faster, or raise its limit.`,
+  BUFFER_OVERFLOW: ({ detail }, { peer }) =>
+    `A bounded queue of what goes to or comes from ${peer} is full${limit(detail)}. Read faster, or raise its limit.`,
   RESOURCE_EXHAUSTED: ({ detail, origin }, { peer }) =>
     shortage(detail) ??
     (origin === 'peer'
@@ -237,6 +244,25 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
       : undefined) ??
     `The system is out of descriptors, memory or threads${osText(detail)}. Use less, or raise its limits (ulimit -n).`,
 };
+
+/** The types that are the application's own. */
+const CUSTOM_TYPES = { first: 0x80, last: 0xfe };
+
+function unknownFrames(detail: FaultDetail, peer: string): string {
+  const frames = detail.kind === 'count' ? detail : { count: 2, frameType: undefined };
+  const { count: many, frameType } = frames;
+  const what = many === 1 ? 'a frame' : 'frames';
+  if (frameType === undefined) {
+    return `${peer} sent ${what} of a type that nobody here handles${count(detail)}. They were left out; give onFrame() a handler for their type, or upgrade, if the application misses them.`;
+  }
+  const type = `0x${frameType.toString(16).padStart(2, '0')}`;
+  const which =
+    many === 1 ? `a frame of type ${type}` : `${many} frames, the last of type ${type},`;
+  if (frameType >= CUSTOM_TYPES.first && frameType <= CUSTOM_TYPES.last) {
+    return `${peer} sent ${which} that no handler here takes. Left out: call onFrame(${type}, ...) if the application misses it, or have the peer not send it.`;
+  }
+  return `${peer} sent ${which} that this version does not know. Left out: install the same version on both sides if something is missing.`;
+}
 
 /** What `maxMemory` refuses, here. */
 export function shortage(detail: FaultDetail): string | undefined {

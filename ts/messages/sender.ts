@@ -146,7 +146,7 @@ export class MessageSender {
 
   #overflow(): BufferOverflowError {
     return new BufferOverflowError(
-      `${this.#waiting.length} datagrams wait to be sent, and another would pass datagramSendBuffer (${this.#host.sendBuffer} bytes). ` +
+      `${this.#waiting.length} datagrams wait to be sent to ${this.#host.context().peer ?? 'the peer'}, and another would pass datagramSendBuffer (${this.#host.sendBuffer} bytes). ` +
         "Await each send, use trySend, or set datagramSendDrop to 'oldest'.",
       { context: this.#host.context() },
     );

@@ -14,7 +14,7 @@ export type FaultDetail =
   | { readonly kind: 'clockSkew'; readonly ms: number }
   | { readonly kind: 'os'; readonly errno: number; readonly ms: number }
   | { readonly kind: 'refused'; readonly count: number; readonly ms: number }
-  | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'count'; readonly count: number; readonly frameType?: number }
   | { readonly kind: 'answered'; readonly nodeId: string }
   | { readonly kind: 'revoked' }
   | { readonly kind: 'seeds'; readonly count: number }
@@ -189,7 +189,8 @@ export interface EngineHandlers {
   pathWarning(session: number, damaged: number, packets: number): void;
   /** Session 0: an answer outside any session; it may also be the number of a connect. */
   sendError(session: number, info: PeerInfo & { fault: Fault; count: number }): void;
-  frameError(session: number, code: number, count: number): void;
+  /** `frameType`: of the newest, for 0x0404. */
+  frameError(session: number, code: number, count: number, frameType: number | undefined): void;
   resourceWarning(info: { resource: string; value: number; limit: number }): void;
   /** Exactly once, after everything else. */
   endpointClosed(fault?: Fault): void;

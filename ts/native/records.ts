@@ -258,7 +258,7 @@ export function dispatch(
       });
       return;
     case 'frameError':
-      handlers.frameError(subject, number(2), number(3));
+      handlers.frameError(subject, number(2), number(3), frameType(number(4)));
       return;
     case 'resourceWarning':
       handlers.resourceWarning({
@@ -335,6 +335,11 @@ function readFault(rows: Float64Array, at: number): Fault {
     detail: readDetail(rows[at + 2] as number, rows[at + 3] as number, rows[at + 4] as number),
     ...(origin === undefined ? {} : { origin }),
   };
+}
+
+/** The type of a frame; -1 where there is none to tell. */
+function frameType(value: number): number | undefined {
+  return value < 0 ? undefined : value;
 }
 
 function readDetail(kind: number, first: number, second: number): FaultDetail {

@@ -364,10 +364,12 @@ export class ReconnectingSession
   }
 
   #closedError(): SessionClosedError {
-    return new SessionClosedError('The session was closed. Connect again.', {
-      reason: 'graceful',
-      context: { nodeId: this.peerNodeId },
-    });
+    const { host, port } = parseAddress(this.#address);
+    const peer = formatAddress({ address: host, port });
+    return new SessionClosedError(
+      `The session with ${peer} was closed gracefully, and is not taken up again. Connect anew if there is more to say; reconnect.afterClose goes on after a close by the peer.`,
+      { reason: 'graceful', context: { peer, nodeId: this.peerNodeId } },
+    );
   }
 }
 

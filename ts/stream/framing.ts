@@ -1,5 +1,6 @@
 import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
 import type { SttErrorContext } from '../errors/error.ts';
+import { placeWords } from '../errors/place.ts';
 import { concatenate } from './bytes.ts';
 import type { Batch } from './reader.ts';
 
@@ -61,7 +62,7 @@ export class MessageSplitter {
   end(): void {
     if (this.#missing === undefined && this.#prefix.length === 0) return;
     throw new StreamClosedError(
-      `The stream ended within a message${this.#missing === undefined ? '' : `, ${this.#missing} of ${this.#length} bytes short`}. The sender must write whole messages before it ends.`,
+      `A message on ${placeWords(this.#context())} is ${this.#missing === undefined ? 'cut off within its length' : `${this.#missing} of ${this.#length} bytes short`}: the stream ended. The sender must write whole messages before it ends.`,
       { context: this.#context() },
     );
   }
@@ -96,7 +97,7 @@ export class MessageSplitter {
     }
     if (decoded.length > this.#maxSize) {
       throw new BufferOverflowError(
-        `A message of ${decoded.length} bytes was announced; maxSize is ${this.#maxSize}. Raise maxSize, or check that the peer frames its messages.`,
+        `A message of ${decoded.length} bytes was announced on ${placeWords(this.#context())}; maxSize is ${this.#maxSize}. Raise maxSize, or check that the peer frames its messages.`,
         { context: this.#context() },
       );
     }

@@ -149,7 +149,7 @@ export class StreamOpener {
       this.#queued.push(opening);
       return;
     }
-    const error = faultToError(fault, this.#host.place());
+    const error = faultToError(fault, { ...this.#host.place(), name: opening.options.id });
     stream.fail(error);
     opening.waiter.reject(error);
   }

@@ -177,7 +177,7 @@ export class Reader {
       if (length > limit) {
         this.stop(NO_CODE);
         throw new BufferOverflowError(
-          `The stream has more than the ${limit} bytes that were to be collected. Raise limit, or read it in pieces.`,
+          `More than the ${limit} bytes that were to be collected came on ${placeWords(this.#host.context())}. Raise limit, or read it in pieces.`,
           { context: this.#host.context() },
         );
       }

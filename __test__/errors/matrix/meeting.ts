@@ -1,11 +1,11 @@
 // Two endpoints within the matrix's own process, and what rows do with them.
 
 import type { EndpointOptions, ListenOptions, SttEndpoint, SttSession } from '@seigr/stt';
-import type { TestLink, TestPair } from '@seigr/stt/testing';
+import type { TestLink, TestPair, TestPairOptions } from '@seigr/stt/testing';
 import { type Context, describe, exchange, serveEcho } from './context.ts';
 
-/** For rows whose fault is not silence: on a busy machine a second of it is nothing. */
-const PATIENT = { keepAliveTimeout: 15_000 };
+/** For rows whose fault is not silence: on a busy machine a second of it is nothing, least of all by a relay of this process. */
+export const PATIENT = { keepAliveTimeout: 15_000 };
 
 /** A server that echoes, a client, and a link between them. */
 export interface Meeting {
@@ -55,6 +55,18 @@ export async function refusal(
     return describe(error);
   }
   throw new Error('it connected');
+}
+
+/** Two endpoints and a session between them, by a link: for rows whose fault is not silence. */
+export function patient(
+  context: Context,
+  { server, client, ...options }: TestPairOptions = {},
+): Promise<TestPair> {
+  return context.network.connect({
+    server: { ...PATIENT, ...server },
+    client: { ...PATIENT, ...client },
+    ...options,
+  });
 }
 
 /** Two endpoints and a session between them, whose server echoes; errors of both sides are noted. */

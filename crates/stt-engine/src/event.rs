@@ -284,6 +284,8 @@ pub enum Event {
         code: u16,
         /// How many since the last such event.
         count: u64,
+        /// For 0x0404: the type of the newest.
+        frame_type: Option<u8>,
     },
     /// Something is short: the system gives less than was asked for, or took longer.
     ResourceWarning {

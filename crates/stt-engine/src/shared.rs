@@ -295,6 +295,7 @@ impl<D: Turns> Shared<D> {
     }
 
     /// What `ask` says of the driver, if nobody uses it now.
+    #[cfg(unix)]
     pub(crate) fn with_driver<T>(&self, ask: impl FnOnce(&D) -> T) -> Option<T> {
         let slot = self.slot.try_lock().ok()?;
         Some(ask(&slot.as_ref()?.driver))

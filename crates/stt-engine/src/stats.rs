@@ -32,7 +32,7 @@ pub struct EngineStats {
     pub send_blocked: u64,
     /// Times that the socket's address went away and it was bound anew.
     pub rebinds: u64,
-    /// ICMP reports read.
+    /// ICMP reports read, by whichever socket.
     pub path_errors: u64,
     /// Times that the event ring was full and something was held back.
     pub ring_full: u64,

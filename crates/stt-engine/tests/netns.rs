@@ -202,3 +202,18 @@ fn loopback_carries_the_largest_datagram_there_is() {
     until(&mut client, &mut server, |client, _| mtu(client) == 65_507);
     transfer(&mut client, &mut server, 16 << 20);
 }
+
+/// A firewall that answers for what has no contents, and lets the rest through.
+#[test]
+#[cfg(feature = "no-error-queue")]
+fn a_refusal_of_another_socket_is_refuted_by_the_answer() {
+    if !in_namespace("a_refusal_of_another_socket_is_refuted_by_the_answer") {
+        return;
+    }
+    run("nft add table inet t");
+    run("nft add chain inet t c { type filter hook input priority 0 ; }");
+    run("nft add rule inet t c udp length 8 reject with icmpx type port-unreachable");
+    let (mut client, mut server) = pair("127.0.0.1", "127.0.0.1");
+    assert!(client.engine.stats().unwrap().path_errors > 0, "the firewall has spoken");
+    transfer(&mut client, &mut server, 1 << 16);
+}

@@ -427,9 +427,10 @@ impl<'a> Records<'a> {
                 ];
                 self.fault_row(&row, fault)
             }
-            Event::FrameError { session, code, count } => {
+            Event::FrameError { session, code, count, frame_type } => {
                 let session = session.map_or(0, |session| session.0);
-                self.row(&[FRAME_ERROR, session.into(), (*code).into(), *count as f64])
+                let frame_type = frame_type.map_or(-1.0, f64::from);
+                self.row(&[FRAME_ERROR, session.into(), (*code).into(), *count as f64, frame_type])
             }
             Event::ResourceWarning { resource, wanted, granted } => {
                 let name = match resource {

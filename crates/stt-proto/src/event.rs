@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use stt_crypto::NodeId;
-use stt_wire::{CloseReason, ErrorCode};
+use stt_wire::{CloseReason, ErrorCode, FrameType};
 
 use crate::fault::Fault;
 use crate::path::PathAddress;
@@ -328,5 +328,7 @@ pub enum Event {
         code: ErrorCode,
         /// How many since the last such event.
         count: u64,
+        /// For 0x0404: the type of the newest.
+        frame_type: Option<FrameType>,
     },
 }

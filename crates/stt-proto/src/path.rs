@@ -143,6 +143,10 @@ pub struct Transmit {
     pub segment_size: Option<usize>,
     /// The codepoint to mark the datagrams with.
     pub ecn: Option<Ecn>,
+    /// Whether this asks somebody who has not answered yet: HELLO or RESUME. A driver whose socket is
+    /// told nothing of closed ports asks the network of it by other means then, and reports by
+    /// [`handle_path_hint`](crate::Endpoint::handle_path_hint).
+    pub opens: bool,
 }
 
 /// What an ICMP message, read from the socket's error queue, said about a destination.

@@ -378,3 +378,92 @@ fn half_open_handshakes_end_by_themselves() {
         .unwrap();
     assert!(pair.world.elapsed() < Duration::from_secs(21));
 }
+
+/// A connect whose HELLO has left, and what the network told another socket of the client's host 7 ms later.
+fn told_by_another_socket(took: Duration, error: PathError) -> Pair {
+    let mut pair = Pair::new();
+    pair.connect();
+    pair.world.run_for(Duration::from_millis(7));
+    let (now, remote) = (pair.world.now_at(pair.client), address(&pair, pair.server));
+    pair.world.endpoint_mut(pair.client).handle_path_hint(now, remote, error, took);
+    pair
+}
+
+#[test]
+fn what_another_socket_was_told_ends_a_connect_that_nobody_answers() {
+    let cases = [
+        (PathError::Refused, 1, 50, ErrorCode::ConnectionRefused),
+        (PathError::Refused, 40, 120, ErrorCode::ConnectionRefused),
+        (PathError::Unreachable { errno: 113 }, 1, 50, ErrorCode::NetworkUnreachable),
+    ];
+    for (error, took, waited, code) in cases {
+        let mut pair = told_by_another_socket(Duration::from_millis(took), error);
+        pair.set_dark(true);
+        assert_eq!(pair.failure().code, code);
+        assert_eq!(pair.world.elapsed(), Duration::from_millis(7 + waited));
+    }
+}
+
+#[test]
+fn an_answer_in_time_proves_another_socket_wrong() {
+    for took in [1, 40] {
+        let mut pair = told_by_another_socket(Duration::from_millis(took), PathError::Refused);
+        wait(&mut pair.world, pair.client, connected);
+        assert_eq!(pair.world.elapsed(), 4 * DELAY, "two round trips, as ever");
+    }
+}
+
+#[test]
+fn a_wrong_seed_is_named_whatever_another_socket_was_told() {
+    let (config, link) = (EndpointConfig::default(), Link::with_delay(Duration::from_millis(20)));
+    let mut pair = Pair::with_seeds(config, ListenConfig::default(), link, &[OTHER], &[SHARED]);
+    pair.connect();
+    pair.world.run_for(Duration::from_millis(7));
+    let (now, remote) = (pair.world.now_at(pair.client), address(&pair, pair.server));
+    let client = pair.client;
+    let endpoint = pair.world.endpoint_mut(client);
+    endpoint.handle_path_hint(now, remote, PathError::Refused, Duration::from_millis(1));
+    assert_eq!(pair.failure().code, ErrorCode::AuthenticationFailed);
+}
+
+#[test]
+fn a_cookie_that_is_asked_for_proves_another_socket_wrong() {
+    let listen = ListenConfig { retry_threshold: 0, ..ListenConfig::default() };
+    let link = Link::with_delay(Duration::from_millis(20));
+    let mut pair = Pair::with(EndpointConfig::default(), listen, link);
+    pair.connect();
+    pair.world.run_for(Duration::from_millis(7));
+    let (now, remote) = (pair.world.now_at(pair.client), address(&pair, pair.server));
+    let client = pair.client;
+    // Believed after 57 ms: RETRY is here by then, and CHALLENGE is not.
+    let endpoint = pair.world.endpoint_mut(client);
+    endpoint.handle_path_hint(now, remote, PathError::Refused, Duration::from_millis(1));
+    wait(&mut pair.world, client, connected);
+}
+
+#[test]
+fn what_another_socket_was_told_concerns_no_session_and_no_other_connect() {
+    let mut pair = Pair::new();
+    pair.establish();
+    let (client, server) = (pair.client, pair.server);
+    let elsewhere = pair.world.add_node(EndpointConfig::default(), SHARED);
+    let dark = Link { dark: true, ..Link::with_delay(DELAY) };
+    pair.world.set_links(client, elsewhere, &dark);
+    let (now, path) = (pair.world.now_at(client), pair.world.path_to(elsewhere));
+    let endpoint = pair.world.endpoint_mut(client);
+    endpoint.connect(now, path, ConnectOptions::default()).unwrap();
+    for _ in 0..20 {
+        let (now, remote) = (pair.world.now_at(client), address(&pair, server));
+        let endpoint = pair.world.endpoint_mut(client);
+        endpoint.handle_path_hint(now, remote, PathError::Refused, Duration::from_millis(1));
+        pair.world.run_for(Duration::from_millis(200));
+    }
+    let ended = |event: &Event| match event {
+        Event::ConnectFailed { error, .. } => Some(*error),
+        Event::SessionClosed { error, .. } => *error,
+        _ => None,
+    };
+    let ends: Vec<_> = pair.world.take_events(client).iter().filter_map(ended).collect();
+    assert_eq!(ends, []);
+    assert_eq!(pair.world.endpoint_mut(client).stats().sessions, 2);
+}

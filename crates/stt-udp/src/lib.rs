@@ -9,14 +9,15 @@
 //!   every failure into a [`SendError`] the protocol can act on;
 //! * [`UdpSocket::recv`] fills a [`RecvBatch`] of several 64 KiB buffers with one system call;
 //! * [`UdpSocket::recv_path_error`] reads what ICMP said about datagrams of ours, with the peer's
-//!   address and the start of the datagram that drew it (Linux and Android; elsewhere there is
-//!   nothing to read and the caller's own timers decide).
+//!   address and the start of the datagram that drew it (Linux and Android);
+//! * [`Canary`] finds out elsewhere that nobody listens at a peer's port.
 //!
 //! The crate knows nothing of the protocol: no keys, no packet formats, no clock.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod batch;
+mod canary;
 mod error;
 mod error_queue;
 mod socket;
@@ -27,6 +28,7 @@ mod wait;
 mod tests;
 
 pub use batch::{Received, RecvBatch};
+pub use canary::Canary;
 pub use error::{PathError, PathErrorKind, SendError};
 pub use quinn_udp::EcnCodepoint;
 pub use socket::{BufferSizes, Transmit, UdpSocket};

@@ -70,8 +70,7 @@ impl UdpSocket {
         let socket: std::net::UdpSocket = socket.into();
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         timestamps::disable(&socket)?;
-        // Systems without an error queue ignore this.
-        state.enable_transport_errors(UdpSockRef::from(&socket))?;
+        error_queue::enable(&state, &socket)?;
         let buffers = raise_buffers(&state, &socket, wanted);
         let local = socket.local_addr()?;
         Ok(Self {
@@ -178,9 +177,15 @@ impl UdpSocket {
     /// Takes one report of the network about a datagram that this socket sent, and puts the start
     /// of that datagram, as far as it was quoted, into `quoted`. `None` when there is no more.
     ///
-    /// Only Linux and Android tell; elsewhere this is always `None`.
+    /// Only Linux and Android [tell](Self::tells_refusals); elsewhere this is always `None`.
     pub fn recv_path_error(&self, quoted: &mut [u8]) -> Option<PathError> {
         error_queue::recv(&self.io, quoted)
+    }
+
+    /// Whether [`recv_path_error`](Self::recv_path_error) ever tells anything. Where it does not, a
+    /// [`Canary`](crate::Canary) finds out whether anybody listens.
+    pub fn tells_refusals(&self) -> bool {
+        error_queue::EXISTS
     }
 
     /// The same socket by another descriptor, for somebody else to watch. The port is in use until both are

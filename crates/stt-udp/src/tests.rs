@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::{
-    BufferSizes, EcnCodepoint, MAX_BATCH_BYTES, PathErrorKind, RecvBatch, SendError, Transmit,
-    UdpSocket,
+    BufferSizes, EcnCodepoint, MAX_BATCH_BYTES, RecvBatch, SendError, Transmit, UdpSocket,
 };
 
 const WANTED: BufferSizes = BufferSizes { send: 1 << 20, recv: 1 << 20 };
@@ -175,7 +174,7 @@ fn a_busy_port_is_the_systems_own_error() {
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "no-error-queue")))]
 #[test]
 fn a_refused_port_is_told_within_milliseconds_with_the_quoted_datagram() {
     for ip in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()] {
@@ -189,10 +188,18 @@ fn a_refused_port_is_told_within_milliseconds_with_the_quoted_datagram() {
         let mut quoted = [0; 256];
         let error = wait_for(&mut sender, |socket| socket.recv_path_error(&mut quoted));
         assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
-        assert_eq!((error.remote, error.kind), (closed, PathErrorKind::Refused));
+        assert_eq!((error.remote, error.kind), (closed, crate::PathErrorKind::Refused));
         assert!(error.quoted >= 24, "enough to read a packet header: {}", error.quoted);
         assert_eq!(quoted[..error.quoted], bytes[..error.quoted]);
     }
+}
+
+#[test]
+fn a_socket_that_is_told_nothing_has_nothing_to_tell() {
+    let queue = cfg!(any(target_os = "linux", target_os = "android"));
+    let socket = bind((Ipv4Addr::LOCALHOST, 0));
+    assert_eq!(socket.tells_refusals(), queue && !cfg!(feature = "no-error-queue"));
+    assert_eq!(socket.recv_path_error(&mut [0; 64]), None);
 }
 
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import type { SttStream } from '@seigr/stt';
 import { SHORT_TIMINGS } from '@seigr/stt/testing';
 import { exchange } from '../context.ts';
-import { together } from '../meeting.ts';
+import { patient, together } from '../meeting.ts';
 import { type NodeEndpoint, NodeError, NodeProcess } from '../node.ts';
 import { row } from '../row.ts';
 
@@ -20,10 +20,10 @@ export const applicationRows = [
     fault:
       'write(32 MiB), drained(), end(), text(), createBidirectionalStream() and close() with short timeouts',
     async setup(context) {
-      const pair = await context.network.connect({ server: { maxConcurrentStreams: 2 } });
+      const pair = await patient(context, { server: { maxConcurrentStreams: 2 } });
       const opened = await pair.session.createBidirectionalStream();
       const second = await pair.session.createBidirectionalStream();
-      const other = await context.network.connect();
+      const other = await patient(context);
       const unread = await other.session.createBidirectionalStream();
       return { ...pair, opened, second, other: other.session, unread };
     },
@@ -57,7 +57,7 @@ export const applicationRows = [
     title: 'a receiver that is slow',
     fault: 'the peer reads nothing for as long as the write may take',
     async setup(context) {
-      const pair = await context.network.connect();
+      const pair = await patient(context);
       const opened = await pair.session.createBidirectionalStream();
       const step = await pair.accepted.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
       assert(step.done !== true);

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import {
   type CloseReason,
+  type EndpointOptions,
   generateSeed,
   type LogRecord,
   logTo,
@@ -13,17 +14,18 @@ import {
 import { SHORT_TIMINGS, type TestPair } from '@seigr/stt/testing';
 import { type Context, exchange, inTime, serveEcho } from '../context.ts';
 import { lasting } from '../lasting.ts';
-import { refusal, together } from '../meeting.ts';
+import { PATIENT, refusal, together } from '../meeting.ts';
 import { NodeProcess } from '../node.ts';
 import { type AnyRow, type Expected, type Recovery, row } from '../row.ts';
 
 const MIB = 1024 * 1024;
 
 /** A session on which every kind of operation waits at both sides. */
-async function busy(context: Context): Promise<Busy> {
+async function busy(context: Context, timings: Partial<EndpointOptions>): Promise<Busy> {
   const nodeSeed = generateSeed();
   const logged: LogRecord[] = [];
-  const pair = await context.network.connect({ server: { maxConcurrentStreams: 2, nodeSeed } });
+  const server = { ...timings, maxConcurrentStreams: 2, nodeSeed };
+  const pair = await context.network.connect({ server, client: timings });
   context.defer(logTo((_, record) => void logged.push(record)));
   const { session, accepted } = pair;
   context.watchSession('client', session);
@@ -71,6 +73,9 @@ const ITERATORS: readonly (readonly [side: string, how: string])[] = [
   ['server', 'datagrams'],
 ];
 
+/** Milliseconds in which a session has to end, of both sides. */
+const END_LIMIT = 8_000;
+
 interface End {
   readonly reason: CloseReason;
   readonly fault: string;
@@ -93,7 +98,8 @@ function endRow({ reason, fault, inject, closed, undo, recovery }: End): AnyRow 
     id: `reason.${reason}`,
     title: 'everything pending, at both sides',
     fault,
-    setup: busy,
+    // A second of silence is what the one is about, and nothing that may befall the others.
+    setup: (context) => busy(context, reason === 'timeout' ? {} : PATIENT),
     async baseline({ session, accepted }) {
       await session.ping({ timeout: 2_000 });
       await accepted.ping({ timeout: 2_000 });
@@ -106,11 +112,11 @@ function endRow({ reason, fault, inject, closed, undo, recovery }: End): AnyRow 
         ['client', session],
         ['server', accepted],
       ] as const) {
-        const ended = inTime(each.settled, 'the end', 2_400).catch(() => undefined);
+        const ended = inTime(each.settled, 'the end', END_LIMIT).catch(() => undefined);
         void ended.then(() => context.watch(side, 'use after', each.ping({ timeout: 1_000 })));
       }
     },
-    patience: 8_000,
+    patience: END_LIMIT,
     expect: [
       ...PENDING.map(of),
       ...(reason === 'graceful' ? [] : ITERATORS.map(of)),

@@ -2,8 +2,9 @@
 
 import { strict as assert } from 'node:assert';
 import type { SttSession, SttStream } from '@seigr/stt';
-import type { TestPair } from '@seigr/stt/testing';
+import type { TestPair, TestPairOptions } from '@seigr/stt/testing';
 import type { Context } from '../context.ts';
+import { patient } from '../meeting.ts';
 import { type AnyRow, row } from '../row.ts';
 
 /** A session whose accepted streams are the row's own, and one stream of it, seen from both sides. */
@@ -12,11 +13,8 @@ interface Streams extends TestPair {
   readonly incoming: SttStream;
 }
 
-async function streams(
-  context: Context,
-  options: Parameters<Context['network']['connect']>[0] = {},
-): Promise<Streams> {
-  const pair = await context.network.connect(options);
+async function streams(context: Context, options: TestPairOptions = {}): Promise<Streams> {
+  const pair = await patient(context, options);
   const opened = await pair.session.createBidirectionalStream();
   return { ...pair, opened, incoming: await nextStream(pair.accepted) };
 }
@@ -159,7 +157,7 @@ export const streamRows: readonly AnyRow[] = [
       },
       async '0x0302/2'(_, context) {
         // Raised where the limit is: at the peer. One more works beside the others, and then it is a limit still.
-        const roomy = await context.network.connect({ server: { maxConcurrentStreams: 3 } });
+        const roomy = await patient(context, { server: { maxConcurrentStreams: 3 } });
         const three: [SttStream, SttStream][] = [];
         for (let count = 0; count < 3; count += 1) {
           const stream = await roomy.session.createBidirectionalStream();
@@ -175,7 +173,7 @@ export const streamRows: readonly AnyRow[] = [
     id: '0x0303',
     title: 'an id that was used before',
     fault: 'createBidirectionalStream({ id: 7 }) twice',
-    setup: (context) => context.network.connect(),
+    setup: (context) => patient(context),
     async baseline({ session, accepted }) {
       await session.createBidirectionalStream({ id: 7 });
       await nextStream(accepted);
@@ -206,10 +204,7 @@ export const streamRows: readonly AnyRow[] = [
     fault:
       'createBidirectionalStream({ id: 11 }) at both sides; a relay holds both until both are out',
     async setup(context) {
-      const pair = await context.network.connect({
-        server: { keepAliveTimeout: 15_000 },
-        client: { keepAliveTimeout: 15_000 },
-      });
+      const pair = await patient(context);
       return { ...pair, ids: { client: 10, server: 11 } };
     },
     async baseline(state) {

@@ -41,7 +41,12 @@ impl Driver {
                     return;
                 };
                 match self.core.connect(now, path, *options) {
-                    Ok(handle) => self.sessions.insert(session, handle, credit),
+                    Ok(handle) => {
+                        self.sessions.insert(session, handle, credit);
+                        if let PathAddress::Udp { remote, .. } = path {
+                            self.begin_asking(session, remote);
+                        }
+                    }
                     Err(error) => {
                         self.push(Event::ConnectFailed { session, fault: connect_fault(error) });
                     }

@@ -46,6 +46,7 @@ impl Driver {
                 early_data,
             } => {
                 let (session, credit) = self.number(handle);
+                self.end_asking(session);
                 credit.outbox.set_max_size(self.core.max_message_size(handle));
                 let (remote, connection) = (address(&remote), connection(&remote));
                 let credit = SharedCredit(credit);
@@ -235,9 +236,10 @@ impl Driver {
                 let remote = address(&remote);
                 self.push(Event::SendError { session, remote, fault: error, count });
             }
-            Core::FrameError { session, code, count } => {
+            Core::FrameError { session, code, count, frame_type } => {
                 let session = session.and_then(|session| self.sessions.number(session));
-                self.push(Event::FrameError { session, code: code as u16, count });
+                let (code, frame_type) = (code as u16, frame_type.map(|frame_type| frame_type.0));
+                self.push(Event::FrameError { session, code, count, frame_type });
             }
             // Whatever a later core tells that this driver does not know.
             _ => {}
@@ -282,6 +284,7 @@ impl Driver {
 
     /// Forgets a session and its streams, after what they still had to give.
     pub(super) fn end_session(&mut self, now: Now, number: SessionNumber) {
+        self.end_asking(number);
         let Some(session) = self.sessions.get_mut(number) else { return };
         let streams: Vec<StreamNumber> = session.streams.values().copied().collect();
         for stream in streams {

@@ -9,6 +9,7 @@ use stt_proto::{Ecn, Now, PathAddress, PathError, SendError, Transmit};
 use stt_udp::{EcnCodepoint, PathErrorKind, RecvBatch, UdpSocket, wait_precisely};
 
 use super::blocks::BLOCK;
+use super::canaries::bit_of;
 use super::{Driver, SOCKET};
 use crate::shared::Sleep;
 
@@ -99,6 +100,10 @@ impl Io {
         &mut self.buffer
     }
 
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     pub(super) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
@@ -156,12 +161,14 @@ impl Io {
     }
 }
 
-/// What the poller said of the socket.
+/// What the poller said of the sockets.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ready {
     readable: bool,
     writable: bool,
     failed: bool,
+    /// Canaries to look at, a bit each.
+    pub(super) canaries: u64,
 }
 
 /// The poller, which the engine's thread sleeps on while others may use everything else.
@@ -187,7 +194,11 @@ impl Sleep<Ready> for Sleeper {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(ready),
             result => result?,
         }
-        for event in self.events.iter().filter(|event| event.token() == SOCKET) {
+        for event in &self.events {
+            ready.canaries |= bit_of(event.token());
+            if event.token() != SOCKET {
+                continue;
+            }
             ready.readable |= event.is_readable();
             ready.writable |= event.is_writable();
             ready.failed |= event.is_error();
@@ -248,16 +259,8 @@ impl Driver {
                 return;
             };
             self.stats.path_errors += 1;
-            let error = match report.kind {
-                PathErrorKind::Refused => PathError::Refused,
-                PathErrorKind::MessageTooLong { mtu } => {
-                    PathError::MessageTooLong { mtu: mtu as usize }
-                }
-                // A firewall that rejects looks like a host that is not there.
-                _ => PathError::Unreachable { errno: report.errno },
-            };
             let quoted = (report.quoted > 0).then(|| &quoted[..report.quoted]);
-            self.core.handle_path_error(now, report.remote, error, quoted);
+            self.core.handle_path_error(now, report.remote, path_error(&report), quoted);
         }
     }
 
@@ -300,7 +303,12 @@ impl Driver {
             bytes: &self.io.buffer[from..transmit.len],
         });
         let error = match result {
-            Ok(()) => return true,
+            Ok(()) => {
+                if transmit.opens {
+                    self.ask_canary(now, remote);
+                }
+                return true;
+            }
             Err(stt_udp::SendError::WouldBlock { sent }) => {
                 self.stats.send_blocked += 1;
                 self.io.blocked = Some((transmit, from + sent));
@@ -328,6 +336,16 @@ impl Driver {
         self.core.handle_send_error(now, transmit.path, error);
         self.refused = true;
         true
+    }
+}
+
+/// A report of the network, in the core's words.
+pub(super) fn path_error(report: &stt_udp::PathError) -> PathError {
+    match report.kind {
+        PathErrorKind::Refused => PathError::Refused,
+        PathErrorKind::MessageTooLong { mtu } => PathError::MessageTooLong { mtu: mtu as usize },
+        // A firewall that rejects looks like a host that is not there.
+        _ => PathError::Unreachable { errno: report.errno },
     }
 }
 

@@ -6,6 +6,7 @@
 //! next turn follow at once.
 
 mod blocks;
+mod canaries;
 mod carry;
 mod commands;
 mod events;
@@ -38,6 +39,7 @@ use crate::stats::EngineStats;
 use crate::watch::Watch;
 use crate::{READ_AHEAD, SessionNumber, StreamNumber};
 
+use self::canaries::Canaries;
 use self::carry::Carried;
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
@@ -66,6 +68,7 @@ pub(crate) struct Driver {
     /// After the core, whose sessions write until they are dropped.
     _logs: Option<Logs>,
     io: Io,
+    canaries: Canaries,
     carried: Carried,
     sessions: Sessions,
     streams: FxHashMap<StreamNumber, Stream>,
@@ -136,6 +139,7 @@ impl Driver {
             core,
             _logs: logs,
             io: Io::new(socket, registry),
+            canaries: Canaries::default(),
             carried: Carried::default(),
             sessions: Sessions::default(),
             streams: FxHashMap::default(),
@@ -177,6 +181,7 @@ impl Turns for Driver {
         }
         self.check_loop(now);
         let more_in = self.receive(now);
+        self.hear_canaries(now);
         if self.core.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
             self.core.handle_timeout(now);
         }
@@ -220,6 +225,7 @@ impl Turns for Driver {
     }
 
     fn note(&mut self, ready: Ready) -> std::io::Result<()> {
+        self.canaries.note(ready.canaries);
         self.io.note(ready)
     }
 

@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use stt_wire::{CloseReason, FrameType};
 
 use super::Close;
 use super::tests::Duo;
 use crate::config::SessionConfig;
 use crate::event::Event;
+use crate::streams::{ReadOutcome, StreamOptions};
 
 /// A peer that has nothing to say: only what it is told can end its session before 30 s.
 fn silent() -> SessionConfig {
@@ -111,4 +113,91 @@ fn nobody_is_told_for_longer_than_a_peer_bears_silence() {
     let lost = close_into_the_dark(&mut duo, 120_000);
     assert!((6..24).contains(&lost), "{lost} datagrams");
     assert_eq!(close_into_the_dark(&mut duo, 600_000), 0, "nothing is left that could send");
+}
+
+/// A client that has written to a stream and ended it, and then drains its session for five seconds, as an endpoint
+/// that closes with `drain` does: the end is told, the session is closed.
+fn draining(written: &'static [u8]) -> Duo {
+    let mut duo = Duo::new(SessionConfig::default());
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    let stream = duo.ends[0].open_stream(now, session, StreamOptions::default()).unwrap();
+    duo.ends[0].write(now, session, stream, Bytes::from_static(written)).unwrap();
+    duo.ends[0].finish(now, session, stream).unwrap();
+    let drain = Duration::from_secs(5);
+    duo.ends[0].announce_end(now, session, drain);
+    duo.ends[0].close(now, session, Close::graceful(drain));
+    duo
+}
+
+/// Loses all that the client sends for so long.
+fn lose(duo: &mut Duo, milliseconds: u64) {
+    let mut buffer = vec![0; 65_536];
+    for _ in 0..milliseconds {
+        while duo.ends[0].poll_transmit(duo.now(), 1, &mut buffer).is_some() {}
+        duo.pass(1);
+    }
+}
+
+/// How many bytes each end says to have left undelivered, once its session has ended.
+fn undelivered(duo: &Duo) -> [Option<u64>; 2] {
+    duo.events.each_ref().map(|events| {
+        events.iter().find_map(|event| match event {
+            Event::SessionClosed { reason: CloseReason::Graceful, undelivered, .. } => {
+                Some(*undelivered)
+            }
+            _ => None,
+        })
+    })
+}
+
+/// What the server has of the client's stream, and whether that is all of it.
+fn arrived(duo: &mut Duo) -> (usize, bool) {
+    let session = duo.sessions[1];
+    let opened = duo.events[1].iter().find_map(|event| match event {
+        Event::StreamOpened { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    let Some(stream) = opened else { return (0, false) };
+    let mut len = 0;
+    loop {
+        match duo.ends[1].read(session, stream, usize::MAX) {
+            Ok(ReadOutcome::Chunk(bytes)) => len += bytes.len(),
+            Ok(ReadOutcome::Finished) => return (len, true),
+            _ => return (len, false),
+        }
+    }
+}
+
+#[test]
+fn a_session_that_drains_ends_once_the_ends_of_its_streams_have_arrived() {
+    const WRITTEN: &[u8] = &[7; 20_000];
+    for lost in [0, 1, 1_500] {
+        let mut duo = draining(WRITTEN);
+        lose(&mut duo, lost);
+        assert_eq!(undelivered(&duo), [None, None], "while the stream is under way");
+        let before = duo.now().mono;
+        while undelivered(&duo)[1].is_none() {
+            // The end of a session comes behind that of its streams, and never before.
+            duo.step();
+            duo.pass(1);
+            assert!(duo.now().mono < before + Duration::from_secs(4), "it is over by its time");
+        }
+        assert_eq!(arrived(&mut duo), (WRITTEN.len(), true), "after {lost} ms in the dark");
+        duo.settle();
+        assert_eq!(undelivered(&duo), [Some(0), Some(0)]);
+    }
+}
+
+#[test]
+fn a_session_that_drains_says_what_its_time_was_too_short_for() {
+    const WRITTEN: &[u8] = &[7; 20_000];
+    let mut duo = draining(WRITTEN);
+    lose(&mut duo, 4_900);
+    assert_eq!(undelivered(&duo), [None, None]);
+    lose(&mut duo, 200);
+    for _ in 0..3_000 {
+        duo.step();
+        duo.pass(1);
+    }
+    assert_eq!(undelivered(&duo), [Some(WRITTEN.len() as u64), Some(0)]);
 }

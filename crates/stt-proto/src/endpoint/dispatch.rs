@@ -332,7 +332,8 @@ impl Endpoint {
     fn tell_frame_errors(&mut self, now: Now) {
         if self.untold != Default::default() && self.limits.frame_events.take(now.mono) {
             for (code, count) in self.untold.take() {
-                self.events.push_back(Event::FrameError { session: None, code, count });
+                let (session, frame_type) = (None, None);
+                self.events.push_back(Event::FrameError { session, code, count, frame_type });
             }
         }
     }
@@ -381,6 +382,31 @@ impl Endpoint {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What the network told another socket of this host, which sent a datagram to `remote` after a HELLO
+    /// of ours: for systems that tell the socket of the sessions nothing (PROTOCOL.md section 6.2). `took`
+    /// is the time from that datagram to the report.
+    ///
+    /// The word is about another port of ours than the connect's, so that it ends a connect only when
+    /// nothing is answered for a while, max(3 `took`, 50 ms); and it never concerns a session.
+    pub fn handle_path_hint(
+        &mut self,
+        now: Now,
+        remote: SocketAddr,
+        error: PathError,
+        took: Duration,
+    ) {
+        let Some(fault) = connect_fault(error) else { return };
+        let address = PathAddress::udp(remote);
+        let slots: Vec<u32> = self
+            .slots
+            .indices()
+            .filter(|slot| self.remote_of(*slot).is_some_and(|own| own.same_remote(&address)))
+            .collect();
+        for slot in slots {
+            self.connecting_hint(now, slot, took, fault);
         }
     }
 

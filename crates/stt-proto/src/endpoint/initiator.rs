@@ -36,6 +36,8 @@ pub(super) const PROLOGUE: &[u8; 5] = b"STT/1";
 pub(super) const INITIAL_INTERVAL: Duration = Duration::from_millis(333);
 /// How long unauthenticated hints wait for something better, beside three round trips.
 const HINT_PATIENCE: Duration = Duration::from_millis(500);
+/// How long what the network told another socket waits for an answer, beside three times what that took.
+const SECOND_HAND_PATIENCE: Duration = Duration::from_millis(50);
 /// How long one HELLO, or one AUTH_PROOF, is repeated. A responder forgets a half-open handshake
 /// after ten seconds and takes later copies of its HELLO for replays, so a connect with more time
 /// begins anew before that.
@@ -61,6 +63,8 @@ pub(super) struct Connecting {
     pub(super) attempts: Vec<Attempt>,
     /// What a message that proves nothing claimed, and until when to wait for better.
     hint: Option<(Instant, Fault)>,
+    /// What the network told another socket of this host, and until when any answer proves it wrong.
+    second_hand: Option<(Instant, Fault)>,
     /// When an unanswered RESUME is given up for HELLO.
     pub(super) fall_back_at: Option<Instant>,
     /// What has become of the early data so far.
@@ -126,7 +130,7 @@ impl Connecting {
     pub(super) fn next_timeout(&self, now: Instant) -> Instant {
         let ahead = self.attempts.iter().map(|attempt| attempt.send_at).filter(|at| *at > now);
         let resend = ahead.min().filter(|_| !self.behind);
-        let hint = self.hint.map(|(at, _)| at);
+        let hint = self.next_hint().map(|(at, _)| at);
         let tell = self.departures.next_report();
         [resend, hint, tell, self.fall_back_at.filter(|_| !self.behind)]
             .into_iter()
@@ -147,7 +151,8 @@ impl Connecting {
             if self.path.is_reliable() { self.deadline } else { now + attempt.interval };
         attempt.interval = (2 * attempt.interval).min(MAX_INTERVAL);
         self.departures.on_sent();
-        Some(Transmit { path: self.path, len: HELLO_LEN, segment_size: None, ecn: None })
+        let (path, len) = (self.path, HELLO_LEN);
+        Some(Transmit { path, len, segment_size: None, ecn: None, opens: true })
     }
 
     /// Whether a HELLO is due.
@@ -163,7 +168,10 @@ impl Connecting {
     /// less.
     fn on_last_seed(&mut self, now: Instant, rtt: Duration, fault: Fault) {
         match &mut self.hint {
-            Some((_, noted)) if noted.code == fault.code => *noted = fault,
+            Some((_, noted)) if noted.code == fault.code => {
+                *noted = fault;
+                self.on_answer();
+            }
             _ => self.on_hint(now, rtt, fault),
         }
     }
@@ -180,16 +188,36 @@ impl Connecting {
                 true => Some(self.deadline),
                 false => self.attempts.iter().map(|attempt| attempt.send_at).min(),
             },
-            hint: self.hint.map(|(at, _)| at),
+            hint: self.next_hint().map(|(at, _)| at),
             fall_back: self.fall_back_at.filter(|_| !self.behind),
             deadline: self.deadline,
             copies: copies.unwrap_or_default(),
         }
     }
 
+    /// The next hint to be believed, unless something better comes before.
+    fn next_hint(&self) -> Option<(Instant, Fault)> {
+        [self.hint, self.second_hand].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Notes what the network said of a datagram that another socket sent to this peer, within `took`.
+    /// The first word stands.
+    fn on_second_hand(&mut self, now: Instant, took: Duration, fault: Fault) {
+        let asked = self.attempts.iter().any(|attempt| attempt.sent.is_some());
+        if asked && self.second_hand.is_none() {
+            self.second_hand = Some((now + SECOND_HAND_PATIENCE.max(3 * took), fault));
+        }
+    }
+
+    /// Somebody answers there.
+    pub(super) fn on_answer(&mut self) {
+        self.second_hand = None;
+    }
+
     /// Notes what a message that proves nothing claims. The first claim about this attempt's seed
     /// or version stands; each new attempt gets its own time.
     fn on_hint(&mut self, now: Instant, rtt: Duration, fault: Fault) {
+        self.on_answer();
         if self.hint.is_none() {
             self.hint = Some((now + HINT_PATIENCE.max(3 * rtt), fault));
         }
@@ -257,6 +285,7 @@ impl Endpoint {
             deadline: now.mono + options.timeout,
             attempts,
             hint: None,
+            second_hand: None,
             fall_back_at: resumes.then(|| now.mono + RESUME_PATIENCE.min(options.timeout / 2)),
             early_data: match (options.early_data.is_empty(), resumes) {
                 (true, _) => EarlyData::None,
@@ -343,7 +372,7 @@ impl Endpoint {
 
     pub(super) fn connecting_timeout(&mut self, now: Now, slot: u32) {
         let Some(Entry::Connecting(connecting)) = self.slots.get(slot) else { return };
-        if let Some((at, fault)) = connecting.hint
+        if let Some((at, fault)) = connecting.next_hint()
             && at <= now.mono
         {
             self.fail_connecting(slot, fault);
@@ -443,6 +472,7 @@ impl Endpoint {
             deadline,
             attempts: self.attempt(now, 0).into_iter().collect(),
             hint: None,
+            second_hand: None,
             fall_back_at: None,
             early_data,
             departures: Departures::default(),
@@ -660,7 +690,16 @@ impl Endpoint {
         // The way there and back works: what is lost from here on is lost for the first time.
         attempt.interval = INITIAL_INTERVAL;
         attempt.copies = 0;
+        connecting.on_answer();
         self.settle_connecting(now, slot);
+    }
+
+    /// The network told another socket than the one that carries the sessions of this path.
+    pub(super) fn connecting_hint(&mut self, now: Now, slot: u32, took: Duration, fault: Fault) {
+        if let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) {
+            connecting.on_second_hand(now.mono, took, fault);
+            self.settle_connecting(now, slot);
+        }
     }
 
     /// An ERROR in answer to a HELLO: a refusal that proves the seed acts at once, a list of

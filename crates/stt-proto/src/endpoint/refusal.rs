@@ -70,7 +70,7 @@ impl Stateless {
         let (path, len, packet) = self.queue.pop_front()?;
         let len = usize::from(len);
         buf.get_mut(..len)?.copy_from_slice(&packet[..len]);
-        Some(Transmit { path, len, segment_size: None, ecn: None })
+        Some(Transmit { path, len, segment_size: None, ecn: None, opens: false })
     }
 }
 

@@ -97,6 +97,7 @@ impl Endpoint {
         let Some(Entry::Connecting(connecting)) = self.slots.get_mut(slot) else { return };
         connecting.attempts.retain(|attempt| attempt.path_id != id);
         connecting.fall_back_at = None;
+        connecting.on_answer();
         if connecting.early_data == EarlyData::Unknown {
             connecting.early_data = EarlyData::Rejected;
         }

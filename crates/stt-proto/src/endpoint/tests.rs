@@ -149,7 +149,7 @@ impl Duo {
         self.events[1]
             .iter()
             .filter_map(|event| match event {
-                Event::FrameError { session: Some(_), code, count } => Some((*code, *count)),
+                Event::FrameError { session: Some(_), code, count, .. } => Some((*code, *count)),
                 _ => None,
             })
             .collect()
@@ -163,6 +163,17 @@ fn an_unknown_type_is_acknowledged_and_reported() {
     assert!(duo.session(1).owes_ack());
     assert_eq!(duo.errors(), [(ErrorCode::UnknownFrameType, 1)]);
     assert_eq!(duo.verdict(), None);
+    // Those of the next second are told together, with the type of the newest.
+    duo.forge(FrameType(0x5D), 0, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    duo.forge(FrameType(0x90), 0, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    duo.pass(1_100);
+    duo.settle();
+    assert_eq!(duo.errors(), [(ErrorCode::UnknownFrameType, 1), (ErrorCode::UnknownFrameType, 2)]);
+    let types = duo.events[1].iter().filter_map(|event| match event {
+        Event::FrameError { frame_type, .. } => *frame_type,
+        _ => None,
+    });
+    assert_eq!(types.collect::<Vec<_>>(), [FrameType(0x5C), FrameType(0x90)]);
 }
 
 #[test]

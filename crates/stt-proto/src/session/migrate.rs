@@ -663,7 +663,7 @@ impl Session {
         self.rotate_key(now);
         let (_, len) = self.seal_packet(now, room, &payload, peer_id, false, false);
         self.liveness.on_sent();
-        Some(Transmit { path, len, segment_size: None, ecn: None })
+        Some(Transmit { path, len, segment_size: None, ecn: None, opens: false })
     }
 
     /// The system does not send from the local address in use: let it choose another, and let the peer

@@ -60,6 +60,7 @@ pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
 use self::quality::Quality;
+use self::receive::Untold;
 pub use self::strain::PathStrain;
 use self::strain::Strain;
 pub(crate) use self::timers::MAX_INTERVAL;
@@ -215,7 +216,7 @@ pub(crate) struct Session {
     paced_until: Option<Instant>,
     stats: SessionStats,
     /// Boxed, like what else is used rarely: an idle session is to stay small.
-    untold: Box<FrameErrorCounts>,
+    untold: Box<Untold>,
     tell_at: Option<Instant>,
     /// While packets came damaged of late.
     quality: Option<Box<Quality>>,

@@ -14,6 +14,7 @@ use crate::event::{Event, Side};
 use crate::fault::{Fault, FaultDetail};
 use crate::path::{Ecn, PathAddress};
 use crate::recovery::{AckInfo, AckOfUnsent, Content, EcnCounts, Fate};
+use crate::stats::FrameErrorCounts;
 use crate::streams::PeerFault;
 use crate::trace::{DropReason, TraceEvent, TracedPacket};
 
@@ -24,6 +25,14 @@ use super::{Context, MAX_ECHOES, MAX_MALFORMED, Session, State};
 
 /// Pause between two reports of frame errors of one session.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Dropped frames that the application was not told of yet.
+#[derive(Default)]
+pub(super) struct Untold {
+    counts: FrameErrorCounts,
+    /// The newest type that nobody handled.
+    unknown_type: Option<FrameType>,
+}
 
 impl Session {
     /// The masks of `samples`, which came for this session.
@@ -196,13 +205,13 @@ impl Session {
                 self.on_echo(cx, &echo);
                 return;
             }
-            Frame::Unknown { .. } => {
-                self.count(cx, ErrorCode::UnknownFrameType);
+            Frame::Unknown { frame_type } => {
+                self.count_unknown(cx, frame_type);
                 return;
             }
             // Nobody knows a type that the application does not handle.
             Frame::Custom { frame_type, .. } if !self.messages.handles(frame_type) => {
-                self.count(cx, ErrorCode::UnknownFrameType);
+                self.count_unknown(cx, frame_type);
                 return;
             }
             Frame::Custom { frame_type, data } => {
@@ -469,9 +478,17 @@ impl Session {
         }
     }
 
+    /// Counts a frame that nobody handles.
+    fn count_unknown(&mut self, cx: &mut Context<'_>, frame_type: FrameType) {
+        self.untold.unknown_type = Some(frame_type);
+        self.count(cx, ErrorCode::UnknownFrameType);
+    }
+
     /// Counts a frame that is dropped, and tells of it now or within a second.
     pub(crate) fn count(&mut self, cx: &mut Context<'_>, code: ErrorCode) {
-        for counts in [&mut self.stats.frame_errors, &mut *self.untold, &mut *cx.frame_errors] {
+        let counters =
+            [&mut self.stats.frame_errors, &mut self.untold.counts, &mut *cx.frame_errors];
+        for counts in counters {
             if let Some(count) = counts.of_mut(code) {
                 *count += 1;
             }
@@ -496,8 +513,11 @@ impl Session {
             return;
         }
         self.tell_at = None;
-        for (code, count) in self.untold.take() {
-            cx.events.push_back(Event::FrameError { session: Some(cx.handle), code, count });
+        for (code, count) in self.untold.counts.take() {
+            let unknown = code == ErrorCode::UnknownFrameType;
+            let frame_type = if unknown { self.untold.unknown_type.take() } else { None };
+            let session = Some(cx.handle);
+            cx.events.push_back(Event::FrameError { session, code, count, frame_type });
             self.tell_at = Some(cx.now.mono + TELL_INTERVAL);
         }
     }

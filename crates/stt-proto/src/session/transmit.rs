@@ -207,7 +207,7 @@ impl Session {
         self.liveness.on_sent();
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
     }
 
     fn transmit_batch(
@@ -252,6 +252,7 @@ impl Session {
             len,
             segment_size: (segments > 1).then_some(mtu),
             ecn: ecn.then_some(Ecn::Ect0),
+            opens: false,
         })
     }
 
@@ -494,7 +495,7 @@ impl Session {
         let payload = Payload::bundle(bundle.len(), true);
         let len = self.seal(now, room, &payload, false, true, cx.contents);
         self.liveness.on_sent();
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
     }
 
     /// A packet of nothing but PADDING: it elicits no ACK, and shows by opening that the proof held.
@@ -505,7 +506,7 @@ impl Session {
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(cx.now.mono, room, &payload, false, false, &[]);
         self.liveness.on_sent();
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
     }
 
     /// SESSION_CLOSE with a current ACK, when it is due.
@@ -541,7 +542,7 @@ impl Session {
         let payload = Payload::bundle(bundle.len(), false);
         let len = self.seal(now, room, &payload, false, false, cx.contents);
         self.liveness.on_sent();
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None })
+        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
     }
 
     /// Seals the payload in `room` into a packet and tells recovery of it. Returns its length.

@@ -4,10 +4,13 @@
 //! datagram was for, and drops the quoted datagram. Both are what tells a real refusal from one
 //! that a stranger made up.
 
+use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::ptr;
+
+use quinn_udp::{UdpSockRef, UdpSocketState};
 
 use crate::batch::canonical;
 use crate::error::{PathError, PathErrorKind};
@@ -20,6 +23,11 @@ const CONTROL_BYTES: usize = 512;
 union Control {
     _align: mem::ManuallyDrop<MaybeUninit<libc::cmsghdr>>,
     bytes: [MaybeUninit<u8>; CONTROL_BYTES],
+}
+
+/// Asks for reports.
+pub(crate) fn enable(state: &UdpSocketState, socket: &std::net::UdpSocket) -> io::Result<()> {
+    state.enable_transport_errors(UdpSockRef::from(socket))
 }
 
 /// Takes reports from the queue until one is understood; `None` once it is empty.
