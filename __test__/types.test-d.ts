@@ -137,6 +137,18 @@ describe('endpoint, session, stream', () => {
     expectTypeOf<SttStream>().toExtend<SttSendStream & SttReceiveStream>();
   });
 
+  test('chunks may be lent where they are handed on one by one, and messages never are', () => {
+    const check = (stream: SttStream): void => {
+      stream.batches({ lend: true });
+      stream.values({ lend: true });
+      // @ts-expect-error: a message is the reader's to keep
+      stream.messages({ lend: true });
+      // @ts-expect-error: so are the bytes of a whole stream
+      void stream.bytes({ lend: true });
+    };
+    expectTypeOf(check).toBeFunction();
+  });
+
   test('a batch tells of the gap before it', () => {
     expectTypeOf<Batch['gap']>().toEqualTypeOf<StreamGap | undefined>();
     expectTypeOf<Batch[number]>().toEqualTypeOf<Uint8Array>();

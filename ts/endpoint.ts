@@ -442,7 +442,11 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       streamOpened: (number, id, info) => session(number)?.onStreamOpened(id, info),
       opened: (number, id) => opening(number)?.onOpened(number, id),
       openFailed: (number, fault) => opening(number)?.onOpenFailed(number, fault),
-      data: (number, chunk, fin) => stream(number)?.onData(chunk, fin),
+      data: (number, chunk, fin, lease) => {
+        const reader = stream(number);
+        if (reader === undefined) lease?.giveBack();
+        else reader.onData(chunk, fin, lease);
+      },
       gap: (number, offset, length) => stream(number)?.onGap(offset, length),
       message: (number, type, chunk) => session(number)?.onMessage(type, chunk),
       messagesWritable: (number) => session(number)?.onMessagesWritable(),

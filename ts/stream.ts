@@ -8,6 +8,7 @@ import { faultToError } from './errors/fault.ts';
 import { SttOptionError, SttStateError } from './errors/local.ts';
 import { placeWords } from './errors/place.ts';
 import type { Engine, Fault } from './native/engine.ts';
+import type { Lease } from './native/slab.ts';
 import type { ByteSource } from './stream/bytes.ts';
 import { concatenate, toBytes } from './stream/bytes.ts';
 import { DEFAULT_MAX_MESSAGE, encodeLength, MessageSplitter } from './stream/framing.ts';
@@ -20,8 +21,8 @@ import { Writer } from './stream/writer.ts';
 /** Which ways bytes go, seen from this side. */
 export type StreamDirection = 'bidirectional' | 'send' | 'receive';
 
-/** How `messages()` reads. */
-export interface MessageOptions extends IterateOptions {
+/** How `messages()` reads; each message is the reader's to keep. */
+export interface MessageOptions extends Omit<IterateOptions, 'lend'> {
   /**
    * Most bytes of one message; a longer one fails with 0x0602 before any of it is kept.
    * @default 16 MiB
@@ -261,7 +262,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
       throw new SttOptionError('maxSize', 'must be a number of bytes, 0 or more');
     }
     return splitMessages(
-      this.batches(options),
+      // Parts of a message that is not whole yet are kept.
+      this.batches({ ...options, lend: false }),
       new MessageSplitter(maxSize, () => this.#context()),
       () => this.stop(),
       (gap) => this.#receiving().refuse(gap),
@@ -297,8 +299,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   }
 
   /** @internal */
-  onData(chunk: Uint8Array, fin: boolean): void {
-    this.#reader?.onData(chunk, fin);
+  onData(chunk: Uint8Array, fin: boolean, lease: Lease | undefined): void {
+    this.#reader?.onData(chunk, fin, lease);
   }
 
   /** @internal */

@@ -9,6 +9,62 @@ import { isPending, next, pair, streamPair, TRANSPORT } from './pair.ts';
 
 const MIB = 1024 * 1024;
 
+describe('lent chunks', () => {
+  test('are whole while the loop has them, and use few pieces of memory again and again', async () => {
+    const { opened, incoming } = await streamPair(await pair());
+    const total = 32 * MIB;
+    const block = randomBytes(MIB);
+    const [sent, received] = [createHash('sha256'), createHash('sha256')];
+    const memory = new Set<ArrayBufferLike>();
+    const reading = (async () => {
+      for await (const batch of incoming.batches({ lend: true })) {
+        // As long as a write to a disk takes: more arrives meanwhile.
+        await new Promise(setImmediate);
+        for (const chunk of batch) {
+          received.update(chunk);
+          // Small ones are copies.
+          if (chunk.length > 8 * 1024) memory.add(chunk.buffer);
+        }
+      }
+    })();
+    for (let written = 0; written < total; written += block.length) {
+      sent.update(block);
+      await opened.write(block);
+    }
+    await Promise.all([opened.end(), reading]);
+    expect(received.digest('hex')).toBe(sent.digest('hex'));
+    expect(memory.size).toBeGreaterThan(0);
+    // Without going round, one for each 256 KiB: 128.
+    expect(memory.size).toBeLessThan(32);
+  });
+
+  test('leave those that another stream keeps alone', async () => {
+    const both = await pair();
+    const [kept, lent] = [await streamPair(both), await streamPair(both)];
+    const block = randomBytes(MIB);
+    const write = async (stream: SttStream): Promise<void> => {
+      for (let count = 0; count < 8; count += 1) await stream.write(block);
+      await stream.end();
+    };
+    const chunks: Uint8Array[] = [];
+    const keep = async (): Promise<void> => {
+      for await (const chunk of kept.incoming) chunks.push(chunk);
+    };
+    const forget = async (): Promise<number> => {
+      let bytes = 0;
+      for await (const chunk of lent.incoming.values({ lend: true })) bytes += chunk.length;
+      return bytes;
+    };
+    const [bytes] = await Promise.all([forget(), keep(), write(kept.opened), write(lent.opened)]);
+    expect(bytes).toBe(8 * MIB);
+    const all = Buffer.concat(chunks);
+    expect(all.length).toBe(8 * MIB);
+    for (let offset = 0; offset < all.length; offset += MIB) {
+      expect(block.equals(all.subarray(offset, offset + MIB)), `at ${offset}`).toBe(true);
+    }
+  });
+});
+
 describe('order and pressure', () => {
   test('writes keep their order, awaited or not', async () => {
     const { opened, incoming } = await streamPair(await pair());

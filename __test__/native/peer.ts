@@ -27,7 +27,7 @@ export class Peer {
   readonly engine: Engine;
   readonly heard: Heard[] = [];
   /** Called instead of remembering, for tests that move much. */
-  onData: ((stream: number, chunk: Uint8Array, fin: boolean) => void) | undefined;
+  onData: EngineHandlers['data'] | undefined;
   readonly #waiting = new Set<() => void>();
 
   constructor(changes: Partial<EngineOptions> = {}) {

@@ -88,3 +88,32 @@ test('few slabs wait for their next use', () => {
   }
   expect(seen.size).toBe(64);
 });
+
+test('what is leased and kept is never written again, and what is given back is', () => {
+  const slab = new Slab();
+  const first = slab.bytes;
+  const [chunk, lease] = slab.lease(0, 100_000);
+  expect(chunk.buffer === first.buffer).toBe(true);
+  slab.settle();
+  slab.rewind();
+  expect(slab.offset, 'still read').toBe(100_000);
+  lease?.giveBack();
+  slab.rewind();
+  expect(slab.offset, 'nobody reads it').toBe(0);
+  const [, kept] = slab.lease(0, 100_000);
+  kept?.keep();
+  slab.settle();
+  slab.rewind();
+  expect(slab.offset, 'somebody has it for good').toBe(100_000);
+  for (let renewal = 0; renewal < 8; renewal += 1) {
+    slab.renew();
+    expect(slab.bytes === first).toBe(false);
+  }
+});
+
+test('a small chunk has no lease: it is a copy', () => {
+  const slab = new Slab();
+  const [chunk, lease] = slab.lease(0, 100);
+  expect(lease).toBeUndefined();
+  expect(chunk.buffer.byteLength).toBe(100);
+});

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SessionClosedError } from '../../ts/errors/classes.ts';
+import type { Lease } from '../../ts/native/slab.ts';
 import { Reader } from '../../ts/stream/reader.ts';
 import { counting, ScriptedEngine } from './scripted-engine.ts';
 
@@ -117,5 +118,98 @@ describe('reading', () => {
     expect(first?.value?.[0]).toHaveLength(1);
     expect(second?.value?.[0]).toHaveLength(2);
     expect(third).toEqual({ done: true, value: undefined });
+  });
+});
+
+/** A lease that says what became of it. */
+class Watched implements Lease {
+  state: 'lent' | 'kept' | 'back' = 'lent';
+
+  keep(): void {
+    this.#settle('kept');
+  }
+
+  giveBack(): void {
+    this.#settle('back');
+  }
+
+  #settle(state: 'kept' | 'back'): void {
+    if (this.state !== 'lent') throw new Error(`${state} after ${this.state}`);
+    this.state = state;
+  }
+}
+
+describe('leases', () => {
+  function leased(): { reader: Reader; arrive: (fin?: boolean) => Watched } {
+    const { reader } = setUp();
+    const arrive = (fin = false): Watched => {
+      const lease = new Watched();
+      reader.onData(counting(3), fin, lease);
+      return lease;
+    };
+    return { reader, arrive };
+  }
+
+  test('a chunk is kept by whoever reads it, unless the loop said that chunks are lent', async () => {
+    const { reader, arrive } = leased();
+    const first = arrive();
+    expect(first.state).toBe('lent');
+    await reader.batches().next();
+    expect(first.state).toBe('kept');
+    const collected = reader.bytes();
+    const second = arrive(true);
+    await collected;
+    expect(second.state).toBe('kept');
+  });
+
+  test("a lent chunk is the loop's until it asks for the next step", async () => {
+    const { reader, arrive } = leased();
+    const first = arrive();
+    const batches = reader.batches({ lend: true });
+    await batches.next();
+    expect(first.state).toBe('lent');
+    const step = batches.next();
+    expect(first.state).toBe('back');
+    const second = arrive(true);
+    await step;
+    expect(second.state).toBe('lent');
+    expect(await batches.next()).toEqual({ done: true, value: undefined });
+    expect(second.state).toBe('back');
+  });
+
+  test('whoever leaves a loop gives back what it was lent', async () => {
+    const { reader, arrive } = leased();
+    const [first, second] = [arrive(), arrive()];
+    for await (const batch of reader.batches({ lend: true })) {
+      expect(batch).toHaveLength(2);
+      break;
+    }
+    expect([first.state, second.state]).toEqual(['back', 'back']);
+    expect(arrive().state, 'nobody reads it').toBe('back');
+  });
+
+  test('what a loop of lent chunks did not look at stays readable, by a copy', async () => {
+    const { reader, arrive } = leased();
+    const first = arrive();
+    const memory = counting(5);
+    const second = new Watched();
+    reader.onData(memory, false, second);
+    for await (const chunk of reader.values({ lend: true, preventCancel: true })) {
+      expect(chunk).toHaveLength(3);
+      break;
+    }
+    expect([first.state, second.state]).toEqual(['back', 'back']);
+    memory.fill(0);
+    const step = await reader.batches().next();
+    expect(step.value).toEqual([counting(5)]);
+  });
+
+  test('what is dropped unread is given back', () => {
+    for (const drop of ['stop', 'onReset'] as const) {
+      const { reader, arrive } = leased();
+      const lease = arrive();
+      reader[drop](1);
+      expect(lease.state, drop).toBe('back');
+    }
   });
 });

@@ -98,7 +98,9 @@ function channelOf(stream) {
   const { push, listen } = receiver();
   let reading = false;
   const read = async () => {
-    for await (const batch of stream.batches()) for (const chunk of batch) push(chunk);
+    // Who takes a chunk is done with it when the call returns, but for an echo, which writes it.
+    const lend = stream.purpose !== 'echo';
+    for await (const batch of stream.batches({ lend })) for (const chunk of batch) push(chunk);
   };
   return {
     write(bytes) {

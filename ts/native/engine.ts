@@ -3,6 +3,7 @@ import type { PathStrain } from '../carriers/trials.ts';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
+import type { Lease } from './slab.ts';
 import { Slab } from './slab.ts';
 
 /** The numbers that explain a {@link Fault}. */
@@ -129,8 +130,8 @@ export interface EngineHandlers {
   ): void;
   opened(stream: number, id: number): void;
   openFailed(stream: number, fault: Fault): void;
-  /** The chunk is the reader's to keep. */
-  data(stream: number, chunk: Uint8Array, fin: boolean): void;
+  /** The chunk is read by the lease, where there is one; else it is the reader's to keep. */
+  data(stream: number, chunk: Uint8Array, fin: boolean, lease: Lease | undefined): void;
   /** The peer gave up `length` bytes from `offset` on: what follows lies behind them. */
   gap(stream: number, offset: number, length: number): void;
   /** A DATAGRAM or a custom frame; the chunk is the reader's to keep. */
@@ -633,6 +634,7 @@ export class Engine {
     let state = SLAB_FULL;
     while (state !== DRAINED) {
       const slab = this.#slab;
+      slab.rewind();
       const consumed = this.#consumedLength;
       this.#consumedLength = 0;
       const rows = this.#native.poll(slab.bytes, slab.offset, this.#rows, this.#consumed, consumed);
@@ -653,8 +655,8 @@ export class Engine {
     const rows = this.#rows;
     try {
       if (rows[at] === DATA) {
-        const chunk = this.#slab.chunk(rows[at + 2] as number, rows[at + 3] as number);
-        this.#handlers.data(rows[at + 1] as number, chunk, rows[at + 4] !== 0);
+        const [chunk, lease] = this.#slab.lease(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.data(rows[at + 1] as number, chunk, rows[at + 4] !== 0, lease);
         return;
       }
       if (rows[at] === MESSAGE) {

@@ -3,6 +3,7 @@ import { checkWait, handled, Waiter } from '../async.ts';
 import { BufferOverflowError, StreamClosedError } from '../errors/classes.ts';
 import { SttOptionError } from '../errors/local.ts';
 import { peerWords, placeWords } from '../errors/place.ts';
+import type { Lease } from '../native/slab.ts';
 import { checkCode, concatenate } from './bytes.ts';
 import type { HalfHost } from './writer.ts';
 
@@ -13,6 +14,13 @@ export interface IterateOptions extends WaitOptions {
    * @default false
    */
   readonly preventCancel?: boolean;
+  /**
+   * Chunks are lent: each is the loop's until it asks for the next step, and then its memory is used again. Who keeps
+   * bytes for longer copies them. Saves most of what memory costs in a bulk transfer; for loops that are done with a
+   * chunk when they go on, such as those that await a write of it to a file.
+   * @default false
+   */
+  readonly lend?: boolean;
   /**
    * Called at bytes that were given up for their age, in order: before what follows them is handed out.
    * Without it, reading chunk by chunk fails there; batches tell of gaps themselves.
@@ -50,6 +58,15 @@ interface Waiting {
   readonly gap: StreamGap | undefined;
   chunks: Uint8Array[];
   bytes: number;
+  /** What its chunks are read by, those of them that are not the reader's anyway. */
+  readonly leases: Lease[];
+}
+
+/** A read that waits. */
+interface Read {
+  readonly waiter: Waiter<IteratorResult<Batch, undefined>>;
+  /** Where the leases of a loop go whose chunks are lent. */
+  readonly lent: Lease[] | undefined;
 }
 
 /** @default of {@link CollectOptions.limit} */
@@ -74,7 +91,7 @@ export class Reader {
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
   #done = false;
-  readonly #waiting: Waiter<IteratorResult<Batch, undefined>>[] = [];
+  readonly #waiting: Read[] = [];
 
   constructor(host: HalfHost) {
     this.#host = host;
@@ -89,15 +106,18 @@ export class Reader {
     const wait = checkWait(options);
     const cancel = options?.preventCancel !== true;
     const onGap = options?.onGap;
+    const lent: Lease[] | undefined = options?.lend === true ? [] : undefined;
     let left = false;
     const iterator: AsyncIterableIterator<Batch, undefined> = {
       next: () => {
+        giveBack(lent);
         if (left) return Promise.resolve(NOTHING);
-        const step = this.next(wait);
+        const step = this.next(wait, lent);
         return onGap === undefined ? step : step.then((batch) => tell(batch, onGap));
       },
       return: () => {
         left = true;
+        giveBack(lent);
         if (cancel) this.stop(NO_CODE);
         return Promise.resolve(NOTHING);
       },
@@ -127,7 +147,10 @@ export class Reader {
       },
       return: async () => {
         // What this loop was given and did not look at stays readable for the next one.
-        if (options?.preventCancel === true) this.#unread(batch.slice(index));
+        if (options?.preventCancel === true) {
+          const rest = batch.slice(index);
+          this.#unread(options.lend === true ? rest.map((chunk) => chunk.slice()) : rest);
+        }
         batch = [];
         await batches.return?.();
         return NOTHING;
@@ -137,23 +160,28 @@ export class Reader {
     return iterator;
   }
 
-  /** The next batch: at once and without waiting where something is queued. */
-  next(wait: WaitOptions): Promise<IteratorResult<Batch, undefined>> {
+  /**
+   * The next batch: at once and without waiting where something is queued. Its chunks are the caller's to keep, or,
+   * with `lent`, until it gives back the leases that are put there.
+   */
+  next(wait: WaitOptions, lent?: Lease[]): Promise<IteratorResult<Batch, undefined>> {
     if (wait.signal?.aborted === true) return handled(Promise.reject(wait.signal.reason));
-    if (this.#queue.length > 0) return Promise.resolve({ done: false, value: this.#take() });
+    if (this.#queue.length > 0) {
+      return Promise.resolve({ done: false, value: this.#take(lent) });
+    }
     if (this.#failure !== undefined) return handled(Promise.reject(this.#failure.error));
     if (this.#ended) return Promise.resolve(NOTHING);
     const waiter = new Waiter<IteratorResult<Batch, undefined>>(
       wait,
       'Reading',
       (error) => {
-        const index = this.#waiting.indexOf(waiter);
+        const index = this.#waiting.findIndex((read) => read.waiter === waiter);
         if (index >= 0) this.#waiting.splice(index, 1);
         return error;
       },
       () => this.#host.context(),
     );
-    if (!waiter.settled) this.#waiting.push(waiter);
+    if (!waiter.settled) this.#waiting.push({ waiter, lent });
     return waiter.promise;
   }
 
@@ -198,18 +226,19 @@ export class Reader {
     );
     // A later read must throw, not look like the end of the data; but stopping is no fault of the stream.
     this.#failure = { error };
-    for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
+    for (const { waiter } of this.#waiting.splice(0)) waiter.reject(error);
     this.#over(undefined);
   }
 
-  /** Bytes from the peer, and maybe the end. */
-  onData(chunk: Uint8Array, fin: boolean): void {
+  /** Bytes from the peer, read by the lease if there is one, and maybe the end. */
+  onData(chunk: Uint8Array, fin: boolean, lease?: Lease): void {
     if (this.#failure !== undefined) {
+      lease?.giveBack();
       if (chunk.length > 0) this.#host.engine.consumed(this.#host.stream, chunk.length);
       return;
     }
     this.#host.touch();
-    if (chunk.length > 0) this.#append(chunk);
+    if (chunk.length > 0) this.#append(chunk, lease);
     if (fin) this.#ended = true;
     this.#serve();
   }
@@ -218,7 +247,7 @@ export class Reader {
   onGap(gap: StreamGap): void {
     if (this.#failure !== undefined) return;
     this.#host.touch();
-    this.#queue.push({ gap, chunks: [], bytes: 0 });
+    this.#queue.push({ gap, chunks: [], bytes: 0, leases: [] });
     this.#serve();
   }
 
@@ -249,36 +278,40 @@ export class Reader {
   fail(error: unknown): void {
     if (this.#ended || this.#failure !== undefined) return;
     this.#failure = { error };
-    for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
+    for (const { waiter } of this.#waiting.splice(0)) waiter.reject(error);
     this.#over(error);
   }
 
   #serve(): void {
     while (this.#waiting.length > 0) {
-      if (this.#queue.length > 0)
-        this.#waiting.shift()?.resolve({ done: false, value: this.#take() });
-      else if (this.#ended) this.#waiting.shift()?.resolve(NOTHING);
+      if (this.#queue.length > 0) {
+        const read = this.#waiting.shift();
+        read?.waiter.resolve({ done: false, value: this.#take(read.lent) });
+      } else if (this.#ended) this.#waiting.shift()?.waiter.resolve(NOTHING);
       else return;
     }
     if (this.#ended && this.#queue.length === 0) this.#over(undefined);
   }
 
-  #append(chunk: Uint8Array): void {
-    const last = this.#queue.at(-1);
+  #append(chunk: Uint8Array, lease: Lease | undefined): void {
+    let last = this.#queue.at(-1);
     if (last === undefined) {
-      this.#queue.push({ gap: undefined, chunks: [chunk], bytes: chunk.length });
-    } else {
-      last.chunks.push(chunk);
-      last.bytes += chunk.length;
+      last = { gap: undefined, chunks: [], bytes: 0, leases: [] };
+      this.#queue.push(last);
     }
+    last.chunks.push(chunk);
+    last.bytes += chunk.length;
+    if (lease !== undefined) last.leases.push(lease);
     this.#queuedBytes += chunk.length;
   }
 
   /** The chunks up to the next gap; with none they are all there is. */
-  #take(): Batch {
+  #take(lent: Lease[] | undefined): Batch {
     const [first, ...others] = this.#queue;
     if (first === undefined) return [];
     this.#queue = others;
+    if (lent === undefined) for (const lease of first.leases) lease.keep();
+    else lent.push(...first.leases);
     this.#consume(first.bytes);
     if (this.#ended && others.length === 0) this.#over(undefined);
     return first.gap === undefined ? first.chunks : Object.assign(first.chunks, { gap: first.gap });
@@ -291,7 +324,7 @@ export class Reader {
     if (length === 0) return;
     const [first] = this.#queue;
     if (first === undefined || first.gap !== undefined) {
-      this.#queue.unshift({ gap: undefined, chunks, bytes: length });
+      this.#queue.unshift({ gap: undefined, chunks, bytes: length, leases: [] });
     } else {
       first.chunks.unshift(...chunks);
       first.bytes += length;
@@ -302,6 +335,7 @@ export class Reader {
 
   /** Empties the queue and tells the core that there is room. */
   #clear(): void {
+    for (const { leases } of this.#queue) giveBack(leases);
     this.#queue = [];
     this.#consume(this.#queuedBytes);
   }
@@ -319,6 +353,13 @@ export class Reader {
     this.#done = true;
     this.#host.halfDone(error);
   }
+}
+
+/** Nobody reads what these lent any more. */
+function giveBack(leases: Lease[] | undefined): void {
+  if (leases === undefined) return;
+  for (const lease of leases) lease.giveBack();
+  leases.length = 0;
 }
 
 /** Tells of the gap before a batch, if there is one. */

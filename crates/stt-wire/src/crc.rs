@@ -1,17 +1,24 @@
 //! The two checksums of a packet (PROTOCOL.md §1). They tell a packet that a network damaged from
 //! one that was forged or malformed, before any cryptography is spent; they protect nothing.
 
+/// Bytes of a step of [`crc16`]: half of what a header's is computed over. The table is then 5.5 KiB.
+const STEP: usize = 11;
+
 /// CRC-16/CCITT-FALSE: polynomial 0x1021, initial value 0xFFFF, not reflected, no final XOR.
 ///
-/// Two bytes a step: the header's 22 bytes cost eleven dependent look-ups.
+/// Eleven bytes a step, whose look-ups do not wait for each other: the header's 22 bytes take two steps. Two
+/// bytes a step took 60 ns for them, each look-up waiting for the one before, and this takes 21.
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     let mut crc = 0xFFFF_u16;
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    for [first, second] in pairs {
-        let high = (crc >> 8) as u8 ^ first;
-        let low = crc as u8 ^ second;
-        crc = TABLES[1][usize::from(high)] ^ TABLES[0][usize::from(low)];
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    for step in steps {
+        let [high, low] = crc.to_be_bytes();
+        crc = TABLES[STEP - 1][usize::from(step[0] ^ high)]
+            ^ TABLES[STEP - 2][usize::from(step[1] ^ low)];
+        for index in 2..STEP {
+            crc ^= TABLES[STEP - 1 - index][usize::from(step[index])];
+        }
     }
     for byte in rest {
         crc = (crc << 8) ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)];
@@ -26,10 +33,10 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// `TABLES[n][b]`: what byte `b` contributes when `n` more bytes follow it.
-static TABLES: [[u16; 256]; 2] = tables();
+static TABLES: [[u16; 256]; STEP] = tables();
 
-const fn tables() -> [[u16; 256]; 2] {
-    let mut tables = [[0_u16; 256]; 2];
+const fn tables() -> [[u16; 256]; STEP] {
+    let mut tables = [[0_u16; 256]; STEP];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = (byte as u16) << 8;
@@ -41,11 +48,15 @@ const fn tables() -> [[u16; 256]; 2] {
         tables[0][byte] = crc;
         byte += 1;
     }
-    let mut byte = 0;
-    while byte < 256 {
-        let crc = tables[0][byte];
-        tables[1][byte] = (crc << 8) ^ tables[0][(crc >> 8) as usize];
-        byte += 1;
+    let mut follow = 1;
+    while follow < STEP {
+        let mut byte = 0;
+        while byte < 256 {
+            let crc = tables[follow - 1][byte];
+            tables[follow][byte] = (crc << 8) ^ tables[0][(crc >> 8) as usize];
+            byte += 1;
+        }
+        follow += 1;
     }
     tables
 }
@@ -72,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn two_bytes_a_step_equal_one_bit_a_step() {
+    fn many_bytes_a_step_equal_one_bit_a_step() {
         let bytes: [u8; 64] = core::array::from_fn(|index| (index * 151 + 7) as u8);
         for length in 0..bytes.len() {
             assert_eq!(crc16(&bytes[..length]), bitwise(&bytes[..length]), "{length} bytes");

@@ -99,7 +99,7 @@ async function pump(stream: SttStream, signal: AbortSignal): Promise<void> {
 /** Reads and forgets. */
 async function drain(stream: SttStream, counter: { received: number }): Promise<void> {
   try {
-    for await (const batch of stream.batches()) {
+    for await (const batch of stream.batches({ lend: true })) {
       for (const { length } of batch) counter.received += length;
     }
   } catch {

@@ -103,7 +103,8 @@ export class Intake {
   }
 
   async #lane(stream: SttStream): Promise<void> {
-    const reader = new ByteReader(stream.batches());
+    // Lent: all that is read of a lane is read by `exactly`, which copies.
+    const reader = new ByteReader(stream.batches({ lend: true }));
     for (;;) {
       const next = await readLaneFile(reader);
       if (next === undefined) break;
