@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
-import type { SettledInfo, SttSession } from '@seigr/stt';
+import type { SettledInfo, SttEndpoint, SttSession } from '@seigr/stt';
 import { generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { endpoint } from '../contract/pair.ts';
@@ -30,6 +30,7 @@ async function proxy(port: number, pass: Passing): Promise<{ port: number; ends:
 }
 
 interface Both {
+  readonly client: SttEndpoint;
   readonly session: SttSession;
   readonly accepted: SttSession;
   readonly ends: Socket[];
@@ -51,7 +52,7 @@ async function through(pass: Passing, timings: object = {}): Promise<Both> {
     }),
     sessions.next(),
   ]);
-  return { session, accepted: accepted as SttSession, ends: between.ends };
+  return { client, session, accepted: accepted as SttSession, ends: between.ends };
 }
 
 describe('a connection that is half open', () => {
@@ -108,7 +109,7 @@ describe('a connection that is half open', () => {
     await Promise.all(hungUp);
   });
 
-  test('so does one in the middle of a transfer, whose buffers are full', async () => {
+  test('so does one in the middle of a transfer, and holds no more than its buffers till then', async () => {
     const { pass, stop } = stoppable();
     const both = await through(pass, TIMINGS);
     const stream = await both.session.createUnidirectionalStream();
@@ -123,12 +124,21 @@ describe('a connection that is half open', () => {
       for await (const chunk of incoming ?? []) bytes += chunk.length;
     })();
     await expect.poll(() => bytes, { timeout: 10_000, interval: 5 }).toBeGreaterThan(4 << 20);
+    let most = 0;
+    const watch = setInterval(() => {
+      most = Math.max(most, both.client.stats()?.memoryUsed ?? 0);
+    }, 20);
+    onTestFinished(() => clearInterval(watch));
     const timeout = { reason: 'timeout', origin: 'idle' };
     await Promise.all([
       endsInTime(both, stop),
       expect(sending).rejects.toMatchObject(timeout),
       expect(reading).rejects.toMatchObject(timeout),
     ]);
+    // sendBufferSize, and what the WebSocket was given of it.
+    expect(stream.bytesWritten - stream.bytesAcknowledged).toBeLessThanOrEqual(2 << 20);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(6 << 20);
   });
 });
 
