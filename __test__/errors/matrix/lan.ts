@@ -35,6 +35,19 @@ export async function lan(
   return { net, client, server, from, there, address: `${ADDRESS.b}:${PORT}`, seed, session: '' };
 }
 
+/** The same nodes, with two more endpoints of other timings; the server's has another port. */
+export async function beside(
+  state: Lan,
+  port: number,
+  timings: Readonly<Record<string, number>>,
+): Promise<Lan> {
+  const both = { sharedSeed: state.seed, ...timings };
+  const there = await state.server.create({ ...both, port });
+  await state.server.serve(there);
+  const from = await state.client.create(both);
+  return { ...state, from, there, address: `${ADDRESS.b}:${port}` };
+}
+
 /** A new session works. */
 export async function connects({ client, from, there }: Lan, address: string): Promise<string> {
   const session = await client.connect(from, address, { peerNodeId: there.nodeId, timeout: 8_000 });

@@ -4,8 +4,8 @@ import { strict as assert } from 'node:assert';
 import { SHORT_TIMINGS } from '@seigr/stt/testing';
 import { exchange } from '../context.ts';
 import { attack, command } from '../hostile.ts';
-import { begin, connects, type Lan, lan, PORT, rules, withoutRules } from '../lan.ts';
-import { together } from '../meeting.ts';
+import { begin, beside, connects, type Lan, lan, PORT, rules, withoutRules } from '../lan.ts';
+import { PATIENT, together } from '../meeting.ts';
 import { type AnyRow, row } from '../row.ts';
 
 /** The least integrityLimit that an endpoint takes. */
@@ -33,11 +33,13 @@ export const sendRows: readonly AnyRow[] = [
     recovery: {
       '0x0501/1': async (state) => void (await connects(state, state.address)),
       async '0x0501/2'(state) {
-        // Shorter than the timeout: sending is tried again by itself, and the session goes on.
-        const session = await connects(state, state.address);
-        rules(state.net, 'a', 'output', `udp dport ${PORT} drop`);
+        // Shorter than the timeout, however long the commands take on a busy machine: sending is tried again by
+        // itself, and the session goes on.
+        const patient = await beside(state, PORT + 1, { ...SHORT_TIMINGS, ...PATIENT });
+        const session = await connects(patient, patient.address);
+        rules(state.net, 'a', 'output', `udp dport ${PORT + 1} drop`);
         const waiting = state.client.exchange(session, 100_000);
-        await refused(state);
+        await refused(patient);
         withoutRules(state.net, 'a');
         await waiting;
       },
@@ -180,7 +182,7 @@ async function sendErrors({ client, from }: Pick<Lan, 'client' | 'from'>): Promi
 async function refused({ client, from }: Lan): Promise<void> {
   const errors = (): Promise<number> => sendErrors({ client, from });
   const before = await errors();
-  const until = performance.now() + 800;
+  const until = performance.now() + 5_000;
   while ((await errors()) === before) {
     if (performance.now() > until) throw new Error('nothing was refused');
   }
