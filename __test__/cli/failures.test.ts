@@ -87,19 +87,28 @@ describe('what a mistake gets', () => {
     for (const secret of [hex, base64]) {
       for (const args of [
         ['ping', '127.0.0.1', '--seed-file', secret],
+        ['ping', '127.0.0.1', `--seed-file=./${secret}`],
         ['ping', secret, '--seed-file', seed],
+        ['send', ` ${secret}`, '127.0.0.1', '--seed-file', seed],
+        ['ping', '127.0.0.1', '--timeout', secret],
+        ['explain', secret],
+        [secret],
         ['recv', folder, '--seed-file', seed, '--node-seed-file', secret],
         ['pair', '--print', '--seed-file', secret],
         ['keygen', '--out', secret],
       ]) {
         const { code, stdout, stderr } = await stt([...args, '--json'], { cwd: folder });
         expect([args, code]).toEqual([args, 2]);
-        expectTwoLines(stderr, /a seed itself does not go into a command line/);
+        expectTwoLines(stderr, /a word of this command line, which .*, is a seed itself\.$/);
         expect(`${stdout}${stderr}`).not.toContain(secret);
       }
       const env = { STT_SEED_FILE: secret };
-      const { stdout, stderr } = await stt(['ping', '127.0.0.1', '--json'], { env });
-      expect(`${stdout}${stderr}`).not.toContain(secret);
+      const named = await stt(['ping', '127.0.0.1', '--json'], { env });
+      expectTwoLines(named.stderr, /^the name of the seed file is a seed itself\.$/);
+      expect(`${named.stdout}${named.stderr}`).not.toContain(secret);
+      // What a file may be called, and what a node id looks like, is none.
+      const id = ['ping', '127.0.0.1:9', '--peer-id', hex, '--seed-file', seed, '--timeout', '1s'];
+      expect((await stt(id)).code).toBe(3);
       expect(await readdir(folder)).toEqual(['seed']);
     }
   });
@@ -134,6 +143,10 @@ describe('what a mistake gets', () => {
       [attempt('127.0.0.1:70000', []), /^the peer must have a port/],
       [attempt('999.1.1.1', []), /^the peer has neither a host name nor an IP address/],
       [attempt('127.0.0.1', ['--peer-id', 'abc']), /^--peer-id must be 64 hex digits/],
+      [attempt('localhost:abc', []), /^the peer has no number behind its colon/],
+      [attempt(':7788', []), /^the peer has no host/],
+      [attempt('[::1', []), /^the peer has a bracket that is not closed/],
+      [attempt('http://host', []), /^the peer is a URL, and no host/],
       [
         attempt('127.0.0.1', [], { STT_KEEP_ALIVE_TIMEOUT: 'soon' }),
         /^STT_KEEP_ALIVE_TIMEOUT must be/,

@@ -205,6 +205,7 @@ describe('a pairing', () => {
     for (const args of [
       ['pair', ticket],
       ['pair', '--join', ticket],
+      ['pair', `--join=${ticket}`],
       ['pair', words],
       ['pair', '127.0.0.1', ...words.split(' ')],
       ['ping', ticket],

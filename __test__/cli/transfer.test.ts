@@ -2,10 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { addPeer } from '../../ts/cli/peers/book.ts';
+import { freePort } from './stage.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -16,6 +18,10 @@ async function stage(): Promise<{ folder: string; inbox: string; seed: string }>
   await mkdir(inbox);
   return { folder, inbox, seed: await seedFile(folder) };
 }
+
+/** Runs a command with its stdout where nothing fits, and into a pipe whose reader has gone. */
+const FULL = ['sh', '-c', 'exec "$@" >/dev/full', 'sh'];
+const CUT = ['bash', '-c', 'exec "$@" > >(exec true)', 'bash'];
 
 /** A transfer that has begun and is far from its end. */
 async function midway(...more: string[]): Promise<{ inbox: string; recv: Stt; send: Stt }> {
@@ -112,7 +118,13 @@ describe('stt send and stt recv', () => {
       const waiting = new Stt(args);
       await waiting.record(({ event }) => event === 'session');
       waiting.child.kill('SIGINT');
-      expect((await waiting.end()).code).toBe(130);
+      const ended = await waiting.end();
+      expect([ended.code, ended.stderr]).toEqual([
+        130,
+        expect.stringMatching(/^ended by SIGINT\.\nTry: ./),
+      ]);
+      // It was not the last resort that ended it, after its time.
+      expect(ended.records.at(-1)).toMatchObject({ event: 'error', exitCode: 130 });
       const sent = new Stt([...args, '--name', 'notes.txt']);
       await sent.record(({ event }) => event === 'session');
       await writeFile(pipe, 'from a named pipe');
@@ -126,6 +138,43 @@ describe('stt send and stt recv', () => {
       expect((await stuck.end()).code).toBe(130);
       recv.child.kill('SIGINT');
       expect((await recv.end()).code).toBe(130);
+    },
+  );
+
+  test.runIf(existsSync('/dev/full'))(
+    'stdout on a disk that is full: 6, and the sender is told',
+    async () => {
+      const { folder, seed } = await stage();
+      for (const args of [
+        ['id', '--seed-file', seed],
+        ['explain', '0x0101', '--json'],
+        ['completion', 'bash'],
+      ]) {
+        const { code, stderr } = await stt(args, { wrapper: FULL });
+        expect([args, code, stderr]).toEqual([
+          args,
+          6,
+          expect.stringMatching(/^stdout: ENOSPC: .*\nTry: ./m),
+        ]);
+      }
+      const file = join(folder, 'a.bin');
+      await writeFile(file, Buffer.alloc(1_000_000));
+      const port = await freePort();
+      const listen = ['recv', '-', '--listen', `127.0.0.1:${port}`, '--seed-file', seed];
+      for (const [wrapper, why] of [
+        [FULL, /^ENOSPC: stdout takes no more: the disk is full\.$/m],
+        [CUT, /^EPIPE: stdout takes no more: whoever read it has ended\.$/m],
+      ] as const) {
+        const recv = new Stt(listen, { wrapper });
+        await recv.said(/^listening on/m);
+        const sent = await stt(['send', file, `127.0.0.1:${port}`, '--seed-file', seed]);
+        const received = await recv.end();
+        expect([received.code, received.stderr, sent.code]).toEqual([
+          6,
+          expect.stringMatching(why),
+          5,
+        ]);
+      }
     },
   );
 

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 
@@ -12,23 +14,36 @@ export function looksLikeSeed(text: string): boolean {
   return /^[\w-]{43}$/.test(text) && [/[a-z]/, /[A-Z]/, /\d/].every((kind) => kind.test(text));
 }
 
-/** What to say of a seed where something else belongs. */
-export function seedInCommandLine(place: string): CliError {
+/** What to say of a seed where something else belongs: a path, or an address, without repeating it. */
+export function seedInPlaceOf(what: string): CliError {
   return new CliError(
     ExitCode.Usage,
-    `${place}: a seed itself does not go into a command line, where every user of this machine can read it.`,
-    'write it into a file that only you can read, and name that file; if others may have seen it, make a new seed.',
+    `${what} is a seed itself.`,
+    'write the seed into a file that only you can read, and name that file; if others may have seen it, make a new one.',
   );
 }
 
+/** Options whose values may look like a seed, and are none: a node id, the name of a file. */
+const NOT_SECRET = new Set(['--peer-id', '--name']);
+
 /**
- * Looks for the one-time secrets of a pairing: a ticket anywhere, the words behind `pair`.
+ * Looks for secrets in a command line, before any of it is read or repeated: seeds anywhere, the one-time secrets of a
+ * pairing, a ticket anywhere and its words behind `pair`.
  *
  * @throws {CliError} which does not repeat them.
  */
-export async function refuseInvitations(argv: readonly string[]): Promise<void> {
+export async function refuseSecrets(argv: readonly string[]): Promise<void> {
+  for (const [index, argument] of argv.entries()) {
+    const [, option = argv[index - 1] ?? '', value = argument] =
+      /^(--[\w-]+)=(.*)$/s.exec(argument) ?? [];
+    if (NOT_SECRET.has(option) || existsSync(value)) continue;
+    if (looksLikeSeed(basename(value.trim())))
+      throw seedInPlaceOf(
+        'a word of this command line, which every user of this machine can read,',
+      );
+  }
   const found =
-    argv.some((argument) => /^\s*stt-pair:/i.test(argument)) ||
+    argv.some((argument) => /stt-pair:/i.test(argument)) ||
     (argv[0] === 'pair' && (await holdsWords(argv.slice(1))));
   if (!found) return;
   throw new CliError(

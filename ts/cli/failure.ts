@@ -39,7 +39,7 @@ export interface FailureReport {
 }
 
 const SYSTEM_HINTS: Record<string, string> = {
-  EADDRINUSE: 'choose another port with --listen PORT, or end the program that holds this one.',
+  EADDRINUSE: 'choose another port, or end the program that holds this one.',
   EADDRNOTAVAIL: 'this machine has no such address; name one of its own, or leave the host out.',
   EACCES: 'check who may read or write it (ls -l), or choose another place.',
   EPERM: 'check who may read or write it (ls -l), or choose another place.',
@@ -72,9 +72,12 @@ export function describeFailure(error: unknown): FailureReport {
   }
   const system = systemCode(error);
   if (system !== undefined && error instanceof Error) {
+    const port = system === 'EACCES' && /\b(bind|listen)\b|\bport\b/.test(error.message);
     return {
       headline: systemHeadline(system, error),
-      hint: SYSTEM_HINTS[system] ?? 'see the system error above.',
+      hint: port
+        ? 'choose a port of 1024 or more, or run it with the right to take lower ones.'
+        : (SYSTEM_HINTS[system] ?? 'see the system error above.'),
       code: system,
     };
   }
@@ -121,6 +124,11 @@ const COMMAND_WORDS: readonly (readonly [RegExp, string])[] = [
   [/in sharedSeed here/g, 'here'],
   [/\bpeerNodeId\b/g, '--peer-id'],
   [/, or widen timestampWindow\b/g, ''],
+  [/raise keepAliveTimeout\b/g, 'allow more by STT_KEEP_ALIVE_TIMEOUT'],
+  [
+    /check websocket\.url, or path of listen\(\)/gi,
+    'Check the path in the URL, and what listens there',
+  ],
   [/give it(.*?) as tls\.ca\b/g, 'name a file with it$1 in NODE_EXTRA_CA_CERTS'],
   [/, set tls\.servername, or/g, ', or'],
 ];
@@ -144,14 +152,26 @@ function firstSentences(message: string, code: string, codeName: string): string
   return message.replace(prefix, '');
 }
 
-function hintOf({ codeName, code, origin }: SttError): string {
+/** Sub-codes of a handshake that failed: the clocks differ, and the seeds do. */
+const CLOCK = 2;
+const SEED = 3;
+
+function hintOf({ codeName, code, subcode, origin, context }: SttError): string {
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
       return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
     case 'CONNECTION_REFUSED':
       return 'start what listens there first, such as "stt recv", or correct the port.';
+    case 'SESSION_CLOSED':
+      return 'see what the other side says, then run this again.';
     case 'AUTHENTICATION_FAILED':
     case 'HANDSHAKE_FAILURE':
+      if (subcode === CLOCK)
+        return 'set the clocks of both machines by NTP (timedatectl), then try again.';
+      if (subcode === SEED)
+        return 'use the same seed on both machines: "stt id" compares, "stt pair" gives it to the other.';
+      if (context.answeredBy !== undefined)
+        return 'correct the address, or --peer-id: "stt id" there prints it.';
       return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';
     case 'NETWORK_UNREACHABLE':
       return "check the name or address and this machine's network.";

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { refuseInvitations } from './argv-secrets.ts';
+import { readFileSync, writeSync } from 'node:fs';
+import { refuseSecrets } from './argv-secrets.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
-import { ShownError } from './failure.ts';
+import { describeFailure, ShownError } from './failure.ts';
 import { Output } from './output.ts';
 import { createProgram, failureOf } from './program.ts';
 import { Signals } from './signals.ts';
+import { isStdoutOwned } from './transfer/stdout-part.ts';
 
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(
@@ -18,18 +19,23 @@ function packageVersion(): string {
   return typeof version === 'string' ? version : 'unknown';
 }
 
-/** A reader that went away (`stt ... | head`) ends the command quietly, as other tools do. */
-function endOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(process.exitCode ?? ExitCode.Done);
-      throw error;
-    });
-  }
+/**
+ * A reader that went away (`stt ... | head`) ends the command quietly, as other tools do; a disk that is full ends it
+ * with a word. What stdout is owned by is told by its own writes.
+ */
+function endOnBrokenOutput(): void {
+  process.stderr.on('error', () => process.exit(process.exitCode ?? ExitCode.LocalFile));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (isStdoutOwned()) return;
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? ExitCode.Done);
+    const { headline, hint } = describeFailure(error);
+    writeSync(process.stderr.fd, `stdout: ${headline}\nTry: ${hint}\n`);
+    process.exit(ExitCode.LocalFile);
+  });
 }
 
 async function main(): Promise<void> {
-  endOnBrokenPipe();
+  endOnBrokenOutput();
   const signals = new Signals().watch();
   let output = new Output({
     json: process.argv.includes('--json'),
@@ -43,7 +49,7 @@ async function main(): Promise<void> {
     onOutput: (chosen) => (output = chosen),
   });
   try {
-    await refuseInvitations(process.argv.slice(2));
+    await refuseSecrets(process.argv.slice(2));
     await program.parseAsync();
   } catch (error) {
     const failure = failureOf(error);

@@ -3,7 +3,7 @@ import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { checkSeed } from '../native/engine.ts';
-import { looksLikeSeed, seedInCommandLine } from './argv-secrets.ts';
+import { looksLikeSeed, seedInPlaceOf } from './argv-secrets.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import type { Output } from './output.ts';
@@ -94,7 +94,8 @@ export async function loadNodeSecret(
   machine: () => Promise<string> = thisMachine,
 ): Promise<NodeSecret> {
   const named = option ?? process.env['STT_NODE_SEED_FILE'];
-  if (named !== undefined && looksLikeSeed(named)) throw seedInCommandLine('the node seed file');
+  if (named !== undefined && looksLikeSeed(named))
+    throw seedInPlaceOf('the name of the node seed file');
   const path = named ?? join(stateFolder(), 'node-seed');
   try {
     await create(path);

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { access, chmod, copyFile, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { looksLikeSeed, seedInCommandLine } from './argv-secrets.ts';
+import { looksLikeSeed, seedInPlaceOf } from './argv-secrets.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import { configFolder } from './places.ts';
@@ -28,7 +28,7 @@ export async function loadSeed(option: string | undefined): Promise<string> {
     file = await open(path, 'r');
   } catch (error) {
     if (named === undefined && isMissing(error)) return promptForSeed(path);
-    refuseSeed(path, 'the shared seed');
+    refuseSeed(path, 'the name of the seed file');
     throw new CliError(
       ExitCode.Configuration,
       `cannot read the seed file ${path}: ${reasonOf(error)}.`,
@@ -51,7 +51,7 @@ export async function loadSeed(option: string | undefined): Promise<string> {
  */
 export async function readSecretFile(path: string, what: string, remedy: string): Promise<string> {
   const file = await open(path, 'r').catch((error: unknown) => {
-    refuseSeed(path, what);
+    refuseSeed(path, `the name of the ${what}`);
     throw new CliError(
       ExitCode.Configuration,
       `cannot read the ${what} ${path}: ${reasonOf(error)}.`,
@@ -76,7 +76,7 @@ export async function readSeedIfAny(path: string): Promise<string | undefined> {
   try {
     await access(path);
   } catch (error) {
-    refuseSeed(path, 'the shared seed');
+    refuseSeed(path, 'the name of the seed file');
     if (isMissing(error)) return undefined;
   }
   return await readSecretFile(path, 'seed file', 'make one with "stt keygen"');
@@ -91,7 +91,7 @@ export async function writeSeedFile(
   seed: string,
   { setAside = false }: { readonly setAside?: boolean } = {},
 ): Promise<void> {
-  refuseSeed(path, 'the seed file');
+  refuseSeed(path, 'the name of the seed file');
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   if (!setAside) return await writeNew(path, seed);
   const stamp = new Date().toISOString().replace(/[:.]/g, '');
@@ -122,6 +122,10 @@ async function writeNew(path: string, seed: string): Promise<void> {
   try {
     await file.writeFile(`${seed}\n`);
     await file.sync();
+  } catch (error) {
+    // Half a seed in its place would keep the next one away.
+    await unlink(path).catch(() => undefined);
+    throw error;
   } finally {
     await file.close();
   }
@@ -131,7 +135,7 @@ async function writeNew(path: string, seed: string): Promise<void> {
 
 /** A seed in the place of its file is not named in a message. */
 function refuseSeed(path: string, what: string): void {
-  if (looksLikeSeed(path)) throw seedInCommandLine(what);
+  if (looksLikeSeed(path)) throw seedInPlaceOf(what);
 }
 
 async function checkPermissions(file: FileHandle, path: string, what: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 
@@ -51,7 +52,11 @@ export class Signals {
     this.#draining.abort(reason);
     const end = (): void => {
       this.#ending.abort(reason);
-      setTimeout(() => endNow(signal), END_GRACE_MS).unref();
+      setTimeout(() => {
+        // Whatever it is that does not come to an end: the command has said nothing yet.
+        process.stderr.write(`${reason.message}\nTry: ${reason.hint}\n`);
+        endNow(signal);
+      }, END_GRACE_MS).unref();
     };
     if (signal === 'SIGTERM' && this.#drainMs > 0) setTimeout(end, this.#drainMs).unref();
     else end();
@@ -63,7 +68,15 @@ export class Signals {
  * and one may be held by the disk, or by a named pipe into which nobody writes.
  */
 function endNow(signal: 'SIGINT' | 'SIGTERM'): void {
+  restoreTerminal();
   if (process.platform === 'win32') process.exit(EXIT_CODES[signal]);
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
+}
+
+/** Undoes what bars and prompts do to a terminal: the cursor is shown, lines wrap, keys are echoed. */
+function restoreTerminal(): void {
+  if (process.stdin.isTTY) process.stdin.setRawMode(false);
+  // At once: a stream might not get to it.
+  if (process.stderr.isTTY) writeSync(process.stderr.fd, '\u001b[?25h\u001b[?7h');
 }

@@ -41,11 +41,11 @@ export function parseSize(text: string, option: string): number {
   return size;
 }
 
-/** Reads `500ms`, `30s`, `10m`, `1h`, `2d`; a bare number is seconds. Returns milliseconds. */
+/** Reads `500ms`, `30s`, `10m`, `1h`, `2d`; a bare number is seconds. Returns milliseconds, whole ones, and at least one. */
 export function parseDuration(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text.trim());
   const unit = DURATION_UNITS[match?.[2] ?? 's'];
-  const duration = match && unit !== undefined ? Number(match[1]) * unit : Number.NaN;
+  const duration = match && unit !== undefined ? Math.round(Number(match[1]) * unit) : Number.NaN;
   if (!Number.isFinite(duration) || duration <= 0) {
     throw new CliError(
       ExitCode.Usage,

@@ -90,8 +90,11 @@ async function sendFrom(
 ): Promise<void> {
   const deadline = new Deadline(options.deadline, options.signals.ending);
   const { signal } = deadline;
-  const abort = (): void =>
-    void endpoint.close({ timeout: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+  const abort = (): void => {
+    endpoint.close({ timeout: LAST_WORDS_MS }).catch(() => endpoint.destroy());
+    // A pipe or a terminal may have nothing to read for ever.
+    void cargo.close();
+  };
   signal.addEventListener('abort', abort, { once: true });
   const transfer = cargo.role === undefined ? null : secret.name('transfer', ...cargo.role);
   try {

@@ -4,7 +4,7 @@ import { lookup as lookUp } from 'node:dns/promises';
 import type { Lookup } from '../../address.ts';
 import { formatAddress, parseAddress } from '../../address.ts';
 import { parseNodeId } from '../../connect.ts';
-import { looksLikeSeed, seedInCommandLine } from '../argv-secrets.ts';
+import { looksLikeSeed, seedInPlaceOf } from '../argv-secrets.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Peer } from './book.ts';
@@ -41,7 +41,14 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       ? undefined
       : (await readPeers()).find((candidate) => candidate.name === wanted);
   if (peer === undefined) {
-    if (looksLikeSeed(name)) throw seedInCommandLine('the peer');
+    if (looksLikeSeed(name)) throw seedInPlaceOf('the peer');
+    const why = whyNoPeer(text);
+    if (why !== undefined)
+      throw new CliError(
+        ExitCode.Usage,
+        `the peer ${why}.`,
+        'write NAME, HOST, HOST:PORT or [IPV6]:PORT.',
+      );
     const address = withDefaultPort(text);
     parseAddress(address);
     return { address, peerNodeId: peerId ?? 'any' };
@@ -65,6 +72,16 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
   const found = { peerNodeId: peerId ?? peer.nodeId, peer };
   if (others.length === 0) return { ...found, address: formatAddress({ address: host, port: at }) };
   return { ...found, address: `${peer.name}:${at}`, lookup: lookupOf(peer) };
+}
+
+/** What people write that is no peer, and what is wrong with it; the rest is told by whoever reads addresses. */
+function whyNoPeer(text: string): string | undefined {
+  if (text.trim() === '' || /^:\d*$/.test(text)) return 'has no host';
+  if (/^\w+:\/\//.test(text) && !text.startsWith('stt://')) return 'is a URL, and no host';
+  if (text.startsWith('[') && !text.includes(']')) return 'has a bracket that is not closed';
+  const port = /^(?:[^:[\]]+|\[[^\]]*\]):([^:]*)$/.exec(text)?.[1];
+  if (port !== undefined && !/^\d{1,5}$/.test(port)) return 'has no number behind its colon';
+  return undefined;
 }
 
 /** The option of the endpoint that calls a peer. */

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { ExitCode } from '../exit-codes.ts';
+import { ExitCode, systemCode } from '../exit-codes.ts';
 import type { Mark } from './messages.ts';
 import type { Part } from './part.ts';
 import { Refusal } from './refusal.ts';
@@ -10,6 +9,25 @@ export type Sink = Pick<
   Part,
   'length' | 'marks' | 'truncate' | 'write' | 'digest' | 'commit' | 'release' | 'discard'
 >;
+
+let owned = false;
+
+/** Whether stdout is written to by a {@link StdoutPart}, which tells of its failures itself. */
+export function isStdoutOwned(): boolean {
+  return owned;
+}
+
+function notWritten(cause: Error): Refusal {
+  const code = systemCode(cause) ?? 'EIO';
+  const [why, hint] =
+    code === 'EPIPE'
+      ? ['whoever read it has ended', 'let it read to the end of the file.']
+      : code === 'ENOSPC' || code === 'EDQUOT'
+        ? ['the disk is full', 'free some space, and run both commands again.']
+        : [cause.message, 'look at where stdout leads.'];
+  const message = `${code}: stdout takes no more: ${why}.`;
+  return new Refusal('disk', ExitCode.LocalFile, message, hint, { cause });
+}
 
 /**
  * What was received and written to stdout. It goes on after a break as long as this process lives: the hash of what
@@ -22,6 +40,7 @@ export class StdoutPart implements Sink {
 
   constructor(out: NodeJS.WritableStream) {
     this.#out = out;
+    owned ||= out === process.stdout;
   }
 
   get length(): number {
@@ -48,7 +67,9 @@ export class StdoutPart implements Sink {
       this.#hash.update(chunk);
       this.#length += chunk.length;
       // Whoever reads slowly slows the sender down, and nothing grows here.
-      if (!this.#out.write(chunk)) await once(this.#out, 'drain');
+      await new Promise<void>((resolve, reject) => {
+        this.#out.write(chunk, (error) => (error ? reject(notWritten(error)) : resolve()));
+      });
     }
   }
 
