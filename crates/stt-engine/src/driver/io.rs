@@ -238,6 +238,11 @@ impl Driver {
                     return true;
                 }
             }
+            if !self.core.is_listening() {
+                // What came may have been sent by somebody who saw this endpoint begin to listen, after the turn
+                // looked for commands: it is not to be refused for that.
+                self.run_commands(now);
+            }
             for received in self.io.socket.received(&mut self.io.batch) {
                 self.io.moved += received.bytes.len();
                 let path = PathAddress::Udp { remote: received.remote, local: received.local };

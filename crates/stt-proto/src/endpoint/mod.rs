@@ -289,6 +289,11 @@ impl Endpoint {
         self.listen = listen;
     }
 
+    /// Whether peers are accepted.
+    pub fn is_listening(&self) -> bool {
+        self.listen.is_some()
+    }
+
     /// What the sessions hold together. A driver counts what it holds for them in it, too.
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
