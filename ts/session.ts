@@ -585,8 +585,9 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     this.#moves?.end(error);
     for (const waiter of this.#pings?.values() ?? NONE) waiter.reject(error);
     this.#pings = undefined;
-    this.#cut = [...(this.#streams ?? NONE)];
-    for (const stream of this.#cut) stream.fail(error);
+    const open = [...(this.#streams ?? NONE)];
+    this.#cut = open.filter(({ isWhole }) => !isWhole);
+    for (const stream of open) stream.fail(error);
     this.#streams = undefined;
     for (const number of this.#numbers ?? NONE) this.#forget(number);
     const iterationEnd = this.#iterationEnd(info);

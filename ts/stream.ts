@@ -382,6 +382,11 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
     );
   }
 
+  /** @internal Nothing is missing in either direction: what is here may still be read. */
+  get isWhole(): boolean {
+    return this.#writer?.finished !== false && this.#reader?.ended !== false;
+  }
+
   #onIdle(): void {
     const error = new StreamClosedError(
       `Nothing moved on ${placeWords(this.#context())} for ${this.#host.streamIdleTimeout} ms (streamIdleTimeout), so this side ended it. Open a new one, or raise streamIdleTimeout.`,

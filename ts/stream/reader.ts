@@ -97,6 +97,11 @@ export class Reader {
     this.#host = host;
   }
 
+  /** All of it, the end included, is here, whether or not it was read. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** FIN was read, or the half failed, or was stopped. */
   get over(): boolean {
     return this.#done;

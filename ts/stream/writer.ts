@@ -123,6 +123,11 @@ export class Writer {
     return !this.#ending && this.#failure === undefined;
   }
 
+  /** All of it, the end included, has been acknowledged. */
+  get finished(): boolean {
+    return this.#finished;
+  }
+
   get over(): boolean {
     return this.#finished || this.#failure !== undefined;
   }
