@@ -54,8 +54,12 @@ export async function place(
   throw new TargetExistsError(`${name} exists already`);
 }
 
-/** Names the file without ever replacing another: a hard link fails where the name is taken. */
-async function placeNew(temporary: string, final: string): Promise<boolean> {
+/**
+ * Names the file without ever replacing another: a hard link fails where the name is taken.
+ *
+ * @returns false where it is.
+ */
+export async function placeNew(temporary: string, final: string): Promise<boolean> {
   try {
     await link(temporary, final);
   } catch (error) {

@@ -24,14 +24,16 @@ import type { Entry } from './manifest.ts';
 import { Manifest } from './manifest.ts';
 import type { TreeOffer, TreeReceipt } from './messages.ts';
 import { readFinish, readManifest, writeHave } from './messages.ts';
-import type { TreeRecord } from './placing.ts';
+import type { Placement, TreeRecord } from './placing.ts';
 import {
-  placeRoot,
+  placeRoots,
+  planRoots,
   readTreeRecord,
   removeTreeRecord,
   takenRoot,
   writeTreeRecord,
 } from './placing.ts';
+import type { Plan } from './plan.ts';
 import { Staging, sweepTrees } from './staging.ts';
 
 /** A tree that a sender offers; its manifest is on the way. */
@@ -159,8 +161,13 @@ class TreeReception {
     const record = this.#resumable
       ? await readTreeRecord(folder, this.#key, this.#manifest)
       : undefined;
-    if (record !== undefined) return this.#confirm(record);
+    if (record !== undefined) {
+      // It was killed before it could tidy up.
+      await Staging.sweep(folder, this.#key);
+      return this.#confirm(record);
+    }
     const staging = await this.declineIf(() => this.#open());
+    if (staging.plan !== undefined) return this.#goOnPlacing(staging, staging.plan);
     let keep = this.#resumable;
     try {
       await this.declineIf(() => this.#lookAt(staging));
@@ -193,13 +200,37 @@ class TreeReception {
 
   async #open(): Promise<Staging> {
     const { folder, collision } = this.#options;
-    if (collision === 'refuse') {
-      const taken = await takenRoot(folder, this.#manifest);
-      if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
-    }
     await sweep(folder);
     await sweepTrees(folder);
-    return Staging.open(folder, this.#key, this.#manifest, this.#resumable);
+    const staging = await Staging.open(folder, this.#key, this.#manifest, this.#resumable);
+    if (staging.plan !== undefined) return staging;
+    try {
+      if (collision === 'refuse') {
+        const taken = await takenRoot(folder, this.#manifest);
+        if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
+      }
+      await staging.layOut();
+      return staging;
+    } catch (error) {
+      await (staging.fresh || !this.#resumable ? staging.discard() : staging.release());
+      throw error;
+    }
+  }
+
+  /** All of it is here, and the receiver that gave it its names was killed before it had done so. */
+  async #goOnPlacing(staging: Staging, plan: Plan): Promise<TreeReceived> {
+    let record: TreeRecord;
+    try {
+      record = await this.declineIf(async () => {
+        const names = await placeRoots(this.#placement(staging), plan, true);
+        return this.#note(plan.sha256, names);
+      });
+    } catch (error) {
+      await staging.release();
+      throw error;
+    }
+    await staging.discard();
+    return this.#confirm(record);
   }
 
   /** Looks at what stands here, whether the rest has room, and takes the offer. */
@@ -249,26 +280,31 @@ class TreeReception {
 
   /** Gives everything its final name. */
   async #place(staging: Staging): Promise<{ names: string[]; sha256: string }> {
-    const { folder, collision } = this.#options;
     const { entries } = this.#manifest;
     await staging.complete();
     const sha256 = this.#digests.total(this.#manifest.digest());
-    if (collision === 'refuse') {
-      const taken = await takenRoot(folder, this.#manifest);
-      if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
-    }
-    const names: string[] = [];
-    for (const root of this.#manifest.roots()) {
-      const { kind, parent } = entries[root] as Entry;
-      if (kind === 'file' && parent < 0 && !this.#digests.has(root)) continue;
-      names.push(await placeRoot(staging.tree, folder, this.#manifest, root, collision));
-    }
-    if (this.#resumable) {
-      const record = { manifest: this.#manifest.digest(), sha256, names };
-      // All of it stands there; without the record a lost receipt is one that is not given again.
-      await writeTreeRecord(folder, this.#key, record).catch(() => undefined);
-    }
+    const roots = this.#manifest.roots().filter((root) => {
+      const { kind } = entries[root] as Entry;
+      return kind !== 'file' || this.#digests.has(root);
+    });
+    const placement = this.#placement(staging);
+    const plan = await planRoots(placement, roots, sha256);
+    const names = await placeRoots(placement, plan, false);
+    if (this.#resumable) await this.#note(sha256, names);
     return { names, sha256 };
+  }
+
+  #placement({ path: staging, tree }: Staging): Placement {
+    const { folder: inbox, collision } = this.#options;
+    return { staging, tree, inbox, manifest: this.#manifest, collision };
+  }
+
+  /** Notes that all of it stands there, for a sender that does not hear of it. */
+  async #note(sha256: string, names: readonly string[]): Promise<TreeRecord> {
+    const record = { manifest: this.#manifest.digest(), sha256, names };
+    // All of it stands there; without the record a lost receipt is one that is not given again.
+    await writeTreeRecord(this.#options.folder, this.#key, record).catch(() => undefined);
+    return record;
   }
 
   /** All of it has been here before; the sender did not hear of it. */
