@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { between, content, MIB, Stage, sha256, until } from './stage.ts';
-import { STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
+import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
 const LONG = process.env['CI_LONG'] === '1';
@@ -122,6 +122,44 @@ describe('a folder', { timeout: 60_000 }, () => {
     expect(records.at(-1)).toMatchObject({ files: 1, links: 1, skipped: 4 });
     expect((await recv.end()).code).toBe(0);
   });
+
+  test.runIf(process.platform === 'linux')(
+    'of which something cannot be read goes without it, and the sender ends with 6',
+    async (context) => {
+      const stage = await grove({ 'a/one': 'one', 'shut/two': 'two' });
+      // Root reads everything, and somebody else may not reach this checkout.
+      if (process.getuid?.() === 0) {
+        const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+        const run = promisify(execFile);
+        await run('setpriv', [...ids, 'test', '-r', MAIN]).catch(() =>
+          context.skip('no other user can run this checkout'),
+        );
+        await run('chown', ['-R', '65534:65534', stage.folder]);
+        stage.wrappers = { send: ['setpriv', ...ids] };
+      }
+      await chmod(join(stage.file, 'shut'), 0);
+      onTestFinished(() => chmod(join(stage.file, 'shut'), 0o700));
+      const bytes = (name: string): Buffer => Buffer.from(`${stage.file}/a/${name}`, 'latin1');
+      await writeFile(bytes('latin-\u00e9'), 'x');
+      await symlink(Buffer.from('\u00e9', 'latin1'), bytes('link'));
+      const recv = await stage.recv();
+      const { code, stderr, records } = await stage.send().end();
+      expect([code, stderr]).toEqual([
+        6,
+        expect.stringMatching(/^3 paths could not be read, .* All else is there\.\nTry: see to/m),
+      ]);
+      const skipped = records.filter(({ event }) => event === 'skipped');
+      expect(skipped.map(({ path, why }) => [String(path).split('/').at(-1), why])).toEqual([
+        ['latin-\ufffd', 'its name is not UTF-8'],
+        ['link', 'is a link whose target is not UTF-8'],
+        ['shut', 'EACCES'],
+      ]);
+      expect(records.find(({ event }) => event === 'sent')).toMatchObject({ files: 1, skipped: 3 });
+      expect((await recv.end()).code).toBe(0);
+      const there = await readdir(join(stage.inbox, 'data.bin'), { recursive: true });
+      expect(there.sort()).toEqual(['a', 'a/one', 'shut']);
+    },
+  );
 
   test.each(['--rename', '--overwrite', 'nothing'])('whose name is taken: %s', async (flag) => {
     const stage = await grove({ 'a/one': 'new', two: 'two' });

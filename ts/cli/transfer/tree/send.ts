@@ -345,7 +345,7 @@ class Run {
   #fail(index: number, error: unknown): undefined {
     const why = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
     const path = this.#path(index);
-    this.failed.push({ path, why });
+    this.failed.push({ path, why, lost: true });
     this.#sending.output.event('skipped', { path, why });
     this.#sending.output.note(`skipped ${quote(path)}: ${why}`);
     return undefined;
