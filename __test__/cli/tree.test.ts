@@ -403,7 +403,7 @@ describe('stdout as the place to receive at', { timeout: 60_000 }, () => {
 });
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
-  'a disk that is full refuses a folder that has no room, and keeps nothing of it',
+  'a disk that is full refuses a folder that has no room, and one that fills goes on with room again',
   { timeout: 60_000 },
   async () => {
     const stage = await grove({ one: content(1, 20 * MIB), 'two/x': content(2, 20 * MIB) });
@@ -426,7 +426,43 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
       6,
       expect.stringMatching(/ENOSPC.*the disk is full.*\nTry: free/),
     ]);
-    expect(await readdir(stage.inbox)).toEqual(['filler']);
+    expect((await readdir(stage.inbox)).filter((name) => !name.startsWith('.stt-'))).toEqual([
+      'filler',
+    ]);
+    await rm(join(stage.inbox, 'filler'));
+    const recvAgain = await stage.recv();
+    const again = await stage.send().end();
+    expect([again.code, (await recvAgain.end()).code]).toEqual([0, 0]);
+    expect(again.records.at(-1)?.['bytesSent']).toBeLessThan(19 * MIB);
+    expect(await readdir(stage.inbox)).toEqual(['data.bin']);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  },
+);
+
+test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
+  'a file that a disk had no room for in the middle goes on with room again',
+  { timeout: 60_000 },
+  async () => {
+    const stage = await Stage.make(content(1, 20 * MIB));
+    const run = promisify(execFile);
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', stage.inbox]);
+    onTestFinished(async () => void (await run('umount', ['-l', stage.inbox])));
+    const recv = await stage.recv();
+    const send = stage.send();
+    await stage.reaches(2 * MIB);
+    await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(24 * MIB)).catch(() => undefined);
+    expect((await send.end()).code).toBe(5);
+    const { code, stderr } = await recv.end();
+    expect([code, stderr]).toEqual([
+      6,
+      expect.stringMatching(/ENOSPC.*the disk is full.*\nTry: free some space, then run the same/),
+    ]);
+    await rm(join(stage.inbox, 'filler'));
+    const recvAgain = await stage.recv();
+    const again = await stage.send().end();
+    expect([again.code, (await recvAgain.end()).code]).toEqual([0, 0]);
+    expect(again.records.at(-1)?.['resumedFrom']).toBeGreaterThanOrEqual(MIB);
+    expect(await stage.received()).toEqual(stage.expected());
   },
 );
 

@@ -42,6 +42,8 @@ export class Part {
   readonly #file: FileHandle;
   readonly #toucher: NodeJS.Timeout;
   #position: number;
+  /** Bytes that are on the disk, for all that is known. */
+  #safe: number;
   #unsynced = 0;
   #syncing: Promise<unknown> | undefined;
   #syncError: unknown;
@@ -53,6 +55,7 @@ export class Part {
     this.#path = path;
     this.#file = file;
     this.#position = length;
+    this.#safe = length;
     // Other machines that share the folder see from it that somebody is here.
     this.#toucher = setInterval(() => {
       const now = new Date();
@@ -108,6 +111,7 @@ export class Part {
     if (length === this.#position) return;
     await this.#file.truncate(length);
     this.#position = length;
+    this.#safe = Math.min(this.#safe, length);
   }
 
   /** Appends; returns when the system has taken the bytes. */
@@ -128,7 +132,10 @@ export class Part {
     await this.#syncing;
     // The system tells of a failed write-back once; a sync after that one would succeed.
     if (this.#syncError !== undefined) throw this.#syncError;
-    await this.#file.sync();
+    await this.#file.sync().catch((error: unknown) => {
+      this.#syncError = error;
+      throw error;
+    });
     return (await this.#hash(Number.POSITIVE_INFINITY)).digest();
   }
 
@@ -172,10 +179,13 @@ export class Part {
   /** Leaves it for the sender's return; an empty one is removed. Harmless once settled. */
   async release(): Promise<void> {
     if (this.#settled) return;
+    await this.#syncing;
+    if (this.#syncError === undefined)
+      await this.#file.sync().catch((error: unknown) => (this.#syncError = error));
+    // What did not get there may be read back from memory all the same, and is gone with the next power cut.
+    if (this.#syncError !== undefined) await this.truncate(this.#safe).catch(() => undefined);
     if (this.#position === 0) return this.discard();
     this.#settled = true;
-    await this.#syncing;
-    await this.#file.sync().catch(() => undefined);
     await this.#close();
     await unclaim(this.#folder, this.#key, this.#path);
   }
@@ -197,8 +207,10 @@ export class Part {
 
   #syncBehind(): void {
     this.#unsynced = 0;
+    const length = this.#position;
     this.#syncing = this.#file
       .datasync()
+      .then(() => (this.#safe = Math.max(this.#safe, length)))
       .catch((error: unknown) => (this.#syncError = error))
       .finally(() => (this.#syncing = undefined));
   }

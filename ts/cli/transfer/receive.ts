@@ -303,10 +303,10 @@ class Reception {
       return this.#received({ name, bytes, sha256 }, offset, acknowledged);
     } catch (error) {
       const refusal = asRefusal(error, this.#name);
-      // A name that is taken says nothing against the bytes.
-      if (refusal !== undefined && refusal.fault !== 'exists') keep = false;
+      if (refusal?.keeps === false) keep = false;
       const bytes = part.length;
-      await (keep ? part.release() : part.discard());
+      // On a full disk even that may fail; whoever comes next takes it over.
+      await (keep ? part.release() : part.discard()).catch(() => undefined);
       if (refusal !== undefined) return await this.#refuse(refusal);
       throw keep ? this.#suspended(bytes, error) : error;
     } finally {

@@ -23,6 +23,28 @@ export class Refusal extends CliError {
     super(exitCode, message, hint, options);
     this.fault = fault;
   }
+
+  /** Whether what came is kept for another try: nothing speaks against its bytes, and not against the disk as such. */
+  get keeps(): boolean {
+    if (this.fault === 'disk') return this.#code !== 'EIO';
+    return this.fault === 'exists';
+  }
+
+  /** As {@link keeps}, of a tree, of which a file that is not what was sent has been dropped alone. */
+  get keepsTree(): boolean {
+    // What could not be brought to the disk may seem to stand there.
+    if (this.fault === 'disk') return this.keeps && !this.#syncing;
+    return true;
+  }
+
+  get #code(): string | undefined {
+    return systemCode(this.cause);
+  }
+
+  get #syncing(): boolean {
+    const { cause } = this;
+    return cause instanceof Error && 'syscall' in cause && /sync$/.test(String(cause.syscall));
+  }
 }
 
 /** A reason not to take an offer that may pass, so the command does not end for it. */
@@ -98,7 +120,9 @@ function diskRefusal(error: Error, name: string): Refusal {
     'disk',
     ExitCode.LocalFile,
     `${code}: ${name} cannot be stored: ${full ? 'the disk is full' : error.message}.`,
-    full ? 'free some space, or choose another folder.' : 'check the folder and its disk.',
+    full
+      ? 'free some space, then run the same command again; or choose another folder.'
+      : 'check the folder and its disk.',
     { cause: error },
   );
 }

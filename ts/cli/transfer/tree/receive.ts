@@ -180,8 +180,7 @@ class TreeReception {
       return this.#received(names, sha256, acknowledged);
     } catch (error) {
       const refusal = asRefusal(error, this.#label);
-      // A name that is taken says nothing against the bytes.
-      if (refusal !== undefined && refusal.fault !== 'exists') keep = false;
+      if (refusal?.keepsTree === false) keep = false;
       await (keep ? staging.release() : staging.discard());
       if (refusal !== undefined) return await this.#refuse(refusal);
       if (!keep || error instanceof CliError) throw error;
