@@ -139,6 +139,18 @@ describe('an unfinished file', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  test('that cannot get its name leaves no record of having it', async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, 'name'));
+    const part = await Part.open(folder, KEY);
+    await part.write([Buffer.from('bytes')]);
+    const record = { bytes: 5, sha256: 'cd'.repeat(32) };
+    const commit = part.commit('name', 'overwrite', null, record);
+    await expect(commit).rejects.toMatchObject({ name: 'TargetExistsError' });
+    await part.release();
+    expect((await readdir(folder)).sort()).toEqual([freeName(KEY), 'name']);
+  });
+
   test('is taken over from a dead process, and not from a living one', async () => {
     const folder = await temporaryFolder();
     const own = thisProcess();

@@ -198,6 +198,34 @@ describe('a folder', { timeout: 60_000 }, () => {
     expect(await readdir(outside)).toEqual([]);
   });
 
+  test.each<[string, Readonly<Record<string, string>>, string | undefined]>([
+    ['a folder onto a file', { 'data.bin': 'mine' }, undefined],
+    ['a folder onto a link', {}, 'data.bin'],
+    ['a folder onto a file inside', { 'data.bin/a': 'mine' }, undefined],
+    ['a folder onto a link inside', { 'data.bin/mine': 'mine' }, 'data.bin/a'],
+    ['a file onto a folder inside', { 'data.bin/a/one/mine': 'mine' }, undefined],
+  ])(
+    'cannot be put over another kind of thing, and nothing is sent: %s',
+    async (_name, files, link) => {
+      const stage = await grove({ 'a/one': 'new', two: 'two' });
+      await plant(stage.inbox, files);
+      if (link !== undefined) await symlink(stage.folder, join(stage.inbox, link));
+      const before = await look(stage.inbox);
+      const recv = await stage.recv('--overwrite');
+      const sent = await stage.send().end();
+      const { code, stderr } = await recv.end();
+      expect([sent.code, sent.stderr]).toEqual([
+        5,
+        expect.stringMatching(/declined: .* folder in /),
+      ]);
+      expect([code, stderr]).toEqual([
+        6,
+        expect.stringMatching(/ folder in .*\nTry: move it away/),
+      ]);
+      expect(await look(stage.inbox)).toEqual(before);
+    },
+  );
+
   test('larger than --max-size in all is refused before anything is made', async () => {
     const stage = await grove({ one: content(1, 600_000), two: content(2, 600_000) });
     const recv = await stage.recv('--max-size', '1M');
@@ -215,6 +243,17 @@ describe('a folder', { timeout: 60_000 }, () => {
     const { code, stderr } = await stage.send().end();
     expect([code, stderr]).toEqual([6, expect.stringMatching(/is there twice.*\nTry: rename/)]);
   });
+});
+
+test('a file is not sent to where a folder has its name, whatever is allowed', async () => {
+  const stage = await Stage.make(content(1, MIB));
+  await mkdir(join(stage.inbox, 'data.bin'));
+  const recv = await stage.recv('--overwrite');
+  const sent = await stage.send().end();
+  const { code, stderr } = await recv.end();
+  expect([sent.code, sent.stderr]).toEqual([5, expect.stringMatching(/declined: .* a folder in /)]);
+  expect([code, stderr]).toEqual([6, expect.stringMatching(/ a folder in .*\nTry: move it away/)]);
+  expect(await readdir(stage.inbox)).toEqual(['data.bin']);
 });
 
 test('several paths arrive beside each other, and several with --name do not leave', async () => {

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { lutimes, open, rename, unlink } from 'node:fs/promises';
 import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
-import { writeDone } from './done.ts';
+import { removeDone, writeDone } from './done.ts';
 import type { Collision } from './files.ts';
 import { fileTime, hasCode, place, syncFolder } from './files.ts';
 import type { Mark } from './messages.ts';
@@ -150,10 +150,13 @@ export class Part {
     if (modified !== null)
       await this.#file.utimes(new Date(), new Date(modified)).catch(() => undefined);
     await this.#file.close();
+    let noted = false;
     const final = await place(this.#path, this.#folder, name, collision, async (candidate) => {
-      if (record !== undefined)
-        await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+      if (record === undefined) return;
+      await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+      noted = true;
     }).catch(async (error: unknown) => {
+      if (noted) await removeDone(this.#folder, this.#key);
       // It is kept from now on, not from the date of the sender's file on.
       const now = new Date();
       await lutimes(this.#path, now, now).catch(() => undefined);

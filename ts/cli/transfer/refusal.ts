@@ -90,27 +90,22 @@ export function asDecline(error: unknown): CliError | undefined {
     );
   if (error instanceof ClaimBusyError || error instanceof DeskBusyError)
     return new Busy(`${error.message}.`, { cause: error });
-  if (error instanceof TargetExistsError) return existsRefusal(error.message);
+  if (error instanceof TargetExistsError) return existsRefusal(error);
   return systemCode(error) === undefined ? undefined : diskRefusal(error as Error, 'the file');
 }
 
 /** What a failure in the middle means, where it is one of this side. */
 export function asRefusal(error: unknown, name: string): Refusal | undefined {
   if (error instanceof Refusal) return error;
-  if (error instanceof TargetExistsError) return existsRefusal(error.message);
+  if (error instanceof TargetExistsError) return existsRefusal(error);
   if (error instanceof Error && 'syscall' in error && systemCode(error) !== undefined)
     return diskRefusal(error, name);
   return undefined;
 }
 
 /** The final name is taken. */
-export function existsRefusal(message: string): Refusal {
-  return new Refusal(
-    'exists',
-    ExitCode.LocalFile,
-    `${message}.`,
-    'allow it with --overwrite, or keep both with --rename.',
-  );
+function existsRefusal({ message, hint }: TargetExistsError): Refusal {
+  return new Refusal('exists', ExitCode.LocalFile, `${message}.`, hint);
 }
 
 function diskRefusal(error: Error, name: string): Refusal {

@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, readdir, readFile, rename, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Collision } from '../files.ts';
-import { exists, hasCode, placeNew, syncFolder, TargetExistsError } from '../files.ts';
+import {
+  exists,
+  hasCode,
+  isFolder,
+  KIND_HINT,
+  placeNew,
+  syncFolder,
+  TargetExistsError,
+} from '../files.ts';
 import { isHex } from '../messages.ts';
 import { checkRootName, numberedName } from '../names.ts';
 import { Folder, FolderCache } from './folders.ts';
@@ -120,6 +128,8 @@ async function placeRoot(
   const { kind } = manifest.entries[root] as Entry;
   if (kind !== 'folder') {
     if (collision !== 'overwrite') return placeNew(staged, final);
+    if (await isFolder(final))
+      throw new TargetExistsError(`${name} is a folder already in ${inbox}`, KIND_HINT);
     await rename(staged, final);
     return true;
   }
@@ -162,16 +172,16 @@ async function merge(
   const source = await Folder.open(from);
   try {
     const target = await Folder.open(to).catch(() => {
-      throw new TargetExistsError(`${shown} exists already and is no folder`);
+      throw new TargetExistsError(`${shown} exists already and is no folder`, KIND_HINT);
     });
     try {
       for (const name of await readdir(source.at('.'))) {
         const [moved, there] = [source.at(name), target.at(name)];
-        const isFolder = (await lstat(moved)).isDirectory();
+        const inner = (await lstat(moved)).isDirectory();
         const other = await lstat(there).catch(() => undefined);
-        if (isFolder && other !== undefined) await merge(moved, there, `${shown}/${name}`, step);
+        if (inner && other !== undefined) await merge(moved, there, `${shown}/${name}`, step);
         else if (other?.isDirectory() === true)
-          throw new TargetExistsError(`${shown}/${name} is a folder already`);
+          throw new TargetExistsError(`${shown}/${name} is a folder already`, KIND_HINT);
         else await rename(moved, there);
         await step(`merged ${shown}/${name}`);
       }
@@ -303,6 +313,27 @@ export async function takenRoot(inbox: string, manifest: Manifest): Promise<stri
     if (await exists(inbox, name)) return name;
   }
   return undefined;
+}
+
+/**
+ * Sees whether files can take the places of files, and folders go into folders, wherever both are there. Nothing is
+ * looked at through a link.
+ *
+ * @throws {TargetExistsError} where one is a folder and the other is none.
+ */
+export async function checkKinds(inbox: string, manifest: Manifest): Promise<void> {
+  // Folders of the manifest that are there as folders, with their paths.
+  const there = new Map<number, string>();
+  for (const [index, { kind, parent, name }] of manifest.entries.entries()) {
+    const above = parent < 0 ? inbox : there.get(parent);
+    if (above === undefined) continue;
+    const path = join(above, name);
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined) continue;
+    const shown = `${manifest.path(index)} is ${stats.isDirectory() ? 'a' : 'no'} folder in ${inbox}`;
+    if (stats.isDirectory() !== (kind === 'folder')) throw new TargetExistsError(shown, KIND_HINT);
+    if (kind === 'folder') there.set(index, path);
+  }
 }
 
 function recordPath(inbox: string, key: string): string {

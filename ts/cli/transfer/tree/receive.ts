@@ -6,18 +6,11 @@ import { formatSize } from '../../units.ts';
 import { receiveAt } from '../at-desk.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { sweep } from '../claim.ts';
-import { freeSpace } from '../files.ts';
+import { freeSpace, TargetExistsError } from '../files.ts';
 import { TransferProtocolError, writeMessage } from '../messages.ts';
 import { partKey } from '../part.ts';
 import type { ReceiveOptions } from '../receive.ts';
-import {
-  asDecline,
-  asRefusal,
-  Busy,
-  existsRefusal,
-  type Refusal,
-  SuspendedError,
-} from '../refusal.ts';
+import { asDecline, asRefusal, Busy, type Refusal, SuspendedError } from '../refusal.ts';
 import { Digests } from './digests.ts';
 import { Intake } from './intake.ts';
 import type { Entry } from './manifest.ts';
@@ -26,6 +19,7 @@ import type { TreeOffer, TreeReceipt } from './messages.ts';
 import { readFinish, readManifest, writeHave } from './messages.ts';
 import type { Placement, TreeRecord } from './placing.ts';
 import {
+  checkKinds,
   placeRoots,
   planRoots,
   readTreeRecord,
@@ -206,8 +200,10 @@ class TreeReception {
     try {
       if (collision === 'refuse') {
         const taken = await takenRoot(folder, this.#manifest);
-        if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
+        if (taken !== undefined)
+          throw new TargetExistsError(`${taken} exists already in ${folder}`);
       }
+      if (collision === 'overwrite') await checkKinds(folder, this.#manifest);
       await staging.layOut();
       return staging;
     } catch (error) {
@@ -287,6 +283,8 @@ class TreeReception {
       return kind !== 'file' || this.#digests.has(root);
     });
     const placement = this.#placement(staging);
+    // Once more, before anything is moved: that was long ago.
+    if (placement.collision === 'overwrite') await checkKinds(placement.inbox, this.#manifest);
     const plan = await planRoots(placement, roots, sha256);
     const names = await placeRoots(placement, plan, false);
     if (this.#resumable) await this.#note(sha256, names);
