@@ -8,7 +8,7 @@ import type { DoneRecord } from './done.ts';
 import { removeDone, writeDone } from './done.ts';
 import type { Collision } from './files.ts';
 import { fileTime, hasCode, place, syncFolder } from './files.ts';
-import type { Mark } from './messages.ts';
+import type { Mark, Offer } from './messages.ts';
 import { TOUCH_INTERVAL_MS } from './owner.ts';
 
 /** How much of the file is read at once for its hash. */
@@ -20,6 +20,12 @@ const SYNC_EVERY = 32 * 1024 * 1024;
 /** Marks that a part has at most, and how far they are apart at least. */
 const MARKS = 32;
 const MIN_MARK_STEP = 1024 * 1024;
+
+/** Permissions of a part: for its owner only, whatever the file has in the end. */
+const OWN_MODE = 0o600;
+
+/** What the system takes away from the permissions of all that this process makes. */
+const UMASK = process.umask();
 
 /** A key of its own for a file that is never gone on with. */
 export function randomKey(): string {
@@ -143,13 +149,17 @@ export class Part {
   async commit(
     name: string,
     collision: Collision,
-    modified: number | null,
+    { modified, mode }: Pick<Offer, 'modified' | 'mode'>,
     record: Omit<DoneRecord, 'name'> | undefined,
   ): Promise<string> {
     clearInterval(this.#toucher);
     if (modified !== null)
       await this.#file.utimes(new Date(), new Date(modified)).catch(() => undefined);
-    await this.#file.close();
+    const permissions = (mode ?? 0o666) & ~UMASK;
+    // As long as it has no name, it can be gone on with.
+    await this.#file.chmod(permissions | OWN_MODE);
+    const strict = (permissions & OWN_MODE) !== OWN_MODE;
+    if (!strict) await this.#file.close();
     let noted = false;
     const final = await place(this.#path, this.#folder, name, collision, async (candidate) => {
       if (record === undefined) return;
@@ -160,8 +170,13 @@ export class Part {
       // It is kept from now on, not from the date of the sender's file on.
       const now = new Date();
       await lutimes(this.#path, now, now).catch(() => undefined);
+      if (strict) await this.#file.close().catch(() => undefined);
       throw error;
     });
+    if (strict) {
+      await this.#file.chmod(permissions).catch(() => undefined);
+      await this.#file.close();
+    }
     this.#settled = true;
     forget(this.#path);
     await syncFolder(this.#folder);
@@ -244,11 +259,14 @@ async function openOwn(path: string): Promise<FileHandle> {
   });
   if (file !== undefined) {
     const stat = await file.stat();
-    if (stat.isFile() && stat.nlink === 1) return file;
+    if (stat.isFile() && stat.nlink === 1) {
+      if ((stat.mode & 0o777) !== OWN_MODE) await file.chmod(OWN_MODE).catch(() => undefined);
+      return file;
+    }
     await file.close();
   }
   await unlink(path).catch(() => undefined);
-  return open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o666);
+  return open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, OWN_MODE);
 }
 
 function dropBytes(chunks: readonly Uint8Array[], count: number): Uint8Array[] {

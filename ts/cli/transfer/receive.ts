@@ -300,7 +300,7 @@ class Reception {
       const record = noted ? { bytes, sha256 } : undefined;
       const replaces = collision === 'refuse' && (await this.#replaces());
       const how = replaces ? 'overwrite' : collision;
-      const name = await part.commit(this.#name, how, this.#offer.modified, record);
+      const name = await part.commit(this.#name, how, this.#offer, record);
       const acknowledged = await this.#tell({ name, bytes, sha256 });
       if (acknowledged && record !== undefined) await removeDone(folder, this.#key);
       return this.#received({ name, bytes, sha256 }, offset, acknowledged);
