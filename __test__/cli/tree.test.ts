@@ -234,7 +234,11 @@ describe('a folder', { timeout: 60_000 }, () => {
       5,
       expect.stringMatching(/declined: .*more than 1048576 bytes/),
     ]);
-    expect((await recv.end()).code).toBe(6);
+    const received = await recv.end();
+    expect([received.code, received.stderr]).toEqual([
+      6,
+      expect.stringMatching(/more than 1048576 bytes.*\nTry: raise --max-size\./),
+    ]);
     expect(await readdir(stage.inbox)).toEqual([]);
   });
 

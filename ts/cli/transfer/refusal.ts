@@ -82,12 +82,14 @@ export function asDecline(error: unknown): CliError | undefined {
       'rename the file at the sender.',
     );
   }
-  if (error instanceof ManifestError || error instanceof NotAFolderError)
+  if (error instanceof ManifestError || error instanceof NotAFolderError) {
+    const hint = 'hint' in error ? error.hint : undefined;
     return new CliError(
       ExitCode.LocalFile,
       `refused: ${error.message}.`,
-      'change it at the sender.',
+      hint ?? 'change it at the sender.',
     );
+  }
   if (error instanceof ClaimBusyError || error instanceof DeskBusyError)
     return new Busy(`${error.message}.`, { cause: error });
   if (error instanceof TargetExistsError) return existsRefusal(error);
