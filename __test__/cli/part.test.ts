@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import {
+  chmod,
   link,
   mkdir,
   open,
@@ -111,6 +112,31 @@ describe('the secret of a home folder', () => {
   });
 });
 
+describe('the permissions of a file', { timeout: 60_000 }, () => {
+  test.each([0o600, 0o750, 0o444, 0o4755])('are those that it has: %o', async (mode) => {
+    const stage = await Stage.make(content(1, 4 * MIB));
+    await chmod(stage.file, mode);
+    const recv = await stage.recv();
+    const send = stage.send();
+    await stage.reaches(MIB);
+    const part = await stage.part();
+    const before = await stat(join(stage.inbox, part?.name as string));
+    const [sent, received] = [await send.end(), await recv.end()];
+    expect([sent.code, received.code]).toEqual([0, 0]);
+    expect(before.mode & 0o7777).toBe(0o600);
+    const { mode: after } = await stat(join(stage.inbox, 'data.bin'));
+    expect(after & 0o7777).toBe(mode & 0o777 & ~process.umask());
+  });
+
+  test('are what is usual where the sender tells none', async () => {
+    const folder = await temporaryFolder();
+    const part = await Part.open(folder, KEY);
+    await part.commit('name', 'refuse', { modified: null, mode: null }, undefined);
+    const { mode } = await stat(join(folder, 'name'));
+    expect(mode & 0o7777).toBe(0o666 & ~process.umask());
+  });
+});
+
 describe('an unfinished file', () => {
   test('has one owner at a time, whoever tries', { timeout: 60_000 }, async () => {
     const folder = await temporaryFolder();
@@ -137,6 +163,18 @@ describe('an unfinished file', () => {
     await part.discard();
     await (await Part.open(folder, KEY)).discard();
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('that cannot get its name leaves no record of having it', async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, 'name'));
+    const part = await Part.open(folder, KEY);
+    await part.write([Buffer.from('bytes')]);
+    const record = { bytes: 5, sha256: 'cd'.repeat(32) };
+    const commit = part.commit('name', 'overwrite', { modified: null, mode: null }, record);
+    await expect(commit).rejects.toMatchObject({ name: 'TargetExistsError' });
+    await part.release();
+    expect((await readdir(folder)).sort()).toEqual([freeName(KEY), 'name']);
   });
 
   test('is taken over from a dead process, and not from a living one', async () => {
@@ -221,7 +259,9 @@ describe('an unfinished file', () => {
     const part = await Part.open(folder, KEY);
     await part.write([Buffer.from('all of it')]);
     const record = { bytes: 9, sha256: sha256(Buffer.from('all of it')) };
-    expect(await part.commit('a', 'rename', 1_600_000_000_000, record)).toBe('a');
+    expect(
+      await part.commit('a', 'rename', { modified: 1_600_000_000_000, mode: null }, record),
+    ).toBe('a');
     expect(await readDone(folder, KEY)).toEqual({ name: 'a', ...record });
     await writeFile(join(folder, 'a'), 'ALL OF IT');
     expect(await readDone(folder, KEY)).toBeUndefined();
@@ -250,7 +290,12 @@ describe('an unfinished file', () => {
     await writeFile(join(folder, 'a'), 'another');
     const part = await Part.open(folder, KEY);
     await part.write([Buffer.from('all of it')]);
-    const committed = part.commit('a', 'refuse', 1_000_000_000_000, undefined);
+    const committed = part.commit(
+      'a',
+      'refuse',
+      { modified: 1_000_000_000_000, mode: null },
+      undefined,
+    );
     await expect(committed).rejects.toMatchObject({ name: 'TargetExistsError' });
     await part.release();
     await sweep(folder);

@@ -23,7 +23,7 @@ const SIZE = 300_000;
 /** A sender that says what a test has it say, always the same node. */
 class Puppet {
   readonly stage: Stage;
-  offer: Offer;
+  offer: Omit<Offer, 'mode'>;
   readonly #endpoint: SttEndpoint;
 
   private constructor(stage: Stage, endpoint: SttEndpoint) {

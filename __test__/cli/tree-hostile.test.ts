@@ -306,6 +306,22 @@ describe('a hostile sender', { timeout: 60_000 }, () => {
     expect((await readdir(stage.inbox)).filter((name) => !name.startsWith('.stt-'))).toEqual([]);
   });
 
+  test('that sends one wrong hash has the rest of the tree kept', async () => {
+    const { recv, puppet } = await stageWith('--forever');
+    const first = await puppet.offers(OFFER);
+    // On one lane, so that the first is whole before the second is wrong.
+    const pieces = [onLane(1, five), onLane(2, five, 'ab'.repeat(32))];
+    await first.lane(...pieces).catch(() => undefined);
+    expect(await first.finish().catch(() => ({ ok: false }))).toMatchObject({ ok: false });
+    first.session.destroy();
+    await recv.record(({ event }) => event === 'error');
+    const again = await puppet.offers(OFFER);
+    expect([...again.have.keys()]).toEqual([1]);
+    again.session.destroy();
+    recv.child.kill('SIGTERM');
+    await recv.end();
+  });
+
   test('has no use of a link that stands where its unfinished folder would', async () => {
     const { stage, recv, puppet } = await stageWith('--forever');
     const first = await puppet.offers(OFFER);

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { between, content, MIB, Stage, sha256, until } from './stage.ts';
-import { STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
+import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
 const LONG = process.env['CI_LONG'] === '1';
@@ -123,6 +123,44 @@ describe('a folder', { timeout: 60_000 }, () => {
     expect((await recv.end()).code).toBe(0);
   });
 
+  test.runIf(process.platform === 'linux')(
+    'of which something cannot be read goes without it, and the sender ends with 6',
+    async (context) => {
+      const stage = await grove({ 'a/one': 'one', 'shut/two': 'two' });
+      // Root reads everything, and somebody else may not reach this checkout.
+      if (process.getuid?.() === 0) {
+        const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+        const run = promisify(execFile);
+        await run('setpriv', [...ids, 'test', '-r', MAIN]).catch(() =>
+          context.skip('no other user can run this checkout'),
+        );
+        await run('chown', ['-R', '65534:65534', stage.folder]);
+        stage.wrappers = { send: ['setpriv', ...ids] };
+      }
+      await chmod(join(stage.file, 'shut'), 0);
+      onTestFinished(() => chmod(join(stage.file, 'shut'), 0o700));
+      const bytes = (name: string): Buffer => Buffer.from(`${stage.file}/a/${name}`, 'latin1');
+      await writeFile(bytes('latin-\u00e9'), 'x');
+      await symlink(Buffer.from('\u00e9', 'latin1'), bytes('link'));
+      const recv = await stage.recv();
+      const { code, stderr, records } = await stage.send().end();
+      expect([code, stderr]).toEqual([
+        6,
+        expect.stringMatching(/^3 paths could not be read, .* All else is there\.\nTry: see to/m),
+      ]);
+      const skipped = records.filter(({ event }) => event === 'skipped');
+      expect(skipped.map(({ path, why }) => [String(path).split('/').at(-1), why])).toEqual([
+        ['latin-\ufffd', 'its name is not UTF-8'],
+        ['link', 'is a link whose target is not UTF-8'],
+        ['shut', 'EACCES'],
+      ]);
+      expect(records.find(({ event }) => event === 'sent')).toMatchObject({ files: 1, skipped: 3 });
+      expect((await recv.end()).code).toBe(0);
+      const there = await readdir(join(stage.inbox, 'data.bin'), { recursive: true });
+      expect(there.sort()).toEqual(['a', 'a/one', 'shut']);
+    },
+  );
+
   test.each(['--rename', '--overwrite', 'nothing'])('whose name is taken: %s', async (flag) => {
     const stage = await grove({ 'a/one': 'new', two: 'two' });
     await plant(join(stage.inbox, 'data.bin'), { 'a/one': 'old', 'a/mine': 'mine' });
@@ -160,6 +198,34 @@ describe('a folder', { timeout: 60_000 }, () => {
     expect(await readdir(outside)).toEqual([]);
   });
 
+  test.each<[string, Readonly<Record<string, string>>, string | undefined]>([
+    ['a folder onto a file', { 'data.bin': 'mine' }, undefined],
+    ['a folder onto a link', {}, 'data.bin'],
+    ['a folder onto a file inside', { 'data.bin/a': 'mine' }, undefined],
+    ['a folder onto a link inside', { 'data.bin/mine': 'mine' }, 'data.bin/a'],
+    ['a file onto a folder inside', { 'data.bin/a/one/mine': 'mine' }, undefined],
+  ])(
+    'cannot be put over another kind of thing, and nothing is sent: %s',
+    async (_name, files, link) => {
+      const stage = await grove({ 'a/one': 'new', two: 'two' });
+      await plant(stage.inbox, files);
+      if (link !== undefined) await symlink(stage.folder, join(stage.inbox, link));
+      const before = await look(stage.inbox);
+      const recv = await stage.recv('--overwrite');
+      const sent = await stage.send().end();
+      const { code, stderr } = await recv.end();
+      expect([sent.code, sent.stderr]).toEqual([
+        5,
+        expect.stringMatching(/declined: .* folder in /),
+      ]);
+      expect([code, stderr]).toEqual([
+        6,
+        expect.stringMatching(/ folder in .*\nTry: move it away/),
+      ]);
+      expect(await look(stage.inbox)).toEqual(before);
+    },
+  );
+
   test('larger than --max-size in all is refused before anything is made', async () => {
     const stage = await grove({ one: content(1, 600_000), two: content(2, 600_000) });
     const recv = await stage.recv('--max-size', '1M');
@@ -168,7 +234,11 @@ describe('a folder', { timeout: 60_000 }, () => {
       5,
       expect.stringMatching(/declined: .*more than 1048576 bytes/),
     ]);
-    expect((await recv.end()).code).toBe(6);
+    const received = await recv.end();
+    expect([received.code, received.stderr]).toEqual([
+      6,
+      expect.stringMatching(/more than 1048576 bytes.*\nTry: raise --max-size\./),
+    ]);
     expect(await readdir(stage.inbox)).toEqual([]);
   });
 
@@ -177,6 +247,17 @@ describe('a folder', { timeout: 60_000 }, () => {
     const { code, stderr } = await stage.send().end();
     expect([code, stderr]).toEqual([6, expect.stringMatching(/is there twice.*\nTry: rename/)]);
   });
+});
+
+test('a file is not sent to where a folder has its name, whatever is allowed', async () => {
+  const stage = await Stage.make(content(1, MIB));
+  await mkdir(join(stage.inbox, 'data.bin'));
+  const recv = await stage.recv('--overwrite');
+  const sent = await stage.send().end();
+  const { code, stderr } = await recv.end();
+  expect([sent.code, sent.stderr]).toEqual([5, expect.stringMatching(/declined: .* a folder in /)]);
+  expect([code, stderr]).toEqual([6, expect.stringMatching(/ a folder in .*\nTry: move it away/)]);
+  expect(await readdir(stage.inbox)).toEqual(['data.bin']);
 });
 
 test('several paths arrive beside each other, and several with --name do not leave', async () => {
@@ -365,7 +446,7 @@ describe('stdout as the place to receive at', { timeout: 60_000 }, () => {
 });
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
-  'a disk that is full refuses a folder that has no room, and keeps nothing of it',
+  'a disk that is full refuses a folder that has no room, and one that fills goes on with room again',
   { timeout: 60_000 },
   async () => {
     const stage = await grove({ one: content(1, 20 * MIB), 'two/x': content(2, 20 * MIB) });
@@ -388,7 +469,43 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
       6,
       expect.stringMatching(/ENOSPC.*the disk is full.*\nTry: free/),
     ]);
-    expect(await readdir(stage.inbox)).toEqual(['filler']);
+    expect((await readdir(stage.inbox)).filter((name) => !name.startsWith('.stt-'))).toEqual([
+      'filler',
+    ]);
+    await rm(join(stage.inbox, 'filler'));
+    const recvAgain = await stage.recv();
+    const again = await stage.send().end();
+    expect([again.code, (await recvAgain.end()).code]).toEqual([0, 0]);
+    expect(again.records.at(-1)?.['bytesSent']).toBeLessThan(19 * MIB);
+    expect(await readdir(stage.inbox)).toEqual(['data.bin']);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  },
+);
+
+test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
+  'a file that a disk had no room for in the middle goes on with room again',
+  { timeout: 60_000 },
+  async () => {
+    const stage = await Stage.make(content(1, 20 * MIB));
+    const run = promisify(execFile);
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', stage.inbox]);
+    onTestFinished(async () => void (await run('umount', ['-l', stage.inbox])));
+    const recv = await stage.recv();
+    const send = stage.send();
+    await stage.reaches(2 * MIB);
+    await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(24 * MIB)).catch(() => undefined);
+    expect((await send.end()).code).toBe(5);
+    const { code, stderr } = await recv.end();
+    expect([code, stderr]).toEqual([
+      6,
+      expect.stringMatching(/ENOSPC.*the disk is full.*\nTry: free some space, then run the same/),
+    ]);
+    await rm(join(stage.inbox, 'filler'));
+    const recvAgain = await stage.recv();
+    const again = await stage.send().end();
+    expect([again.code, (await recvAgain.end()).code]).toEqual([0, 0]);
+    expect(again.records.at(-1)?.['resumedFrom']).toBeGreaterThanOrEqual(MIB);
+    expect(await stage.received()).toEqual(stage.expected());
   },
 );
 

@@ -244,11 +244,14 @@ function reportTree(
     },
     `sent ${label}: ${counted(files, 'file')} in ${counted(folders, 'folder')}, ${formatPace(bytes, resumedFrom, seconds)}${left}\nsha256 ${sha256}`,
   );
-  const [first] = failed;
+  const unreadable = tree.skipped.filter(({ lost }) => lost);
+  const [first] = [...unreadable, ...failed];
   if (first === undefined) return;
+  // What was left out before anything was sent may be a folder.
+  const what = unreadable.length === 0 ? 'file' : 'path';
   throw new CliError(
     ExitCode.LocalFile,
-    `${counted(failed.length, 'file')} could not be read, ${quote(first.path)} among them: ${first.why}. All else is there.`,
-    'see to those files, and send them again.',
+    `${counted(unreadable.length + failed.length, what)} could not be read, ${quote(first.path)} among them: ${first.why}. All else is there.`,
+    'see to what was skipped, and send it again.',
   );
 }

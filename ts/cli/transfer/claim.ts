@@ -133,7 +133,7 @@ async function take(folder: string, key: string, path: string): Promise<boolean 
   }
   try {
     await (
-      await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o666)
+      await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
     ).close();
     return true;
   } catch (error) {

@@ -11,6 +11,26 @@ const MAX_RENAMES = 10_000;
 /** The final name is taken and may not be replaced. */
 export class TargetExistsError extends Error {
   override readonly name = 'TargetExistsError';
+  /** What helps. */
+  readonly hint: string;
+
+  constructor(message: string, hint: string = TAKEN_HINT) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+const TAKEN_HINT = 'allow it with --overwrite, or keep both with --rename.';
+
+/** What helps where one of the two is a folder and the other is none, whatever may be overwritten. */
+export const KIND_HINT = 'move it away there, or keep both with --rename.';
+
+/** Whether a real folder of that name is there. */
+export async function isFolder(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
 
 /** Whether anything of that name, a dangling link included, is in the folder. */
@@ -40,6 +60,8 @@ export async function place(
   before: (name: string) => Promise<void>,
 ): Promise<string> {
   if (collision === 'overwrite') {
+    if (await isFolder(join(folder, name)))
+      throw new TargetExistsError(`${name} is a folder in ${folder}`, KIND_HINT);
     await before(name);
     await rename(from, join(folder, name));
     return name;
@@ -54,8 +76,12 @@ export async function place(
   throw new TargetExistsError(`${name} exists already`);
 }
 
-/** Names the file without ever replacing another: a hard link fails where the name is taken. */
-async function placeNew(temporary: string, final: string): Promise<boolean> {
+/**
+ * Names the file without ever replacing another: a hard link fails where the name is taken.
+ *
+ * @returns false where it is.
+ */
+export async function placeNew(temporary: string, final: string): Promise<boolean> {
   try {
     await link(temporary, final);
   } catch (error) {

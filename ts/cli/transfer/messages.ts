@@ -7,7 +7,7 @@ import type { ByteReader } from './byte-reader.ts';
  * The conversation on one bidirectional stream whose purpose is {@link TRANSFER_PURPOSE}
  * (docs/adr/0079-transfers-resume.md):
  *
- * 1. sender: an {@link Offer};
+ * 1. sender: an {@link Offer}, in which a sender of before may leave the mode out;
  * 2. receiver: an {@link Answer}, which tells how much of it stands there already;
  * 3. sender: a {@link Start}, the bytes of the file from there on, the SHA-256 of the whole file (32
  *    bytes), then FIN;
@@ -33,6 +33,8 @@ export interface Offer {
   readonly size: number | null;
   /** Milliseconds since 1970, or null. */
   readonly modified: number | null;
+  /** Permission bits `rwx`, of which the receiver takes its umask; null, or left out, where there are none. */
+  readonly mode: number | null;
   /** Names the transfer over all its sessions, 32 hex digits; null where the sender cannot read twice. */
   readonly transfer: string | null;
   /** Whether what stands there is wanted; false throws it away, and keeps nothing after a break. */
@@ -103,13 +105,14 @@ export function encodeMessage(message: object): Buffer {
 
 /** Reads an {@link Offer}. */
 export async function readOffer(reader: ByteReader): Promise<Offer> {
-  const { name, size, modified, transfer, resume } = await readObject(reader);
+  const { name, size, modified, mode, transfer, resume } = await readObject(reader);
   if (typeof name !== 'string' || typeof resume !== 'boolean') throw malformed('offer');
   if (transfer !== null && !isHex(transfer, 32)) throw malformed('offer');
   return {
     name,
     size: countOrNull(size, 'offer'),
     modified: countOrNull(modified, 'offer'),
+    mode: modeOrNull(mode),
     transfer,
     resume,
   };
@@ -198,6 +201,13 @@ export function countOrNull(value: unknown, what: string): number | null {
   if (value === null || value === undefined) return null;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw malformed(what);
+}
+
+/** Permissions, or none: never setuid, setgid or sticky. */
+function modeOrNull(value: unknown): number | null {
+  const mode = countOrNull(value, 'offer');
+  if (mode !== null && mode > 0xffff) throw malformed('offer');
+  return mode === null ? null : mode & 0o777;
 }
 
 /** What was read is no message of that kind. */

@@ -5,10 +5,10 @@ import type { FileHandle } from 'node:fs/promises';
 import { lutimes, open, rename, unlink } from 'node:fs/promises';
 import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
-import { writeDone } from './done.ts';
+import { removeDone, writeDone } from './done.ts';
 import type { Collision } from './files.ts';
 import { fileTime, hasCode, place, syncFolder } from './files.ts';
-import type { Mark } from './messages.ts';
+import type { Mark, Offer } from './messages.ts';
 import { TOUCH_INTERVAL_MS } from './owner.ts';
 
 /** How much of the file is read at once for its hash. */
@@ -20,6 +20,12 @@ const SYNC_EVERY = 32 * 1024 * 1024;
 /** Marks that a part has at most, and how far they are apart at least. */
 const MARKS = 32;
 const MIN_MARK_STEP = 1024 * 1024;
+
+/** Permissions of a part: for its owner only, whatever the file has in the end. */
+const OWN_MODE = 0o600;
+
+/** What the system takes away from the permissions of all that this process makes. */
+const UMASK = process.umask();
 
 /** A key of its own for a file that is never gone on with. */
 export function randomKey(): string {
@@ -42,6 +48,8 @@ export class Part {
   readonly #file: FileHandle;
   readonly #toucher: NodeJS.Timeout;
   #position: number;
+  /** Bytes that are on the disk, for all that is known. */
+  #safe: number;
   #unsynced = 0;
   #syncing: Promise<unknown> | undefined;
   #syncError: unknown;
@@ -53,6 +61,7 @@ export class Part {
     this.#path = path;
     this.#file = file;
     this.#position = length;
+    this.#safe = length;
     // Other machines that share the folder see from it that somebody is here.
     this.#toucher = setInterval(() => {
       const now = new Date();
@@ -108,6 +117,7 @@ export class Part {
     if (length === this.#position) return;
     await this.#file.truncate(length);
     this.#position = length;
+    this.#safe = Math.min(this.#safe, length);
   }
 
   /** Appends; returns when the system has taken the bytes. */
@@ -128,7 +138,10 @@ export class Part {
     await this.#syncing;
     // The system tells of a failed write-back once; a sync after that one would succeed.
     if (this.#syncError !== undefined) throw this.#syncError;
-    await this.#file.sync();
+    await this.#file.sync().catch((error: unknown) => {
+      this.#syncError = error;
+      throw error;
+    });
     return (await this.#hash(Number.POSITIVE_INFINITY)).digest();
   }
 
@@ -136,22 +149,34 @@ export class Part {
   async commit(
     name: string,
     collision: Collision,
-    modified: number | null,
+    { modified, mode }: Pick<Offer, 'modified' | 'mode'>,
     record: Omit<DoneRecord, 'name'> | undefined,
   ): Promise<string> {
     clearInterval(this.#toucher);
     if (modified !== null)
       await this.#file.utimes(new Date(), new Date(modified)).catch(() => undefined);
-    await this.#file.close();
+    const permissions = (mode ?? 0o666) & ~UMASK;
+    // As long as it has no name, it can be gone on with.
+    await this.#file.chmod(permissions | OWN_MODE);
+    const strict = (permissions & OWN_MODE) !== OWN_MODE;
+    if (!strict) await this.#file.close();
+    let noted = false;
     const final = await place(this.#path, this.#folder, name, collision, async (candidate) => {
-      if (record !== undefined)
-        await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+      if (record === undefined) return;
+      await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+      noted = true;
     }).catch(async (error: unknown) => {
+      if (noted) await removeDone(this.#folder, this.#key);
       // It is kept from now on, not from the date of the sender's file on.
       const now = new Date();
       await lutimes(this.#path, now, now).catch(() => undefined);
+      if (strict) await this.#file.close().catch(() => undefined);
       throw error;
     });
+    if (strict) {
+      await this.#file.chmod(permissions).catch(() => undefined);
+      await this.#file.close();
+    }
     this.#settled = true;
     forget(this.#path);
     await syncFolder(this.#folder);
@@ -172,10 +197,13 @@ export class Part {
   /** Leaves it for the sender's return; an empty one is removed. Harmless once settled. */
   async release(): Promise<void> {
     if (this.#settled) return;
+    await this.#syncing;
+    if (this.#syncError === undefined)
+      await this.#file.sync().catch((error: unknown) => (this.#syncError = error));
+    // What did not get there may be read back from memory all the same, and is gone with the next power cut.
+    if (this.#syncError !== undefined) await this.truncate(this.#safe).catch(() => undefined);
     if (this.#position === 0) return this.discard();
     this.#settled = true;
-    await this.#syncing;
-    await this.#file.sync().catch(() => undefined);
     await this.#close();
     await unclaim(this.#folder, this.#key, this.#path);
   }
@@ -197,8 +225,10 @@ export class Part {
 
   #syncBehind(): void {
     this.#unsynced = 0;
+    const length = this.#position;
     this.#syncing = this.#file
       .datasync()
+      .then(() => (this.#safe = Math.max(this.#safe, length)))
       .catch((error: unknown) => (this.#syncError = error))
       .finally(() => (this.#syncing = undefined));
   }
@@ -229,11 +259,14 @@ async function openOwn(path: string): Promise<FileHandle> {
   });
   if (file !== undefined) {
     const stat = await file.stat();
-    if (stat.isFile() && stat.nlink === 1) return file;
+    if (stat.isFile() && stat.nlink === 1) {
+      if ((stat.mode & 0o777) !== OWN_MODE) await file.chmod(OWN_MODE).catch(() => undefined);
+      return file;
+    }
     await file.close();
   }
   await unlink(path).catch(() => undefined);
-  return open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o666);
+  return open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, OWN_MODE);
 }
 
 function dropBytes(chunks: readonly Uint8Array[], count: number): Uint8Array[] {

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
 import type { SttSession, SttStream } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
@@ -12,7 +13,7 @@ import type { Desk } from './desk.ts';
 import type { DoneRecord } from './done.ts';
 import { readDone, removeDone } from './done.ts';
 import type { Collision } from './files.ts';
-import { exists, freeSpace } from './files.ts';
+import { exists, freeSpace, isFolder, KIND_HINT, TargetExistsError } from './files.ts';
 import type { Mark, Offer, Receipt } from './messages.ts';
 import {
   DIGEST_LENGTH,
@@ -24,7 +25,7 @@ import {
 } from './messages.ts';
 import { checkRootName, quote } from './names.ts';
 import { Part, partKey, randomKey } from './part.ts';
-import { asDecline, asRefusal, Busy, existsRefusal, Refusal, SuspendedError } from './refusal.ts';
+import { asDecline, asRefusal, Busy, Refusal, SuspendedError } from './refusal.ts';
 import type { Sink } from './stdout-part.ts';
 import { splitTail } from './tail.ts';
 import { readTreeOffer, TREE_PURPOSE } from './tree/messages.ts';
@@ -248,7 +249,9 @@ class Reception {
     try {
       // An earlier state of the same file, whose sender never heard that it was whole, is what it replaces.
       if (collision === 'refuse' && !(await this.#replaces()) && (await exists(folder, this.#name)))
-        throw existsRefusal(`${this.#name} exists already in ${folder}`);
+        throw new TargetExistsError(`${this.#name} exists already in ${folder}`);
+      if (collision === 'overwrite' && (await isFolder(join(folder, this.#name))))
+        throw new TargetExistsError(`${this.#name} is a folder in ${folder}`, KIND_HINT);
       await sweep(folder);
       part = await Part.open(folder, this.#key);
       if (!this.#resumable) await part.truncate(0);
@@ -297,16 +300,16 @@ class Reception {
       const record = noted ? { bytes, sha256 } : undefined;
       const replaces = collision === 'refuse' && (await this.#replaces());
       const how = replaces ? 'overwrite' : collision;
-      const name = await part.commit(this.#name, how, this.#offer.modified, record);
+      const name = await part.commit(this.#name, how, this.#offer, record);
       const acknowledged = await this.#tell({ name, bytes, sha256 });
       if (acknowledged && record !== undefined) await removeDone(folder, this.#key);
       return this.#received({ name, bytes, sha256 }, offset, acknowledged);
     } catch (error) {
       const refusal = asRefusal(error, this.#name);
-      // A name that is taken says nothing against the bytes.
-      if (refusal !== undefined && refusal.fault !== 'exists') keep = false;
+      if (refusal?.keeps === false) keep = false;
       const bytes = part.length;
-      await (keep ? part.release() : part.discard());
+      // On a full disk even that may fail; whoever comes next takes it over.
+      await (keep ? part.release() : part.discard()).catch(() => undefined);
       if (refusal !== undefined) return await this.#refuse(refusal);
       throw keep ? this.#suspended(bytes, error) : error;
     } finally {

@@ -23,6 +23,28 @@ export class Refusal extends CliError {
     super(exitCode, message, hint, options);
     this.fault = fault;
   }
+
+  /** Whether what came is kept for another try: nothing speaks against its bytes, and not against the disk as such. */
+  get keeps(): boolean {
+    if (this.fault === 'disk') return this.#code !== 'EIO';
+    return this.fault === 'exists';
+  }
+
+  /** As {@link keeps}, of a tree, of which a file that is not what was sent has been dropped alone. */
+  get keepsTree(): boolean {
+    // What could not be brought to the disk may seem to stand there.
+    if (this.fault === 'disk') return this.keeps && !this.#syncing;
+    return true;
+  }
+
+  get #code(): string | undefined {
+    return systemCode(this.cause);
+  }
+
+  get #syncing(): boolean {
+    const { cause } = this;
+    return cause instanceof Error && 'syscall' in cause && /sync$/.test(String(cause.syscall));
+  }
 }
 
 /** A reason not to take an offer that may pass, so the command does not end for it. */
@@ -60,35 +82,32 @@ export function asDecline(error: unknown): CliError | undefined {
       'rename the file at the sender.',
     );
   }
-  if (error instanceof ManifestError || error instanceof NotAFolderError)
+  if (error instanceof ManifestError || error instanceof NotAFolderError) {
+    const hint = 'hint' in error ? error.hint : undefined;
     return new CliError(
       ExitCode.LocalFile,
       `refused: ${error.message}.`,
-      'change it at the sender.',
+      hint ?? 'change it at the sender.',
     );
+  }
   if (error instanceof ClaimBusyError || error instanceof DeskBusyError)
     return new Busy(`${error.message}.`, { cause: error });
-  if (error instanceof TargetExistsError) return existsRefusal(error.message);
+  if (error instanceof TargetExistsError) return existsRefusal(error);
   return systemCode(error) === undefined ? undefined : diskRefusal(error as Error, 'the file');
 }
 
 /** What a failure in the middle means, where it is one of this side. */
 export function asRefusal(error: unknown, name: string): Refusal | undefined {
   if (error instanceof Refusal) return error;
-  if (error instanceof TargetExistsError) return existsRefusal(error.message);
+  if (error instanceof TargetExistsError) return existsRefusal(error);
   if (error instanceof Error && 'syscall' in error && systemCode(error) !== undefined)
     return diskRefusal(error, name);
   return undefined;
 }
 
 /** The final name is taken. */
-export function existsRefusal(message: string): Refusal {
-  return new Refusal(
-    'exists',
-    ExitCode.LocalFile,
-    `${message}.`,
-    'allow it with --overwrite, or keep both with --rename.',
-  );
+function existsRefusal({ message, hint }: TargetExistsError): Refusal {
+  return new Refusal('exists', ExitCode.LocalFile, `${message}.`, hint);
 }
 
 function diskRefusal(error: Error, name: string): Refusal {
@@ -98,7 +117,9 @@ function diskRefusal(error: Error, name: string): Refusal {
     'disk',
     ExitCode.LocalFile,
     `${code}: ${name} cannot be stored: ${full ? 'the disk is full' : error.message}.`,
-    full ? 'free some space, or choose another folder.' : 'check the folder and its disk.',
+    full
+      ? 'free some space, then run the same command again; or choose another folder.'
+      : 'check the folder and its disk.',
     { cause: error },
   );
 }

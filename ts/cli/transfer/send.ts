@@ -87,9 +87,9 @@ async function converse(
 ): Promise<Sent> {
   const { source, transfer, resume, output, state } = sending;
   const { name } = source;
-  const { size, modified } = reading;
+  const { size, modified, mode } = reading;
   const reader = new ByteReader(stream.batches());
-  await writeMessage(stream, { name, size, modified, transfer, resume });
+  await writeMessage(stream, { name, size, modified, mode, transfer, resume });
   const answer = await readAnswer(reader);
   if (!answer.accept) {
     if (answer.busy) throw new ReceiverBusyError(answer.why);

@@ -10,6 +10,7 @@ import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { Mark } from './messages.ts';
 import { checkRootName, NameError, quote } from './names.ts';
+import { MODE_BITS } from './tree/manifest.ts';
 
 /** How much is read from the disk at once. */
 const READ_BLOCK = 512 * 1024;
@@ -37,6 +38,8 @@ export interface Reading {
   readonly size: number | null;
   /** Milliseconds since 1970, or null. */
   readonly modified: number | null;
+  /** Permission bits `rwx`, or null. */
+  readonly mode: number | null;
   /** The longest of the marks that is a beginning of it, and the hash so far. */
   match(marks: readonly Mark[], signal: AbortSignal): Promise<{ offset: number; hash: Hash }>;
   /** The bytes from there on. */
@@ -110,8 +113,8 @@ class RegularFile implements Source {
   async read(): Promise<Reading> {
     const file = await open(this.path, 'r');
     try {
-      const { size, mtimeMs } = await file.stat();
-      return new FileReading(file, size, Math.max(0, Math.trunc(mtimeMs)));
+      const { size, mtimeMs, mode } = await file.stat();
+      return new FileReading(file, size, Math.max(0, Math.trunc(mtimeMs)), mode & MODE_BITS);
     } catch (error) {
       await file.close();
       throw error;
@@ -125,12 +128,14 @@ class RegularFile implements Source {
 export class FileReading implements Reading {
   readonly size: number;
   readonly modified: number;
+  readonly mode: number | null;
   readonly #file: FileHandle;
 
-  constructor(file: FileHandle, size: number, modified: number) {
+  constructor(file: FileHandle, size: number, modified: number, mode: number | null = null) {
     this.#file = file;
     this.size = size;
     this.modified = modified;
+    this.mode = mode;
   }
 
   async match(
@@ -193,6 +198,7 @@ class Pipe implements Source {
     return {
       size: null,
       modified: this.#modified,
+      mode: null,
       match: async () => ({ offset: 0, hash: createHash('sha256') }),
       bytes: () => {
         this.#readable = false;

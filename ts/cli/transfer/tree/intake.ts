@@ -181,7 +181,9 @@ export class Intake {
       await this.#task.staging.finish(index, part);
       this.#task.digests.set(index, sha256);
     } catch (error) {
-      await part.release().catch(() => undefined);
+      // What is not what was sent is not gone on with; all else of the tree is.
+      const drop = error instanceof Refusal && !error.keeps;
+      await (drop ? part.discard() : part.release()).catch(() => undefined);
       throw error;
     } finally {
       progress?.end();

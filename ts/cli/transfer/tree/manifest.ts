@@ -44,6 +44,13 @@ const KINDS: readonly EntryKind[] = ['folder', 'file', 'link'];
 /** Why a manifest is not taken, or not sent; shown to both sides. */
 export class ManifestError extends Error {
   override readonly name = 'ManifestError';
+  /** What helps, where that is at the receiver. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** Bounds of a manifest. */
@@ -129,6 +136,7 @@ export class Manifest {
     if (this.#bytes + size > this.#limits.maxBytes)
       throw new ManifestError(
         `it has more than ${this.#limits.maxBytes} bytes in all, which is what is taken`,
+        'raise --max-size.',
       );
     this.#names.add(folded);
     this.#bytes += size;

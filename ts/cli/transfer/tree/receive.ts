@@ -6,32 +6,28 @@ import { formatSize } from '../../units.ts';
 import { receiveAt } from '../at-desk.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { sweep } from '../claim.ts';
-import { freeSpace } from '../files.ts';
+import { freeSpace, TargetExistsError } from '../files.ts';
 import { TransferProtocolError, writeMessage } from '../messages.ts';
 import { partKey } from '../part.ts';
 import type { ReceiveOptions } from '../receive.ts';
-import {
-  asDecline,
-  asRefusal,
-  Busy,
-  existsRefusal,
-  type Refusal,
-  SuspendedError,
-} from '../refusal.ts';
+import { asDecline, asRefusal, Busy, type Refusal, SuspendedError } from '../refusal.ts';
 import { Digests } from './digests.ts';
 import { Intake } from './intake.ts';
 import type { Entry } from './manifest.ts';
 import { Manifest } from './manifest.ts';
 import type { TreeOffer, TreeReceipt } from './messages.ts';
 import { readFinish, readManifest, writeHave } from './messages.ts';
-import type { TreeRecord } from './placing.ts';
+import type { Placement, TreeRecord } from './placing.ts';
 import {
-  placeRoot,
+  checkKinds,
+  placeRoots,
+  planRoots,
   readTreeRecord,
   removeTreeRecord,
   takenRoot,
   writeTreeRecord,
 } from './placing.ts';
+import type { Plan } from './plan.ts';
 import { Staging, sweepTrees } from './staging.ts';
 
 /** A tree that a sender offers; its manifest is on the way. */
@@ -159,8 +155,13 @@ class TreeReception {
     const record = this.#resumable
       ? await readTreeRecord(folder, this.#key, this.#manifest)
       : undefined;
-    if (record !== undefined) return this.#confirm(record);
+    if (record !== undefined) {
+      // It was killed before it could tidy up.
+      await Staging.sweep(folder, this.#key);
+      return this.#confirm(record);
+    }
     const staging = await this.declineIf(() => this.#open());
+    if (staging.plan !== undefined) return this.#goOnPlacing(staging, staging.plan);
     let keep = this.#resumable;
     try {
       await this.declineIf(() => this.#lookAt(staging));
@@ -173,8 +174,7 @@ class TreeReception {
       return this.#received(names, sha256, acknowledged);
     } catch (error) {
       const refusal = asRefusal(error, this.#label);
-      // A name that is taken says nothing against the bytes.
-      if (refusal !== undefined && refusal.fault !== 'exists') keep = false;
+      if (refusal?.keepsTree === false) keep = false;
       await (keep ? staging.release() : staging.discard());
       if (refusal !== undefined) return await this.#refuse(refusal);
       if (!keep || error instanceof CliError) throw error;
@@ -193,13 +193,39 @@ class TreeReception {
 
   async #open(): Promise<Staging> {
     const { folder, collision } = this.#options;
-    if (collision === 'refuse') {
-      const taken = await takenRoot(folder, this.#manifest);
-      if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
-    }
     await sweep(folder);
     await sweepTrees(folder);
-    return Staging.open(folder, this.#key, this.#manifest, this.#resumable);
+    const staging = await Staging.open(folder, this.#key, this.#manifest, this.#resumable);
+    if (staging.plan !== undefined) return staging;
+    try {
+      if (collision === 'refuse') {
+        const taken = await takenRoot(folder, this.#manifest);
+        if (taken !== undefined)
+          throw new TargetExistsError(`${taken} exists already in ${folder}`);
+      }
+      if (collision === 'overwrite') await checkKinds(folder, this.#manifest);
+      await staging.layOut();
+      return staging;
+    } catch (error) {
+      await (staging.fresh || !this.#resumable ? staging.discard() : staging.release());
+      throw error;
+    }
+  }
+
+  /** All of it is here, and the receiver that gave it its names was killed before it had done so. */
+  async #goOnPlacing(staging: Staging, plan: Plan): Promise<TreeReceived> {
+    let record: TreeRecord;
+    try {
+      record = await this.declineIf(async () => {
+        const names = await placeRoots(this.#placement(staging), plan, true);
+        return this.#note(plan.sha256, names);
+      });
+    } catch (error) {
+      await staging.release();
+      throw error;
+    }
+    await staging.discard();
+    return this.#confirm(record);
   }
 
   /** Looks at what stands here, whether the rest has room, and takes the offer. */
@@ -249,26 +275,33 @@ class TreeReception {
 
   /** Gives everything its final name. */
   async #place(staging: Staging): Promise<{ names: string[]; sha256: string }> {
-    const { folder, collision } = this.#options;
     const { entries } = this.#manifest;
     await staging.complete();
     const sha256 = this.#digests.total(this.#manifest.digest());
-    if (collision === 'refuse') {
-      const taken = await takenRoot(folder, this.#manifest);
-      if (taken !== undefined) throw existsRefusal(`${taken} exists already in ${folder}`);
-    }
-    const names: string[] = [];
-    for (const root of this.#manifest.roots()) {
-      const { kind, parent } = entries[root] as Entry;
-      if (kind === 'file' && parent < 0 && !this.#digests.has(root)) continue;
-      names.push(await placeRoot(staging.tree, folder, this.#manifest, root, collision));
-    }
-    if (this.#resumable) {
-      const record = { manifest: this.#manifest.digest(), sha256, names };
-      // All of it stands there; without the record a lost receipt is one that is not given again.
-      await writeTreeRecord(folder, this.#key, record).catch(() => undefined);
-    }
+    const roots = this.#manifest.roots().filter((root) => {
+      const { kind } = entries[root] as Entry;
+      return kind !== 'file' || this.#digests.has(root);
+    });
+    const placement = this.#placement(staging);
+    // Once more, before anything is moved: that was long ago.
+    if (placement.collision === 'overwrite') await checkKinds(placement.inbox, this.#manifest);
+    const plan = await planRoots(placement, roots, sha256);
+    const names = await placeRoots(placement, plan, false);
+    if (this.#resumable) await this.#note(sha256, names);
     return { names, sha256 };
+  }
+
+  #placement({ path: staging, tree }: Staging): Placement {
+    const { folder: inbox, collision } = this.#options;
+    return { staging, tree, inbox, manifest: this.#manifest, collision };
+  }
+
+  /** Notes that all of it stands there, for a sender that does not hear of it. */
+  async #note(sha256: string, names: readonly string[]): Promise<TreeRecord> {
+    const record = { manifest: this.#manifest.digest(), sha256, names };
+    // All of it stands there; without the record a lost receipt is one that is not given again.
+    await writeTreeRecord(this.#options.folder, this.#key, record).catch(() => undefined);
+    return record;
   }
 
   /** All of it has been here before; the sender did not hear of it. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Stats } from 'node:fs';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
@@ -21,6 +22,8 @@ const READ = constants.O_RDONLY | NOFOLLOW | (constants.O_NONBLOCK ?? 0);
 export interface Skipped {
   readonly path: string;
   readonly why: string;
+  /** Whether it should have been sent, and could not be read. */
+  readonly lost: boolean;
 }
 
 /** What is to be sent, as it was when it was looked at. */
@@ -142,12 +145,18 @@ class Scan {
   }
 
   async #folder(path: string, parent: number, depth: number): Promise<void> {
-    let names: string[];
+    const names: string[] = [];
     try {
-      names = (await readdir(path)).sort();
+      for (const bytes of await readdir(path, { encoding: 'buffer' })) {
+        const name = bytes.toString();
+        // As text it is another name, under which nothing is there, or something else.
+        if (isUtf8(bytes)) names.push(name);
+        else this.#lose(join(path, name), 'its name is not UTF-8');
+      }
     } catch (error) {
-      return this.#skip(path, messageOf(error));
+      return this.#lose(path, messageOf(error));
     }
+    names.sort();
     for (let at = 0; at < names.length; at += LOOKS) {
       const some = names.slice(at, at + LOOKS);
       const looks = await Promise.all(
@@ -156,7 +165,7 @@ class Scan {
       for (const [n, name] of some.entries()) {
         const child = join(path, name);
         const stats = looks[n] as Stats | string;
-        if (typeof stats === 'string') this.#skip(child, stats);
+        if (typeof stats === 'string') this.#lose(child, stats);
         else if (stats.isSymbolicLink()) await this.#link(child, parent, name, depth + 1, stats);
         else if (stats.isFile() || stats.isDirectory()) {
           const index = this.#add(child, { ...describe(stats), parent, name, target: '' });
@@ -173,7 +182,14 @@ class Scan {
     depth: number,
     stats: Stats,
   ): Promise<void> {
-    const target = (await readlink(path).catch(() => '')).normalize('NFC');
+    let bytes: Buffer;
+    try {
+      bytes = await readlink(path, { encoding: 'buffer' });
+    } catch (error) {
+      return this.#lose(path, messageOf(error));
+    }
+    if (!isUtf8(bytes)) return this.#lose(path, 'is a link whose target is not UTF-8');
+    const target = bytes.toString().normalize('NFC');
     const problem = linkProblem(depth, target);
     if (problem !== undefined) return this.#skip(path, `is a link that ${problem}`);
     this.#add(path, { ...describe(stats), kind: 'link', size: 0, parent, name, target });
@@ -196,8 +212,19 @@ class Scan {
     }
   }
 
+  /** Leaves out what is not sent of any tree. */
   #skip(path: string, why: string): void {
-    this.skipped.push({ path, why });
+    this.#leaveOut({ path, why, lost: false });
+  }
+
+  /** Leaves out what cannot be read, which is no success. */
+  #lose(path: string, why: string): void {
+    this.#leaveOut({ path, why, lost: true });
+  }
+
+  #leaveOut(skipped: Skipped): void {
+    const { path, why } = skipped;
+    this.skipped.push(skipped);
     this.#output.event('skipped', { path, why });
     this.#output.note(`skipped ${quote(path)}: ${why}`);
   }

@@ -185,6 +185,8 @@ class Run {
       const sha256 = await this.#hash(index);
       // Reading is no progress to the other side, but it takes its time.
       state.advanced = performance.now();
+      // All stands there but what could not be read before, and there are no lanes to find that out.
+      if (sha256 === undefined && have === undefined) this.#fail(index, unreadable());
       if (sha256 === undefined || (told !== undefined && told !== sha256)) return;
       this.#digests.set(index, sha256);
       const { size } = entries[index] as Entry;
@@ -343,7 +345,7 @@ class Run {
   #fail(index: number, error: unknown): undefined {
     const why = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
     const path = this.#path(index);
-    this.failed.push({ path, why });
+    this.failed.push({ path, why, lost: true });
     this.#sending.output.event('skipped', { path, why });
     this.#sending.output.note(`skipped ${quote(path)}: ${why}`);
     return undefined;
@@ -365,6 +367,10 @@ class Run {
     state.best = state.position;
     state.advanced = performance.now();
   }
+}
+
+function unreadable(): CliError {
+  return new CliError(ExitCode.LocalFile, 'it cannot be read', 'send it again.');
 }
 
 function shrank(): CliError {

@@ -13,16 +13,18 @@ import {
   unlink,
   utimes,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { claim, forget, KEEP_MS, unclaim } from '../claim.ts';
-import { fileTime, hasCode } from '../files.ts';
+import { claim, forget, KEEP_MS, removeStale, unclaim } from '../claim.ts';
+import { exists, fileTime, hasCode } from '../files.ts';
 import { TOUCH_INTERVAL_MS } from '../owner.ts';
 import { Part } from '../part.ts';
 import { Folder, FolderCache, NOFOLLOW, NotAFolderError } from './folders.ts';
 import type { Entry, Manifest } from './manifest.ts';
 import { SMALL } from './messages.ts';
 import { inParallel } from './parallel.ts';
+import type { Plan } from './plan.ts';
+import { clearPlaceholders, isStanding, readPlan, removePlan } from './plan.ts';
 
 /** How many unfinished trees a folder keeps; the oldest go first. */
 const MAX_KEPT_TREES = 8;
@@ -46,21 +48,33 @@ const SYNC_TIMEOUT_MS = 600_000;
 export class Staging {
   /** Folder of what is whole. */
   readonly tree: Folder;
+  /** The tree's own folder. */
+  readonly path: string;
+  /** Where its roots go, if it was whole already and some of them may be there. */
+  readonly plan: Plan | undefined;
+  /** Whether there was nothing of it before. */
+  readonly fresh: boolean;
   readonly #inbox: string;
   readonly #key: string;
   readonly #claim: string;
-  readonly #path: string;
   readonly #manifest: Manifest;
   readonly #folders: FolderCache;
   readonly #toucher: NodeJS.Timeout;
   #settled = false;
 
-  private constructor(inbox: string, key: string, claimed: string, tree: Folder, of: Manifest) {
+  private constructor(
+    [inbox, key, claimed]: readonly [string, string, string],
+    tree: Folder,
+    of: Manifest,
+    { fresh, plan }: Pick<Staging, 'fresh' | 'plan'>,
+  ) {
     this.#inbox = inbox;
     this.#key = key;
     this.#claim = claimed;
-    this.#path = stagingPath(inbox, key);
+    this.path = stagingPath(inbox, key);
     this.tree = tree;
+    this.fresh = fresh;
+    this.plan = plan;
     this.#manifest = of;
     this.#folders = new FolderCache(tree, (index) => of.entries[index] as Entry);
     this.#toucher = setInterval(() => {
@@ -70,8 +84,7 @@ export class Staging {
   }
 
   /**
-   * The place with that key, for this process alone, with the folders of the manifest in it and nothing that is not
-   * in the manifest.
+   * The place with that key, for this process alone. Unless there is a plan, {@link layOut} comes next.
    *
    * @throws {ClaimBusyError} when somebody else has it.
    */
@@ -85,20 +98,47 @@ export class Staging {
     let tree: Folder | undefined;
     try {
       const path = stagingPath(inbox, key);
-      if (!keep) await rm(path, { recursive: true, force: true });
+      const plan = await readPlan(path);
+      if (!keep) await clear(inbox, key);
+      const fresh = !(await exists(inbox, basename(path)));
       await ownFolder(path);
       await ownFolder(join(path, 'parts'));
       await ownFolder(join(path, 'tree'));
       const now = new Date();
       await utimes(path, now, now);
       tree = await Folder.open(join(path, 'tree'));
-      const staging = new Staging(inbox, key, claimed, tree, manifest);
-      await staging.#layOut();
-      return staging;
+      const standing =
+        keep && plan !== undefined && (await isStanding(plan, tree, inbox, manifest));
+      if (plan !== undefined && !standing) {
+        await clearPlaceholders(plan, join(path, 'tree'), inbox);
+        await removePlan(path);
+      }
+      const found = { fresh, plan: standing ? plan : undefined };
+      return new Staging([inbox, key, claimed], tree, manifest, found);
     } catch (error) {
       await tree?.close();
       await unclaim(inbox, key, claimed).catch(() => undefined);
       throw error;
+    }
+  }
+
+  /** Makes the folders of the manifest, and removes whatever is not in it: an earlier state of the tree has left it. */
+  async layOut(): Promise<void> {
+    const { entries } = this.#manifest;
+    const inside = new Map<number, Set<string>>([[-1, new Set()]]);
+    for (const [index, { kind, parent, name }] of entries.entries()) {
+      inside.get(parent)?.add(name);
+      if (kind === 'folder') inside.set(index, new Set());
+    }
+    for (const [index, names] of inside) {
+      if (index >= 0) {
+        const { parent, name } = entries[index] as Entry;
+        await this.#folders.with(parent, (folder) => ownFolder(folder.at(name)));
+      }
+      await this.#folders.with(index, async (folder) => {
+        for (const name of await readdir(folder.at('.')))
+          if (!names.has(name)) await rm(folder.at(name), { recursive: true, force: true });
+      });
     }
   }
 
@@ -118,7 +158,7 @@ export class Staging {
 
   /** Bytes of long files that stand here unfinished. */
   async unfinishedBytes(): Promise<number> {
-    const parts = join(this.#path, 'parts');
+    const parts = join(this.path, 'parts');
     let bytes = 0;
     for (const name of await readdir(parts)) bytes += (await lstat(join(parts, name))).size;
     return bytes;
@@ -145,7 +185,7 @@ export class Staging {
   /** The unfinished state of a long file. */
   async part(index: number): Promise<Part> {
     const key = createHash('sha256').update(this.#manifest.path(index)).digest('hex').slice(0, 32);
-    return Part.open(join(this.#path, 'parts'), key);
+    return Part.open(join(this.path, 'parts'), key);
   }
 
   /** Puts a long file that is whole to its place. */
@@ -195,9 +235,15 @@ export class Staging {
   /** Removes it. */
   async discard(): Promise<void> {
     if (!(await this.#close())) return;
-    await rm(this.#path, { recursive: true, force: true }).catch(() => undefined);
+    await clear(this.#inbox, this.#key).catch(() => undefined);
     await unlink(this.#claim).catch(() => undefined);
     forget(this.#claim);
+  }
+
+  /** Removes what a killed process has left of a tree that has its final names; harmless if there is nothing. */
+  static async sweep(inbox: string, key: string): Promise<void> {
+    if (await exists(inbox, basename(stagingPath(inbox, key)))) await sweepTree(inbox, key);
+    else await removeStale(inbox, key);
   }
 
   async #close(): Promise<boolean> {
@@ -209,26 +255,6 @@ export class Staging {
     return true;
   }
 
-  /** Makes the folders, and removes what an earlier state of the tree has left. */
-  async #layOut(): Promise<void> {
-    const { entries } = this.#manifest;
-    const inside = new Map<number, Set<string>>([[-1, new Set()]]);
-    for (const [index, { kind, parent, name }] of entries.entries()) {
-      inside.get(parent)?.add(name);
-      if (kind === 'folder') inside.set(index, new Set());
-    }
-    for (const [index, names] of inside) {
-      if (index >= 0) {
-        const { parent, name } = entries[index] as Entry;
-        await this.#folders.with(parent, (folder) => ownFolder(folder.at(name)));
-      }
-      await this.#folders.with(index, async (folder) => {
-        for (const name of await readdir(folder.at('.')))
-          if (!names.has(name)) await rm(folder.at(name), { recursive: true, force: true });
-      });
-    }
-  }
-
   /** Brings short files to the disk, long ones are there: each by a call of its own, or, where they are many, all. */
   async #sync(): Promise<void> {
     const { entries } = this.#manifest;
@@ -238,7 +264,7 @@ export class Staging {
       if (kind === 'file' && size <= SMALL) files.push(index);
       else if (kind === 'folder') folders.push(index);
     }
-    if (files.length + folders.length > SYNC_EACH && (await syncDisk(this.#path))) return;
+    if (files.length + folders.length > SYNC_EACH && (await syncDisk(this.path))) return;
     await inParallel(files, WIDTH, async (index) => {
       const { parent, name } = entries[index] as Entry;
       await this.#folders.with(parent, async (folder) => {
@@ -278,13 +304,25 @@ export async function sweepTrees(inbox: string): Promise<void> {
   kept.sort((a, b) => b.touched - a.touched);
   for (const [n, { key, touched }] of kept.entries()) {
     if (n < MAX_KEPT_TREES && touched > Date.now() - KEEP_MS) continue;
-    // Whoever works on it has claimed it.
-    const claimed = await claim(inbox, key).catch(() => undefined);
-    if (claimed === undefined) continue;
-    await rm(stagingPath(inbox, key), { recursive: true, force: true }).catch(() => undefined);
-    await unlink(claimed.path).catch(() => undefined);
-    forget(claimed.path);
+    await sweepTree(inbox, key);
   }
+}
+
+async function sweepTree(inbox: string, key: string): Promise<void> {
+  // Whoever works on it has claimed it.
+  const claimed = await claim(inbox, key).catch(() => undefined);
+  if (claimed === undefined) return;
+  await clear(inbox, key).catch(() => undefined);
+  await unlink(claimed.path).catch(() => undefined);
+  forget(claimed.path);
+}
+
+/** Removes a tree's own folder, and the empty ones that were to take its names. */
+async function clear(inbox: string, key: string): Promise<void> {
+  const path = stagingPath(inbox, key);
+  const plan = await readPlan(path);
+  if (plan !== undefined) await clearPlaceholders(plan, join(path, 'tree'), inbox);
+  await rm(path, { recursive: true, force: true });
 }
 
 function stagingPath(inbox: string, key: string): string {
