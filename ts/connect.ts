@@ -11,7 +11,8 @@ import { checkRetry } from './resilience/policy.ts';
 export interface ConnectOptions extends WaitOptions {
   /**
    * The node that must answer: 64 hex digits or 32 bytes, as its `endpoint.nodeId` says; or `'any'`,
-   * which lets every holder of the shared seed answer.
+   * which lets every holder of the shared seed answer. Where a name has several addresses, those at which
+   * another node answers are passed by; it fails with 0x0103 and `context.answeredBy` once all have been tried.
    */
   readonly peerNodeId: string | Uint8Array;
   /**

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { addPeer } from '../../ts/cli/peers/book.ts';
 import { freePort } from './stage.ts';
@@ -203,6 +204,33 @@ describe('stt send and stt recv', () => {
         addresses: expect.arrayContaining(['127.0.0.2', '127.0.0.3', '127.0.0.1']),
       }),
     ]);
+    recv.child.kill('SIGINT');
+    await recv.end();
+  });
+
+  test('a host of a peer that another node has by now is passed by', async () => {
+    const { folder, inbox, seed } = await stage();
+    const { recv, port, nodeId } = await startRecv(inbox, seed, '--forever');
+    const other = await SttEndpoint.create({
+      sharedSeed: Buffer.from((await readFile(seed, 'utf8')).trim(), 'hex'),
+      host: '127.0.0.2',
+      port,
+    });
+    onTestFinished(() => other.destroy());
+    await other.serve(() => {}, { onError: () => {} }).ready;
+    const env = { XDG_CONFIG_HOME: folder };
+    const known = (...hosts: readonly string[]): Promise<string> =>
+      addPeer(
+        { name: 'desk', nodeId, hosts, port, pairedAt: 0 },
+        join(folder, 'stt', 'peers.json'),
+      );
+    await known('127.0.0.2', '127.0.0.1');
+    const ping = ['-c', '1', '--seed-file', seed, '--json'];
+    const found = await stt(['ping', 'desk', ...ping], { env });
+    expect([found.code, found.stderr]).toEqual([0, '']);
+    await known('127.0.0.2', '127.0.0.3');
+    const lost = await stt(['ping', 'desk', ...ping], { env });
+    expect([lost.code, lost.records.at(-1)]).toMatchObject([4, { code: '0x0103' }]);
     recv.child.kill('SIGINT');
     await recv.end();
   });

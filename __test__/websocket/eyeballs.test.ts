@@ -33,6 +33,7 @@ interface Stage {
   readonly accepted: SttSession[];
   /** Of UDP and TCP alike. */
   readonly port: number;
+  readonly sharedSeed: Uint8Array;
 }
 
 /** A server on one address, and a client that finds the addresses for every name. */
@@ -57,7 +58,15 @@ async function stage(
   );
   await listener.ready;
   const client = await side({ sharedSeed, lookup: names(...addresses).lookup });
-  return { server, client, accepted, port };
+  return { server, client, accepted, port, sharedSeed };
+}
+
+/** Another node, which listens at the same port of another address, by UDP and a WebSocket. */
+async function another(sharedSeed: Uint8Array, host: string, port: number): Promise<SttEndpoint> {
+  const endpoint = await side({ sharedSeed, host, port });
+  const listener = endpoint.serve(() => {}, { websocket: { port, host }, onError: () => {} });
+  await listener.ready;
+  return endpoint;
 }
 
 /** A UDP socket that takes datagrams and answers none. */
@@ -236,5 +245,129 @@ describe('a name of which one address is dead', () => {
       CONNECTION_TIMEOUT: 2,
       CONNECTION_REFUSED: 1,
     });
+  });
+});
+
+describe('a name of which one address is another node’s', () => {
+  const right = '127.0.0.1';
+  const wrong = '127.0.0.2';
+  const transports = ['udp', 'websocket', 'auto'] as const;
+
+  test.each(transports)('%s: the right one answers, at whichever place', async (transport) => {
+    for (const addresses of [
+      [wrong, right],
+      [right, wrong],
+      [wrong, '127.0.0.3', right],
+    ]) {
+      const { server, client, accepted, port, sharedSeed } = await stage(right, addresses);
+      await another(sharedSeed, wrong, port);
+      const session = await client.connect(`peer.example:${port}`, {
+        peerNodeId: server.nodeId,
+        transport,
+      });
+      expect(session.peerNodeId).toBe(server.nodeId);
+      await echo(session, 10_000);
+      expect(accepted).toHaveLength(1);
+      await session.close();
+      expect(client.stats()?.errors.AUTHENTICATION_FAILED).toBe(0);
+    }
+  });
+
+  test.each(transports)('%s: one with another seed is passed by, too', async (transport) => {
+    const { server, client, port } = await stage(right, [wrong, right]);
+    await another(generateSeed(), wrong, port);
+    const session = await client.connect(`peer.example:${port}`, {
+      peerNodeId: server.nodeId,
+      transport,
+    });
+    expect(session.peerNodeId).toBe(server.nodeId);
+    await session.close();
+  });
+
+  test('UDP: the right one has time although the other has answered', async () => {
+    // Nobody is at the first address before the other has answered at the second.
+    const { client, port, sharedSeed, server } = await stage('127.0.0.4', [right, wrong]);
+    const other = await another(sharedSeed, wrong, port);
+    await silentUdp(right, port);
+    const error = await failure(
+      client.connect(`peer.example:${port}`, {
+        peerNodeId: server.nodeId,
+        transport: 'udp',
+        timeout: 1_500,
+      }),
+    );
+    expect(error).toMatchObject({
+      code: 0x0103,
+      context: { answeredBy: other.nodeId, nodeId: server.nodeId },
+    });
+    const said = (error.attempts ?? []).map(
+      ({ error: one }) => one instanceof SttError && one.code,
+    );
+    // It was waited for to the end.
+    expect(said).toEqual([0x0101, 0x0103]);
+    expect(client.stats()?.errors).toMatchObject({
+      AUTHENTICATION_FAILED: 1,
+      CONNECTION_TIMEOUT: 0,
+    });
+  });
+
+  test.each(transports)('%s: other nodes everywhere, one error with all', async (transport) => {
+    const { client, port, sharedSeed, server } = await stage('127.0.0.4', [right, wrong]);
+    const nodes = [await another(sharedSeed, right, port), await another(sharedSeed, wrong, port)];
+    const error = await failure(
+      client.connect(`peer.example:${port}`, { peerNodeId: server.nodeId, transport }),
+    );
+    const by = (one: unknown): unknown => one instanceof SttError && one.context.answeredBy;
+    expect(nodes.map(({ nodeId }) => nodeId)).toContain(by(error));
+    expect(client.stats()?.errors.AUTHENTICATION_FAILED).toBe(1);
+    if (transport === 'auto') return;
+    expect((error.attempts ?? []).map((one) => [one.transport, by(one.error)])).toEqual(
+      nodes.map(({ nodeId }) => [transport, nodeId]),
+    );
+  });
+
+  test.each(transports)('%s: a peer that does not admit this node ends it', async (transport) => {
+    const sharedSeed = generateSeed();
+    const server = await side({ sharedSeed, host: wrong });
+    const { port } = server.address;
+    const listener = server.serve(() => {}, {
+      authorize: () => false,
+      websocket: { port, host: wrong },
+      onError: () => {},
+    });
+    await listener.ready;
+    const client = await side({ sharedSeed, lookup: names(wrong, right).lookup });
+    await silentUdp(right, port);
+    const error = await failure(
+      client.connect(`peer.example:${port}`, {
+        peerNodeId: server.nodeId,
+        transport,
+        timeout: 30_000,
+      }),
+    );
+    expect([error.code, error.context.answeredBy]).toEqual([0x0103, undefined]);
+  });
+
+  test('a retry comes while an address may still get the right one', async () => {
+    const { client, port, sharedSeed, server } = await stage('127.0.0.4', [right, wrong]);
+    await another(sharedSeed, wrong, port);
+    let retries = 0;
+    const onRetry = (): void => {
+      retries += 1;
+    };
+    const options = {
+      transport: 'udp',
+      timeout: 5_000,
+      retry: { attempts: 2, base: 1, onRetry },
+    } as const;
+    const away = await failure(
+      client.connect(`peer.example:${port}`, { peerNodeId: server.nodeId, ...options }),
+    );
+    expect([away.code, retries]).toEqual([0x0103, 1]);
+    await another(sharedSeed, right, port);
+    const everywhere = await failure(
+      client.connect(`peer.example:${port}`, { peerNodeId: server.nodeId, ...options }),
+    );
+    expect([everywhere.code, retries]).toEqual([0x0103, 1]);
   });
 });

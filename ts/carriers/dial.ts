@@ -34,6 +34,8 @@ export interface DialLimits {
     target: HostPort,
     context: Partial<SttErrorContext>,
   ): Promise<readonly [SocketAddress, ...SocketAddress[]]>;
+  /** TCP has reached one of them; TLS and the upgrade go on from there. Not called where a proxy is on the way. */
+  onReached?(address: SocketAddress): void;
 }
 
 /** The library, loaded at its first use: most programs speak UDP alone. */
@@ -127,7 +129,7 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
 async function reachTcp(
   url: URL,
   facts: AttemptFacts,
-  { signal, context, resolve }: DialLimits,
+  { signal, context, resolve, onReached }: DialLimits,
   deadline: number,
 ): Promise<Socket> {
   const over = new AbortController();
@@ -142,7 +144,9 @@ async function reachTcp(
     const port = Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
     const about = { ...context, transport: 'websocket' as const };
     const addresses = await Promise.race([resolve({ host, port }, about), handled(aborted)]);
-    return await connectTcp(addresses, either);
+    const { socket, address } = await connectTcp(addresses, either);
+    onReached?.(address);
+    return socket;
   } catch (error) {
     signal?.throwIfAborted();
     if (over.signal.aborted) throw dialError(facts, new Error('it timed out'));

@@ -13,6 +13,7 @@ import { TALLY } from '../errors/tally.ts';
 import type { Engine, Fault } from '../native/engine.ts';
 import { systemCode } from '../native/records.ts';
 import type { Try } from '../resilience/attempts.ts';
+import { noteElsewhere } from '../resilience/codes.ts';
 import { RaceMemory, raceCarriers } from '../resilience/race.ts';
 import type { SessionInfo, SttSession } from '../session.ts';
 import type { DialLimits } from './dial.ts';
@@ -61,6 +62,14 @@ interface Way {
   readonly race?: number | undefined;
   /** When its time is over, by `performance.now()`. */
   readonly until: number;
+}
+
+/** Which addresses a WebSocket goes to. */
+interface WebSocketWay {
+  /** Those of a name's that are to be tried. */
+  among?(all: readonly SocketAddress[]): readonly SocketAddress[];
+  /** TCP has reached one. */
+  onReached?(address: SocketAddress): void;
 }
 
 /**
@@ -208,17 +217,11 @@ export class Reach {
     race?: number,
   ): Promise<SttSession> {
     const until = performance.now() + options.timeout;
+    if (carrier === 'websocket') {
+      return this.#connectByWebSocket(target, options, attempt, race, until);
+    }
     const peer = formatAddress({ address: target.host, port: target.port });
     const context = this.contextOf(peer, attempt);
-    if (carrier === 'websocket') {
-      const { address, connection } = await this.#dial(
-        target,
-        options,
-        context,
-        this.#closingSignal,
-      );
-      return this.#connectTo({ address, connection, race, until }, target, options, attempt);
-    }
     const [first, ...others] = await this.#resolve(target, options, context);
     if (others.length === 0) {
       return this.#connectTo({ address: first, race, until }, target, options, attempt);
@@ -230,6 +233,72 @@ export class Reach {
       until,
     }));
     return this.#raceAddresses(ways, target, options, attempt);
+  }
+
+  /**
+   * By the address that TCP reaches first, and by another one where that comes to nothing: where TLS or the upgrade
+   * fails, or another node answers than the one that was named.
+   */
+  async #connectByWebSocket(
+    target: HostPort,
+    options: ResolvedConnectOptions,
+    attempt: Try,
+    race: number | undefined,
+    until: number,
+  ): Promise<SttSession> {
+    const quiet = { ...attempt, uncounted: true };
+    const context = this.contextOf(
+      formatAddress({ address: target.host, port: target.port }),
+      quiet,
+    );
+    const tried = new Set<string>();
+    const attempts: { readonly transport: string; readonly error: unknown }[] = [];
+    let own = options;
+    let sent = false;
+    const once: Try = {
+      ...quiet,
+      onSending: () => {
+        sent = true;
+        attempt.onSending();
+      },
+    };
+    for (;;) {
+      const left = attempts.length === 0 ? options.timeout : until - performance.now();
+      let known = 0;
+      const way = {
+        // Never none: who has tried them all does not come here again.
+        among: (all: readonly SocketAddress[]) => {
+          known = all.length;
+          return all.filter(({ address }) => !tried.has(address));
+        },
+        onReached: ({ address }: SocketAddress) => void tried.add(address),
+      };
+      const before = tried.size;
+      try {
+        const limits = { ...own, timeout: left };
+        const dialled = await this.#dial(target, limits, context, this.#closingSignal, way);
+        return await this.#connectTo({ ...dialled, race, until }, target, own, once);
+      } catch (error) {
+        attempts.push({ transport: 'websocket', error });
+        const cut = options.signal?.aborted === true || this.#closingSignal.signal.aborted;
+        const goesOn =
+          tried.size > before &&
+          tried.size < known &&
+          performance.now() < until &&
+          error instanceof SttError &&
+          !endsAddresses(error);
+        if (goesOn && !cut) {
+          // A ticket serves once: it goes with the first that is sent anything.
+          if (sent) own = { ...options, resume: undefined, earlyData: undefined };
+          continue;
+        }
+        const told = attempts.length === 1 ? error : mostTelling(withAttempts(error, attempts));
+        if (told instanceof SttError && attempt.uncounted !== true && !cut) {
+          this.#host.tally.count(told.code);
+        }
+        throw told;
+      }
+    }
   }
 
   /** Happy Eyeballs (RFC 8305) by UDP: the first address whose peer proves itself is the one. */
@@ -250,7 +319,8 @@ export class Reach {
       dispose: (late: SttSession) => late.destroy('another address was faster'),
     }));
     try {
-      return (await raceCarriers(carriers, { signal: options.signal })).value;
+      const race = { signal: options.signal, endsRace: endsAddresses };
+      return (await raceCarriers(carriers, race)).value;
     } catch (error) {
       const told = mostTelling(error);
       if (told instanceof SttError && attempt.uncounted !== true) {
@@ -399,6 +469,7 @@ export class Reach {
     options: ResolvedConnectOptions,
     context: Partial<SttErrorContext>,
     over: AbortController,
+    way: WebSocketWay = {},
   ): Promise<{ address: SocketAddress; connection: number }> {
     const { timeout } = options;
     const given = options.signal === undefined ? [] : [options.signal];
@@ -407,9 +478,19 @@ export class Reach {
     this.#host.onBusy();
     try {
       // A WebSocket has a socket of its own, which reaches both families.
-      const resolve: DialLimits['resolve'] = (where, about) =>
-        resolveHosts(where, 0, about, this.#host.lookup);
-      const limits = { timeout, signal, context, resolve };
+      const resolve: DialLimits['resolve'] = async (where, about) => {
+        const all = await resolveHosts(where, 0, about, this.#host.lookup);
+        const [first, ...others] = way.among?.(all) ?? all;
+        return first === undefined ? all : [first, ...others];
+      };
+      const { onReached } = way;
+      const limits = {
+        timeout,
+        signal,
+        context,
+        resolve,
+        ...(onReached === undefined ? {} : { onReached }),
+      };
       const dialled = await dial(options.websocket(host, port), limits);
       const { socket, stream, remote } = dialled;
       if (over.signal.aborted) {
@@ -437,16 +518,48 @@ const CARRIERS: readonly { readonly name: 'udp' | 'websocket' }[] = [
   { name: 'websocket' },
 ];
 
+const CODE_AUTHENTICATION_FAILED = 0x0103;
+
+/** Codes that say only that nobody was met at an address; the last is least: this machine has no way there. */
+const NOBODY_THERE: readonly number[] = [0x0101, 0x0102];
 const CODE_NETWORK_UNREACHABLE = 0x0104;
 
-/** Of what the addresses said, what is not only that this machine has no way there; with all of it in `attempts`. */
+/**
+ * Whether an error at one of a name's addresses is the last word for all of them: the peer has proved itself and does
+ * not admit this node. Another node, another seed, another clock or another version is what somebody else may have at
+ * an address that the peer has no more, and a stranger can claim all but the first.
+ */
+function endsAddresses(error: unknown): boolean {
+  return (
+    error instanceof SttError &&
+    error.code === CODE_AUTHENTICATION_FAILED &&
+    (error.subcode ?? 0) === 0 &&
+    error.context.answeredBy === undefined
+  );
+}
+
+/**
+ * Of what the addresses said, the first that says most: somebody who answered goes before silence and refusals, and those
+ * before no way there. With all of it in `attempts`.
+ */
 function mostTelling(error: unknown): unknown {
   const { attempts = [] } = error as { attempts?: readonly { readonly error: unknown }[] };
-  const told = attempts
-    .map((attempt) => attempt.error)
-    .find((one) => one instanceof SttError && one.code !== CODE_NETWORK_UNREACHABLE);
-  if (told === undefined || told === error) return error;
-  return Object.defineProperty(told, 'attempts', { value: attempts, configurable: true });
+  const errors = attempts.map((attempt) => attempt.error).filter((one) => one instanceof SttError);
+  const told =
+    errors.find(endsAddresses) ??
+    errors.find(({ code }) => code !== CODE_NETWORK_UNREACHABLE && !NOBODY_THERE.includes(code)) ??
+    errors.find(({ code }) => code !== CODE_NETWORK_UNREACHABLE);
+  if (told === undefined) return error;
+  noteElsewhere(told, errors);
+  return told === error ? error : withAttempts(told, attempts);
+}
+
+function withAttempts(error: unknown, attempts: readonly { readonly error: unknown }[]): unknown {
+  if (!(error instanceof Error)) return error;
+  return Object.defineProperty(error, 'attempts', {
+    value: Object.freeze([...attempts]),
+    configurable: true,
+  });
 }
 
 /** What the memory of winners knows a peer by. */

@@ -7,6 +7,13 @@ import { raceCarriers } from '../resilience/race.ts';
 /** What the system says when it has no way to an address at all. */
 const UNREACHABLE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT']);
 
+/** A connection that is there. */
+export interface Reached {
+  readonly socket: Socket;
+  /** Of the addresses that were tried, the one that it leads to. */
+  readonly address: SocketAddress;
+}
+
 /**
  * Connects by TCP to the first address that answers: each has a head start of 250 ms before the next (RFC 8305,
  * section 5), and goes on beside it. (Node's own `autoSelectFamily` gives an address up when its time is over, so that a
@@ -17,7 +24,7 @@ const UNREACHABLE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EA
 export async function connectTcp(
   addresses: readonly [SocketAddress, ...SocketAddress[]],
   signal: AbortSignal,
-): Promise<Socket> {
+): Promise<Reached> {
   const [first, ...others] = addresses;
   if (others.length === 0) return connectTo(first, signal);
   const errors: unknown[] = [];
@@ -28,7 +35,7 @@ export async function connectTcp(
         errors.push(error);
         throw error;
       }),
-    dispose: (socket: Socket) => void socket.destroy(),
+    dispose: ({ socket }: Reached) => void socket.destroy(),
   }));
   try {
     return (await raceCarriers(carriers, { signal })).value;
@@ -38,12 +45,12 @@ export async function connectTcp(
   }
 }
 
-async function connectTo({ address, port }: SocketAddress, signal: AbortSignal): Promise<Socket> {
+async function connectTo(address: SocketAddress, signal: AbortSignal): Promise<Reached> {
   signal.throwIfAborted();
-  const socket = connect({ host: address, port, noDelay: true });
+  const socket = connect({ host: address.address, port: address.port, noDelay: true });
   try {
     await once(socket, 'connect', { signal });
-    return socket;
+    return { socket, address };
   } catch (error) {
     socket.on('error', () => {});
     socket.destroy();

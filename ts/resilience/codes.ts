@@ -35,9 +35,25 @@ const KNOWN: ReadonlySet<string> = new Set([
 /**
  * Whether the peer, or a check before it, has given a verdict that no further try changes: a wrong
  * seed, a node that is not admitted or not the one that was named, another version of the protocol.
+ * Another node at one of a name's addresses is none while another address may still have the right one.
  */
 export function isFinal(error: unknown): boolean {
-  return hasBrand(error) && errorInfo(error.code)?.recoverable === false;
+  if (!hasBrand(error) || errorInfo(error.code)?.recoverable !== false) return false;
+  return passing(error).length === 0;
+}
+
+/** By an error of one address, those of the name's other addresses. */
+const ELSEWHERE = new WeakMap<SttError, readonly SttError[]>();
+
+/** Notes what a name's other addresses said where `error`, which speaks for all of them, says that another node answered. */
+export function noteElsewhere(error: SttError, others: readonly SttError[]): void {
+  if (error.context.answeredBy !== undefined) ELSEWHERE.set(error, others);
+}
+
+/** What was met elsewhere that passes by itself. */
+function passing(error: SttError): readonly SttError[] {
+  const others = ELSEWHERE.get(error) ?? [];
+  return others.filter((other) => other !== error && !isFinal(other));
 }
 
 /**
@@ -63,7 +79,7 @@ export function retryPredicate(
     }
   }
   const names: ReadonlySet<string> = new Set(codes);
-  return (error) =>
-    !isFinal(error) &&
-    (names.has(error.codeName) || names.has(`${error.codeName}.${error.subcodeName}`));
+  const named = (error: SttError): boolean =>
+    names.has(error.codeName) || names.has(`${error.codeName}.${error.subcodeName}`);
+  return (error) => !isFinal(error) && (named(error) || passing(error).some(named));
 }

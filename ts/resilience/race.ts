@@ -20,6 +20,11 @@ export interface RaceOptions {
   readonly headStart?: number;
   /** Ends the race; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Whether an error is a verdict that ends the race.
+   * @default isFinal
+   */
+  readonly endsRace?: (error: unknown) => boolean;
 }
 
 /** How one carrier failed. */
@@ -41,7 +46,7 @@ const HEAD_START = 250;
  * Races carriers as RFC 8305 races addresses: the first has a head start, the next begins when that is
  * over, or at once when all before it have failed. The first to authenticate the peer wins, the others are
  * cancelled, and one that comes too late all the same is disposed of. A verdict that no carrier
- * changes (0x0103, 0x0105) from any of them ends the race.
+ * changes (0x0103, 0x0105, unless `endsRace` says otherwise) from any of them ends the race.
  *
  * When all fail, the first carrier's error is thrown, with what all of them said in `attempts`.
  */
@@ -57,6 +62,7 @@ class Race<Value> {
   readonly #headStart: number;
   readonly #resolve: (result: RaceResult<Value>) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #endsRace: (error: unknown) => boolean;
   readonly #over = new AbortController();
   readonly #abort: Disposable | undefined;
   /** By the carrier's place, so that the first one's error stays first. */
@@ -67,12 +73,13 @@ class Race<Value> {
 
   constructor(
     carriers: readonly Carrier<Value>[],
-    { headStart = HEAD_START, signal }: RaceOptions,
+    { headStart = HEAD_START, signal, endsRace = isFinal }: RaceOptions,
     resolve: (result: RaceResult<Value>) => void,
     reject: (error: unknown) => void,
   ) {
     this.#carriers = carriers;
     this.#headStart = headStart;
+    this.#endsRace = endsRace;
     this.#resolve = resolve;
     this.#reject = reject;
     if (signal?.aborted === true) {
@@ -112,7 +119,7 @@ class Race<Value> {
     if (this.#over.signal.aborted) return;
     this.#running -= 1;
     this.#failed[place] = failed;
-    if (isFinal(failed.error)) {
+    if (this.#endsRace(failed.error)) {
       this.#end(() => this.#reject(this.#withAttempts(failed.error)));
     } else if (this.#running > 0) {
       return;

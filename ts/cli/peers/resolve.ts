@@ -17,7 +17,7 @@ export const DEFAULT_PORT = 7788;
 export interface ResolvedPeer {
   /** `HOST:PORT` or `[IPV6]:PORT`; of a peer with several hosts `NAME:PORT`, which {@link ResolvedPeer.lookup} knows. */
   readonly address: string;
-  /** How the endpoint that calls looks up the address: all hosts that the peer is known under are tried. */
+  /** How the endpoint that calls looks up the address: all hosts that the peer is known under are tried, and those passed by that another node has. */
   readonly lookup?: Lookup;
   /** 64 hex digits, or `any` for every holder of the seed. */
   readonly peerNodeId: string;
