@@ -11,6 +11,7 @@ import { publish } from './diagnostics.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import {
+  asEnd,
   closeReason,
   faultToError,
   frameErrorEvent,
@@ -323,7 +324,10 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     return this.#frames.add(type, handler);
   }
 
-  /** Milliseconds that a packet takes to the peer and back, measured now. */
+  /**
+   * Milliseconds that a packet takes to the peer and back, measured now. 256 are under way at a time; more wait
+   * until others are answered, and what is measured begins when the packet leaves. One that is lost goes out again.
+   */
   ping(options?: WaitOptions): Promise<number> {
     let wait: WaitOptions;
     try {
@@ -808,7 +812,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       return peerFaultToError(fault, reason, message, this.#place());
     }
     if (fault !== undefined && fault.code !== CODE_SESSION_CLOSED) {
-      return faultToError(fault, this.#place());
+      return faultToError(asEnd(fault, this.#place().peer), this.#place());
     }
     if (end.remote || reason !== 'error') return reasonToError(reason, message, this.#place());
     return sessionClosedError('error', undefined, this.#place(), origin);

@@ -1,11 +1,24 @@
+import { EventEmitter, once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { SttSession } from '@seigr/stt';
 import { SttEndpoint } from '@seigr/stt';
 import decodeQR from 'qr/decode.js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { makeSecret, parseInvitation, ticketOf, wordsOf } from '../../ts/cli/pairing/secret.ts';
+import {
+  makeSecret,
+  parseInvitation,
+  seedOf,
+  ticketOf,
+  wordsOf,
+} from '../../ts/cli/pairing/secret.ts';
+import { Invitations, isClockFault } from '../../ts/cli/pairing/show.ts';
+import type { Introduction } from '../../ts/cli/pairing/talk.ts';
+import { TAKEN, Talk } from '../../ts/cli/pairing/talk.ts';
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
 import { resolvePeer } from '../../ts/cli/peers/resolve.ts';
+import { AuthenticationError, HandshakeError } from '../../ts/errors/classes.ts';
 import { Stt, seedFile, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -61,6 +74,24 @@ async function showing(
   const [, ticket = ''] = await shown.said(/(stt-pair:\S+)\n/);
   const [, at = ''] = await shown.said(/stt pair (127\.0\.0\.1:\d+)\n/);
   return { stt: shown, at, words: `${first} ${second}`, ticket };
+}
+
+/** One who knows the words, without the command. */
+async function raw(words: string, at: string): Promise<{ session: SttSession; talk: Talk }> {
+  const sharedSeed = seedOf(parseInvitation(words).secret);
+  const endpoint = await SttEndpoint.create({ sharedSeed });
+  onTestFinished(() => endpoint.destroy());
+  const session = await endpoint.connect(at, { peerNodeId: 'any', transport: 'udp' });
+  return { session, talk: await Talk.open(asTalked(session), AbortSignal.timeout(10_000)) };
+}
+
+/** The class of the package is the one of the source, built. */
+function asTalked(session: SttSession): Parameters<typeof Talk.accept>[0] {
+  return session as unknown as Parameters<typeof Talk.accept>[0];
+}
+
+function introduction(digit: string): Introduction {
+  return { name: `m${digit}`, nodeId: digit.repeat(64), port: 7788, hosts: [] };
 }
 
 describe('a pairing', () => {
@@ -141,6 +172,79 @@ describe('a pairing', () => {
     expect(await desk.peers).toHaveLength(1);
     const late = await thief.join(shown.words, shown.at, '--timeout', '1s');
     expect(late).toMatchObject({ code: 3 });
+  });
+
+  test('keeps the seed that is there in another form', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    await desk.run('keygen');
+    await laptop.run('keygen');
+    const other = Buffer.from(await desk.seed, 'hex').toString('base64url');
+    await writeFile(join(laptop.config, 'seed'), `${other}\n`);
+    const shown = await showing(desk);
+    expect(await laptop.join(shown.words, shown.at)).toMatchObject({
+      code: 0,
+      stderr: expect.any(String),
+    });
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+    expect(await laptop.seed).toBe(other);
+  });
+
+  test('who comes second is told that another one was quicker', async () => {
+    const [desk, laptop] = [await Machine.make(), await Machine.make()];
+    const shown = await showing(desk);
+    const [first, second] = [await raw(shown.words, shown.at), await raw(shown.words, shown.at)];
+    await first.talk.say(introduction('1'));
+    const gift = await first.talk.hearGift();
+    expect(gift.seed).toBe(await desk.seed);
+    // Its turn has not come.
+    await second.talk.say(introduction('2'));
+    await first.talk.say({ ok: true, why: '' });
+    expect(await second.session.settled).toMatchObject({ initiator: 'remote', message: TAKEN });
+    expect(await shown.stt.end()).toMatchObject({ code: 0 });
+
+    const listening = await SttEndpoint.create({
+      sharedSeed: seedOf(parseInvitation(OTHER_WORDS).secret),
+      host: '127.0.0.1',
+    });
+    onTestFinished(() => listening.destroy());
+    listening.serve(
+      async (session) => {
+        await (await Talk.accept(asTalked(session)))?.hearIntroduction();
+        session.destroy(TAKEN);
+      },
+      { onError: () => {} },
+    );
+    const late = await laptop.join(OTHER_WORDS, `127.0.0.1:${listening.address.port}`);
+    expect([late.code, late.stderr]).toEqual([
+      5,
+      expect.stringMatching(/another machine was quicker.*\nTry: .*stt pair/s),
+    ]);
+  });
+
+  test('a clock that is off is not told as wrong words', async () => {
+    const said: string[] = [];
+    const told = new EventEmitter();
+    const endpoint = new EventEmitter();
+    const output = {
+      note: (line: string) => {
+        said.push(line);
+        told.emit('note');
+      },
+    };
+    new Invitations(
+      endpoint as unknown as ConstructorParameters<typeof Invitations>[0],
+      makeSecret(),
+      { qr: false, expires: 1_000 },
+      output as unknown as ConstructorParameters<typeof Invitations>[3],
+    );
+    const noted = once(told, 'note');
+    const error = new HandshakeError('x', { subcode: 2 });
+    endpoint.emit('handshakeError', { address: '192.0.2.1', port: 5, error });
+    // The remark's timer holds nothing alive; that of the wait does.
+    await Promise.race([noted, setTimeout(5_000)]);
+    expect(said).toEqual([expect.stringMatching(/^the clocks .* 192\.0\.2\.1 differ too much/)]);
+    expect(isClockFault(new AuthenticationError('x', { subcode: 2 }))).toBe(true);
+    expect(isClockFault(new AuthenticationError('x', { subcode: 3 }))).toBe(false);
   });
 
   test('does not replace another seed unless told, and then keeps it', async () => {
@@ -224,7 +328,6 @@ describe('a pairing', () => {
   test('a stranger who knows the words and says nothing, or nonsense, keeps nobody away', async () => {
     const [desk, laptop] = [await Machine.make(), await Machine.make()];
     const shown = await showing(desk);
-    const { seedOf } = await import('../../ts/cli/pairing/secret.ts');
     const sharedSeed = seedOf(parseInvitation(shown.words).secret);
     const stranger = await SttEndpoint.create({ sharedSeed });
     onTestFinished(() => stranger.destroy());
@@ -299,7 +402,6 @@ describe('a pairing in terminals', () => {
   test('what the other side says drives no terminal', async () => {
     const desk = await Machine.make();
     const shown = await showing(desk);
-    const { seedOf } = await import('../../ts/cli/pairing/secret.ts');
     const { PAIRING_PURPOSE } = await import('../../ts/cli/pairing/talk.ts');
     const stranger = await SttEndpoint.create({
       sharedSeed: seedOf(parseInvitation(shown.words).secret),

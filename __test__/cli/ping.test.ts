@@ -32,6 +32,9 @@ describe('stt ping', () => {
       /\n3 sent, 3 answered, 0 % lost, by UDP, datagrams of \d+ bytes\n/,
     );
     expect(shown.stdout).toMatch(/\nrtt min\/p50\/p90\/p99\/max [\d.]+(\/[\d.]+){4} ms\n$/);
+    const dense = [...to.slice(0, 3), '-c', '200', '-i', '1ms', '--json'];
+    const many = await stt(['ping', ...dense]);
+    expect(many.records.at(-1)).toMatchObject({ sent: 200, answered: 200, lossPercent: 0 });
     expect(recv.child.exitCode).toBe(null);
   });
 

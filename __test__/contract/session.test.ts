@@ -89,6 +89,13 @@ describe('close', () => {
 });
 
 describe('a session', () => {
+  test.each([20, 1_000])('of %i pings at a time each is answered', async (count) => {
+    const { session } = await pair();
+    const pings = Array.from({ length: count }, () => session.ping({ timeout: 10_000 }));
+    const answers = await Promise.allSettled(pings);
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(count);
+  });
+
   test('ping measures the way there and back', async () => {
     const { session, accepted } = await pair();
     for (const side of [session, accepted]) {

@@ -4,6 +4,7 @@ import * as classes from '../../ts/errors/classes.ts';
 import { createError } from '../../ts/errors/create.ts';
 import { SttError } from '../../ts/errors/error.ts';
 import {
+  asEnd,
   faultToError,
   frameErrorEvent,
   reasonToError,
@@ -170,6 +171,10 @@ describe('messages', () => {
     expect(message(0x0302, { kind: 'limit', limit: 4, local: false })).toContain('admits 4');
     expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
     expect(message(0x0304, { kind: 'limit', limit: 65_536, local: true })).toContain('byte 65536');
+    const breach = asEnd(fault(0x0302, 0, { kind: 'limit', limit: 4, local: true }), place.peer);
+    expect(faultToError(breach, place).message).toMatch(
+      /^192\.0\.2\.1:7788 opened more streams .*: 4\).* bug in the peer/,
+    );
     const named = faultToError(fault(0x0303), { ...place, name: 7 });
     expect(named.message).toContain('The id 7 that was chosen for a stream with 192.0.2.1:7788');
     expect(message(0x0501, { kind: 'os', errno: 1, ms: 0 })).toContain('system error 1');

@@ -31,6 +31,17 @@ export function faultToError(fault: Fault, place: FaultPlace): SttError {
   });
 }
 
+/** A fault that ended a session: what this side is told when an open finds no room is the peer's breach there. */
+export function asEnd(fault: Fault, peer: string): Fault {
+  const { code, detail } = fault;
+  if (code !== 0x0302) return fault;
+  const admitted = detail.kind === 'limit' ? `: ${detail.limit}` : '';
+  return {
+    ...fault,
+    message: `${peer} opened more streams than this side admits (maxConcurrentStreams${admitted}) without waiting for room, so the session was ended. This is a bug in the peer: have it run the newest version, and please report it.`,
+  };
+}
+
 /** What the core found out that a program may want without reading the message. */
 function contextOf(detail: FaultDetail): Partial<SttErrorContext> {
   if (detail.kind === 'answered') return { answeredBy: detail.nodeId };

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -202,6 +203,33 @@ fn a_ping_measures_the_round_trip_and_survives_loss() {
     });
     assert_eq!(answer, token);
     assert_eq!(rtt, 2 * DELAY);
+}
+
+/// All pings are answered, each once, however many there are at a time and whatever is lost.
+#[test]
+fn of_many_pings_at_a_time_each_is_answered() {
+    for (count, dark) in [(20_usize, false), (1_000, false), (1_000, true)] {
+        let mut pair = Pair::new();
+        let (ours, _) = pair.establish();
+        let client = pair.client;
+        pair.world.run_for(Duration::from_secs(1));
+        pair.set_dark(dark);
+        let mut tokens = BTreeSet::new();
+        for _ in 0..count {
+            let now = pair.world.now_at(client);
+            assert!(tokens.insert(pair.world.endpoint_mut(client).ping(now, ours).unwrap()));
+        }
+        pair.world.run_for(DELAY);
+        pair.set_dark(false);
+        pair.world.run_for(Duration::from_secs(20));
+        for event in told(&mut pair, client) {
+            if let Event::Pong { token, rtt, .. } = event {
+                assert!(tokens.remove(&token), "answered twice: {token}");
+                assert!(rtt >= 2 * DELAY, "{rtt:?}");
+            }
+        }
+        assert!(tokens.is_empty(), "{} of {count} are not answered", tokens.len());
+    }
 }
 
 #[test]

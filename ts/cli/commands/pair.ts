@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { SttListener, SttSession } from '../../index.ts';
 import { generateSeed, isSttError, SttEndpoint } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
@@ -8,9 +9,9 @@ import type { Output } from '../output.ts';
 import type { Invitation } from '../pairing/secret.ts';
 import { makeSecret, parseInvitation, seedOf } from '../pairing/secret.ts';
 import { introduceSelf } from '../pairing/self.ts';
-import { Invitations } from '../pairing/show.ts';
+import { Invitations, isClockFault } from '../pairing/show.ts';
 import type { Gift, Introduction } from '../pairing/talk.ts';
-import { Talk, WORD_TIMEOUT_MS } from '../pairing/talk.ts';
+import { TAKEN, Talk, WORD_TIMEOUT_MS } from '../pairing/talk.ts';
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../peers/book.ts';
 import { withDefaultPort } from '../peers/resolve.ts';
 import { promptSecret } from '../prompt.ts';
@@ -98,13 +99,16 @@ export async function joinPairing(options: JoinOptions, output: Output): Promise
   const endpoint = await SttEndpoint.create({ sharedSeed: seedOf(invitation.secret) });
   const abort = (): void => endpoint.destroy();
   signal.addEventListener('abort', abort, { once: true });
+  let met: SttSession | undefined;
   try {
     const { session, host } = await reach(endpoint, invitation, options);
+    met = session;
     const peer = await take(session, host, as, secret, options, output);
     await session.close({ timeout: WORD_TIMEOUT_MS }).catch(() => undefined);
     report(peer, output);
   } catch (error) {
-    throw signal.aborted ? signal.reason : wrongWords(error);
+    if (signal.aborted) throw signal.reason;
+    throw (await cameSecond(met)) ?? wrongWords(error);
   } finally {
     signal.removeEventListener('abort', abort);
     await endpoint.close();
@@ -154,7 +158,7 @@ async function firstOf(
       .then((end) => {
         if (!end) return;
         listener.close();
-        over.abort();
+        over.abort(found === undefined ? undefined : TAKEN);
       })
       .finally(() => conversations.delete(conversation));
     conversations.add(conversation);
@@ -176,13 +180,17 @@ async function give(
   output: Output,
 ): Promise<Paired | undefined> {
   const limit = AbortSignal.any([over, AbortSignal.timeout(WORD_TIMEOUT_MS)]);
-  const abort = (): void => session.destroy('the pairing took too long');
+  const abort = (): void => {
+    session.destroy(limit.reason === TAKEN ? TAKEN : 'the pairing took too long');
+  };
   limit.addEventListener('abort', abort, { once: true });
   try {
     const talk = await Talk.accept(session);
     if (talk === undefined) return undefined;
     const peer = await talk.hearIntroduction();
-    return await inTurn(async () => {
+    let heard = false;
+    const paired = await inTurn(async () => {
+      heard = true;
       await talk.say(self);
       const { ok, why } = await talk.hearVerdict();
       if (!ok) {
@@ -195,6 +203,9 @@ async function give(
       await talk.end().catch(() => undefined);
       return paired;
     });
+    // Its turn did not come: another one's was the last.
+    if (!heard) session.destroy(TAKEN);
+    return paired;
   } catch (error) {
     if (over.aborted) return undefined;
     // Whatever it was, somebody else, or the same again, may still come.
@@ -265,7 +276,7 @@ async function remember(
 async function keepSeed(seed: string, { seedFile, replace }: JoinOptions): Promise<void> {
   const path = seedFile ?? process.env['STT_SEED_FILE'] ?? defaultSeedFile();
   const before = await readSeedIfAny(path);
-  if (before?.toLowerCase() === seed) return;
+  if (before !== undefined && asHex(before) === seed) return;
   if (before !== undefined && !replace) {
     throw new CliError(
       ExitCode.Configuration,
@@ -281,10 +292,8 @@ async function ownSeed({ seedFile }: ShowOptions, output: Output): Promise<strin
   const path = seedFile ?? process.env['STT_SEED_FILE'] ?? defaultSeedFile();
   const there = await readSeedIfAny(path);
   if (there !== undefined) {
-    // Words can be written in a seed file's other forms; the peer is given one.
-    if (/^[0-9a-f]{64}$/i.test(there)) return there.toLowerCase();
-    const bytes = Buffer.from(there, 'base64url');
-    if (bytes.length === 32) return bytes.toString('hex');
+    const found = asHex(there);
+    if (found !== undefined) return found;
     throw new CliError(
       ExitCode.Configuration,
       `the seed in ${path} is not one of 32 bytes.`,
@@ -295,6 +304,13 @@ async function ownSeed({ seedFile }: ShowOptions, output: Output): Promise<strin
   await writeSeedFile(path, seed);
   output.note(`made a seed for this network: ${path}`);
   return seed;
+}
+
+/** A seed in either form of a seed file, in the one that crosses; undefined where it is not one of 32 bytes. */
+function asHex(text: string): string | undefined {
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  const bytes = Buffer.from(text, 'base64url');
+  return bytes.length === 32 ? bytes.toString('hex') : undefined;
 }
 
 async function reach(
@@ -359,8 +375,32 @@ function checkedName(as: string | undefined): string | undefined {
   );
 }
 
-/** The peer's seed is made of the words: what says "another seed" means other words. */
+/** That the other side ended the session because it has been paired with another machine, if it did. */
+async function cameSecond(session: SttSession | undefined): Promise<CliError | undefined> {
+  const end = await Promise.race([session?.settled, setImmediate(undefined)]);
+  if (end?.initiator !== 'remote' || end.message !== TAKEN) return undefined;
+  return new CliError(
+    ExitCode.Interrupted,
+    'another machine was quicker: it has been paired with these words, and this one has not.',
+    'run "stt pair" there again for new words; if you do not know that machine, somebody has read them, and its seed is to be changed.',
+  );
+}
+
+/** The peer's seed is made of the words: what says "another seed" means other words, but for clocks that differ. */
 function wrongWords(error: unknown): unknown {
+  if (isClockFault(error)) {
+    const { clockSkew } = error.context;
+    const off =
+      clockSkew === undefined
+        ? 'too much'
+        : `by ${formatDuration(Math.abs(clockSkew))}: the other one's is ${clockSkew > 0 ? 'ahead' : 'behind'}`;
+    return new CliError(
+      ExitCode.Configuration,
+      `the clocks of the two machines differ ${off}.`,
+      'set both clocks, by NTP as with "timedatectl set-ntp true", then pair again.',
+      { cause: error },
+    );
+  }
   if (!isSttError(error, 'AUTHENTICATION_FAILED')) return error;
   return new CliError(
     ExitCode.Configuration,

@@ -1,6 +1,7 @@
 import encodeQR from 'qr';
 import { formatAddress } from '../../address.ts';
-import type { SttEndpoint } from '../../index.ts';
+import type { SttEndpoint, SttError } from '../../index.ts';
+import { isSttError } from '../../index.ts';
 import type { Output } from '../output.ts';
 import { formatDuration } from '../units.ts';
 import { ticketOf, wordsOf } from './secret.ts';
@@ -11,6 +12,14 @@ const REMARK_INTERVAL_MS = 5_000;
 /** Most tries that are told from their own repetitions. */
 const MAX_TRIES = 256;
 
+/** The step of a handshake that failed because the sides' clocks differ. */
+const SUBCODE_TIMESTAMP = 2;
+
+/** Whether a handshake failed because the clocks of both sides differ. */
+export function isClockFault(error: unknown): error is SttError {
+  return isSttError(error) && error.subcode === SUBCODE_TIMESTAMP;
+}
+
 /** What a person at the showing side sees. The secret is for the terminal alone: it is in no line of `--json`. */
 export class Invitations {
   readonly #endpoint: SttEndpoint;
@@ -18,6 +27,8 @@ export class Invitations {
   readonly #options: { readonly qr: boolean; readonly expires: number };
   readonly #output: Output;
   #wrong = 0;
+  /** One of those that were not told yet came with another time. */
+  #skewed = false;
   readonly #tries = new Set<string>();
   #last = '';
   #remark: NodeJS.Timeout | undefined;
@@ -33,7 +44,10 @@ export class Invitations {
     this.#secret = secret;
     this.#options = options;
     this.#output = output;
-    endpoint.on('handshakeError', ({ address, port }) => this.#onWrong(address, port));
+    endpoint.on('handshakeError', ({ address, port, error }) => {
+      if (isClockFault(error)) this.#skewed = true;
+      this.#onWrong(address, port);
+    });
   }
 
   show(hosts: readonly string[]): void {
@@ -89,6 +103,15 @@ export class Invitations {
   #tellWrong(): void {
     this.#remark = undefined;
     this.#remarked = performance.now();
+    if (this.#skewed) {
+      this.#skewed = false;
+      // A clock that is off is found before the words are looked at.
+      this.#wrong = 0;
+      this.#output.note(
+        `the clocks of this machine and ${this.#last} differ too much: set both, then pair again`,
+      );
+      return;
+    }
     const times = this.#wrong === 1 ? 'once' : `${this.#wrong} times`;
     this.#output.note(`wrong words, ${times} so far, the last from ${this.#last}`);
   }

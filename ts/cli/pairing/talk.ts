@@ -21,6 +21,9 @@ const MAX_MESSAGE = 4_096;
 /** How long one side may take for a word. */
 export const WORD_TIMEOUT_MS = 30_000;
 
+/** What the showing side ends a session with that came second: each pairing is for one machine. */
+export const TAKEN = 'another machine has been paired';
+
 /** Who a side is. */
 export interface Introduction {
   /** What it would like to be called. */

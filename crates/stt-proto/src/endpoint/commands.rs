@@ -359,7 +359,8 @@ impl Endpoint {
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the
-    /// session is not known.
+    /// session is not known. 256 are under way at a time; more wait until others are answered, and none is
+    /// left out: one that is lost goes out again, until the session ends.
     pub fn ping(&mut self, now: Now, session: SessionHandle) -> Option<u64> {
         self.on(now, session, |session, _| session.ping())
     }

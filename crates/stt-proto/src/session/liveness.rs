@@ -13,8 +13,10 @@ const REFUSED_PROBE: Duration = Duration::from_millis(250);
 const REFUSALS: u64 = 3;
 /// ... over at least this long.
 const REFUSAL_SPAN: Duration = Duration::from_millis(1500);
-/// Keep-alives whose answer is still of interest.
+/// Keep-alives of our own whose answer is still of interest.
 const OUTSTANDING: usize = 4;
+/// Pings of the application that are under way at a time; more wait for their turn.
+pub(super) const MAX_PINGS: usize = 256;
 
 /// See the module.
 pub(crate) struct Liveness {
@@ -30,6 +32,8 @@ pub(crate) struct Liveness {
     /// What left this host since `heard`.
     pub(super) departures: Departures,
     outstanding: [Option<Outstanding>; OUTSTANDING],
+    /// Pings under way. Every one is answered, or lost and sent again; without any it holds no memory.
+    pings: Vec<Ping>,
 }
 
 /// A keep-alive that was sent and not answered yet.
@@ -37,7 +41,13 @@ pub(crate) struct Liveness {
 struct Outstanding {
     nonce: u64,
     sent: Instant,
-    ping: Option<u64>,
+}
+
+/// One that the application asked for.
+struct Ping {
+    nonce: u64,
+    sent: Instant,
+    token: u64,
 }
 
 /// What the peer's host said of our packets since the peer was heard.
@@ -80,6 +90,7 @@ impl Liveness {
             refusals: None,
             departures: Departures::default(),
             outstanding: [None; OUTSTANDING],
+            pings: Vec::new(),
         }
     }
 
@@ -160,37 +171,52 @@ impl Liveness {
         now.saturating_duration_since(self.heard)
     }
 
+    /// Whether another ping may go out.
+    pub(crate) fn has_room_for_ping(&self) -> bool {
+        self.pings.len() < MAX_PINGS
+    }
+
     /// A keep-alive goes out; `ping` is the application's token if it asked for it.
     pub(crate) fn on_keep_alive_sent(&mut self, now: Instant, nonce: u64, ping: Option<u64>) {
+        if let Some(token) = ping {
+            self.pings.push(Ping { nonce, sent: now, token });
+            return;
+        }
         // The oldest unanswered one makes room: its answer would say nothing that a later one
-        // does not. Those an application waits for go last.
-        let oldest = (0..OUTSTANDING).min_by_key(|index| {
-            self.outstanding[*index].map(|entry| (entry.ping.is_some(), entry.sent))
-        });
+        // does not.
+        let oldest =
+            (0..OUTSTANDING).min_by_key(|index| self.outstanding[*index].map(|entry| entry.sent));
         if let Some(index) = oldest {
-            self.outstanding[index] = Some(Outstanding { nonce, sent: now, ping });
+            self.outstanding[index] = Some(Outstanding { nonce, sent: now });
         }
     }
 
     /// A keep-alive was lost; the answer is the ping that waited for it.
     pub(crate) fn on_keep_alive_lost(&mut self, nonce: u64) -> Option<u64> {
-        let entry = self
-            .outstanding
-            .iter_mut()
-            .find(|entry| entry.is_some_and(|entry| entry.nonce == nonce))?;
-        let ping = (*entry)?.ping?;
-        *entry = None;
-        Some(ping)
+        self.take_ping(nonce).map(|ping| ping.token)
     }
 
     /// An echo or an ACK came; returned is when its keep-alive was sent and for which ping.
     pub(crate) fn on_answer(&mut self, nonce: u64) -> Option<(Instant, Option<u64>)> {
+        if let Some(ping) = self.take_ping(nonce) {
+            return Some((ping.sent, Some(ping.token)));
+        }
         let entry = self
             .outstanding
             .iter_mut()
             .find(|entry| entry.is_some_and(|entry| entry.nonce == nonce))?
             .take()?;
-        Some((entry.sent, entry.ping))
+        Some((entry.sent, None))
+    }
+
+    fn take_ping(&mut self, nonce: u64) -> Option<Ping> {
+        let place = self.pings.iter().position(|ping| ping.nonce == nonce)?;
+        let ping = self.pings.remove(place);
+        if self.pings.is_empty() {
+            // An idle session holds nothing that it does not use.
+            self.pings = Vec::new();
+        }
+        Some(ping)
     }
 }
 
@@ -282,15 +308,23 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_is_kept_over_plain_keep_alives() {
+    fn pings_and_plain_keep_alives_do_not_displace_each_other() {
         let mut liveness = liveness();
         liveness.on_keep_alive_sent(at(0), 7, Some(1));
         for nonce in 100..110 {
             liveness.on_keep_alive_sent(at(nonce), nonce, None);
         }
+        for nonce in 200..300 {
+            liveness.on_keep_alive_sent(at(nonce), nonce, Some(nonce));
+        }
         assert_eq!(liveness.on_answer(7), Some((at(0), Some(1))));
         assert_eq!(liveness.on_answer(7), None);
         assert_eq!(liveness.on_answer(109), Some((at(109), None)));
         assert_eq!(liveness.on_answer(100), None);
+        assert_eq!(liveness.on_keep_alive_lost(299), Some(299));
+        for nonce in 200..299 {
+            assert_eq!(liveness.on_answer(nonce), Some((at(nonce), Some(nonce))));
+        }
+        assert_eq!(liveness.pings.capacity(), 0, "nothing is held where nothing is under way");
     }
 }

@@ -1,5 +1,7 @@
 //! Building packets: written, sealed and masked where they leave from, many to a batch.
 
+use std::collections::VecDeque;
+
 use stt_wire::bundle::BundleWriter;
 use stt_wire::frame::ack::write_ack;
 use stt_wire::frame::{KeepAlive, KeepAliveKind};
@@ -174,7 +176,7 @@ impl Session {
         self.verdict_pending
             || self.keep_alive_due
             || !self.echoes.is_empty()
-            || !self.pings.is_empty()
+            || (!self.pings.is_empty() && self.liveness.has_room_for_ping())
             || self.ids.wants_control()
             || (self.may_use_streams()
                 && (self.farewell.wants_control() || self.streams.wants_control()))
@@ -418,12 +420,18 @@ impl Session {
             // Seconds pass before the next, and an idle session holds nothing that it does not use.
             self.echoes = Vec::new();
         }
-        while let Some(token) = self.pings.pop_front() {
+        // Those that find no room wait until one of the others has been answered.
+        while self.liveness.has_room_for_ping()
+            && let Some(token) = self.pings.pop_front()
+        {
             if !self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, Some(token)) {
                 self.pings.push_front(token);
                 break;
             }
             self.keep_alive_due = false;
+            if self.pings.is_empty() {
+                self.pings = VecDeque::new();
+            }
         }
         if self.keep_alive_due && self.write_keep_alive(cx, bundle, KeepAliveKind::Alive, None) {
             self.keep_alive_due = false;
