@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { networkSalt } from '../../ts/cli/commands/keygen.ts';
+import { describeFailure } from '../../ts/cli/failure.ts';
+import { AuthenticationError, ConnectionTimeoutError } from '../../ts/errors/classes.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 /** A UDP socket of another program. */
@@ -38,6 +40,24 @@ describe('what a mistake gets', () => {
       expect([args, code]).toEqual([args, 2]);
       expectTwoLines(stderr, /^(error: |--max-size: |--deadline: )/);
     }
+  });
+
+  test('what to try is what would help: carrier, clock, seed and node told apart', () => {
+    const hint = (error: Error): string => describeFailure(error).hint;
+    const timeout = (transport: 'udp' | 'websocket'): string =>
+      hint(new ConnectionTimeoutError('It did not answer.', { context: { transport } }));
+    expect(timeout('udp')).toMatch(/that UDP passes/);
+    expect(timeout('websocket')).toMatch(/recv --websocket.*that TCP passes/);
+    const refused = (subcode: number, answeredBy?: string): string =>
+      hint(
+        new AuthenticationError('It is not the one.', {
+          subcode,
+          context: answeredBy === undefined ? {} : { answeredBy },
+        }),
+      );
+    expect(refused(2)).toMatch(/clocks.*NTP/);
+    expect(refused(3)).toMatch(/same seed.*stt pair/);
+    expect(refused(0, 'a'.repeat(64))).toMatch(/correct the address, or --peer-id/);
   });
 
   test('what the parser refuses is told to programs as well: 2', async () => {

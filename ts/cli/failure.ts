@@ -159,6 +159,8 @@ const SEED = 3;
 function hintOf({ codeName, code, subcode, origin, context }: SttError): string {
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
+      if (context.transport === 'websocket')
+        return 'check that it takes WebSockets ("stt recv --websocket"), and that TCP passes the firewalls in between.';
       return 'check that "stt recv" runs there, and that UDP passes the firewalls in between.';
     case 'CONNECTION_REFUSED':
       return 'start what listens there first, such as "stt recv", or correct the port.';

@@ -205,7 +205,7 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   AUTHENTICATION_FAILED: (fault, place) => authentication(fault, place),
   NETWORK_UNREACHABLE: (fault, { peer }) =>
     fault.detail.kind === 'os' && systemCode(fault.detail.errno) === 'EHOSTUNREACH'
-      ? `On the way to ${peer} no host was found for that address${osText(fault.detail)}. Check the address, and that the host is up; then this machine's network.`
+      ? `On the way to ${peer} no host was found for that address, or a firewall forbids it${osText(fault.detail)}. Check the address, and that the host is up; then the firewalls in between, and this machine's network.`
       : `No route leads to ${peer}${osText(fault.detail)}. Check this machine's network, its routes, and the address.`,
   PROTOCOL_VERSION_MISMATCH: ({ detail }, { peer }) =>
     `${peer} speaks ${versions(detail)} of the protocol, this side version 1. Install versions that match${older(detail)}.`,
