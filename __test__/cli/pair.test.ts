@@ -311,6 +311,7 @@ describe('a pairing', () => {
       ['pair', '--join', ticket],
       ['pair', `--join=${ticket}`],
       ['pair', words],
+      ['pair', words.replaceAll(' ', '-')],
       ['pair', '127.0.0.1', ...words.split(' ')],
       ['ping', ticket],
     ]) {

@@ -76,6 +76,30 @@ describe('a receiver that is killed while its roots get their names', { timeout:
     expect(kills).toBeLessThan(MAX_STEPS);
   });
 
+  test('replaces nothing more where the receiver comes back without --overwrite', async () => {
+    const whole = await temporaryFolder();
+    await plant(whole, 'overwrite');
+    await place(whole, 'overwrite');
+    const expected = await texts(whole);
+    for (let kills = 0; ; kills += 1) {
+      const inbox = await temporaryFolder();
+      await plant(inbox, 'overwrite');
+      if ((await place(inbox, 'overwrite', kills)) !== undefined) break;
+      const before = await texts(inbox);
+      // What stands there stays; what is new, and the permissions of what was placed, may still come.
+      const files = Object.entries(before).filter(([, text]) => !text.startsWith('folder '));
+      // Where the last step was done already there is nothing left to refuse.
+      const again = await place(inbox, 'refuse');
+      if (again === 'TargetExistsError')
+        expect(await texts(inbox), `killed at step ${kills}`).toMatchObject(
+          Object.fromEntries(files),
+        );
+      else expect([kills, before]).toEqual([kills, expected]);
+      await place(inbox, 'overwrite');
+      expect([kills, await texts(inbox)]).toEqual([kills, expected]);
+    }
+  });
+
   test('knows a file that has both of its names, and one of somebody else', async () => {
     const inbox = await temporaryFolder();
     // Step 0 comes before the plan; t takes three, f1.txt two: f2.txt has not been begun.

@@ -160,6 +160,7 @@ describe('stt send and stt recv', () => {
       }
       const file = join(folder, 'a.bin');
       await writeFile(file, Buffer.alloc(1_000_000));
+      const send = ['send', '--seed-file', seed, '--resume-timeout', '3s', file];
       const port = await freePort();
       const listen = ['recv', '-', '--listen', `127.0.0.1:${port}`, '--seed-file', seed];
       for (const [wrapper, why] of [
@@ -168,7 +169,7 @@ describe('stt send and stt recv', () => {
       ] as const) {
         const recv = new Stt(listen, { wrapper });
         await recv.said(/^listening on/m);
-        const sent = await stt(['send', file, `127.0.0.1:${port}`, '--seed-file', seed]);
+        const sent = await stt([...send, `127.0.0.1:${port}`]);
         const received = await recv.end();
         expect([received.code, received.stderr, sent.code]).toEqual([
           6,
@@ -363,6 +364,29 @@ describe('stt send and stt recv', () => {
     expect(received.code).toBe(6);
     expect(received.stderr).toContain('ENOSPC');
     expect(received.stderr).not.toMatch(/\.part|^big$/m);
+  });
+
+  test('a file behind stdout that takes only a part of the last bytes is no success', async (context) => {
+    if (process.platform !== 'linux' || process.getuid?.() !== 0) {
+      return context.skip('needs root on Linux to mount a small file system');
+    }
+    const { folder, inbox, seed } = await stage();
+    const file = join(folder, 'big');
+    await writeFile(file, Buffer.alloc(1024 * 1024 + 1_000, 7));
+    const script = `mount -t tmpfs -o size=1m none "${inbox}" && exec "$@" > "${inbox}/out"`;
+    const wrapper = ['unshare', '--mount', 'sh', '-c', script, 'sh'];
+    const port = await freePort();
+    const listen = ['recv', '-', '--listen', `127.0.0.1:${port}`, '--seed-file', seed];
+    const recv = new Stt(listen, { wrapper });
+    await recv.said(/^listening on/m);
+    const send = ['send', '--seed-file', seed, '--resume-timeout', '3s', file];
+    const sent = await stt([...send, `127.0.0.1:${port}`]);
+    const received = await recv.end();
+    expect([received.code, received.stderr, sent.code]).toEqual([
+      6,
+      expect.stringContaining('ENOSPC: stdout takes no more: the disk is full.'),
+      5,
+    ]);
   });
 
   test('progress goes to stderr and results alone to stdout', async () => {

@@ -292,7 +292,8 @@ export class Reach {
           if (sent) own = { ...options, resume: undefined, earlyData: undefined };
           continue;
         }
-        const told = attempts.length === 1 ? error : mostTelling(withAttempts(error, attempts));
+        const alone = cut || attempts.length === 1;
+        const told = alone ? error : mostTelling(withAttempts(error, attempts));
         if (told instanceof SttError && attempt.uncounted !== true && !cut) {
           this.#host.tally.count(told.code);
         }
@@ -550,7 +551,7 @@ function mostTelling(error: unknown): unknown {
     errors.find(({ code }) => code !== CODE_NETWORK_UNREACHABLE && !NOBODY_THERE.includes(code)) ??
     errors.find(({ code }) => code !== CODE_NETWORK_UNREACHABLE);
   if (told === undefined) return error;
-  noteElsewhere(told, errors);
+  if (!endsAddresses(told)) noteElsewhere(told, errors);
   return told === error ? error : withAttempts(told, attempts);
 }
 

@@ -59,7 +59,10 @@ const FEWEST_WORDS = 6;
 async function holdsWords(argv: readonly string[]): Promise<boolean> {
   const { wordlist } = await import('@scure/bip39/wordlists/english.js');
   let inRow = 0;
-  for (const word of argv.join(' ').toLowerCase().split(/\s+/)) {
+  for (const word of argv
+    .join(' ')
+    .toLowerCase()
+    .split(/[^a-z]+/)) {
     inRow = wordlist.includes(word) ? inRow + 1 : 0;
     if (inRow >= FEWEST_WORDS) return true;
   }

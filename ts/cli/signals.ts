@@ -72,6 +72,8 @@ function endNow(signal: 'SIGINT' | 'SIGTERM'): void {
   if (process.platform === 'win32') process.exit(EXIT_CODES[signal]);
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
+  // The first process of a container is not ended by a signal that it does not handle.
+  process.exit(EXIT_CODES[signal]);
 }
 
 /** Undoes what bars and prompts do to a terminal: the cursor is shown, lines wrap, keys are echoed. */

@@ -35,7 +35,7 @@ const KNOWN: ReadonlySet<string> = new Set([
 /**
  * Whether the peer, or a check before it, has given a verdict that no further try changes: a wrong
  * seed, a node that is not admitted or not the one that was named, another version of the protocol.
- * Another node at one of a name's addresses is none while another address may still have the right one.
+ * Somebody else at one of a name's addresses is none while another address may still have the right one.
  */
 export function isFinal(error: unknown): boolean {
   if (!hasBrand(error) || errorInfo(error.code)?.recoverable !== false) return false;
@@ -45,9 +45,12 @@ export function isFinal(error: unknown): boolean {
 /** By an error of one address, those of the name's other addresses. */
 const ELSEWHERE = new WeakMap<SttError, readonly SttError[]>();
 
-/** Notes what a name's other addresses said where `error`, which speaks for all of them, says that another node answered. */
+/**
+ * Notes what a name's other addresses said where `error`, which speaks for all of them, says that somebody else
+ * answered: another node, or one of another network or version.
+ */
 export function noteElsewhere(error: SttError, others: readonly SttError[]): void {
-  if (error.context.answeredBy !== undefined) ELSEWHERE.set(error, others);
+  ELSEWHERE.set(error, others);
 }
 
 /** What was met elsewhere that passes by itself. */

@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import { constants, createReadStream, openSync } from 'node:fs';
+import { closeSync, constants, createReadStream, fstatSync, openSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, realpath, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
@@ -54,7 +54,7 @@ export interface Reading {
  */
 export async function openSource(path: string, name: string | undefined): Promise<Source> {
   const chosen = sendableName(name ?? (path === '-' ? 'stdin' : basename(path)), path);
-  if (path === '-') return new Pipe(chosen, process.stdin, null);
+  if (path === '-') return new Pipe(chosen, stdinBytes(), null);
   const stats = await stat(path);
   if (stats.isDirectory()) {
     throw new CliError(
@@ -97,7 +97,15 @@ function openDevice(path: string, isPipe: boolean): Bytes {
   const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   if (isPipe) return new Socket({ fd, readable: true, writable: false });
   if (isatty(fd)) return new ReadStream(fd);
-  return createReadStream(path, { fd, highWaterMark: READ_BLOCK }) as Bytes;
+  closeSync(fd);
+  // Other devices say at once that there is nothing, where they are not to wait.
+  return createReadStream(path, { highWaterMark: READ_BLOCK }) as Bytes;
+}
+
+/** All of stdin. Node has an empty stream where that is a disk. */
+function stdinBytes(): Bytes {
+  if (!fstatSync(0).isBlockDevice()) return process.stdin;
+  return createReadStream('', { fd: 0, highWaterMark: READ_BLOCK }) as Bytes;
 }
 
 class RegularFile implements Source {

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { fstatSync, write } from 'node:fs';
+import { promisify } from 'node:util';
 import { ExitCode, systemCode } from '../exit-codes.ts';
 import type { Mark } from './messages.ts';
 import type { Part } from './part.ts';
@@ -15,6 +17,18 @@ let owned = false;
 /** Whether stdout is written to by a {@link StdoutPart}, which tells of its failures itself. */
 export function isStdoutOwned(): boolean {
   return owned;
+}
+
+const writeTo = promisify(write);
+
+/**
+ * The descriptor where a file or a disk is behind stdout: Node's stream takes a write that was cut short, as on a disk
+ * that fills, for a whole one, and drops what goes to a disk.
+ */
+function fileBehind(out: NodeJS.WritableStream): number | undefined {
+  if (out !== process.stdout) return undefined;
+  const stats = fstatSync(process.stdout.fd);
+  return stats.isFile() || stats.isBlockDevice() ? process.stdout.fd : undefined;
 }
 
 function notWritten(cause: Error): Refusal {
@@ -36,11 +50,15 @@ function notWritten(cause: Error): Refusal {
 export class StdoutPart implements Sink {
   readonly #hash = createHash('sha256');
   readonly #out: NodeJS.WritableStream;
+  /** The descriptor to write to where it is not a stream's business. */
+  readonly #file: number | undefined;
+  #failure: Refusal | undefined;
   #length = 0;
 
   constructor(out: NodeJS.WritableStream) {
     this.#out = out;
     owned ||= out === process.stdout;
+    this.#file = fileBehind(out);
   }
 
   get length(): number {
@@ -64,13 +82,28 @@ export class StdoutPart implements Sink {
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
     for (const chunk of chunks) {
+      // Part of a chunk may be there: nothing goes on behind it.
+      if (this.#failure !== undefined) throw this.#failure;
+      try {
+        await this.#put(chunk);
+      } catch (error) {
+        this.#failure = notWritten(error as Error);
+        throw this.#failure;
+      }
       this.#hash.update(chunk);
       this.#length += chunk.length;
-      // Whoever reads slowly slows the sender down, and nothing grows here.
-      await new Promise<void>((resolve, reject) => {
-        this.#out.write(chunk, (error) => (error ? reject(notWritten(error)) : resolve()));
+    }
+  }
+
+  /** Resolves when all of it is written: whoever reads slowly slows the sender down, and nothing grows here. */
+  async #put(chunk: Uint8Array): Promise<void> {
+    if (this.#file === undefined) {
+      return new Promise((resolve, reject) => {
+        this.#out.write(chunk, (error) => (error ? reject(error) : resolve()));
       });
     }
+    for (let at = 0; at < chunk.length; )
+      at += (await writeTo(this.#file, chunk, at, chunk.length - at, null)).bytesWritten;
   }
 
   async digest(): Promise<Buffer> {

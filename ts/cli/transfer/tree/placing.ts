@@ -134,6 +134,11 @@ async function placeRoot(
     return true;
   }
   if (into !== null) {
+    if (collision !== 'overwrite')
+      throw new TargetExistsError(
+        `${name} exists already in ${inbox}`,
+        'allow it with --overwrite, as before: some of its files were replaced by then.',
+      );
     if (inodeOf(await identityOf(final).catch(() => '')) !== into) return false;
     await merge(staged, final, name, step);
     return true;

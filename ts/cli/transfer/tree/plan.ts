@@ -56,9 +56,13 @@ export async function writePlan(staging: string, plan: Plan): Promise<void> {
 /** The plan that {@link writePlan} noted; undefined if there is none. It may be of another manifest. */
 export async function readPlan(staging: string): Promise<Plan | undefined> {
   try {
-    const file = await open(planPath(staging), constants.O_RDONLY | NOFOLLOW);
+    // Somebody else's may be anything: one that waits for a writer would hold a thread.
+    const flags = constants.O_RDONLY | NOFOLLOW | (constants.O_NONBLOCK ?? 0);
+    const file = await open(planPath(staging), flags);
     try {
-      if ((await file.stat()).size > MAX_PLAN) return undefined;
+      const stats = await file.stat();
+      if (!stats.isFile() || stats.size > MAX_PLAN) return undefined;
+      if (process.getuid !== undefined && stats.uid !== process.getuid()) return undefined;
       return parsePlan(JSON.parse(await file.readFile('utf8')));
     } finally {
       await file.close();
