@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { isSttError } from '../../ts/errors/guard.ts';
 import { Writer } from '../../ts/stream/writer.ts';
 import { counting, ScriptedEngine } from './scripted-engine.ts';
@@ -53,6 +53,27 @@ describe('writing', () => {
     await Promise.all(writes);
     expect(engine.taken).toEqual([...counting(200)]);
     expect(writer.pendingBytes).toBe(0);
+  });
+
+  test('joined bytes that memory has no room for go later, and writes are refused until then', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { engine, writer, done } = setUp(100);
+    engine.joining = true;
+    await writer.write(counting(4));
+    engine.exhausted = true;
+    engine.endTick();
+    for (let tries = 0; tries < 3; tries += 1) {
+      await expect(writer.write(counting(4, 4))).rejects.toMatchObject({
+        codeName: 'RESOURCE_EXHAUSTED',
+      });
+      vi.advanceTimersByTime(50);
+    }
+    engine.exhausted = false;
+    vi.advanceTimersByTime(50);
+    engine.joining = false;
+    await writer.write(counting(4, 4));
+    expect([engine.taken, writer.pendingBytes, done]).toEqual([[...counting(8)], 0, []]);
   });
 
   test('is refused with 0x0603 when memory is used up, and the stream is as it was', async () => {

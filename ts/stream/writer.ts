@@ -40,6 +40,8 @@ const GIVEN_UP_OVERFLOW = 0x0602;
 
 /** What the core says of a write when `maxMemory` is used up and nothing of the stream is under way. */
 const EXHAUSTED = -2;
+/** Milliseconds after which what memory had no room for is offered again. */
+const STARVED_MS = 20;
 
 /** How many waiting chunks cross the boundary in one call. */
 const GATHER = 256;
@@ -81,6 +83,9 @@ export class Writer {
   #finished = false;
   #end: Waiter<void>[] = [];
   #drained: Waiter<void>[] = [];
+
+  /** Set while what was joined waits for memory. */
+  #starved: NodeJS.Timeout | undefined;
 
   constructor(host: HalfHost, maxPending: number) {
     this.#host = host;
@@ -149,6 +154,7 @@ export class Writer {
       if (this.#join(bytes)) return DONE;
       this.flushJoined();
     }
+    if (this.#starved !== undefined) return this.#exhausted(bytes.length);
     if (this.#pending.length === 0) {
       const taken = this.#offer(bytes, 0);
       if (taken === EXHAUSTED) return this.#exhausted(bytes.length);
@@ -303,15 +309,28 @@ export class Writer {
     this.#joinedLength = 0;
     if (this.#failure === undefined && length > 0) {
       const { engine, stream } = this.#host;
-      const taken = Math.max(0, engine.write(stream, joined, 0, length));
+      const answer = engine.write(stream, joined, 0, length);
+      const taken = Math.max(0, answer);
       this.#written += taken;
       if (taken < length) {
         this.#refused = true;
         this.#enqueue(joined.slice(taken, length), 0, {});
         this.#rest = this.#pending[0];
+        if (answer === EXHAUSTED) this.#tryLater();
       }
     }
     if (spare.length < SPARE) spare.push(joined);
+  }
+
+  /**
+   * Offers what was joined again before long: for want of memory nothing of this stream is under way, and no event tells
+   * when there is some. Until then further writes are refused, as any that memory has no room for.
+   */
+  #tryLater(): void {
+    this.#starved = setTimeout(() => {
+      this.#starved = undefined;
+      if (this.#failure === undefined) this.onWritable();
+    }, STARVED_MS).unref();
   }
 
   #ask(): void {
@@ -352,12 +371,12 @@ export class Writer {
       const [first] = this.#pending;
       if (first === undefined) return;
       const offered = this.#gather(first);
-      const taken = Math.max(
-        0,
+      const answer =
         offered === undefined
           ? this.#host.engine.write(this.#host.stream, first.bytes, first.taken, first.bytes.length)
-          : this.#host.engine.writev(this.#host.stream, offered),
-      );
+          : this.#host.engine.writev(this.#host.stream, offered);
+      if (answer === EXHAUSTED && this.#starved === undefined) this.#tryLater();
+      const taken = Math.max(0, answer);
       if (taken > 0) this.#host.touch();
       this.#pendingBytes -= taken;
       this.#written += taken;
