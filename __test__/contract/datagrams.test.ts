@@ -108,16 +108,20 @@ describe('datagrams', () => {
   });
 
   test('un-awaited sends past the bound: 0x0602, and nothing is lost in silence', async () => {
-    const { session } = await pair({ client: { datagramSendBuffer: 4_096 } });
-    // A WebSocket takes half a megabyte at once, where UDP's first window has ten packets.
-    const { count, taken } =
-      TRANSPORT === 'udp' ? { count: 100, taken: 20 } : { count: 2_000, taken: 800 };
+    const { server, client, place } = await pair({ client: { datagramSendBuffer: 4_096 } });
+    // The relay is this very thread's: while the loop below runs it passes nothing on, no acknowledgement comes,
+    // and the window is soon full, however fast the engine's own thread is. A WebSocket takes half a megabyte.
+    const [address, count] =
+      TRANSPORT === 'udp'
+        ? [{ address: '127.0.0.1', port: (await relay(server.address.port)).port }, 200]
+        : [place, 2_000];
+    const session = await client.connect(address, { peerNodeId: 'any', transport: TRANSPORT });
     const sends = Array.from({ length: count }, (_, index) =>
       session.datagrams.send(numbered(index, 1_000)),
     );
     const results = await Promise.allSettled(sends);
     const failed = results.filter((result) => result.status === 'rejected');
-    expect(failed.length).toBeGreaterThan(count - taken);
+    expect(failed.length).toBeGreaterThan(0);
     for (const { reason } of failed) expect(reason).toMatchObject({ code: 0x0602 });
     await session.datagrams.send('later');
     await sent(session, count + 1 - failed.length);
