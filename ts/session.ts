@@ -8,6 +8,7 @@ import type { CarrierEnd } from './carriers/links.ts';
 import type { PathStrain } from './carriers/trials.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
+import { BufferOverflowError } from './errors/classes.ts';
 import type { SttError, SttErrorOrigin } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
 import {
@@ -135,6 +136,9 @@ export interface SessionEnd {
 }
 
 const DEFAULT_CLOSE_TIMEOUT = 10_000;
+
+/** Pings of a session that are not answered yet, at most; the core takes no more either. */
+const MAX_PINGS = 4_096;
 
 /** What is iterated over where nothing was made yet. */
 const NONE: readonly never[] = [];
@@ -327,6 +331,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /**
    * Milliseconds that a packet takes to the peer and back, measured now. 256 are under way at a time; more wait
    * until others are answered, and what is measured begins when the packet leaves. One that is lost goes out again.
+   *
+   * @throws {BufferOverflowError} while 4096 are not answered. One whose timeout or signal has ended it counts no more.
    */
   ping(options?: WaitOptions): Promise<number> {
     let wait: WaitOptions;
@@ -336,13 +342,17 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       return rejected(error);
     }
     if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
+    if ((this.#pings?.size ?? 0) >= MAX_PINGS) {
+      const message = `${MAX_PINGS} pings of ${this.#place().peer} are not answered yet. Await some, or give each a timeout.`;
+      return rejected(new BufferOverflowError(message, { context: this.#context() }));
+    }
     const token = this.#nextPing;
     this.#nextPing = token === 0xffff_ffff ? 1 : token + 1;
     const waiter = new Waiter<number>(
       wait,
       `A ping of ${this.#place().peer}`,
       (error) => {
-        this.#pings?.delete(token);
+        if (this.#pings?.delete(token)) this.#host.engine.cancelPing(this.#number, token);
         return error;
       },
       () => this.#context(),

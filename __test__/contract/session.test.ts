@@ -96,6 +96,25 @@ describe('a session', () => {
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(count);
   });
 
+  test('no more than 4096 pings wait at a time, and those given up make room', async () => {
+    const { session } = await pair();
+    const ask = (signal?: AbortSignal): Promise<number>[] =>
+      Array.from({ length: 4_096 }, () =>
+        session.ping({ timeout: 20_000, ...(signal === undefined ? {} : { signal }) }),
+      );
+    const over = new AbortController();
+    const given = new Error('given up');
+    // All in one task: no answer can come in between.
+    const first = ask(over.signal);
+    const refused = session.ping();
+    over.abort(given);
+    const second = ask();
+    await expect(refused).rejects.toMatchObject({ code: 0x0602 });
+    for (const end of await Promise.allSettled(first)) expect(end).toMatchObject({ reason: given });
+    const answers = await Promise.allSettled(second);
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(4_096);
+  });
+
   test('ping measures the way there and back', async () => {
     const { session, accepted } = await pair();
     for (const side of [session, accepted]) {

@@ -86,6 +86,8 @@ export declare class NativeEndpoint {
   announceEnd(session: number, withinMs: number): void
   /** Asks the peer for a sign of life. */
   ping(session: number, token: number): void
+  /** Gives a ping up. */
+  cancelPing(session: number, token: number): void
   /**
    * Moves a session to another path: from another local address, to another address of the peer,
    * both, or to a connection that is open. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.

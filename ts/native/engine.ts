@@ -500,6 +500,11 @@ export class Engine {
     this.#native.ping(session, token);
   }
 
+  /** Nobody waits for that ping any more; its `pong` may be under way already. */
+  cancelPing(session: number, token: number): void {
+    this.#native.cancelPing(session, token);
+  }
+
   /**
    * Moves a session from a local IP address, to another address of the peer, both, or to an open
    * connection: `moved` or

@@ -104,6 +104,7 @@ pub(crate) enum Command {
     Messages(SessionNumber),
     HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
+    CancelPing(SessionNumber, u64),
     AnnounceEnd(SessionNumber, Duration),
     /// A connection is open: its number, whom it counts to, and what it takes.
     OpenConnection(Connection, usize, Arc<Inflow>),

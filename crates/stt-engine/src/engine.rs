@@ -374,9 +374,15 @@ impl Engine {
         self.push(Command::HandleFrames(session, frame_type, held));
     }
 
-    /// Asks the peer for a sign of life, answered by [`Event::Pong`] with the same token.
+    /// Asks the peer for a sign of life, answered by [`Event::Pong`] with the same token. Nothing answers one that is
+    /// asked for while 4096 of the session are not answered yet, nor any once the session has ended.
     pub fn ping(&self, session: SessionNumber, token: u64) {
         self.push(Command::Ping(session, token));
+    }
+
+    /// Gives a ping up: no [`Event::Pong`] follows, unless it is on its way to the application already.
+    pub fn cancel_ping(&self, session: SessionNumber, token: u64) {
+        self.push(Command::CancelPing(session, token));
     }
 
     /// Tells the peer that this side closes the session before long, and how long it leaves for what is under way;

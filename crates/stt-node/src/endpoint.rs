@@ -330,6 +330,12 @@ impl NativeEndpoint {
         self.engine.ping(SessionNumber(session), u64::from(token));
     }
 
+    /// Gives a ping up.
+    #[napi(catch_unwind)]
+    pub fn cancel_ping(&self, session: u32, token: u32) {
+        self.engine.cancel_ping(SessionNumber(session), u64::from(token));
+    }
+
     /// Moves a session to another path: from another local address, to another address of the peer,
     /// both, or to a connection that is open. Answered by `moved` or `moveFailed` with the token, unless a later call replaces it.
     #[napi(catch_unwind)]

@@ -232,6 +232,40 @@ fn of_many_pings_at_a_time_each_is_answered() {
     }
 }
 
+/// So many pings may be asked for and not answered, and no more; those given up make room, and say nothing more.
+#[test]
+fn pings_are_bounded_and_those_given_up_make_room() {
+    const MOST: usize = 4096;
+    let mut pair = Pair::new();
+    let (ours, _) = pair.establish();
+    let client = pair.client;
+    pair.world.run_for(Duration::from_secs(1));
+    pair.set_dark(true);
+    let ask = |pair: &mut Pair| {
+        let now = pair.world.now_at(client);
+        pair.world.endpoint_mut(client).ping(now, ours)
+    };
+    let first: Vec<u64> = (0..MOST).map(|_| ask(&mut pair).unwrap()).collect();
+    assert_eq!(ask(&mut pair), None);
+    // Some are under way, and have been lost once; that makes none more.
+    pair.world.run_for(Duration::from_secs(1));
+    assert_eq!(ask(&mut pair), None);
+    for token in &first {
+        let now = pair.world.now_at(client);
+        pair.world.endpoint_mut(client).cancel_ping(now, ours, *token);
+    }
+    let mut second: BTreeSet<u64> = (0..MOST).map(|_| ask(&mut pair).unwrap()).collect();
+    assert_eq!(ask(&mut pair), None);
+    pair.set_dark(false);
+    pair.world.run_for(Duration::from_secs(20));
+    for event in told(&mut pair, client) {
+        if let Event::Pong { token, .. } = event {
+            assert!(second.remove(&token), "given up, or answered twice: {token}");
+        }
+    }
+    assert!(second.is_empty(), "{} are not answered", second.len());
+}
+
 #[test]
 fn a_ping_whose_answer_is_lost_is_answered_by_the_acknowledgement() {
     let mut pair = Pair::new();

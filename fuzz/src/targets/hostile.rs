@@ -221,7 +221,11 @@ impl Play {
                 while victim.read_message(session).is_some() {}
             }
             19 => {
-                let _ = victim.ping(now, session);
+                if let Some(token) = victim.ping(now, session)
+                    && input.u8() < 64
+                {
+                    victim.cancel_ping(now, session, token);
+                }
             }
             20 => match input.u8() {
                 0..=99 => victim.accept(now, session),

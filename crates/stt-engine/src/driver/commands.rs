@@ -106,7 +106,14 @@ impl Driver {
                 if let Some(handle) = self.sessions.handle(session)
                     && let Some(sent) = self.core.ping(now, handle)
                 {
-                    self.pings.insert((session, sent), token);
+                    self.pings.insert(session, token, sent);
+                }
+            }
+            Command::CancelPing(session, token) => {
+                if let Some(handle) = self.sessions.handle(session)
+                    && let Some(sent) = self.pings.cancel(session, token)
+                {
+                    self.core.cancel_ping(now, handle, sent);
                 }
             }
             Command::AnnounceEnd(session, within) => {

@@ -166,7 +166,7 @@ impl Driver {
             }
             Core::Pong { session, token, rtt } => {
                 let Some(session) = self.sessions.number(session) else { return };
-                if let Some(token) = self.pings.remove(&(session, token)) {
+                if let Some(token) = self.pings.answered(session, token) {
                     self.push(Event::Pong { session, token, rtt });
                 }
             }
@@ -293,7 +293,7 @@ impl Driver {
         self.end_messages(number);
         // Streams that were done but for bytes the application had yet to consume.
         self.streams.retain(|_, stream| stream.session != number);
-        self.pings.retain(|(session, _), _| *session != number);
+        self.pings.end(number);
         self.moves.retain(|(session, _), _| *session != number);
         self.sessions.remove(number);
     }

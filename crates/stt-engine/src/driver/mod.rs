@@ -15,6 +15,7 @@ mod lag;
 mod memory;
 mod messages;
 mod moves;
+mod pings;
 mod rebind;
 mod sessions;
 mod streams;
@@ -44,6 +45,7 @@ use self::carry::Carried;
 pub(crate) use self::io::Sleeper;
 use self::io::{Io, Ready};
 use self::lag::{LATE, LagWatch};
+use self::pings::Pings;
 use self::sessions::Sessions;
 use self::streams::Stream;
 
@@ -78,8 +80,7 @@ pub(crate) struct Driver {
     message_readers: VecDeque<SessionNumber>,
     /// Sessions whose messages wait in the core to be sent.
     message_writers: Vec<SessionNumber>,
-    /// Tokens of the application for pings under way.
-    pings: FxHashMap<(SessionNumber, u64), u64>,
+    pings: Pings,
     /// Tokens of the application for moves under way.
     moves: FxHashMap<(SessionNumber, u64), u64>,
     /// Events of this turn, not yet published.
@@ -146,7 +147,7 @@ impl Driver {
             readable: VecDeque::new(),
             message_readers: VecDeque::new(),
             message_writers: Vec::new(),
-            pings: FxHashMap::default(),
+            pings: Pings::default(),
             moves: FxHashMap::default(),
             out,
             out_bytes: 0,

@@ -359,10 +359,16 @@ impl Endpoint {
     }
 
     /// Asks the peer for a sign of life. `Event::Pong` brings the token back; `None` when the
-    /// session is not known. 256 are under way at a time; more wait until others are answered, and none is
-    /// left out: one that is lost goes out again, until the session ends.
+    /// session is not known, or 4096 pings of it are not answered yet. 256 are under way at a time; more wait until
+    /// others are answered, and none is left out: one that is lost goes out again, until the session ends or
+    /// [`Endpoint::cancel_ping`].
     pub fn ping(&mut self, now: Now, session: SessionHandle) -> Option<u64> {
-        self.on(now, session, |session, _| session.ping())
+        self.on(now, session, |session, _| session.ping())?
+    }
+
+    /// Gives a ping up: its token does not come back, and it holds nothing any more. Does nothing for one that is answered.
+    pub fn cancel_ping(&mut self, now: Now, session: SessionHandle, token: u64) {
+        self.on(now, session, |session, _| session.cancel_ping(token));
     }
 
     /// One session in numbers; `None` while it is not established or when it is not known.

@@ -17,6 +17,8 @@ const REFUSAL_SPAN: Duration = Duration::from_millis(1500);
 const OUTSTANDING: usize = 4;
 /// Pings of the application that are under way at a time; more wait for their turn.
 pub(super) const MAX_PINGS: usize = 256;
+/// Those under way and those that wait, together: what an application asks for and never looks after is bounded.
+pub(super) const MAX_ASKED_PINGS: usize = 4096;
 
 /// See the module.
 pub(crate) struct Liveness {
@@ -176,6 +178,20 @@ impl Liveness {
         self.pings.len() < MAX_PINGS
     }
 
+    /// How many pings are under way.
+    pub(crate) fn pings_under_way(&self) -> usize {
+        self.pings.len()
+    }
+
+    /// Nobody waits for that ping any more: whatever becomes of its keep-alive says nothing, and its room is another's.
+    pub(crate) fn cancel_ping(&mut self, token: u64) -> bool {
+        let Some(place) = self.pings.iter().position(|ping| ping.token == token) else {
+            return false;
+        };
+        self.remove_ping(place);
+        true
+    }
+
     /// A keep-alive goes out; `ping` is the application's token if it asked for it.
     pub(crate) fn on_keep_alive_sent(&mut self, now: Instant, nonce: u64, ping: Option<u64>) {
         if let Some(token) = ping {
@@ -211,12 +227,16 @@ impl Liveness {
 
     fn take_ping(&mut self, nonce: u64) -> Option<Ping> {
         let place = self.pings.iter().position(|ping| ping.nonce == nonce)?;
+        Some(self.remove_ping(place))
+    }
+
+    fn remove_ping(&mut self, place: usize) -> Ping {
         let ping = self.pings.remove(place);
         if self.pings.is_empty() {
             // An idle session holds nothing that it does not use.
             self.pings = Vec::new();
         }
-        Some(ping)
+        ping
     }
 }
 
@@ -324,6 +344,26 @@ mod tests {
         assert_eq!(liveness.on_keep_alive_lost(299), Some(299));
         for nonce in 200..299 {
             assert_eq!(liveness.on_answer(nonce), Some((at(nonce), Some(nonce))));
+        }
+        assert_eq!(liveness.pings.capacity(), 0, "nothing is held where nothing is under way");
+    }
+
+    #[test]
+    fn a_ping_that_is_given_up_leaves_nothing_and_makes_room() {
+        let mut liveness = liveness();
+        let most = MAX_PINGS as u64;
+        for nonce in 0..most {
+            liveness.on_keep_alive_sent(at(nonce), nonce, Some(1_000 + nonce));
+        }
+        assert!(!liveness.has_room_for_ping());
+        assert!(liveness.cancel_ping(1_007));
+        assert!(!liveness.cancel_ping(1_007), "it is gone");
+        assert!(!liveness.cancel_ping(7), "tokens are no nonces");
+        assert!(liveness.has_room_for_ping());
+        assert_eq!(liveness.on_answer(7), None, "its answer comes to nobody");
+        for nonce in (0..most).filter(|nonce| *nonce != 7) {
+            assert!(liveness.cancel_ping(1_000 + nonce));
+            assert_eq!(liveness.on_keep_alive_lost(nonce), None, "and it is not sent again");
         }
         assert_eq!(liveness.pings.capacity(), 0, "nothing is held where nothing is under way");
     }

@@ -605,12 +605,30 @@ impl Session {
         self.messages.set_handled(frame_type, held);
     }
 
-    /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned.
-    pub(crate) fn ping(&mut self) -> u64 {
+    /// Asks the peer for a sign of life; the answer is `Event::Pong` with the token returned. `None` when as many
+    /// as may be are asked for already.
+    pub(crate) fn ping(&mut self) -> Option<u64> {
+        if self.pings.len() + self.liveness.pings_under_way() >= liveness::MAX_ASKED_PINGS {
+            return None;
+        }
         let token = self.next_ping;
         self.next_ping += 1;
         self.pings.push_back(token);
-        token
+        Some(token)
+    }
+
+    /// Nobody waits for the answer to that ping any more.
+    pub(crate) fn cancel_ping(&mut self, token: u64) {
+        if self.liveness.cancel_ping(token) {
+            return;
+        }
+        // Those given up are the oldest more often than not.
+        if let Some(place) = self.pings.iter().position(|waiting| *waiting == token) {
+            self.pings.remove(place);
+        }
+        if self.pings.is_empty() {
+            self.pings = VecDeque::new();
+        }
     }
 
     pub(crate) fn stats(&self) -> SessionStats {
