@@ -2,7 +2,16 @@ import { getSystemErrorName } from 'node:util';
 import type { PathStrain } from '../carriers/trials.ts';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
-import { CARRY, DATA, DRAINED, dispatch, MESSAGE, SLAB_FULL, STRIDE } from './records.ts';
+import {
+  CARRY,
+  DATA,
+  DRAINED,
+  dispatch,
+  MESSAGE,
+  SLAB_FULL,
+  STRIDE,
+  TABLE_FULL,
+} from './records.ts';
 import type { Lease } from './slab.ts';
 import { Slab } from './slab.ts';
 
@@ -253,6 +262,8 @@ export class Engine {
   /** Streams whose small writes of this tick lie in JavaScript. */
   readonly #joined = new Set<Joined>();
   #draining = false;
+  /** Something came while it drained, which no doorbell tells of and the poll before did not bring. */
+  #again = false;
   #scheduled = false;
   #listening = false;
   /** Somebody waits for the end, who may hold nothing but a promise of it. */
@@ -632,13 +643,17 @@ export class Engine {
 
   /** Polls until nothing is left, or until others should have their turn. */
   #drain(): void {
-    if (this.#draining || this.#closed) return;
+    if (this.#draining || this.#closed) {
+      this.#again = this.#draining;
+      return;
+    }
     this.#draining = true;
     const until = performance.now() + TURN_MS;
     let handled = 0;
     let state = SLAB_FULL;
     while (state !== DRAINED) {
       const slab = this.#slab;
+      this.#again = false;
       slab.rewind();
       const consumed = this.#consumedLength;
       this.#consumedLength = 0;
@@ -648,6 +663,7 @@ export class Engine {
       if (state === SLAB_FULL) slab.renew();
       else slab.settle();
       handled += rows;
+      if (this.#again && state === DRAINED) state = TABLE_FULL;
       if (state !== DRAINED && (handled >= TURN_ROWS || performance.now() >= until)) {
         this.#schedule();
         break;
