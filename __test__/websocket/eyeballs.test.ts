@@ -4,6 +4,7 @@ import type { LookupFunction } from 'node:net';
 import type { EndpointOptions, SttSession } from '@seigr/stt';
 import { generateSeed, SttEndpoint, SttError } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { WebSocketServer } from 'ws';
 import { resolveHosts } from '../../ts/address.ts';
 import { makeCertificates } from './certificates.ts';
 import { silentTcp } from './silent.ts';
@@ -62,9 +63,18 @@ async function stage(
 }
 
 /** Another node, which listens at the same port of another address, by UDP and a WebSocket. */
-async function another(sharedSeed: Uint8Array, host: string, port: number): Promise<SttEndpoint> {
+async function another(
+  sharedSeed: Uint8Array,
+  host: string,
+  port: number,
+  authorize?: () => boolean,
+): Promise<SttEndpoint> {
   const endpoint = await side({ sharedSeed, host, port });
-  const listener = endpoint.serve(() => {}, { websocket: { port, host }, onError: () => {} });
+  const listener = endpoint.serve(() => {}, {
+    websocket: { port, host },
+    onError: () => {},
+    ...(authorize === undefined ? {} : { authorize }),
+  });
   await listener.ready;
   return endpoint;
 }
@@ -75,6 +85,21 @@ async function silentUdp(address: string, port: number): Promise<void> {
   socket.bind({ address, port });
   await once(socket, 'listening');
   onTestFinished(() => void socket.close());
+}
+
+/** A server that takes every WebSocket and never says a word; with how many it has taken. */
+async function silentWebSocket(host: string, port: number): Promise<() => number> {
+  const server = new WebSocketServer({ host, port, handleProtocols: () => 'stt.1' });
+  await once(server, 'listening');
+  let taken = 0;
+  server.on('connection', () => {
+    taken += 1;
+  });
+  onTestFinished(() => {
+    for (const socket of server.clients) socket.terminate();
+    server.close();
+  });
+  return () => taken;
 }
 
 describe('addresses of a name', () => {
@@ -346,6 +371,71 @@ describe('a name of which one address is another node’s', () => {
       }),
     );
     expect([error.code, error.context.answeredBy]).toEqual([0x0103, undefined]);
+  });
+
+  test.each(transports)(
+    '%s: where any node will do, one that refuses is passed by',
+    async (transport) => {
+      for (const addresses of [
+        [wrong, right],
+        [right, wrong],
+      ]) {
+        const { server, client, port, sharedSeed } = await stage(right, addresses);
+        const other = await another(sharedSeed, wrong, port, () => false);
+        const options = { peerNodeId: 'any', transport } as const;
+        const session = await client.connect(`peer.example:${port}`, options);
+        expect(session.peerNodeId).toBe(server.nodeId);
+        await echo(session, 10_000);
+        await session.close();
+        expect(client.stats()?.errors.AUTHENTICATION_FAILED).toBe(0);
+        // With nobody else it is what is told, whatever the other address says.
+        await server.close();
+        const error = await failure(
+          client.connect(`peer.example:${port}`, { ...options, timeout: 5_000 }),
+        );
+        expect([error.code, error.origin]).toEqual([0x0103, 'peer']);
+        expect(client.stats()?.errors.AUTHENTICATION_FAILED).toBe(1);
+        await other.close();
+      }
+    },
+  );
+
+  test.each(['websocket', 'auto'] as const)(
+    '%s: one that takes the upgrade and says nothing does not use up the time',
+    async (transport) => {
+      const { server, client, accepted, port } = await stage(right, [wrong, right]);
+      await silentUdp(wrong, port);
+      const upgrades = await silentWebSocket(wrong, port);
+      const session = await client.connect(`peer.example:${port}`, {
+        peerNodeId: server.nodeId,
+        transport,
+        timeout: 15_000,
+      });
+      expect(session.remoteAddress.address.replace('::ffff:', '')).toBe(right);
+      await echo(session, 10_000);
+      expect(accepted).toHaveLength(1);
+      if (transport === 'websocket') expect(upgrades()).toBe(1);
+      await session.close();
+    },
+  );
+
+  test('WebSocket: several that say nothing are tried beside each other, and each told of', async () => {
+    const silent = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
+    const { server, client, port } = await stage(right, silent);
+    const upgrades: (() => number)[] = [];
+    for (const host of silent) upgrades.push(await silentWebSocket(host, port));
+    const error = await failure(
+      client.connect(`peer.example:${port}`, {
+        peerNodeId: server.nodeId,
+        transport: 'websocket',
+        timeout: 3_000,
+      }),
+    );
+    expect(upgrades.map((count) => count())).toEqual([1, 1, 1]);
+    expect(error.attempts?.map(({ transport, error: one }) => [transport, one])).toEqual(
+      silent.map(() => ['websocket', expect.objectContaining({ code: 0x0101 })]),
+    );
+    expect(client.stats()?.errors.CONNECTION_TIMEOUT).toBe(1);
   });
 
   test('a retry comes while an address may still get the right one', async () => {

@@ -14,6 +14,7 @@ import type { Engine, Fault } from '../native/engine.ts';
 import { systemCode } from '../native/records.ts';
 import type { Try } from '../resilience/attempts.ts';
 import { noteElsewhere } from '../resilience/codes.ts';
+import type { Carrier } from '../resilience/race.ts';
 import { RaceMemory, raceCarriers } from '../resilience/race.ts';
 import type { SessionInfo, SttSession } from '../session.ts';
 import type { DialLimits } from './dial.ts';
@@ -236,8 +237,8 @@ export class Reach {
   }
 
   /**
-   * By the address that TCP reaches first, and by another one where that comes to nothing: where TLS or the upgrade
-   * fails, or another node answers than the one that was named.
+   * By the address that TCP reaches first; by another one as well where that comes to nothing, as TLS or the upgrade
+   * fails or another node answers than the one that was named, or where it is silent for a head start.
    */
   async #connectByWebSocket(
     target: HostPort,
@@ -247,13 +248,11 @@ export class Reach {
     until: number,
   ): Promise<SttSession> {
     const quiet = { ...attempt, uncounted: true };
-    const context = this.contextOf(
-      formatAddress({ address: target.host, port: target.port }),
-      quiet,
-    );
+    const peer = formatAddress({ address: target.host, port: target.port });
+    const context = this.contextOf(peer, quiet);
+    const own = race ?? this.#nextRace();
     const tried = new Set<string>();
-    const attempts: { readonly transport: string; readonly error: unknown }[] = [];
-    let own = options;
+    let known = 0;
     let sent = false;
     const once: Try = {
       ...quiet,
@@ -262,43 +261,63 @@ export class Reach {
         attempt.onSending();
       },
     };
-    for (;;) {
-      const left = attempts.length === 0 ? options.timeout : until - performance.now();
-      let known = 0;
-      const way = {
-        // Never none: who has tried them all does not come here again.
-        among: (all: readonly SocketAddress[]) => {
-          known = all.length;
-          return all.filter(({ address }) => !tried.has(address));
-        },
-        onReached: ({ address }: SocketAddress) => void tried.add(address),
-      };
+    const way: WebSocketWay = {
+      // Never none: nobody comes here who has tried them all.
+      among: (all) => {
+        known = all.length;
+        return all.filter(({ address }) => !tried.has(address));
+      },
+      onReached: ({ address }) => void tried.add(address),
+    };
+    const closing = this.#closingSignal.signal;
+    const isLeft = (): boolean =>
+      tried.size < known && performance.now() < until && !closing.aborted;
+    const carriers: Carrier<SttSession>[] = [];
+    const next = (): void => {
+      carriers.push({ name: 'websocket', connect, dispose });
+    };
+    const dispose = (late: SttSession): void => late.destroy('another address was faster');
+    const connect = async (signal: AbortSignal, onUnderWay: () => void): Promise<SttSession> => {
       const before = tried.size;
+      const timeout = carriers.length === 1 ? options.timeout : until - performance.now();
+      let dialled: { address: SocketAddress; connection: number };
       try {
-        const limits = { ...own, timeout: left };
-        const dialled = await this.#dial(target, limits, context, this.#closingSignal, way);
-        return await this.#connectTo({ ...dialled, race, until }, target, own, once);
+        const limits = { ...options, signal, timeout };
+        dialled = await this.#dial(target, limits, context, this.#closingSignal, way);
       } catch (error) {
-        attempts.push({ transport: 'websocket', error });
-        const cut = options.signal?.aborted === true || this.#closingSignal.signal.aborted;
-        const goesOn =
-          tried.size > before &&
-          tried.size < known &&
-          performance.now() < until &&
-          error instanceof SttError &&
-          !endsAddresses(error);
-        if (goesOn && !cut) {
-          // A ticket serves once: it goes with the first that is sent anything.
-          if (sent) own = { ...options, resume: undefined, earlyData: undefined };
-          continue;
-        }
-        const alone = cut || attempts.length === 1;
-        const told = alone ? error : mostTelling(withAttempts(error, attempts));
-        if (told instanceof SttError && attempt.uncounted !== true && !cut) {
-          this.#host.tally.count(told.code);
-        }
-        throw told;
+        // TCP has tried all the others where it has reached none.
+        if (tried.size > before && isLeft() && error instanceof SttError) next();
+        throw error;
       }
+      // A ticket serves once: it goes with the first that is sent anything.
+      const ticket = sent ? { resume: undefined, earlyData: undefined } : {};
+      const connected = this.#connectTo(
+        { ...dialled, race: own, until },
+        target,
+        { ...options, ...ticket, signal },
+        once,
+      );
+      if (isLeft()) next();
+      onUnderWay();
+      return connected;
+    };
+    next();
+    try {
+      const { signal } = options;
+      return (
+        await raceCarriers(carriers, {
+          signal,
+          endsRace: endsAddresses,
+          headStartFrom: 'underWay',
+        })
+      ).value;
+    } catch (error) {
+      const cut = options.signal?.aborted === true || closing.aborted;
+      const told = cut ? error : mostTelling(error);
+      if (told instanceof SttError && attempt.uncounted !== true && !cut) {
+        this.#host.tally.count(told.code);
+      }
+      throw told;
     }
   }
 
@@ -526,15 +545,18 @@ const NOBODY_THERE: readonly number[] = [0x0101, 0x0102];
 const CODE_NETWORK_UNREACHABLE = 0x0104;
 
 /**
- * Whether an error at one of a name's addresses is the last word for all of them: the peer has proved itself and does
- * not admit this node. Another node, another seed, another clock or another version is what somebody else may have at
- * an address that the peer has no more, and a stranger can claim all but the first.
+ * Whether an error at one of a name's addresses is the last word for all of them: the node that was named has proved
+ * itself and does not admit this one. Another node, another seed, another clock or another version is what somebody else
+ * may have at an address that the peer has no more, and a stranger can claim all but the first. So is the refusal of a
+ * node that may not be the one that is meant: where none was named, or where it has not proved which one it is.
  */
 function endsAddresses(error: unknown): boolean {
   return (
     error instanceof SttError &&
     error.code === CODE_AUTHENTICATION_FAILED &&
     (error.subcode ?? 0) === 0 &&
+    error.origin === 'peer' &&
+    error.context.nodeId !== undefined &&
     error.context.answeredBy === undefined
   );
 }

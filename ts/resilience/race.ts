@@ -5,8 +5,13 @@ import { isFinal } from './codes.ts';
 /** One way to carry a session: UDP, or a WebSocket. */
 export interface Carrier<Value> {
   readonly name: string;
-  /** Resolves once the peer has proved itself. Aborted, it leaves nothing behind. */
-  connect(signal: AbortSignal): Promise<Value>;
+  /**
+   * Resolves once the peer has proved itself. Aborted, it leaves nothing behind.
+   *
+   * @param onUnderWay that a connection stands and the peer is spoken to: what {@link RaceOptions.headStartFrom} may count
+   *   from
+   */
+  connect(signal: AbortSignal, onUnderWay: () => void): Promise<Value>;
   /** Gets rid of a connection that came too late, without a word to the application. */
   dispose(value: Value): void;
 }
@@ -18,6 +23,11 @@ export interface RaceOptions {
    * @default 250
    */
   readonly headStart?: number;
+  /**
+   * When that time begins: as the carrier starts, or once it says that it is under way.
+   * @default 'start'
+   */
+  readonly headStartFrom?: 'start' | 'underWay';
   /** Ends the race; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -48,7 +58,9 @@ const HEAD_START = 250;
  * cancelled, and one that comes too late all the same is disposed of. A verdict that no carrier
  * changes (0x0103, 0x0105, unless `endsRace` says otherwise) from any of them ends the race.
  *
- * When all fail, the first carrier's error is thrown, with what all of them said in `attempts`.
+ * When all fail, the first carrier's error is thrown, with what all of them said in `attempts`, where there were several.
+ *
+ * @param carriers may grow while they race: by whoever finds out on the way that there is another
  */
 export function raceCarriers<Value>(
   carriers: readonly Carrier<Value>[],
@@ -60,6 +72,7 @@ export function raceCarriers<Value>(
 class Race<Value> {
   readonly #carriers: readonly Carrier<Value>[];
   readonly #headStart: number;
+  readonly #fromStart: boolean;
   readonly #resolve: (result: RaceResult<Value>) => void;
   readonly #reject: (error: unknown) => void;
   readonly #endsRace: (error: unknown) => boolean;
@@ -73,12 +86,13 @@ class Race<Value> {
 
   constructor(
     carriers: readonly Carrier<Value>[],
-    { headStart = HEAD_START, signal, endsRace = isFinal }: RaceOptions,
+    { headStart = HEAD_START, headStartFrom = 'start', signal, endsRace = isFinal }: RaceOptions,
     resolve: (result: RaceResult<Value>) => void,
     reject: (error: unknown) => void,
   ) {
     this.#carriers = carriers;
     this.#headStart = headStart;
+    this.#fromStart = headStartFrom === 'start';
     this.#endsRace = endsRace;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -92,7 +106,7 @@ class Race<Value> {
     this.#next();
   }
 
-  /** Starts the next carrier, and the clock for the one after it. */
+  /** Starts the next carrier. */
   #next(): void {
     clearTimeout(this.#timer);
     const place = this.#begun;
@@ -100,14 +114,25 @@ class Race<Value> {
     if (carrier === undefined) return;
     this.#begun += 1;
     this.#running += 1;
-    if (this.#begun < this.#carriers.length) {
-      this.#timer = setTimeout(() => this.#next(), this.#headStart);
-    }
+    if (this.#fromStart) this.#startClock();
+    const onUnderWay = (): void => {
+      if (!this.#fromStart && this.#isNewest(place)) this.#startClock();
+    };
     // A carrier that throws at once must not escape.
-    new Promise<Value>((resolve) => resolve(carrier.connect(this.#over.signal))).then(
+    new Promise<Value>((resolve) => resolve(carrier.connect(this.#over.signal, onUnderWay))).then(
       (value) => this.#onConnected(carrier, value),
       (error: unknown) => this.#onFailed(place, { transport: carrier.name, error }),
     );
+  }
+
+  /** The clock for the one after those that have begun. */
+  #startClock(): void {
+    if (this.#begun < this.#carriers.length && !this.#over.signal.aborted)
+      this.#timer = setTimeout(() => this.#next(), this.#headStart);
+  }
+
+  #isNewest(place: number): boolean {
+    return place === this.#begun - 1;
   }
 
   #onConnected(carrier: Carrier<Value>, value: Value): void {
@@ -121,11 +146,12 @@ class Race<Value> {
     this.#failed[place] = failed;
     if (this.#endsRace(failed.error)) {
       this.#end(() => this.#reject(this.#withAttempts(failed.error)));
-    } else if (this.#running > 0) {
+    } else if (this.#running > 0 && (this.#fromStart || !this.#isNewest(place))) {
+      // The clock runs, or the newest starts it.
       return;
     } else if (this.#begun < this.#carriers.length) {
       this.#next();
-    } else {
+    } else if (this.#running === 0) {
       this.#end(() => this.#reject(this.#withAttempts(this.#failed[0]?.error)));
     }
   }
@@ -140,7 +166,7 @@ class Race<Value> {
   }
 
   #withAttempts(error: unknown): unknown {
-    if (!(error instanceof Error)) return error;
+    if (!(error instanceof Error) || this.#carriers.length === 1) return error;
     const attempts = Object.freeze(this.#failed.filter((failed) => failed !== undefined));
     return Object.defineProperty(error, 'attempts', { value: attempts, configurable: true });
   }

@@ -300,7 +300,7 @@ impl Endpoint {
         self.live += 1;
         self.memory.add(self.session_cost());
         if let Some(race) = options.race {
-            self.races.enter(race, handle.index);
+            self.races.enter(race, handle.index, options.peer.is_some());
             let behind = self.is_behind(handle.index);
             if let Some(Entry::Connecting(connecting)) = self.slots.get_mut(handle.index) {
                 connecting.behind = behind;
@@ -736,6 +736,10 @@ impl Endpoint {
                     return;
                 }
                 let mut fault = refusal(code, subcode);
+                if code == ErrorCode::AuthenticationFailed {
+                    // Whoever holds the seed can say so, and has not shown which node it is.
+                    fault = fault.by(Origin::Transport);
+                }
                 if code == ErrorCode::HandshakeFailure
                     && subcode == HandshakeSubcode::TimestampExpired as u8
                 {

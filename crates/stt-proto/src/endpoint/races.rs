@@ -25,6 +25,8 @@ struct Race {
     leader: Option<u32>,
     /// The leader has won, or what ended it ends the race.
     over: bool,
+    /// Whether one node alone will do.
+    pinned: bool,
 }
 
 /// What became of a connect that leads.
@@ -35,15 +37,17 @@ enum Lead {
     Won,
     /// It failed, and others may do better.
     Lost,
-    /// The peer has refused this node: no carrier changes that.
+    /// The node that was asked for has refused this one: no carrier changes that.
     Refused,
 }
 
 impl Races {
     /// A connect takes part.
-    pub(super) fn enter(&mut self, race: u64, slot: u32) {
+    pub(super) fn enter(&mut self, race: u64, slot: u32, pinned: bool) {
         self.of.insert(slot, race);
-        self.races.entry(race).or_default().runners.push(slot);
+        let race = self.races.entry(race).or_default();
+        race.runners.push(slot);
+        race.pinned = pinned;
     }
 
     /// A slot is forgotten. One that led was [judged](Endpoint::judge_race) before.
@@ -63,6 +67,12 @@ impl Races {
 
     fn race_mut(&mut self, slot: u32) -> Option<&mut Race> {
         self.races.get_mut(self.of.get(&slot)?)
+    }
+
+    /// Whether the race is for one node: where any will do, another address may have one that admits this node.
+    fn is_pinned(&self, slot: u32) -> bool {
+        let race = self.of.get(&slot).and_then(|race| self.races.get(race));
+        race.is_some_and(|race| race.pinned)
     }
 
     /// Whether a connect has to wait for another one.
@@ -111,7 +121,9 @@ impl Endpoint {
         let lead = match self.slots.get(slot) {
             Some(Entry::Session(session)) if !session.is_established() => Lead::Goes,
             Some(Entry::Session(session)) if session.is_live() => Lead::Won,
-            Some(Entry::Session(_)) if self.was_turned_away(slot) => Lead::Refused,
+            Some(Entry::Session(_)) if self.was_turned_away(slot) && self.races.is_pinned(slot) => {
+                Lead::Refused
+            }
             _ => Lead::Lost,
         };
         match lead {

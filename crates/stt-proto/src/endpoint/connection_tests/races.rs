@@ -1,8 +1,11 @@
 //! Connects by UDP and by a connection that are to lead to one session.
 
+use stt_wire::ErrorCode;
+
 use super::lab::{CLIENT, Lab, SERVER};
-use crate::config::ConnectOptions;
+use crate::config::{ConnectOptions, ListenConfig};
 use crate::event::{Event, SessionHandle};
+use crate::fault::Origin;
 use crate::path::PathAddress;
 use crate::time::Now;
 
@@ -84,4 +87,42 @@ fn a_carrier_that_waits_goes_on_at_once_where_the_first_is_lost() {
     let took = lab.until(3_000, "a session", |lab| !connected(lab, CLIENT).is_empty());
     assert_eq!(connected(&lab, CLIENT), [second]);
     assert!(took <= 60, "{took} ms");
+}
+
+#[test]
+fn a_refusal_ends_the_race_of_a_pinned_node_alone() {
+    for pinned in [true, false] {
+        let mut lab = Lab::new();
+        let listen = ListenConfig { authorize: true, ..ListenConfig::default() };
+        lab.ends[SERVER].set_listening(Some(listen));
+        let peer = pinned.then(|| lab.ends[SERVER].node_id());
+        let options = || ConnectOptions { peer, ..racing() };
+        let first = lab.begin(PathAddress::udp(lab.homes[SERVER]), options());
+        lab.run(5);
+        let path = lab.open(1, 100_000);
+        let second = lab.begin(path, options());
+        // The first to ask is turned away, as by another node at another address, and whoever comes next is not.
+        for millis in 0..4_000 {
+            lab.turn();
+            let now = lab.now();
+            let asked = lab.events[SERVER].iter().filter_map(|event| match event {
+                Event::Incoming { session, .. } => Some(*session),
+                _ => None,
+            });
+            for (number, session) in asked.collect::<Vec<_>>().into_iter().enumerate() {
+                match number {
+                    0 => lab.ends[SERVER].refuse(now, session, ErrorCode::AuthenticationFailed),
+                    _ => lab.ends[SERVER].accept(now, session),
+                }
+            }
+            assert!(millis < 100 || lab.failure(CLIENT).is_some(), "a refusal");
+        }
+        let refused = lab.events[CLIENT].iter().find_map(|event| match event {
+            Event::ConnectFailed { session, error } => Some((*session, error.code, error.origin)),
+            _ => None,
+        });
+        assert_eq!(refused, Some((first, ErrorCode::AuthenticationFailed, Origin::Peer)));
+        let won: &[SessionHandle] = if pinned { &[] } else { &[second] };
+        assert_eq!(connected(&lab, CLIENT), won, "pinned: {pinned}");
+    }
 }
