@@ -10,6 +10,7 @@ import type { DoctorOptions } from '../../ts/cli/commands/doctor.ts';
 import { doctor } from '../../ts/cli/commands/doctor.ts';
 import { exitCodeOf } from '../../ts/cli/exit-codes.ts';
 import { Output } from '../../ts/cli/output.ts';
+import { addPeer } from '../../ts/cli/peers/book.ts';
 import { Signals } from '../../ts/cli/signals.ts';
 import { helloPathId, versionsPacket } from '../../ts/testing/peer.ts';
 import { buildClock } from '../errors/matrix/clock.ts';
@@ -233,6 +234,50 @@ describe('stt doctor', () => {
     });
     expect(found.checks['seed']).toMatchObject({ code: '0x0103', subcode: 3 });
     expect(found.last).toMatchObject({ advice: expect.stringMatching(/^Use the same seed/) });
+  });
+
+  test('of a peer with several hosts it is the pinned node that is looked at, wherever it is', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const at = async (host: string, port: number) => {
+      const endpoint = await SttEndpoint.create({
+        sharedSeed: (await readFile(seed, 'utf8')).trim(),
+        host,
+        port,
+      });
+      onTestFinished(() => endpoint.close());
+      await endpoint.serve(() => undefined, { websocket: { host, port: endpoint.address.port } })
+        .ready;
+      return endpoint;
+    };
+    const right = await at('127.0.0.1', 0);
+    const { port } = right.address;
+    const wrong = await at('127.0.0.2', port);
+    const pinned = async (nodeId: string) => {
+      const env = { XDG_CONFIG_HOME: join(folder, nodeId) };
+      // The stale address comes first, and answers first.
+      const peer = { name: 'den', nodeId, port, hosts: ['127.0.0.2', '127.0.0.1'], pairedAt: 0 };
+      await addPeer(peer, join(env.XDG_CONFIG_HOME, 'stt', 'peers.json'));
+      const { code, records } = await stt(['doctor', 'den', '--seed-file', seed, '--json'], {
+        env,
+      });
+      return diagnosis(code, records);
+    };
+    const well = await pinned(right.nodeId);
+    expect([well.code, well.checks['peer'], well.checks['mtu']]).toMatchObject([
+      0,
+      { status: 'passed', nodeId: right.nodeId },
+      { status: 'passed' },
+    ]);
+    const gone = await pinned('ab'.repeat(32));
+    expect([gone.code, gone.checks['peer'], gone.last]).toMatchObject([
+      4,
+      { status: 'failed', code: '0x0103' },
+      { advice: expect.stringMatching(/^Correct the peer id/) },
+    ]);
+    expect([right.nodeId, wrong.nodeId]).toContain(
+      /the node ([0-9a-f]{64})/.exec(String(gone.checks['peer']?.['message']))?.[1],
+    );
   });
 
   test('another node, and one that does not admit: 0x0103, 4', async () => {

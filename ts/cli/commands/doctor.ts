@@ -40,14 +40,14 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
   const endpoint = await SttEndpoint.create({ sharedSeed, ...lookupFor(to) });
   const report = new Report(output);
   try {
-    const target = {
+    const place = {
       endpoint,
       address: to.address,
       ...lookupFor(to),
       timeout: options.timeout,
       signal: options.signals.ending,
     };
-    await look(target, to.peerNodeId, options, report);
+    await look(place, to.peerNodeId, options, report);
   } finally {
     await endpoint.close({ timeout: LAST_WORDS_MS });
   }
@@ -70,13 +70,16 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
 }
 
 async function look(
-  target: Target,
+  place: Omit<Target, 'peerNodeId'>,
   wanted: string,
   { websocket, transport }: DoctorOptions,
   report: Report,
 ): Promise<void> {
-  const there = parseAddress(target.address);
-  const { addresses, result } = await checkName(there, target.lookup);
+  const there = parseAddress(place.address);
+  const { addresses, result } = await checkName(there, place.lookup);
+  // Of several addresses another node may have one by now. At a single one it is worth knowing all that there is to say of
+  // whoever answers.
+  const target = { ...place, peerNodeId: addresses.length > 1 ? wanted : 'any' };
   report.add('name', result);
   if (addresses.length === 0) report.skip('route', 'the name has no address');
   else report.add('route', await checkRoute(addresses, there));

@@ -38,13 +38,15 @@ const OF_THE_WAY: ReadonlySet<string> = new Set([
 export interface Target {
   readonly endpoint: SttEndpoint;
   readonly address: string;
+  /** Who has to answer: `any` takes whoever does, and who that is, is another question. */
+  readonly peerNodeId: string;
   /** In place of the system's resolver. */
   readonly lookup?: Lookup;
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
 
-/** Tries a whole handshake by UDP. Whoever holds the seed may answer: who it is, is another question. */
+/** Tries a whole handshake by UDP. */
 export function tryUdp(target: Target): Promise<Tried> {
   return attempt(target, 'udp', {});
 }
@@ -77,14 +79,14 @@ export async function tryWebSocket(
 }
 
 async function attempt(
-  { endpoint, address, timeout, signal }: Target,
+  { endpoint, address, peerNodeId, timeout, signal }: Target,
   transport: 'udp' | 'websocket',
   more: Partial<ConnectOptions>,
 ): Promise<Tried> {
   const started = performance.now();
   try {
     const session = await endpoint.connect(address, {
-      peerNodeId: 'any',
+      peerNodeId,
       timeout,
       signal,
       transport,
