@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import fs from 'node:fs';
 import {
   chmod,
   link,
@@ -6,11 +7,14 @@ import {
   open,
   readdir,
   readFile,
+  rename,
   stat,
   symlink,
+  unlink,
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -25,7 +29,7 @@ import {
   sweep,
   sweepClaims,
 } from '../../ts/cli/transfer/claim.ts';
-import { readDone, removeDone, writeDone } from '../../ts/cli/transfer/done.ts';
+import { readDone, removeDone, removePlaceholder, writeDone } from '../../ts/cli/transfer/done.ts';
 import { lives, ownerText, parseOwner, thisProcess } from '../../ts/cli/transfer/owner.ts';
 import { Part, partKey } from '../../ts/cli/transfer/part.ts';
 import { content, MIB, Stage, sha256 } from './stage.ts';
@@ -319,6 +323,133 @@ describe('an unfinished file', () => {
     }
   });
 
+  test('is not durable once the disk has refused it, however well the next sync ends', async () => {
+    const folder = await temporaryFolder();
+    const lost = new Error('EIO');
+    // What another process has left may never have been brought to the disk.
+    await writeFile(join(folder, freeName(KEY)), Buffer.alloc(3 * MIB));
+    const part = await Part.open(folder, KEY);
+    const sync = await failingOnce('sync', folder, lost);
+    await expect(part.marks(() => undefined)).rejects.toBe(lost);
+    await expect(part.marks(() => undefined)).rejects.toBe(lost);
+    await expect(part.digest()).rejects.toBe(lost);
+    await part.release();
+    // The system tells once: whoever asks it again is told that all is well.
+    expect(sync).toHaveBeenCalledOnce();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('is kept up to what a sync has brought to the disk, and no further', async () => {
+    const folder = await temporaryFolder();
+    const bytes = content(3, 3 * MIB);
+    const part = await Part.open(folder, KEY);
+    await part.write([bytes.subarray(0, 2 * MIB)]);
+    expect((await part.marks(() => undefined)).at(-1)?.length).toBe(2 * MIB);
+    await part.write([bytes.subarray(2 * MIB)]);
+    await failingOnce('sync', folder, new Error('EIO'));
+    await part.release();
+    const next = await Part.open(folder, KEY);
+    expect([next.length, await next.digest()]).toEqual([
+      2 * MIB,
+      Buffer.from(sha256(bytes.subarray(0, 2 * MIB)), 'hex'),
+    ]);
+    await next.discard();
+  });
+
+  test('is for its owner alone until it has a name, whatever the sender’s is', async () => {
+    const folder = await temporaryFolder();
+    const modeOf = async (name: string): Promise<number> =>
+      (await stat(join(folder, name))).mode & 0o777;
+    const open = { modified: null, mode: 0o644 };
+    const committed = async (name: string, fault?: 'rename' | 'link'): Promise<unknown> => {
+      const part = await Part.open(folder, KEY);
+      await part.write([Buffer.from('all of it')]);
+      if (fault !== undefined) await failing(fault, 'EIO');
+      const end = await part
+        .commit(name, fault === 'rename' ? 'overwrite' : 'refuse', open, undefined)
+        .catch((error) => error);
+      vi.restoreAllMocks();
+      syncBuiltinESMExports();
+      await part.release();
+      return end;
+    };
+    await writeFile(join(folder, 'taken'), 'another');
+    expect(await committed('taken')).toMatchObject({ name: 'TargetExistsError' });
+    expect(await modeOf(freeName(KEY))).toBe(0o600);
+    for (const fault of ['link', 'rename'] as const) {
+      expect(await committed('named', fault)).toMatchObject({ code: 'EIO' });
+      expect(await modeOf(freeName(KEY))).toBe(0o600);
+    }
+    expect(await committed('named')).toBe('named');
+    expect(await modeOf('named')).toBe(0o644 & ~process.umask());
+  });
+
+  test('gets its name on a disk that has neither modes nor hard links', async () => {
+    const folder = await temporaryFolder();
+    const part = await Part.open(folder, KEY);
+    await part.write([Buffer.from('all of it')]);
+    await failing('link', 'EPERM');
+    const chmod = await failingOnce('chmod', folder, systemError('EPERM'));
+    const record = { bytes: 9, sha256: sha256(Buffer.from('all of it')) };
+    expect(await part.commit('a', 'refuse', { modified: null, mode: 0o644 }, record)).toBe('a');
+    expect(chmod).toHaveBeenCalled();
+    expect(await readFile(join(folder, 'a'), 'utf8')).toBe('all of it');
+    await removeDone(folder, KEY);
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  test('leaves no empty file under its name on a disk without hard links where that fails', async () => {
+    const folder = await temporaryFolder();
+    const part = await Part.open(folder, KEY);
+    await part.write([Buffer.from('all of it')]);
+    await failing('link', 'EPERM');
+    await failing('rename', 'EIO', (_from, to) => to === join(folder, 'a'));
+    const committed = part.commit('a', 'refuse', { modified: null, mode: null }, undefined);
+    await expect(committed).rejects.toMatchObject({ code: 'EIO' });
+    vi.restoreAllMocks();
+    syncBuiltinESMExports();
+    await part.release();
+    expect(await readdir(folder)).toEqual([freeName(KEY)]);
+  });
+
+  test('knows the empty file that took its name before a kill, and nothing else under it', async () => {
+    const folder = await temporaryFolder();
+    const [noted, name] = [join(folder, `.stt-${KEY}.done`), join(folder, 'a')];
+    const file = join(folder, freeName(KEY));
+    const note = async (bytes: string): Promise<void> => {
+      await writeFile(file, bytes);
+      const record = { name: 'a', bytes: bytes.length, sha256: sha256(Buffer.from(bytes)) };
+      await writeDone(folder, KEY, file, record);
+    };
+    const left = async (): Promise<string[]> => {
+      await removePlaceholder(folder, KEY);
+      return (await readdir(folder)).sort();
+    };
+    await note('all of it');
+    expect(await left()).toHaveLength(2);
+    await writeFile(name, '', { mode: 0o600 });
+    expect(await left()).toEqual([freeName(KEY)]);
+    // What is open to others, has something in it, or was there before, is somebody's own.
+    await note('all of it');
+    await writeFile(name, '', { mode: 0o644 });
+    await chmod(name, 0o644);
+    expect(await left()).toContain('a');
+    await chmod(name, 0o600);
+    await writeFile(name, 'x');
+    expect(await left()).toContain('a');
+    await writeFile(name, '');
+    await utimes(name, 1, 1);
+    expect(await left()).toContain('a');
+    await unlink(name);
+    await symlink(noted, name);
+    expect(await left()).toContain('a');
+    await unlink(name);
+    // A file that is empty in the end has its name already.
+    await note('');
+    await rename(file, name);
+    expect(await left()).toEqual([`.stt-${KEY}.done`, 'a']);
+  });
+
   test('is one of a bounded number', async () => {
     const folder = await temporaryFolder();
     const name = (n: number): string => freeName(n.toString(16).padStart(32, '0'));
@@ -329,6 +460,38 @@ describe('an unfinished file', () => {
     forget(path);
   });
 });
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code, syscall: 'test' });
+}
+
+/** Has the next call of that method of a file fail, and every other as it would. */
+async function failingOnce(method: 'sync' | 'chmod', folder: string, error: Error) {
+  const path = join(folder, 'probe');
+  const probe = await open(path, 'w');
+  const spy = vi.spyOn(Object.getPrototypeOf(probe), method).mockRejectedValueOnce(error);
+  onTestFinished(() => void spy.mockRestore());
+  await probe.close();
+  await unlink(path);
+  return spy;
+}
+
+/** Has calls of a function of node:fs/promises fail by that code, all or those that are meant. */
+async function failing(
+  name: 'link' | 'rename',
+  code: string,
+  isMeant: (from: unknown, to: unknown) => boolean = () => true,
+): Promise<void> {
+  const real = fs.promises[name].bind(fs.promises);
+  vi.spyOn(fs.promises, name).mockImplementation((from, to) =>
+    isMeant(from, to) ? Promise.reject(systemError(code)) : real(from, to),
+  );
+  syncBuiltinESMExports();
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+    syncBuiltinESMExports();
+  });
+}
 
 async function startOf(pid: number): Promise<string> {
   if (process.platform !== 'linux') return '1';

@@ -14,10 +14,16 @@ const PLACER = fileURLToPath(new URL('./fixtures/placer.mjs', import.meta.url));
 const MAX_STEPS = 40;
 
 /** Runs the fixture: what it printed, or undefined where it killed itself. */
-async function place(inbox: string, collision: string, step = -1): Promise<unknown> {
+async function place(
+  inbox: string,
+  collision: string,
+  step = -1,
+  noLinks?: string,
+): Promise<unknown> {
   try {
     const args = [PLACER, inbox, collision, String(step)];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000 });
+    const env = { ...process.env, ...(noLinks === undefined ? {} : { NO_LINKS: noLinks }) };
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000, env });
     return JSON.parse(stdout);
   } catch (error) {
     if ((error as { signal?: string }).signal === 'SIGKILL') return undefined;
@@ -115,6 +121,25 @@ describe('a receiver that is killed while its roots get their names', { timeout:
     expect(await place(inbox, 'refuse')).toEqual(['t', 'f1.txt', 'f2.txt', 'empty']);
     expect((await lstat(join(inbox, 'f2.txt'))).nlink).toBe(1);
   });
+
+  test.each(['refuse', 'rename'])(
+    'goes on from a name that was taken on a disk without hard links: %s',
+    async (collision) => {
+      const inbox = await temporaryFolder();
+      const name = join(inbox, 'f1.txt');
+      expect(await place(inbox, collision, -1, name)).toBeUndefined();
+      expect((await lstat(name)).size).toBe(0);
+      expect(await place(inbox, collision, -1, '')).toEqual(['t', 'f1.txt', 'f2.txt', 'empty']);
+      expect(await readFile(name, 'utf8')).toBe('f1.txt');
+      expect(await leftovers(inbox)).toEqual([]);
+      // What somebody has put something into is nobody else's.
+      const other = await temporaryFolder();
+      expect(await place(other, 'refuse', -1, join(other, 'f1.txt'))).toBeUndefined();
+      await writeFile(join(other, 'f1.txt'), 'mine');
+      expect(await place(other, 'refuse', -1, '')).toBe('TargetExistsError');
+      expect(await readFile(join(other, 'f1.txt'), 'utf8')).toBe('mine');
+    },
+  );
 
   test.each(['a full folder', 'a link'])('replaces nothing but its own: %s', async (what) => {
     const inbox = await temporaryFolder();

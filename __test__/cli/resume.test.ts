@@ -114,6 +114,39 @@ describe('a transfer that is cut off', { timeout: 120_000 }, () => {
     }
   });
 
+  test('begins again where the disk did not keep what came before, and both sides hear why', async () => {
+    const stage = await abandoned(8 * MIB, 3 * MIB);
+    const { env } = stage;
+    // As a system does: it tells once, and says that all is well from then on.
+    const fault = `
+      import { open } from 'node:fs/promises';
+      const probe = await open('/dev/null');
+      const file = Object.getPrototypeOf(probe);
+      await probe.close();
+      const { sync } = file;
+      file.sync = async () => {
+        file.sync = sync;
+        throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO', syscall: 'fsync' });
+      };`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(fault)}`;
+    stage.env = { ...env, NODE_OPTIONS };
+    const recv = await stage.recv();
+    stage.env = env;
+    const [sent, received] = [await stage.send().end(), await recv.end()];
+    expect([sent.code, sent.stderr]).toEqual([
+      5,
+      expect.stringMatching(/EIO: data\.bin cannot be stored: .*\nTry: /),
+    ]);
+    expect([received.code, received.stderr]).toEqual([
+      6,
+      expect.stringMatching(
+        /^EIO: data\.bin cannot be stored: .*\nTry: check the folder and its disk\.\n$/,
+      ),
+    ]);
+    expect(await readdir(stage.inbox)).toEqual([]);
+    expect((await again(stage)).sent).toMatchObject({ resumedFrom: 0, bytesSent: 8 * MIB });
+  });
+
   test('goes on before the first byte that differs', async () => {
     const stage = await abandoned(12 * MIB, 7 * MIB);
     const part = await stage.part();

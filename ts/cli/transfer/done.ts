@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstat, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isPlaceholder } from './files.ts';
 import { checkRootName } from './names.ts';
 
 /** A file that is whole under its final name, and whose sender may not know yet. */
@@ -62,6 +63,29 @@ export async function readDone(folder: string, key: string): Promise<DoneRecord 
     // None, or none of ours: then nothing is known.
   }
   return undefined;
+}
+
+/**
+ * Removes the empty file that a receiver took the final name with, on a file system without hard links, and was killed
+ * before it moved the whole one there.
+ */
+export async function removePlaceholder(folder: string, key: string): Promise<void> {
+  const noted = doneName(folder, key);
+  try {
+    const text = await readFile(noted, 'utf8');
+    if (text.length > MAX_RECORD) return;
+    const { name, identity } = JSON.parse(text) as Partial<Stored>;
+    if (typeof name !== 'string') return;
+    const path = join(folder, checkRootName(name));
+    // An empty file that was received is no placeholder, and one that was there before the note is not ours.
+    if ((await identityOf(path)) === identity) return;
+    const [before, after] = [await lstat(noted), await lstat(path)];
+    if (after.mtimeMs < before.mtimeMs || !(await isPlaceholder(path, noted))) return;
+    await unlink(path);
+    await unlink(noted);
+  } catch {
+    // There is none.
+  }
 }
 
 /** The sender knows, or it does not matter any more. */

@@ -79,30 +79,69 @@ export async function place(
 /**
  * Names the file without ever replacing another: a hard link fails where the name is taken.
  *
+ * @param isOurs whether what is under the name, on a file system without hard links, is a {@link isPlaceholder placeholder}
+ *   of a receiver that was killed
  * @returns false where it is.
  */
-export async function placeNew(temporary: string, final: string): Promise<boolean> {
+export async function placeNew(
+  temporary: string,
+  final: string,
+  isOurs: () => Promise<boolean> = async () => false,
+): Promise<boolean> {
   try {
     await link(temporary, final);
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false;
     if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error;
     // A file system without hard links: claim the name first, then replace our own claim.
-    return placeByClaim(temporary, final);
+    return placeByClaim(temporary, final, isOurs);
   }
   await unlink(temporary);
   return true;
 }
 
-async function placeByClaim(temporary: string, final: string): Promise<boolean> {
+async function placeByClaim(
+  temporary: string,
+  final: string,
+  isOurs: () => Promise<boolean>,
+): Promise<boolean> {
   try {
-    await (await open(final, 'wx')).close();
+    await (await open(final, 'wx', 0o600)).close();
   } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false;
+    if (!hasCode(error, 'EEXIST')) throw error;
+    if (!(await isOurs())) return false;
+  }
+  try {
+    await rename(temporary, final);
+  } catch (error) {
+    if (await isPlaceholder(final, temporary)) await unlink(final).catch(() => undefined);
     throw error;
   }
-  await rename(temporary, final);
   return true;
+}
+
+/**
+ * Whether what stands at `path` can be what a receiver took the name with, where the file system has no hard links,
+ * before it was killed: an empty file of this user, closed to others, or an empty file where modes say nothing. One that is
+ * somebody's own is not told from it, and nothing is lost with it.
+ *
+ * @param beside a file of ours on the same file system, which was made for its owner alone: whether it is so tells
+ *   whether modes say anything
+ */
+export async function isPlaceholder(path: string, beside: string): Promise<boolean> {
+  try {
+    const stats = await lstat(path);
+    if (!stats.isFile() || stats.size !== 0 || stats.nlink !== 1) return false;
+    if (process.getuid !== undefined && stats.uid !== process.getuid()) return false;
+    return (stats.mode & 0o077) === 0 || (await isModeless(beside));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a file or folder that was made for its owner alone is open to others: its file system has no modes. */
+export async function isModeless(path: string): Promise<boolean> {
+  return ((await lstat(path)).mode & 0o077) !== 0;
 }
 
 /** A new name survives a power cut only once its folder is on the disk; not every platform can. */

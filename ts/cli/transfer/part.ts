@@ -2,7 +2,7 @@ import type { Hash } from 'node:crypto';
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { lutimes, open, rename, unlink } from 'node:fs/promises';
+import { open, rename, unlink } from 'node:fs/promises';
 import { claim, forget, unclaim } from './claim.ts';
 import type { DoneRecord } from './done.ts';
 import { removeDone, writeDone } from './done.ts';
@@ -48,8 +48,8 @@ export class Part {
   readonly #file: FileHandle;
   readonly #toucher: NodeJS.Timeout;
   #position: number;
-  /** Bytes that are on the disk, for all that is known. */
-  #safe: number;
+  /** Bytes that a sync has brought to the disk. What another process has left is not known to be there before one has. */
+  #safe = 0;
   #unsynced = 0;
   #syncing: Promise<unknown> | undefined;
   #syncError: unknown;
@@ -61,7 +61,6 @@ export class Part {
     this.#path = path;
     this.#file = file;
     this.#position = length;
-    this.#safe = length;
     // Other machines that share the folder see from it that somebody is here.
     this.#toucher = setInterval(() => {
       const now = new Date();
@@ -97,7 +96,7 @@ export class Part {
    */
   async marks(alive: () => void): Promise<Mark[]> {
     if (this.#position === 0) return [];
-    await this.#file.sync();
+    await this.#sync();
     const step = Math.max(
       MIN_MARK_STEP,
       Math.ceil(this.#position / MARKS / HASH_BLOCK) * HASH_BLOCK,
@@ -135,13 +134,7 @@ export class Part {
 
   /** Brings the bytes to the disk and reads them back for their SHA-256. */
   async digest(): Promise<Buffer> {
-    await this.#syncing;
-    // The system tells of a failed write-back once; a sync after that one would succeed.
-    if (this.#syncError !== undefined) throw this.#syncError;
-    await this.#file.sync().catch((error: unknown) => {
-      this.#syncError = error;
-      throw error;
-    });
+    await this.#sync();
     return (await this.#hash(Number.POSITIVE_INFINITY)).digest();
   }
 
@@ -156,27 +149,25 @@ export class Part {
     if (modified !== null)
       await this.#file.utimes(new Date(), new Date(modified)).catch(() => undefined);
     const permissions = (mode ?? 0o666) & ~UMASK;
-    // As long as it has no name, it can be gone on with.
-    await this.#file.chmod(permissions | OWN_MODE);
-    const strict = (permissions & OWN_MODE) !== OWN_MODE;
-    if (!strict) await this.#file.close();
     let noted = false;
     const final = await place(this.#path, this.#folder, name, collision, async (candidate) => {
-      if (record === undefined) return;
-      await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
-      noted = true;
+      if (record !== undefined) {
+        await writeDone(this.#folder, this.#key, this.#path, { ...record, name: candidate });
+        noted = true;
+      }
+      // Its owner's as well as the sender's: should it not get that name, it can be gone on with.
+      await this.#permit(permissions | OWN_MODE);
     }).catch(async (error: unknown) => {
       if (noted) await removeDone(this.#folder, this.#key);
-      // It is kept from now on, not from the date of the sender's file on.
+      // It is kept from now on, not from the date of the sender's file on, and for its owner alone.
       const now = new Date();
-      await lutimes(this.#path, now, now).catch(() => undefined);
-      if (strict) await this.#file.close().catch(() => undefined);
+      await this.#file.utimes(now, now).catch(() => undefined);
+      await this.#permit(OWN_MODE).catch(() => undefined);
       throw error;
     });
-    if (strict) {
+    if ((permissions & OWN_MODE) !== OWN_MODE)
       await this.#file.chmod(permissions).catch(() => undefined);
-      await this.#file.close();
-    }
+    await this.#file.close();
     this.#settled = true;
     forget(this.#path);
     await syncFolder(this.#folder);
@@ -186,7 +177,7 @@ export class Part {
   /** Gives the file, which is on the disk by now, another place on it. */
   async moveTo(path: string, mode: number, modified: number): Promise<void> {
     clearInterval(this.#toucher);
-    await this.#file.chmod(mode);
+    await this.#permit(mode);
     await this.#file.utimes(new Date(), fileTime(modified));
     await this.#file.close();
     await rename(this.#path, path);
@@ -197,11 +188,8 @@ export class Part {
   /** Leaves it for the sender's return; an empty one is removed. Harmless once settled. */
   async release(): Promise<void> {
     if (this.#settled) return;
-    await this.#syncing;
-    if (this.#syncError === undefined)
-      await this.#file.sync().catch((error: unknown) => (this.#syncError = error));
     // What did not get there may be read back from memory all the same, and is gone with the next power cut.
-    if (this.#syncError !== undefined) await this.truncate(this.#safe).catch(() => undefined);
+    await this.#sync().catch(() => this.truncate(this.#safe).catch(() => undefined));
     if (this.#position === 0) return this.discard();
     this.#settled = true;
     await this.#close();
@@ -218,9 +206,35 @@ export class Part {
     forget(this.#path);
   }
 
+  /** Gives the file permissions. A file system that has none says so by EPERM, and gives every file the same. */
+  async #permit(mode: number): Promise<void> {
+    const { mode: has } = await this.#file.stat();
+    if ((has & 0o777) === mode) return;
+    await this.#file.chmod(mode).catch((error: unknown) => {
+      if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error;
+    });
+  }
+
   async #close(): Promise<void> {
     clearInterval(this.#toucher);
     await this.#file.close().catch(() => undefined);
+  }
+
+  /**
+   * Brings all of it to the disk. The system tells of a failed write-back once, and a sync after that one succeeds
+   * whatever is missing: what failed has failed for good.
+   */
+  async #sync(): Promise<void> {
+    await this.#syncing;
+    if (this.#syncError !== undefined) throw this.#syncError;
+    const length = this.#position;
+    try {
+      await this.#file.sync();
+      this.#safe = Math.max(this.#safe, length);
+    } catch (error) {
+      this.#syncError = error;
+      throw error;
+    }
   }
 
   #syncBehind(): void {

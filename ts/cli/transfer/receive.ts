@@ -11,7 +11,7 @@ import { ByteReader } from './byte-reader.ts';
 import { removeStale, sweep } from './claim.ts';
 import type { Desk } from './desk.ts';
 import type { DoneRecord } from './done.ts';
-import { readDone, removeDone } from './done.ts';
+import { readDone, removeDone, removePlaceholder } from './done.ts';
 import type { Collision } from './files.ts';
 import { exists, freeSpace, isFolder, KIND_HINT, TargetExistsError } from './files.ts';
 import type { Mark, Offer, Receipt } from './messages.ts';
@@ -195,6 +195,8 @@ class Reception {
       // Its file has changed since: what it sends now is another one.
       return this.#receive(await this.#open(this.#refuse), offset, []);
     }
+    if (done === undefined && this.#resumable && sink === undefined)
+      await removePlaceholder(folder, this.#key);
     const part = await this.#open(this.#decline);
     let marks: Mark[];
     let offset: number;
@@ -204,6 +206,8 @@ class Reception {
       ({ offset } = await readStart(this.#reader));
     } catch (error) {
       await part.release();
+      const refusal = asRefusal(error, this.#name);
+      if (refusal !== undefined) return await this.#decline(refusal);
       throw this.#resumable && part.length > 0 ? this.#suspended(part.length, error) : error;
     }
     return this.#receive(part, offset, marks);

@@ -6,6 +6,7 @@ import {
   exists,
   hasCode,
   isFolder,
+  isPlaceholder,
   KIND_HINT,
   placeNew,
   syncFolder,
@@ -17,7 +18,7 @@ import { Folder, FolderCache } from './folders.ts';
 import type { Entry, Manifest } from './manifest.ts';
 import { MAX_ROOTS } from './manifest.ts';
 import type { Plan, PlannedRoot } from './plan.ts';
-import { identityOf, inodeOf, isPlaced, isPlaceholder, writePlan } from './plan.ts';
+import { identityOf, inodeOf, isFolderPlaceholder, isPlaced, writePlan } from './plan.ts';
 
 /** How many numbered names `--rename` tries. */
 const MAX_RENAMES = 10_000;
@@ -119,7 +120,7 @@ async function choose(
 
 /** Gives one root its final name; false where that is taken. */
 async function placeRoot(
-  { tree, inbox, manifest, collision }: Placement,
+  { staging, tree, inbox, manifest, collision }: Placement,
   { root, from, name, into }: PlannedRoot,
   again: boolean,
   step: (at: string) => Promise<void>,
@@ -127,7 +128,8 @@ async function placeRoot(
   const [staged, final] = [tree.at(from), join(inbox, name)];
   const { kind } = manifest.entries[root] as Entry;
   if (kind !== 'folder') {
-    if (collision !== 'overwrite') return placeNew(staged, final);
+    const isOurs = async () => again && (await isPlaceholder(final, staging));
+    if (collision !== 'overwrite') return placeNew(staged, final, isOurs);
     if (await isFolder(final))
       throw new TargetExistsError(`${name} is a folder already in ${inbox}`, KIND_HINT);
     await rename(staged, final);
@@ -143,7 +145,8 @@ async function placeRoot(
     await merge(staged, final, name, step);
     return true;
   }
-  if (!(await takeFolderName(final)) && !(again && (await isPlaceholder(final)))) return false;
+  if (!(await takeFolderName(final)) && !(again && (await isFolderPlaceholder(final, staging))))
+    return false;
   await step(`taken ${from}`);
   try {
     // What is empty is replaced, and nothing else.

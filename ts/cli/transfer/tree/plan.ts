@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { lstat, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { syncFolder } from '../files.ts';
+import { dirname, join } from 'node:path';
+import { isModeless, syncFolder } from '../files.ts';
 import { isHex } from '../messages.ts';
 import { checkRootName } from '../names.ts';
 import type { Folder } from './folders.ts';
@@ -117,13 +117,17 @@ export async function isStaged({ identity, into }: PlannedRoot, staged: string):
 }
 
 /**
- * Whether what stands at that path can be what a receiver took the name with before it was killed: an empty folder of
- * this user, closed to others. One that is somebody's own is not told from it, and nothing is lost with it.
+ * Whether what stands at that path can be what a receiver took the name of a folder with before it was killed: an empty
+ * folder of this user, closed to others, or an empty one where modes say nothing. One that is somebody's own is not told
+ * from it, and nothing is lost with it.
+ *
+ * @param beside a folder of ours on the same file system, which was made for its owner alone
  */
-export async function isPlaceholder(path: string): Promise<boolean> {
+export async function isFolderPlaceholder(path: string, beside: string): Promise<boolean> {
   try {
     const stats = await lstat(path);
-    if (!stats.isDirectory() || (stats.mode & 0o077) !== 0) return false;
+    if (!stats.isDirectory()) return false;
+    if ((stats.mode & 0o077) !== 0 && !(await isModeless(beside))) return false;
     if (process.getuid !== undefined && stats.uid !== process.getuid()) return false;
     return (await readdir(path)).length === 0;
   } catch {
@@ -136,9 +140,9 @@ export async function clearPlaceholders(plan: Plan, tree: string, inbox: string)
   for (const planned of plan.roots) {
     const staged = join(tree, planned.from);
     if (planned.into !== null || !(await isStaged(planned, staged))) continue;
-    if (!(await lstat(staged)).isDirectory()) continue;
     const path = join(inbox, planned.name);
-    if (await isPlaceholder(path)) await rmdir(path).catch(() => undefined);
+    if (!(await lstat(staged)).isDirectory()) continue;
+    if (await isFolderPlaceholder(path, dirname(tree))) await rmdir(path).catch(() => undefined);
   }
 }
 
