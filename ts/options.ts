@@ -284,7 +284,7 @@ const RANGES: Readonly<Record<NumericOption, readonly [least: number, most: numb
 };
 
 /** The environment variables that are read, and the option that each stands for. */
-const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
+export const ENVIRONMENT: Readonly<Record<string, NumericOption>> = {
   STT_KEEP_ALIVE_INTERVAL: 'keepAliveInterval',
   STT_KEEP_ALIVE_TIMEOUT: 'keepAliveTimeout',
   STT_HANDSHAKE_TIMEOUT: 'handshakeTimeout',

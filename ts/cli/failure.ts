@@ -1,6 +1,7 @@
 import { ERROR_PAGES } from '../errors/reference.generated.ts';
 import type { SttError } from '../index.ts';
 import { isSttError, SttOptionError } from '../index.ts';
+import { inCommandWords } from './command-words.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { systemCode } from './exit-codes.ts';
 
@@ -117,30 +118,10 @@ function describeOption({ option, message }: SttOptionError): { headline: string
   return { headline: message, hint: 'see "stt --help".' };
 }
 
-/** What the API calls its options, and what a command line has in their place. */
-const COMMAND_WORDS: readonly (readonly [RegExp, string])[] = [
-  [/Use the same sharedSeed on both sides\./g, 'Use the same seed on both machines.'],
-  [/Add its seed, or use/g, 'Use'],
-  [/in sharedSeed here/g, 'here'],
-  [/\bpeerNodeId\b/g, '--peer-id'],
-  [/, or widen timestampWindow\b/g, ''],
-  [/raise keepAliveTimeout\b/g, 'allow more by STT_KEEP_ALIVE_TIMEOUT'],
-  [
-    /check websocket\.url, or path of listen\(\)/gi,
-    'Check the path in the URL, and what listens there',
-  ],
-  [/give it(.*?) as tls\.ca\b/g, 'name a file with it$1 in NODE_EXTRA_CA_CERTS'],
-  [/, set tls\.servername, or/g, ', or'],
-];
-
-/** The same message for somebody who has no program, but a command. */
-function inCommandWords(message: string): string {
-  return COMMAND_WORDS.reduce((text, [words, others]) => text.replace(words, others), message);
-}
-
 /** `ENOENT: no such file or directory: /path`, without what the system was called for. */
 function systemHeadline(code: string, error: Error): string {
-  const text = error.message.startsWith(code) ? error.message : `${code}: ${error.message}`;
+  const message = inCommandWords(error.message);
+  const text = message.startsWith(code) ? message : `${code}: ${message}`;
   const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
   const cut = text.indexOf(', ');
   return path === undefined || cut === -1 ? text : `${text.slice(0, cut)}: ${path}`;
@@ -194,5 +175,5 @@ function hintOf({ codeName, code, subcode, origin, context }: SttError): string 
 /** What the reference says to try first, as the end of a sentence that has begun. */
 function firstStep(code: number): string {
   const text = ERROR_PAGES.find((page) => page.code === code)?.steps[0]?.text ?? 'Run it again.';
-  return text.charAt(0).toLowerCase() + text.slice(1);
+  return inCommandWords(text.charAt(0).toLowerCase() + text.slice(1));
 }

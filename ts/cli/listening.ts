@@ -30,10 +30,14 @@ export function endpointAt(
   });
 }
 
-/** The TCP port is that of UDP unless another is said: one number to tell others. */
+/**
+ * The TCP port is that of UDP unless another is said: one number to tell others. All peers behind a proxy count as one, and
+ * no command has an option that could change it.
+ */
 export function webSocketOf(place: WebSocketPlace, endpoint: SttEndpoint): ListenOptions {
   if (place === false) return {};
-  return { websocket: place === true ? { port: endpoint.address.port } : { ...place } };
+  const at = place === true ? { port: endpoint.address.port } : place;
+  return { websocket: { ...at, trustProxy: false } };
 }
 
 /** Where it listens, for a program, and in words. */

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { SttListener, SttSession } from '../../index.ts';
 import { generateSeed, isSttError, SttEndpoint } from '../../index.ts';
+import { inCommandWords } from '../command-words.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { NodeSecret } from '../node-seed.ts';
@@ -210,7 +211,7 @@ async function give(
     if (over.aborted) return undefined;
     // Whatever it was, somebody else, or the same again, may still come.
     if (error instanceof CliError || isSttError(error)) {
-      output.note(`a pairing came to nothing: ${error.message}`);
+      output.note(`a pairing came to nothing: ${inCommandWords(error.message)}`);
       return undefined;
     }
     throw error;
