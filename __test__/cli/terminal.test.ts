@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { addPeer } from '../../ts/cli/peers/book.ts';
-import { seedFile, startRecv, temporaryFolder } from './stt.ts';
+import { seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
 describe('what a person sees in a terminal', () => {
@@ -128,5 +128,29 @@ describe('what a person sees in a terminal', () => {
         ),
       );
     }
+  });
+
+  test('a terminal that Ctrl-S has stopped holds neither a transfer nor the end by a signal', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const file = join(folder, 'film.mkv');
+    await writeFile(file, Buffer.alloc(8 << 20, 7));
+    const stopped = async () => {
+      const args = [join(folder, 'inbox'), '--listen', '127.0.0.1:0', '--seed-file', seed];
+      const recv = new Terminal(['recv', ...args, '--forever', '--overwrite']);
+      const [, port = ''] = await recv.shows(/^listening on 127\.0\.0\.1:(\d+)$/m);
+      recv.type('\x13');
+      const sent = await stt(['send', file, `127.0.0.1:${port}`, '--seed-file', seed, '--json']);
+      expect([sent.code, sent.stderr]).toEqual([0, '']);
+      return recv;
+    };
+    const goesOn = await stopped();
+    goesOn.type('\x11');
+    await goesOn.shows(/^received film\.mkv: /m);
+    goesOn.type('\x03');
+    expect(await goesOn.end()).toBe(130);
+    const ends = await stopped();
+    await ends.kill('SIGTERM');
+    expect(await ends.end()).toBe(143);
   });
 });

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
 import headless from '@xterm/headless';
 import { onTestFinished } from 'vitest';
 import { MAIN, STATE, within } from './stt.ts';
@@ -87,6 +88,13 @@ export class Terminal {
   /** The bytes as they came, one character each: for what the emulator has swallowed, as colours. */
   get raw(): string {
     return this.#raw;
+  }
+
+  /** Sends a signal to the command, which runs in a child of the terminal's. */
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    const args = ['-o', 'pid=', '--ppid', String(this.child.pid)];
+    const { stdout } = await promisify(execFile)('ps', args);
+    process.kill(Number(stdout), signal);
   }
 
   /** Types keys: `\r` is Enter, `\x03` Ctrl-C. */

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { refuseSecrets } from './argv-secrets.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
 import { describeFailure, ShownError } from './failure.ts';
 import { Output } from './output.ts';
 import { createProgram, failureOf } from './program.ts';
 import { Signals } from './signals.ts';
+import { sayNow, unblockTerminals } from './terminal.ts';
 import { isStdoutOwned } from './transfer/stdout-part.ts';
 
 function packageVersion(): string {
@@ -29,12 +30,13 @@ function endOnBrokenOutput(): void {
     if (isStdoutOwned()) return;
     if (error.code === 'EPIPE') process.exit(process.exitCode ?? ExitCode.Done);
     const { headline, hint } = describeFailure(error);
-    writeSync(process.stderr.fd, `stdout: ${headline}\nTry: ${hint}\n`);
+    sayNow(`stdout: ${headline}\nTry: ${hint}\n`);
     process.exit(ExitCode.LocalFile);
   });
 }
 
 async function main(): Promise<void> {
+  unblockTerminals();
   endOnBrokenOutput();
   const signals = new Signals().watch();
   let output = new Output({

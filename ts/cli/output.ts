@@ -1,5 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import { describeFailure } from './failure.ts';
+import { barStream } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
 import { TreeProgress } from './tree-progress.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
@@ -192,7 +193,7 @@ class BarProgress implements Progress {
     const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
       format: total === undefined ? unknown : known,
-      stream: process.stderr,
+      stream: barStream(),
       hideCursor: true,
       clearOnComplete: false,
       barsize: 24,

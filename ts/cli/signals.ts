@@ -1,6 +1,6 @@
-import { writeSync } from 'node:fs';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
+import { restoreTerminal, sayNow } from './terminal.ts';
 
 /** How long the clean end of a command may take before the process just ends. */
 const END_GRACE_MS = 3_000;
@@ -54,7 +54,7 @@ export class Signals {
       this.#ending.abort(reason);
       setTimeout(() => {
         // Whatever it is that does not come to an end: the command has said nothing yet.
-        process.stderr.write(`${reason.message}\nTry: ${reason.hint}\n`);
+        sayNow(`${reason.message}\nTry: ${reason.hint}\n`);
         endNow(signal);
       }, END_GRACE_MS).unref();
     };
@@ -74,11 +74,4 @@ function endNow(signal: 'SIGINT' | 'SIGTERM'): void {
   process.kill(process.pid, signal);
   // The first process of a container is not ended by a signal that it does not handle.
   process.exit(EXIT_CODES[signal]);
-}
-
-/** Undoes what bars and prompts do to a terminal: the cursor is shown, lines wrap, keys are echoed. */
-function restoreTerminal(): void {
-  if (process.stdin.isTTY) process.stdin.setRawMode(false);
-  // At once: a stream might not get to it.
-  if (process.stderr.isTTY) writeSync(process.stderr.fd, '\u001b[?25h\u001b[?7h');
 }

@@ -1,6 +1,7 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { OutputOptions } from './output.ts';
 import { Meter, writeJson } from './output.ts';
+import { barStream } from './terminal.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
 
 /** How often the lines change: on a terminal, elsewhere, and with `--json`. */
@@ -62,7 +63,7 @@ export class TreeProgress {
     if (person && process.stderr.isTTY) {
       this.#bars = new MultiBar({
         format: '{label} [{bar}] {percentage} % {size} {rate} {left}',
-        stream: process.stderr,
+        stream: barStream(),
         hideCursor: true,
         clearOnComplete: false,
         barsize: 24,
