@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { networkSalt } from '../../ts/cli/commands/keygen.ts';
@@ -447,6 +449,17 @@ test('the seed is not in the argument list of a running process', async () => {
   const { recv } = await startRecv(folder, seed);
   const text = (await readFile(seed, 'utf8')).trim();
   expect(recv.child.spawnargs.join(' ')).not.toContain(text);
+  // What others see of it, whatever it has made of its title.
+  if (process.platform !== 'win32') {
+    const { stdout: seen } = await promisify(execFile)('ps', [
+      '-wwo',
+      'args=',
+      '-p',
+      `${recv.child.pid}`,
+    ]);
+    expect(seen).toContain(seed);
+    expect(seen).not.toContain(text);
+  }
   recv.child.kill('SIGTERM');
   const { stdout, stderr } = await recv.end();
   expect(stdout + stderr).not.toContain(text);
