@@ -189,7 +189,7 @@ describe('end', () => {
   test('resolves when the peer’s transport has everything, read or not', async () => {
     const { opened, incoming } = await streamPair(await pair());
     await opened.write(Buffer.alloc(100_000));
-    await opened.end({ timeout: 5_000 });
+    await opened.end({ timeout: 60_000 });
     expect((await incoming.bytes()).length).toBe(100_000);
   });
 
