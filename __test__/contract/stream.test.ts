@@ -283,7 +283,7 @@ describe('reading ends only on FIN', () => {
   });
 
   test('streamIdleTimeout ends a silent stream with 0x0301', async () => {
-    const both = await pair({ client: { streamIdleTimeout: 150 } });
+    const both = await pair({ client: { streamIdleTimeout: 1_000 } });
     const { opened, incoming } = await streamPair(both);
     await expect(opened.text()).rejects.toMatchObject({
       code: 0x0301,
