@@ -8,6 +8,10 @@ export default defineConfig({
     // A native addon that crashes must take one test file with it, not the run.
     pool: 'forks',
     teardownTimeout: 10_000,
+    // They end what hangs, and judge no speed: machines are shared, and a thread of one may stand still for seconds.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000, interval: 20 } },
     reporters: ['default', './scripts/lib/vitest-counts.mjs'],
     projects: [
       {
@@ -21,8 +25,6 @@ export default defineConfig({
             '__test__/edge/**',
             '__test__/errors/no-inject.test.ts',
           ],
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
         },
       },
       {
@@ -35,8 +37,6 @@ export default defineConfig({
             '__test__/contract/{datagrams,deadline,frames,session,stream,unidirectional}.test.ts',
             '__test__/resilience/server.test.ts',
           ],
-          testTimeout: 20_000,
-          hookTimeout: 20_000,
         },
       },
       {
@@ -66,8 +66,6 @@ export default defineConfig({
         test: {
           name: 'edge',
           include: ['__test__/edge/**/*.test.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
         },
       },
       {
@@ -84,7 +82,6 @@ export default defineConfig({
           include: ['__test__/package/**/*.test.ts'],
           // They share the checkout's set-up lock, dist/ and npm's cache.
           fileParallelism: false,
-          testTimeout: 120_000,
           hookTimeout: 300_000,
         },
       },

@@ -12,7 +12,7 @@ const folder = fileURLToPath(new URL('../examples/', import.meta.url));
 
 /** Runs one example in a process of its own, which must end by itself. */
 async function example(name: string, ...args: string[]): Promise<string> {
-  const options = { cwd: folder, timeout: 15_000 };
+  const options = { cwd: folder, timeout: 60_000 };
   const { stdout, stderr } = await run(process.execPath, [join(folder, name), ...args], options);
   expect(stderr).toBe('');
   return stdout;

@@ -13,6 +13,7 @@ import { Output } from '../../ts/cli/output.ts';
 import { addPeer } from '../../ts/cli/peers/book.ts';
 import { Signals } from '../../ts/cli/signals.ts';
 import { helloPathId, versionsPacket } from '../../ts/testing/peer.ts';
+import { closedPort } from '../contract/pair.ts';
 import { buildClock } from '../errors/matrix/clock.ts';
 import { program } from '../errors/matrix/needs.ts';
 import { makeCertificates } from '../websocket/certificates.ts';
@@ -55,7 +56,7 @@ async function examine(
       peerId: undefined,
       websocket: undefined,
       transport: 'auto',
-      timeout: 5_000,
+      timeout: 30_000,
       seedFile: seed,
       signals: new Signals(),
       ...more,
@@ -195,10 +196,7 @@ describe('stt doctor', () => {
 
   test('nothing at the port: refused, 3; what cannot be known is skipped with the reason', async () => {
     const seed = await seedFile(await temporaryFolder());
-    const free = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(free, 'listening');
-    const { port } = free.address() as AddressInfo;
-    await new Promise<void>((resolve) => free.close(resolve));
+    const port = await closedPort();
     const found = await examine(`127.0.0.1:${port}`, seed);
     expect(found).toMatchObject({
       code: 3,

@@ -133,7 +133,7 @@ const ROWS: Readonly<Record<string, readonly [number, () => Promise<Ended>]>> = 
       const folder = await temporaryFolder();
       const seed = await seedFile(folder);
       const { recv, port } = await startRecv(folder, seed);
-      const env = { STT_KEEP_ALIVE_TIMEOUT: '500' };
+      const env = { STT_KEEP_ALIVE_TIMEOUT: '4000' };
       return pinging(ping(port, seed), () => recv.child.kill('SIGSTOP'), env);
     },
   ],
@@ -224,7 +224,7 @@ const ROWS: Readonly<Record<string, readonly [number, () => Promise<Ended>]>> = 
         for (const socket of sockets) socket.destroy();
       };
       const args = ['ping', `127.0.0.1:${port}`, '--seed-file', seed, '--transport', 'websocket'];
-      return pinging(args, cut, { STT_KEEP_ALIVE_TIMEOUT: '500' });
+      return pinging(args, cut, { STT_KEEP_ALIVE_TIMEOUT: '4000' });
     },
   ],
   WEBSOCKET_HANDSHAKE_FAILED: [
@@ -242,11 +242,19 @@ const ROWS: Readonly<Record<string, readonly [number, () => Promise<Ended>]>> = 
     3,
     async () => {
       const { port, seed, connect: take } = await peer({ maxMemory: 1024 * 1024 });
-      // As many as it has memory for.
+      // As many as it has memory for: what one was refused for may be free again a moment later.
       const full = async (): Promise<void> => {
-        for (let count = 0; count < 2_000; count += 1) await take();
+        for (let refused = 0; refused < 10; ) {
+          const error = await take().then(
+            () => undefined,
+            (reason: unknown) => reason,
+          );
+          if (error === undefined) continue;
+          expect(error).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+          refused += 1;
+        }
       };
-      await expect(full()).rejects.toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+      await full();
       return stt(ping(port, seed));
     },
   ],

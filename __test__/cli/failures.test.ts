@@ -10,6 +10,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { networkSalt } from '../../ts/cli/commands/keygen.ts';
 import { describeFailure } from '../../ts/cli/failure.ts';
 import { AuthenticationError, ConnectionTimeoutError } from '../../ts/errors/classes.ts';
+import { closedPort } from '../contract/pair.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 /** A UDP socket of another program. */
@@ -267,10 +268,7 @@ describe('what a mistake gets', () => {
   test('nobody listens: 3, at once', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const { port } = socket.address() as AddressInfo;
-    await new Promise<void>((resolve) => socket.close(resolve));
+    const port = await closedPort();
     const { code, stderr } = await stt(['send', seed, `127.0.0.1:${port}`, '--seed-file', seed]);
     expect(code).toBe(3);
     expectTwoLines(stderr, /^0x0102 CONNECTION_REFUSED: /);

@@ -19,6 +19,7 @@ import { TAKEN, Talk } from '../../ts/cli/pairing/talk.ts';
 import { addPeer, parsePeerName, peerNameFrom, readPeers } from '../../ts/cli/peers/book.ts';
 import { resolvePeer } from '../../ts/cli/peers/resolve.ts';
 import { AuthenticationError, HandshakeError } from '../../ts/errors/classes.ts';
+import { closedPort } from '../contract/pair.ts';
 import { Stt, seedFile, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -82,7 +83,7 @@ async function raw(words: string, at: string): Promise<{ session: SttSession; ta
   const endpoint = await SttEndpoint.create({ sharedSeed });
   onTestFinished(() => endpoint.destroy());
   const session = await endpoint.connect(at, { peerNodeId: 'any', transport: 'udp' });
-  return { session, talk: await Talk.open(asTalked(session), AbortSignal.timeout(10_000)) };
+  return { session, talk: await Talk.open(asTalked(session), AbortSignal.timeout(60_000)) };
 }
 
 /** The class of the package is the one of the source, built. */
@@ -164,8 +165,8 @@ describe('a pairing', () => {
     ];
     const shown = await showing(desk);
     const both = await Promise.all([
-      laptop.join(shown.words, shown.at, '--timeout', '3s'),
-      thief.join(shown.words, shown.at, '--timeout', '3s'),
+      laptop.join(shown.words, shown.at, '--timeout', '20s'),
+      thief.join(shown.words, shown.at, '--timeout', '20s'),
     ]);
     expect(both.filter(({ code }) => code === 0)).toHaveLength(1);
     expect(await shown.stt.end()).toMatchObject({ code: 0 });
@@ -241,7 +242,7 @@ describe('a pairing', () => {
     const error = new HandshakeError('x', { subcode: 2 });
     endpoint.emit('handshakeError', { address: '192.0.2.1', port: 5, error });
     // The remark's timer holds nothing alive; that of the wait does.
-    await Promise.race([noted, setTimeout(5_000)]);
+    await Promise.race([noted, setTimeout(60_000)]);
     expect(said).toEqual([expect.stringMatching(/^the clocks .* 192\.0\.2\.1 differ too much/)]);
     expect(isClockFault(new AuthenticationError('x', { subcode: 2 }))).toBe(true);
     expect(isClockFault(new AuthenticationError('x', { subcode: 3 }))).toBe(false);
@@ -489,10 +490,11 @@ describe('stt peers, stt id', () => {
     const machine = await Machine.make();
     await machine.run('keygen');
     const folder = await temporaryFolder();
-    const recv = new Stt(['recv', folder, '--listen', '0.0.0.0:0', '--json'], {
+    const port = await closedPort();
+    const recv = new Stt(['recv', folder, '--listen', `0.0.0.0:${port}`, '--json'], {
       env: machine.env,
     });
-    const { port } = await recv.record(({ event }) => event === 'listening');
+    await recv.record(({ event }) => event === 'listening');
     recv.child.kill('SIGINT');
     await recv.end();
     const again = new Stt(['recv', folder, '--listen', `0.0.0.0:${port}`, '--json'], {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import fs from 'node:fs';
+import fs, { statSync } from 'node:fs';
 import {
   chmod,
   link,
@@ -74,7 +74,7 @@ describe('the claims of senders', () => {
     forget(mine);
   });
 
-  test('are swept by a receiver, too', { timeout: 60_000 }, async () => {
+  test('are swept by a receiver, too', async () => {
     const state = await temporaryFolder();
     const folder = join(state, 'stt', 'sending');
     await mkdir(folder, { recursive: true });
@@ -116,15 +116,16 @@ describe('the secret of a home folder', () => {
   });
 });
 
-describe('the permissions of a file', { timeout: 60_000 }, () => {
+describe('the permissions of a file', () => {
   test.each([0o600, 0o750, 0o444, 0o4755])('are those that it has: %o', async (mode) => {
     const stage = await Stage.make(content(1, 4 * MIB));
     await chmod(stage.file, mode);
+    await stage.goFarAway();
     const recv = await stage.recv();
     const send = stage.send();
     await stage.reaches(MIB);
-    const part = await stage.part();
-    const before = await stat(join(stage.inbox, part?.name as string));
+    const before = statSync(join(stage.inbox, stage.part()?.name as string));
+    await stage.comeNear();
     const [sent, received] = [await send.end(), await recv.end()];
     expect([sent.code, received.code]).toEqual([0, 0]);
     expect(before.mode & 0o7777).toBe(0o600);
@@ -142,13 +143,16 @@ describe('the permissions of a file', { timeout: 60_000 }, () => {
 });
 
 describe('an unfinished file', () => {
-  test('has one owner at a time, whoever tries', { timeout: 60_000 }, async () => {
+  test('has one owner at a time, whoever tries', async () => {
     const folder = await temporaryFolder();
     // The first of them takes over, whoever it is.
     await leftBy(folder, { ...thisProcess(), pid: await deadPid() }, 'dead');
+    const met = join(await temporaryFolder(), 'met');
     const runs = await Promise.all(
       [1, 2, 3, 4].map(() =>
-        promisify(execFile)(process.execPath, [CLAIMER, folder, KEY, '25'], { timeout: 50_000 }),
+        promisify(execFile)(process.execPath, [CLAIMER, folder, KEY, '25', met], {
+          timeout: 120_000,
+        }),
       ),
     );
     const counts = runs.map(({ stdout }) => JSON.parse(stdout));

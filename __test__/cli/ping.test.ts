@@ -9,7 +9,7 @@ describe('stt ping', () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);
     const { recv, port, nodeId } = await startRecv(folder, seed);
-    const to = [`127.0.0.1:${port}`, '--seed-file', seed, '-c', '3', '-i', '20ms'];
+    const to = [`127.0.0.1:${port}`, '--seed-file', seed, '-c', '3', '-i', '20ms', '-W', '60s'];
     const { code, records } = await stt(['ping', ...to, '--json']);
     expect(code).toBe(0);
     expect(records.map(({ event }) => event)).toEqual([
@@ -32,7 +32,7 @@ describe('stt ping', () => {
       /\n3 sent, 3 answered, 0 % lost, by UDP, datagrams of \d+ bytes\n/,
     );
     expect(shown.stdout).toMatch(/\nrtt min\/p50\/p90\/p99\/max [\d.]+(\/[\d.]+){4} ms\n$/);
-    const dense = [...to.slice(0, 3), '-c', '200', '-i', '1ms', '--json'];
+    const dense = [...to.slice(0, 3), '-c', '200', '-i', '1ms', '-W', '60s', '--json'];
     const many = await stt(['ping', ...dense]);
     expect(many.records.at(-1)).toMatchObject({ sent: 200, answered: 200, lossPercent: 0 });
     expect(recv.child.exitCode).toBe(null);
@@ -43,12 +43,12 @@ describe('stt ping', () => {
     const seed = await seedFile(folder);
     const { recv, port } = await startRecv(folder, seed);
     const to = [`127.0.0.1:${port}`, '--seed-file', seed, '--transport', 'udp'];
-    const pinging = new Stt(['ping', ...to, '-c', '2', '-i', '600ms', '-W', '300ms', '--json']);
+    const pinging = new Stt(['ping', ...to, '-c', '2', '-i', '4s', '-W', '3s', '--json']);
     await pinging.record(({ event }) => event === 'pong');
     recv.child.kill('SIGSTOP');
     const { code, records } = await pinging.end();
     recv.child.kill('SIGCONT');
-    expect(records.at(-2)).toMatchObject({ event: 'unanswered', sequence: 2, waitMs: 300 });
+    expect(records.at(-2)).toMatchObject({ event: 'unanswered', sequence: 2, waitMs: 3_000 });
     expect(records.at(-1)).toMatchObject({ event: 'ping', sent: 2, answered: 1, lossPercent: 50 });
     expect(code).toBe(0);
   });

@@ -23,7 +23,7 @@ async function place(
   try {
     const args = [PLACER, inbox, collision, String(step)];
     const env = { ...process.env, ...(noLinks === undefined ? {} : { NO_LINKS: noLinks }) };
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000, env });
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 60_000, env });
     return JSON.parse(stdout);
   } catch (error) {
     if ((error as { signal?: string }).signal === 'SIGKILL') return undefined;
@@ -58,7 +58,7 @@ async function plant(inbox: string, collision: string): Promise<void> {
   await mkdir(join(inbox, 'empty'), { mode: 0o755 });
 }
 
-describe('a receiver that is killed while its roots get their names', { timeout: 180_000 }, () => {
+describe('a receiver that is killed while its roots get their names', () => {
   test.each(['refuse', 'rename', 'overwrite'])('goes on from every step: %s', async (collision) => {
     const whole = await temporaryFolder();
     await plant(whole, collision);
@@ -158,9 +158,7 @@ describe('a receiver that is killed while its roots get their names', { timeout:
   });
 });
 
-test('a folder whose receiver is killed as it appears is whole in the end, and its sender hears of it', {
-  timeout: 90_000,
-}, async () => {
+test('a folder whose receiver is killed as it appears is whole in the end, and its sender hears of it', async () => {
   const stage = await Stage.make(Buffer.alloc(0));
   stage.env = { XDG_STATE_HOME: join(stage.folder, 'state') };
   await rm(stage.file);

@@ -111,7 +111,7 @@ test('a name of unfinished files is refused, whoever offers it', async () => {
   expect((await recv.end()).code).toBe(130);
 });
 
-describe('a receipt that is lost', { timeout: 60_000 }, () => {
+describe('a receipt that is lost', () => {
   test.each([false, true])(
     'is given again; the receiver was killed meanwhile: %s',
     async (killed) => {
@@ -230,7 +230,7 @@ describe('a receipt that is lost', { timeout: 60_000 }, () => {
   });
 });
 
-describe('what a sender may do', { timeout: 60_000 }, () => {
+describe('what a sender may do', () => {
   test('the bad offer of another ends no receiver of one file', async () => {
     const stage = await Stage.make(content(7, SIZE));
     const puppet = await Puppet.make(stage);
@@ -302,7 +302,7 @@ describe('what a sender may do', { timeout: 60_000 }, () => {
   });
 });
 
-describe('what a receiver may do', { timeout: 60_000 }, () => {
+describe('what a receiver may do', () => {
   test('one that takes the offer and goes away, again and again, is given up in time', async () => {
     const stage = await Stage.make(content(4, 4_000_000));
     const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
@@ -320,7 +320,7 @@ describe('what a receiver may do', { timeout: 60_000 }, () => {
         session.destroy('gone again');
       }
     });
-    const { code, stderr } = await stage.send('--resume-timeout', '3s').end();
+    const { code, stderr } = await stage.send('--resume-timeout', '8s').end();
     expect([code, stderr]).toEqual([
       5,
       expect.stringMatching(/^0x02.*\nTry: .*; to go on from there: stt send /m),

@@ -3,9 +3,12 @@
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdirSync, statSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { TestLink } from '@seigr/stt/testing';
+import { closedPort, TestNetwork } from '@seigr/stt/testing';
 import { onTestFinished } from 'vitest';
 import { STEP_MS, Stt, seedFile, temporaryFolder } from './stt.ts';
 
@@ -81,16 +84,6 @@ export async function between(
   };
 }
 
-/** A UDP port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address() as AddressInfo;
-  socket.close();
-  await once(socket, 'close');
-  return port;
-}
-
 /** One file, one folder to receive it, one port, one place for what lasts. */
 export class Stage {
   readonly folder: string;
@@ -104,6 +97,7 @@ export class Stage {
   host = '127.0.0.1';
   /** The port at which the sender looks for it, if that is not its own. */
   via: number | undefined;
+  #link: TestLink | undefined;
   /** What the two are run by: a network namespace each, for one. */
   wrappers: { recv?: readonly string[]; send?: readonly string[] } = {};
 
@@ -119,7 +113,7 @@ export class Stage {
 
   static async make(bytes: Buffer): Promise<Stage> {
     const folder = await temporaryFolder();
-    const stage = new Stage(folder, await seedFile(folder), await freePort(), bytes);
+    const stage = new Stage(folder, await seedFile(folder), await closedPort(), bytes);
     await mkdir(stage.inbox);
     await writeFile(stage.file, bytes);
     return stage;
@@ -135,6 +129,25 @@ export class Stage {
     return recv;
   }
 
+  /**
+   * Puts 5 ms between the two, by a link of this process: a window each 10 ms is 3 MB/s, on a machine of any speed, and
+   * what `reaches()` has seen goes on only as the test does, however long this process does not get to run.
+   */
+  async goFarAway(): Promise<TestLink> {
+    const network = new TestNetwork();
+    onTestFinished(() => network[Symbol.asyncDispose]());
+    const link = await network.link({ address: { port: this.port } });
+    await link.delay(5);
+    this.#link = link;
+    this.via = link.port;
+    return link;
+  }
+
+  /** Takes that away again, and every other fault; what was sent to is still the link. */
+  async comeNear(): Promise<void> {
+    await this.#link?.heal();
+  }
+
   /** Starts `stt send`. */
   send(...more: string[]): Stt {
     const { env, wrappers } = this;
@@ -143,15 +156,12 @@ export class Stage {
     return new Stt(args, { env, wrapper: wrappers.send ?? [] });
   }
 
-  /** The unfinished file, and its length. */
-  async part(): Promise<{ name: string; length: number } | undefined> {
-    for (const name of await readdir(this.inbox)) {
+  /** The unfinished file, and its length. Nothing comes by a link of this process while it looks. */
+  part(): { name: string; length: number } | undefined {
+    for (const name of readdirSync(this.inbox)) {
       if (!name.endsWith('.part')) continue;
-      const size = await stat(join(this.inbox, name)).then(
-        (found) => found.size,
-        () => undefined,
-      );
-      if (size !== undefined) return { name, length: size };
+      const found = statSync(join(this.inbox, name), { throwIfNoEntry: false });
+      if (found !== undefined) return { name, length: found.size };
     }
     return undefined;
   }
@@ -159,7 +169,7 @@ export class Stage {
   /** Resolves once the unfinished file has at least so many bytes. */
   async reaches(bytes: number): Promise<number> {
     const look = async () => {
-      const length = (await this.part())?.length ?? 0;
+      const length = this.part()?.length ?? 0;
       return length >= bytes ? length : undefined;
     };
     return until(look, `${bytes} bytes to arrive`);

@@ -1,7 +1,6 @@
 import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TestNetwork } from '@seigr/stt/testing';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { content, MIB, Stage } from './stage.ts';
 import { STEP_MS, type Stt, stt } from './stt.ts';
 
@@ -14,15 +13,6 @@ async function freeze(process: Stt, milliseconds: number): Promise<void> {
   process.child.kill('SIGCONT');
 }
 
-/** Puts 5 ms between the two: a window each 10 ms is 3 MB/s, on a machine of any speed. */
-async function goFarAway(stage: Stage): Promise<void> {
-  const network = new TestNetwork();
-  onTestFinished(() => network[Symbol.asyncDispose]());
-  const link = await network.link({ address: { port: stage.port } });
-  await link.delay(5);
-  stage.via = link.port;
-}
-
 /** Both have ended well, and what was sent is there. */
 async function arrives(stage: Stage, send: Stt, recv: Stt) {
   const [sent, received] = [await send.end(), await recv.end()];
@@ -31,14 +21,15 @@ async function arrives(stage: Stage, send: Stt, recv: Stt) {
   return { sent: sent.records.at(-1), received: received.records.at(-1) };
 }
 
-describe('a side that does not answer', { timeout: 60_000 }, () => {
+describe('a side that does not answer', () => {
   test.each(['receiver', 'sender'] as const)(
     'a %s that is stopped for longer than a session lives is found again',
     async (who) => {
       const stage = await Stage.make(content(1, 12 * MIB));
+      await stage.goFarAway();
       stage.env = { ...stage.env, STT_KEEP_ALIVE_TIMEOUT: '1000' };
       const recv = await stage.recv();
-      const send = stage.send('--timeout', '1s');
+      const send = stage.send('--timeout', '5s');
       await stage.reaches(4 * MIB);
       await freeze(who === 'receiver' ? recv : send, 4_000);
       const { sent, received } = await arrives(stage, send, recv);
@@ -53,6 +44,7 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
     { timeout: 60_000 + 3 * STEP_MS },
     async () => {
       const stage = await Stage.make(content(2, 24 * MIB));
+      await stage.goFarAway();
       const recv = await stage.recv();
       const send = stage.send();
       await stage.reaches(4 * MIB);
@@ -65,11 +57,13 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
 
   test('a receiver that does not come back is given up in time, resumably', async () => {
     const stage = await Stage.make(content(3, 12 * MIB));
+    const link = await stage.goFarAway();
     const recv = await stage.recv();
     // The session itself takes 2.5 s of it to know that nobody is there.
-    const send = stage.send('--resume-timeout', '6s');
+    const send = stage.send('--resume-timeout', '10s');
     await stage.reaches(2 * MIB);
     recv.child.kill('SIGKILL');
+    await link.refuse();
     const { code, stderr, records } = await send.end();
     expect([code, stderr]).toEqual([
       5,
@@ -84,11 +78,11 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
   test('the deadline ends a transfer that goes on, resumably', async () => {
     const stage = await Stage.make(content(4, 64 * MIB));
     const recv = await stage.recv();
-    await goFarAway(stage);
-    const { code, stderr } = await stage.send('--deadline', '1s').end();
+    await stage.goFarAway();
+    const { code, stderr } = await stage.send('--deadline', '5s').end();
     expect([code, stderr]).toEqual([
       5,
-      expect.stringMatching(/^the deadline of 1 s passed .*\nTry: .* to go on from there: /m),
+      expect.stringMatching(/^the deadline of 5 s passed .*\nTry: .* to go on from there: /m),
     ]);
     recv.child.kill('SIGTERM');
     expect((await recv.end()).code).toBe(143);
@@ -96,12 +90,13 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
 
   test('a pipe that is cut off says that it cannot be sent twice', async () => {
     const stage = await Stage.make(Buffer.alloc(0));
+    await stage.goFarAway();
     const recv = await stage.recv();
     const { XDG_STATE_HOME } = stage.env;
     const yes = `head -c 64M /dev/zero | "$@"`;
     const { Stt: Process } = await import('./stt.ts');
     const send = new Process(
-      ['send', '-', `127.0.0.1:${stage.port}`, '--seed-file', stage.seed, '--json'],
+      ['send', '-', `127.0.0.1:${stage.via}`, '--seed-file', stage.seed, '--json'],
       { env: { ...stage.env, XDG_STATE_HOME }, wrapper: ['sh', '-c', yes, 'sh'] },
     );
     await stage.reaches(2 * MIB);
@@ -117,7 +112,7 @@ describe('a side that does not answer', { timeout: 60_000 }, () => {
   });
 });
 
-describe('SIGTERM', { timeout: 60_000 }, () => {
+describe('SIGTERM', () => {
   test('lets a transfer come to its end, at either side', async () => {
     for (const who of ['receiver', 'sender'] as const) {
       const stage = await Stage.make(content(5, 8 * MIB));
@@ -140,14 +135,14 @@ describe('SIGTERM', { timeout: 60_000 }, () => {
 
   test('ends a transfer that takes longer, keeps what came, and its sender goes on', async () => {
     const stage = await Stage.make(content(6, 16 * MIB));
-    await goFarAway(stage);
+    await stage.goFarAway();
     const first = await stage.recv('--drain', '100ms');
     const send = stage.send();
     await stage.reaches(3 * MIB);
     first.child.kill('SIGTERM');
     const { code } = await first.end();
     expect(code).toBe(143);
-    const kept = await stage.part();
+    const kept = stage.part();
     // Nobody's any more: its name has no owner in it.
     expect(kept?.name).toMatch(/^\.stt-[0-9a-f]{32}\.part$/);
     const { sent } = await arrives(stage, send, await stage.recv());
@@ -156,6 +151,7 @@ describe('SIGTERM', { timeout: 60_000 }, () => {
 
   test('a second signal does not wait', async () => {
     const stage = await Stage.make(content(7, 64 * MIB));
+    await stage.goFarAway();
     const recv = await stage.recv('--drain', '1h');
     const send = stage.send();
     await stage.reaches(MIB);

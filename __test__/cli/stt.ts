@@ -7,6 +7,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { closedPort } from '@seigr/stt/testing';
 import { onTestFinished } from 'vitest';
 import { problemsOf } from './schema.ts';
 
@@ -17,7 +18,7 @@ export const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
 process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared, and less than a test has. */
-export const STEP_MS = 15_000;
+export const STEP_MS = 60_000;
 
 export type JsonRecord = Record<string, unknown> & { event: string };
 
@@ -152,11 +153,13 @@ export async function startRecv(
   seed: string,
   ...more: string[]
 ): Promise<{ recv: Stt; port: number; nodeId: string }> {
+  // One that is also wanted by TCP must be free there.
+  const wanted = more.includes('--websocket') ? await closedPort() : 0;
   const recv = new Stt([
     'recv',
     folder,
     '--listen',
-    '127.0.0.1:0',
+    `127.0.0.1:${wanted}`,
     '--seed-file',
     seed,
     '--json',

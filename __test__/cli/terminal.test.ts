@@ -10,7 +10,7 @@ describe('what a person sees in a terminal', () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);
     const { port, nodeId } = await startRecv(folder, seed);
-    const to = [`127.0.0.1:${port}`, '--seed-file', seed, '-i', '20ms'];
+    const to = [`127.0.0.1:${port}`, '--seed-file', seed, '-i', '20ms', '-W', '60s'];
     const twice = new Terminal(['ping', ...to, '-c', '2']);
     expect(await twice.end()).toBe(0);
     const lines = twice.screen.split('\n');

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { addPeer } from '../../ts/cli/peers/book.ts';
-import { freePort } from './stage.ts';
+import { closedPort } from '../contract/pair.ts';
+import { MIB, Stage } from './stage.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -25,14 +26,12 @@ const FULL = ['sh', '-c', 'exec "$@" >/dev/full', 'sh'];
 const CUT = ['bash', '-c', 'exec "$@" > >(exec true)', 'bash'];
 
 /** A transfer that has begun and is far from its end. */
-async function midway(...more: string[]): Promise<{ inbox: string; recv: Stt; send: Stt }> {
-  const { folder, inbox, seed } = await stage();
-  const big = join(folder, 'big');
-  await writeFile(big, Buffer.alloc(512 * 1024 * 1024));
-  const { recv, port } = await startRecv(inbox, seed);
-  const send = new Stt(['send', big, `127.0.0.1:${port}`, '--seed-file', seed, '--json', ...more]);
+async function midway(...more: string[]) {
+  const place = await Stage.make(Buffer.alloc(64 * MIB));
+  const link = await place.goFarAway();
+  const [recv, send] = [await place.recv(), place.send(...more)];
   await send.record(({ event }) => event === 'progress');
-  return { inbox, recv, send };
+  return { inbox: place.inbox, recv, send, link };
 }
 
 describe('stt send and stt recv', () => {
@@ -161,7 +160,7 @@ describe('stt send and stt recv', () => {
       const file = join(folder, 'a.bin');
       await writeFile(file, Buffer.alloc(1_000_000));
       const send = ['send', '--seed-file', seed, '--resume-timeout', '3s', file];
-      const port = await freePort();
+      const port = await closedPort();
       const listen = ['recv', '-', '--listen', `127.0.0.1:${port}`, '--seed-file', seed];
       for (const [wrapper, why] of [
         [FULL, /^ENOSPC: stdout takes no more: the disk is full\.$/m],
@@ -317,8 +316,9 @@ describe('stt send and stt recv', () => {
   });
 
   test('a receiver killed in the middle leaves nothing under the final name, and the sender ends with 5', async () => {
-    const { inbox, recv, send } = await midway('--resume-timeout', '500ms');
+    const { inbox, recv, send, link } = await midway('--resume-timeout', '500ms');
     recv.child.kill('SIGKILL');
+    await link.refuse();
     const sent = await send.end();
     expect([sent.code, sent.stderr]).toEqual([
       5,
@@ -328,7 +328,7 @@ describe('stt send and stt recv', () => {
     ]);
     expect(sent.stderr).not.toContain('    at ');
     expect((await readdir(inbox)).filter((name) => !/^\.stt-.*\.part$/.test(name))).toEqual([]);
-  }, 90_000);
+  });
 
   test('with --no-resume a cut leaves nothing at all, and both sides end with an error', async () => {
     const { inbox, recv, send } = await midway('--no-resume');
@@ -336,7 +336,7 @@ describe('stt send and stt recv', () => {
     expect((await send.end()).code).toBe(130);
     expect((await recv.end()).code).toBe(5);
     expect(await readdir(inbox)).toEqual([]);
-  }, 90_000);
+  });
 
   test('a full disk is told to both sides and leaves no file', async (context) => {
     if (process.platform !== 'linux' || process.getuid?.() !== 0) {
@@ -375,7 +375,7 @@ describe('stt send and stt recv', () => {
     await writeFile(file, Buffer.alloc(1024 * 1024 + 1_000, 7));
     const script = `mount -t tmpfs -o size=1m none "${inbox}" && exec "$@" > "${inbox}/out"`;
     const wrapper = ['unshare', '--mount', 'sh', '-c', script, 'sh'];
-    const port = await freePort();
+    const port = await closedPort();
     const listen = ['recv', '-', '--listen', `127.0.0.1:${port}`, '--seed-file', seed];
     const recv = new Stt(listen, { wrapper });
     await recv.said(/^listening on/m);

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import {
   chmod,
   lstat,
@@ -16,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { between, content, MIB, Stage, sha256, until } from './stage.ts';
+import { content, MIB, Stage, sha256, until } from './stage.ts';
 import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -58,16 +59,22 @@ async function grove(files: Readonly<Record<string, Buffer | string>>): Promise<
   return stage;
 }
 
-/** Bytes of finished and unfinished files in the inbox. */
-async function arrived(stage: Stage): Promise<number> {
-  const run = promisify(execFile);
-  const { stdout } = await run('du', ['-sb', '--apparent-size', stage.inbox]).catch(() => ({
-    stdout: '0',
-  }));
-  return Number.parseInt(stdout, 10);
+/** Bytes of finished and unfinished files in the inbox. Nothing comes by a link of this process while it looks. */
+function arrived(stage: Stage): number {
+  let bytes = 0;
+  for (const path of readdirSync(stage.inbox, { recursive: true, encoding: 'utf8' })) {
+    const found = lstatSync(join(stage.inbox, path), { throwIfNoEntry: false });
+    if (found?.isFile() === true) bytes += found.size;
+  }
+  return bytes;
 }
 
-describe('a folder', { timeout: 60_000 }, () => {
+/** Waits until so many have. */
+async function arrives(stage: Stage, bytes: number): Promise<void> {
+  await until(async () => (arrived(stage) > bytes ? true : undefined), `${bytes} bytes to arrive`);
+}
+
+describe('a folder', () => {
   test('arrives as it is: permissions, times, links that stay in it, empty folders', async () => {
     const stage = await grove({
       'a/one': 'one',
@@ -277,7 +284,7 @@ test('several paths arrive beside each other, and several with --name do not lea
   expect((await readdir(stage.inbox)).sort()).toEqual(['data.bin', 'extra.txt']);
 });
 
-describe('a folder that is cut off', { timeout: 90_000 }, () => {
+describe('a folder that is cut off', () => {
   const many = (): Record<string, Buffer> => {
     const files: Record<string, Buffer> = { 'big/one': content(1, 8 * MIB) };
     for (let n = 0; n < 60; n += 1) files[`small/${n}`] = content(n + 2, 100_000);
@@ -289,13 +296,14 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
     async (who) => {
       const stage = await grove(many());
       const total = 8 * MIB + 60 * 100_000;
+      await stage.goFarAway();
       let recv = await stage.recv();
       let send = stage.send();
-      const come = async () => ((await arrived(stage)) > total / 3 ? true : undefined);
-      await until(come, 'a third of it');
+      await arrives(stage, total / 3);
       const victim = who === 'receiver' ? recv : send;
       victim.child.kill('SIGKILL');
       await victim.end();
+      await stage.comeNear();
       // Nothing is seen of it under its own name.
       expect((await readdir(stage.inbox)).every((name) => name.startsWith('.stt-'))).toBe(true);
       if (who === 'receiver') recv = await stage.recv();
@@ -313,11 +321,13 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
 
   test('by SIGINT says how to go on, leaves nothing open, and does', async () => {
     const stage = await grove(many());
+    await stage.goFarAway();
     const recv = await stage.recv();
     const send = stage.send();
-    await until(async () => ((await arrived(stage)) > 2 * MIB ? true : undefined), 'some of it');
+    await arrives(stage, 2 * MIB);
     send.child.kill('SIGINT');
     const { code, stderr } = await send.end();
+    await stage.comeNear();
     expect([code, stderr]).toEqual([
       130,
       expect.stringMatching(
@@ -332,11 +342,13 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
 
   test('and has changed since: what is new is sent, what is gone is not there', async () => {
     const stage = await grove(many());
+    await stage.goFarAway();
     const recv = await stage.recv();
     const send = stage.send();
-    await until(async () => ((await arrived(stage)) > 4 * MIB ? true : undefined), 'some of it');
+    await arrives(stage, 4 * MIB);
     send.child.kill('SIGKILL');
     await send.end();
+    await stage.comeNear();
     await rm(join(stage.file, 'small/0'));
     await writeFile(join(stage.file, 'small/1'), content(999, 100_000));
     expect((await stage.send().end()).code).toBe(0);
@@ -346,13 +358,15 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
 
   test('and whose files vanish on the way: all else is there, the receiver hears of it, and the sender ends with 6', async () => {
     const stage = await grove(many());
+    await stage.goFarAway();
     const recv = await stage.recv();
     const send = stage.send();
-    await until(async () => ((await arrived(stage)) > MIB ? true : undefined), 'the beginning');
+    await arrives(stage, MIB);
     // Nobody reads meanwhile, and the windows are small: the last files have not been opened.
     recv.child.kill('SIGSTOP');
     await rm(join(stage.file, 'small'), { recursive: true });
     recv.child.kill('SIGCONT');
+    await stage.comeNear();
     const [sent, received] = [await send.end(), await recv.end()];
     expect([sent.code, sent.stderr]).toEqual([
       6,
@@ -372,19 +386,21 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
   test('whose --deadline passes says how to go on, and does', async () => {
     const stage = await grove(many());
     const recv = await stage.recv();
-    const relay = await between(stage.port);
-    stage.via = relay.port;
-    const send = stage.send('--deadline', '3s');
-    await until(async () => ((await arrived(stage)) > MIB ? true : undefined), 'the beginning');
-    relay.deafen();
+    const link = await stage.goFarAway();
+    const send = stage.send('--deadline', '8s');
+    await arrives(stage, MIB);
+    // The sender hears nothing more, and is heard.
+    link.intercept(({ towards, forward }) => {
+      if (towards === 'target') forward();
+    });
     const { code, stderr } = await send.end();
     expect([code, stderr]).toEqual([
       5,
       expect.stringMatching(
-        /^the deadline of 3 s passed .*\nTry: .* to go on from there: stt send /m,
+        /^the deadline of 8 s passed .*\nTry: .* to go on from there: stt send /m,
       ),
     ]);
-    relay.deafen(false);
+    await stage.comeNear();
     const again = await stage.send().end();
     expect([again.code, again.stderr]).toEqual([0, '']);
     expect(again.records.at(-1)?.['resumedFiles']).toBeGreaterThan(0);
@@ -393,9 +409,7 @@ describe('a folder that is cut off', { timeout: 90_000 }, () => {
   });
 });
 
-test('two folders at once into one come whole, and only one gets a name that both have', {
-  timeout: 60_000,
-}, async () => {
+test('two folders at once into one come whole, and only one gets a name that both have', async () => {
   const one = await grove({ 'x/one': content(1, 2 * MIB) });
   const two = await grove({ 'x/two': content(2, 2 * MIB) });
   const recv = await one.recv('--forever', '--rename');
@@ -412,7 +426,7 @@ test('two folders at once into one come whole, and only one gets a name that bot
   expect(found.flat().sort()).toEqual(['one', 'two']);
 });
 
-describe('stdout as the place to receive at', { timeout: 60_000 }, () => {
+describe('stdout as the place to receive at', () => {
   test('has the bytes alone; what is said goes to stderr', async () => {
     const stage = await Stage.make(Buffer.from('just this\n'));
     const listen = ['--listen', `127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
@@ -426,16 +440,18 @@ describe('stdout as the place to receive at', { timeout: 60_000 }, () => {
 
   test('goes on after a break, and takes no folder', async () => {
     const stage = await Stage.make(content(1, 8 * MIB));
+    await stage.goFarAway();
     const out = join(stage.folder, 'out');
     const listen = ['--listen', `127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
     const into = ['sh', '-c', 'out=$1; shift; exec "$@" > "$out"', 'sh', out];
     const recv = new Stt(['recv', '-', ...listen], { env: stage.env, wrapper: into });
     await recv.said(/listening on/);
     const first = stage.send();
-    const some = async () => ((await stat(out)).size > 2 * MIB ? true : undefined);
+    const some = async () => (statSync(out).size > 2 * MIB ? true : undefined);
     await until(some, 'some of it on stdout');
     first.child.kill('SIGKILL');
     await first.end();
+    await stage.comeNear();
     const { code, records } = await stage.send().end();
     expect(code).toBe(0);
     expect(records.at(-1)?.['resumedFrom']).toBeGreaterThan(2 * MIB);
@@ -447,12 +463,12 @@ describe('stdout as the place to receive at', { timeout: 60_000 }, () => {
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
   'a disk that is full refuses a folder that has no room, and one that fills goes on with room again',
-  { timeout: 60_000 },
   async () => {
     const stage = await grove({ one: content(1, 20 * MIB), 'two/x': content(2, 20 * MIB) });
     const run = promisify(execFile);
     await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', stage.inbox]);
     onTestFinished(async () => void (await run('umount', ['-l', stage.inbox])));
+    await stage.goFarAway();
     const refuser = await stage.recv();
     const refused = await stage.send().end();
     expect([refused.code, (await refuser.end()).code]).toEqual([5, 6]);
@@ -461,8 +477,9 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
     await rm(join(stage.file, 'one'));
     const recv = await stage.recv();
     const send = stage.send();
-    await until(async () => ((await arrived(stage)) > 2 * MIB ? true : undefined), 'some of it');
+    await arrives(stage, 2 * MIB);
     await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(24 * MIB)).catch(() => undefined);
+    await stage.comeNear();
     expect((await send.end()).code).toBe(5);
     const { code, stderr } = await recv.end();
     expect([code, stderr]).toEqual([
@@ -484,16 +501,17 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
   'a file that a disk had no room for in the middle goes on with room again',
-  { timeout: 60_000 },
   async () => {
     const stage = await Stage.make(content(1, 20 * MIB));
     const run = promisify(execFile);
     await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', stage.inbox]);
     onTestFinished(async () => void (await run('umount', ['-l', stage.inbox])));
+    await stage.goFarAway();
     const recv = await stage.recv();
     const send = stage.send();
     await stage.reaches(2 * MIB);
     await writeFile(join(stage.inbox, 'filler'), Buffer.alloc(24 * MIB)).catch(() => undefined);
+    await stage.comeNear();
     expect((await send.end()).code).toBe(5);
     const { code, stderr } = await recv.end();
     expect([code, stderr]).toEqual([
@@ -509,7 +527,7 @@ test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
   },
 );
 
-test(`a folder of ${LONG ? 20_000 : 2_000} small files`, { timeout: 120_000 }, async () => {
+test(`a folder of ${LONG ? 20_000 : 2_000} small files`, async () => {
   const count = LONG ? 20_000 : 2_000;
   const stage = await grove({});
   for (let folder = 0; folder < count / 100; folder += 1) {
@@ -543,7 +561,7 @@ test.runIf(LONG)(
     stage.env = { XDG_STATE_HOME: join(stage.folder, 'state') };
     let recv = await stage.recv();
     const send = stage.send();
-    const half = async () => ((await arrived(stage)) > 2_000 * MIB ? true : undefined);
+    const half = async () => (arrived(stage) > 2_000 * MIB ? true : undefined);
     await until(half, 'half of it', 20 * STEP_MS);
     recv.child.kill('SIGKILL');
     await recv.end();
@@ -559,12 +577,11 @@ test.runIf(LONG)(
   },
 );
 
-test('a person sees the whole and each file with rate and time left, and Ctrl-C says how to go on', {
-  timeout: 60_000,
-}, async () => {
+test('a person sees the whole and each file with rate and time left, and Ctrl-C says how to go on', async () => {
   const stage = await grove({ one: content(1, 24 * MIB), 'a/two': content(2, 24 * MIB) });
+  await stage.goFarAway();
   await stage.recv('--forever');
-  const to = [`127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+  const to = [`127.0.0.1:${stage.via}`, '--seed-file', stage.seed];
   const shown = new Terminal(['send', stage.file, ...to], { env: stage.env });
   const line = (label: string): RegExp =>
     new RegExp(`^${label} +\\[.{24}\\] +\\d+ % +[\\d.]+ \\w+ +[\\d.]+ [kMG]?B/s \\d*:\\d\\d`, 'm');
@@ -578,7 +595,7 @@ test('a person sees the whole and each file with rate and time left, and Ctrl-C 
   );
 });
 
-test('a folder goes over a WebSocket as well', { timeout: 60_000 }, async () => {
+test('a folder goes over a WebSocket as well', async () => {
   const stage = await grove({ 'a/b': content(1, 2 * MIB), c: 'c' });
   const inbox = await temporaryFolder();
   const { recv, port } = await startRecv(inbox, stage.seed, '--websocket');

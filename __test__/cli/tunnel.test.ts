@@ -237,7 +237,8 @@ describe('the session under a tunnel', () => {
     await tunnel.serve('--allow', `127.0.0.1:${target.port}`, '--websocket');
     const { websocketPort } = await tunnel.far.record(({ event }) => event === 'serving');
     const way = await relay(tunnel.port);
-    // The WebSocket is looked for at the peer's port, which is here that of the relay.
+    await tunnel.forwardBy(way.port, `127.0.0.1:${target.port}`);
+    // The WebSocket is looked for at the peer's port, which is here that of the relay; later, so that UDP comes first.
     const tcp = createServer((socket) => {
       const on = connect(websocketPort as number, '127.0.0.1');
       for (const end of [socket, on]) end.on('error', () => end.destroy());
@@ -245,7 +246,6 @@ describe('the session under a tunnel', () => {
     }).listen(way.port, '127.0.0.1');
     onTestFinished(() => void tcp.close());
     await once(tcp, 'listening');
-    await tunnel.forwardBy(way.port, `127.0.0.1:${target.port}`);
     const socket = await dial(tunnel.local);
     const bytes = content(5, 4 * MIB);
     const back = all(socket);
@@ -297,7 +297,7 @@ describe('the session under a tunnel', () => {
 describe('the end of a tunnel', () => {
   test('SIGTERM lets connections end for a while, on either side, and takes no more', async () => {
     const target = await tcpTarget();
-    const tunnel = await Tunnel.to(target, '--drain', '10s');
+    const tunnel = await Tunnel.to(target, '--drain', '60s');
     const socket = await dial(tunnel.local);
     const there = await target.next();
     tunnel.near.child.kill('SIGTERM');
@@ -368,7 +368,7 @@ describe('the end of a tunnel', () => {
       '0',
       `127.0.0.1:${tunnel.port}:127.0.0.1:${target.port}`,
       '--timeout',
-      '1s',
+      '30s',
     );
     const { code, stderr } = await wrong.end();
     expect([code, stderr]).toEqual([5, expect.stringMatching(/is not "stt tunnel --serve"/)]);

@@ -43,8 +43,8 @@ describe('bits that flip on the way', () => {
     const way = await flipping(server.address.port, 7);
     way.oneIn = 1;
     const client = await endpoint({ sharedSeed });
-    const connect = client.connect(`127.0.0.1:${way.port}`, { ...any, timeout: 20_000 });
-    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(0);
+    const connect = client.connect(`127.0.0.1:${way.port}`, { ...any, timeout: 120_000 });
+    await expect.poll(() => told.length).toBeGreaterThan(0);
     way.oneIn = 0;
     await connect;
     expect(told[0]).toMatchObject({ session: undefined, code: 0x0403, count: expect.any(Number) });
@@ -78,9 +78,9 @@ describe('bits that flip on the way', () => {
     let written = 0;
     const piece = Buffer.alloc(64 * 1024, 3);
     const writeUntil = async (done: () => boolean): Promise<void> => {
-      const end = performance.now() + 30_000;
+      const end = performance.now() + 60_000;
       while (!done()) {
-        if (performance.now() > end) throw new Error(`not within 30 s: ${written} bytes`);
+        if (performance.now() > end) throw new Error(`not within 60 s: ${written} bytes`);
         await stream.write(piece);
         written += piece.length;
       }
@@ -89,12 +89,13 @@ describe('bits that flip on the way', () => {
     await writeUntil(() => (accepted.stats()?.packetsReceived ?? 0) > 2_000);
     expect(warnings).toEqual([]);
     way.oneIn = 5;
-    await writeUntil(() => warnings.length === 1);
+    await writeUntil(() => warnings.length >= 1);
+    const before = warnings.length;
     way.oneIn = 0;
     const whole = accepted.stats()?.packetsReceived ?? 0;
     await writeUntil(() => (accepted.stats()?.packetsReceived ?? 0) > whole + 1_500);
     way.oneIn = 5;
-    await writeUntil(() => warnings.length === 2);
+    await writeUntil(() => warnings.length > before);
     way.oneIn = 0;
     await stream.end();
     await reading;
@@ -111,5 +112,5 @@ describe('bits that flip on the way', () => {
     expect(ofEndpoint.some((event) => event.session === accepted)).toBe(true);
     // Once a second, however many there are.
     expect(frames.length).toBeLessThan(way.flipped);
-  }, 120_000);
+  });
 });

@@ -71,6 +71,8 @@ describe('frames of the application’s own types', () => {
     remove();
     await session.sendFrame(0x81, 'x');
     await session.ping();
+    // Behind the frame in the events of the side that heard it.
+    await accepted.ping();
     expect(heard).toEqual(['second', 'second']);
   });
 

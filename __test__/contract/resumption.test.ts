@@ -1,7 +1,7 @@
 import type { ConnectOptions, ListenOptions, SttEndpoint, SttSession } from '@seigr/stt';
 import { SttEndpoint as Endpoint, generateSeed } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { endpoint, isPending } from './pair.ts';
+import { closedPort, endpoint, isPending } from './pair.ts';
 
 const early = new TextEncoder().encode('what is new?');
 
@@ -88,7 +88,7 @@ describe('resumption', () => {
   test('a restarted peer is met by a whole handshake', async () => {
     const sharedSeed = generateSeed();
     const nodeSeed = generateSeed();
-    const server = await endpoint({ sharedSeed, nodeSeed });
+    const server = await endpoint({ sharedSeed, nodeSeed, port: await closedPort() });
     server.serve(() => {});
     const client = await endpoint({ sharedSeed });
     const { address } = server;

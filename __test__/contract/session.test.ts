@@ -91,7 +91,7 @@ describe('close', () => {
 describe('a session', () => {
   test.each([20, 1_000])('of %i pings at a time each is answered', async (count) => {
     const { session } = await pair();
-    const pings = Array.from({ length: count }, () => session.ping({ timeout: 10_000 }));
+    const pings = Array.from({ length: count }, () => session.ping({ timeout: 60_000 }));
     const answers = await Promise.allSettled(pings);
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(count);
   });
@@ -118,9 +118,11 @@ describe('a session', () => {
   test('ping measures the way there and back', async () => {
     const { session, accepted } = await pair();
     for (const side of [session, accepted]) {
-      const rtt = await side.ping({ timeout: 2_000 });
+      const started = performance.now();
+      const rtt = await side.ping({ timeout: 60_000 });
       expect(rtt).toBeGreaterThan(0);
-      expect(rtt).toBeLessThan(1_000);
+      // It lies within the call; clocks are rounded to a millisecond.
+      expect(rtt).toBeLessThan(performance.now() - started + 1);
     }
   });
 
@@ -140,7 +142,7 @@ describe('a session', () => {
 
   test('silence for keepAliveTimeout: 0x0202 on both sides, 0x0201 for what was pending', async () => {
     const sharedSeed = generateSeed();
-    const timing = { keepAliveTimeout: 600, keepAliveInterval: 200 };
+    const timing = { keepAliveTimeout: 4_000, keepAliveInterval: 500 };
     const server = await endpoint({ sharedSeed, ...timing });
     const client = await endpoint({ sharedSeed, ...timing });
     const sessions = server.listen();
@@ -162,10 +164,10 @@ describe('a session', () => {
 
   test('keep-alives hold an idle session', async () => {
     const both = await pair({
-      client: { keepAliveTimeout: 600, keepAliveInterval: 150 },
-      server: { keepAliveTimeout: 600, keepAliveInterval: 150 },
+      client: { keepAliveTimeout: 4_000, keepAliveInterval: 500 },
+      server: { keepAliveTimeout: 4_000, keepAliveInterval: 500 },
     });
-    expect(await isPending(both.session.closed, 1_500)).toBe(true);
+    expect(await isPending(both.session.closed, 6_000)).toBe(true);
     const { opened, incoming } = await streamPair(both);
     await opened.write('still here');
     await opened.end();

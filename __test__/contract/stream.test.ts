@@ -189,7 +189,7 @@ describe('end', () => {
   test('resolves when the peer’s transport has everything, read or not', async () => {
     const { opened, incoming } = await streamPair(await pair());
     await opened.write(Buffer.alloc(100_000));
-    await opened.end({ timeout: 5_000 });
+    await opened.end({ timeout: 60_000 });
     expect((await incoming.bytes()).length).toBe(100_000);
   });
 
@@ -283,7 +283,7 @@ describe('reading ends only on FIN', () => {
   });
 
   test('streamIdleTimeout ends a silent stream with 0x0301', async () => {
-    const both = await pair({ client: { streamIdleTimeout: 150 } });
+    const both = await pair({ client: { streamIdleTimeout: 1_000 } });
     const { opened, incoming } = await streamPair(both);
     await expect(opened.text()).rejects.toMatchObject({
       code: 0x0301,

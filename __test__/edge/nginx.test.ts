@@ -33,7 +33,7 @@ function server({ plain, tls, a, b }: Wiring): string {
   ]);
 }
 
-/** A port whose proxy is 90 times as impatient. */
+/** A port whose proxy is 30 times as impatient. */
 let impatient = 0;
 
 behind(
@@ -48,7 +48,7 @@ behind(
         .slice(patient.indexOf('\nserver {'))
         .replace(`listen 127.0.0.1:${wiring.tls} ssl;`, '')
         .replace(String(wiring.plain), String(impatient))
-        .replaceAll('90s', '1s');
+        .replaceAll('90s', '3s');
       const text = `${MACHINE}${patient}${hasty}}`;
       return ['-p', program.folder, '-c', program.write('nginx.conf', text), '-e', 'stderr'];
     },
@@ -83,7 +83,7 @@ behind(
       session.on('pathChange', () => {
         moved += 1;
       });
-      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      await new Promise((resolve) => setTimeout(resolve, 7_000));
       await transfer(session, 1_000);
       expect(moved).toBe(0);
       await session.close();

@@ -83,9 +83,9 @@ export class Program {
   }
 }
 
-/** Tries to connect until it works: 10 s at most. */
+/** Tries to connect until it works: 60 s at most. */
 async function takes(port: number): Promise<void> {
-  const until = performance.now() + 10_000;
+  const until = performance.now() + 60_000;
   for (;;) {
     const socket = connectTcp(port, '127.0.0.1');
     try {

@@ -86,7 +86,7 @@ export class Stage {
     const wire = await Wire.to(engine.address.port, loses);
     this.#wires.push(wire);
     const { port } = wire;
-    const to = { address: '127.0.0.1', port, peerNodeId: engine.nodeId, timeoutMs: 5_000 };
+    const to = { address: '127.0.0.1', port, peerNodeId: engine.nodeId, timeoutMs: 60_000 };
     this.initiator.engine.connect({ ...to, ...resumption });
     const [[initiator, ours], [responder, theirs]] = await Promise.all([
       this.initiator.take('connected'),
@@ -111,9 +111,9 @@ export class Stage {
     this.#wires.push(wire);
     for (let begun = 0; begun < count; begun++) {
       const to = { address: '127.0.0.1', port: wire.port, peerNodeId: engine.nodeId };
-      this.initiator.engine.connect({ ...to, timeoutMs: 9_000 });
+      this.initiator.engine.connect({ ...to, timeoutMs: 90_000 });
     }
-    const limit = Date.now() + 8_000;
+    const limit = Date.now() + 60_000;
     while (challenged < count) {
       if (Date.now() > limit) throw new Error(`${challenged} of ${count} CHALLENGEs`);
       await new Promise((resolve) => setImmediate(resolve));

@@ -9,7 +9,7 @@ async function run(
 ): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }> {
   const file = fileURLToPath(new URL(`./fixtures/${name}.mjs`, import.meta.url));
   const child = spawn(process.execPath, [...(options.flags ?? []), file], { stdio: 'pipe' });
-  const timer = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 5_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 60_000);
   let stdout = '';
   let stderr = '';
   child.stderr.on('data', (data) => {
@@ -39,30 +39,29 @@ test('an open endpoint holds the process until it is closed', async () => {
 });
 
 test('a process may exit in the middle of a transfer', async () => {
-  const result = await run('exit', { limitMs: 15_000 });
+  const result = await run('exit', { limitMs: 120_000 });
   expect(result).toEqual({ code: 7, signal: null, stdout: 'flowing\n', stderr: '' });
 });
 
 test.runIf(process.platform === 'linux')(
   'forgotten endpoints are ended by the collector, their threads joined; one that listens lives',
   async () => {
-    const result = await run('gc', { flags: ['--expose-gc'], limitMs: 15_000 });
+    const result = await run('gc', { flags: ['--expose-gc'], limitMs: 120_000 });
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(JSON.parse(result.stdout)).toEqual({ before: 20, after: 1 });
   },
 );
 
 test('an endpoint that is closing, or takes another socket, is not collected before it has', async () => {
-  const result = await run('gc-close', { flags: ['--expose-gc'], limitMs: 15_000 });
+  const result = await run('gc-close', { flags: ['--expose-gc'], limitMs: 120_000 });
   expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
   expect(JSON.parse(result.stdout)).toEqual({ closes: 30, rebinds: 30 });
 });
 
 test.runIf(process.platform === 'linux')(
   'twenty workers load the addon, use it and are terminated under traffic',
-  { timeout: 120_000 },
   async () => {
-    const result = await run('workers', { limitMs: 110_000 });
+    const result = await run('workers', { limitMs: 170_000 });
     expect(result).toMatchObject({ code: 0, signal: null, stderr: '' });
     const { before, after } = JSON.parse(result.stdout);
     expect(after).toBeLessThanOrEqual(before);
@@ -71,7 +70,7 @@ test.runIf(process.platform === 'linux')(
 
 test('a session that nobody uses holds no map, no set and no promise of its own', async () => {
   const flags = ['--disable-warning=ExperimentalWarning'];
-  const { code, stdout, stderr } = await run('idle-sessions', { flags, limitMs: 15_000 });
+  const { code, stdout, stderr } = await run('idle-sessions', { flags, limitMs: 120_000 });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const [idle, used] = stdout
     .trim()

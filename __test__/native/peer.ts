@@ -7,7 +7,7 @@ export type Heard = {
   [K in keyof EngineHandlers]: { name: K; args: Parameters<EngineHandlers[K]> };
 }[keyof EngineHandlers];
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 
 /** The seed that all peers of one test run share. */
 export const sharedSeed = new Uint8Array(randomBytes(32));
@@ -105,7 +105,7 @@ export async function connectedPair(changes: Partial<EngineOptions> = {}): Promi
   server.engine.listen({ maxSessions: 16, authorize: false });
   const { address, port } = server.engine.address;
   const peerNodeId = server.engine.nodeId;
-  const session = client.engine.connect({ address, port, peerNodeId, timeoutMs: 5_000 });
+  const session = client.engine.connect({ address, port, peerNodeId, timeoutMs: 60_000 });
   await Promise.all([client.take('connected'), server.take('connected')]);
   return { client, server, session };
 }

@@ -9,7 +9,7 @@ const GIB = 2 ** 30;
 const LIMIT = 128 * 2 ** 20;
 
 test('a reader that stops for 10 s in a transfer of 1 GiB keeps both processes under 128 MiB', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), 'stt-pressure-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -20,19 +20,19 @@ test('a reader that stops for 10 s in a transfer of 1 GiB keeps both processes u
   const reader = startProcess('reader', onTestFinished);
   const sharedSeed = randomBytes(32);
   reader.send({ start: { sharedSeed, path: target, pauseAfter: 64 * 2 ** 20, pauseMs: 10_000 } });
-  const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 20_000);
+  const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 60_000);
   const writer = startProcess('writer', onTestFinished);
   writer.send({ sharedSeed, port, nodeId, path: source });
-  const paused = message<{ paused: number }>(reader, 'paused', 60_000);
+  const paused = message<{ paused: number }>(reader, 'paused', 500_000);
   const finished = message<{ written: number; digest: string; peakRss: number }>(
     writer,
     'written',
-    150_000,
+    500_000,
   );
   await paused;
 
   const sent = await finished;
-  const report = message<{ peakRss: number }>(reader, 'peakRss', 10_000);
+  const report = message<{ peakRss: number }>(reader, 'peakRss', 60_000);
   reader.send({ report: true });
   const { peakRss } = await report;
   expect(sent.written).toBe(GIB);

@@ -13,14 +13,14 @@ const TRANSFER = 64 * 2 ** 20;
 const RSS_SLACK = 16 * 2 ** 20;
 
 test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat memory, a transfer beside them arrives whole`, {
-  timeout: LONG ? 900_000 : 180_000,
+  timeout: LONG ? 1_800_000 : 600_000,
 }, async () => {
   const seed = Number(process.env.STT_SEED_FLOOD ?? randomInt(1, 2 ** 31));
   console.log(`flood seed ${seed} (STT_SEED_FLOOD=${seed} runs it again)`);
   const sharedSeed = randomBytes(32);
   const reader = startProcess('reader', onTestFinished);
   reader.send({ start: { sharedSeed, path: undefined, pauseAfter: 0, pauseMs: 0 } });
-  const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 20_000);
+  const { port, nodeId } = await message<{ port: number; nodeId: string }>(reader, 'port', 60_000);
   const templates = await captureDatagrams(sharedSeed, port, nodeId);
   await transfer(sharedSeed, port, nodeId, randomBytes(TRANSFER));
 
@@ -30,7 +30,13 @@ test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat m
   await transfer(sharedSeed, port, nodeId, randomBytes(TRANSFER));
   expect(await flooding).toBe(DATAGRAMS);
   await transfer(sharedSeed, port, nodeId, randomBytes(TRANSFER));
-  expect((await residentSet(reader)) - before).toBeLessThan(RSS_SLACK);
+  // What only waits to be collected goes with the next transfers; what leaks does not.
+  let grown = (await residentSet(reader)) - before;
+  for (let round = 0; round < 5 && grown >= RSS_SLACK; round += 1) {
+    await transfer(sharedSeed, port, nodeId, randomBytes(TRANSFER));
+    grown = (await residentSet(reader)) - before;
+  }
+  expect(grown).toBeLessThan(RSS_SLACK);
 
   async function flood(
     to: number,
@@ -40,12 +46,12 @@ test(`${DATAGRAMS} random, truncated and bit-flipped datagrams: no crash, flat m
   ): Promise<number> {
     const flooder = startProcess('flooder', onTestFinished);
     flooder.send({ port: to, count, seed: from, templates: patterns });
-    return (await message<{ sent: number }>(flooder, 'sent', 800_000)).sent;
+    return (await message<{ sent: number }>(flooder, 'sent', 1_500_000)).sent;
   }
 });
 
 async function residentSet(child: ReturnType<typeof startProcess>): Promise<number> {
-  const report = message<{ rss: number }>(child, 'rss', 20_000);
+  const report = message<{ rss: number }>(child, 'rss', 60_000);
   child.send({ report: true });
   return (await report).rss;
 }
@@ -61,7 +67,7 @@ async function transfer(
   try {
     const session = await endpoint.connect(
       { address: '127.0.0.1', port },
-      { peerNodeId: nodeId, transport: 'udp', timeout: 30_000 },
+      { peerNodeId: nodeId, transport: 'udp', timeout: 120_000 },
     );
     const stream = await session.createBidirectionalStream({ purpose: 'bulk' });
     await stream.write(bytes);

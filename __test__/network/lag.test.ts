@@ -10,7 +10,7 @@ interface Late {
   };
 }
 
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 60_000;
 /** How long the process gets no processor. */
 const STOPPED_MS = 700;
 

@@ -56,7 +56,7 @@ test('a writer fills what it may hold: then sessions, streams and writes meet 0x
   // More than the peer lets it send while nobody reads there: the rest is held here.
   const total = 32 * MIB;
   const written = hog.write(Buffer.alloc(total, 7));
-  await expect.poll(() => used(client), { timeout: 10_000 }).toBeGreaterThanOrEqual(LIMIT);
+  await expect.poll(() => used(client)).toBeGreaterThanOrEqual(LIMIT);
   expect(used(client)).toBeLessThan(LIMIT + 64 * 1024);
 
   const spare: SttSession[] = [];
@@ -93,7 +93,7 @@ test('a writer fills what it may hold: then sessions, streams and writes meet 0x
   const another = await connect();
   await Promise.all([...spare, session, another.session].map((each) => each.close()));
   // Memory that goes round is given back after a second or two without use.
-  await expect.poll(() => used(client), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => used(client)).toBe(0);
 });
 
 test('a side that may hold little lets peers send little, refuses what is new with 0x0603, and keeps what it has', async () => {
@@ -115,7 +115,7 @@ test('a side that may hold little lets peers send little, refuses what is new wi
   // What this side writes, and nobody reads, takes the rest.
   const back = await accepted.createUnidirectionalStream();
   const answer = back.write(Buffer.alloc(total, 8));
-  await expect.poll(() => used(server), { timeout: 10_000 }).toBeGreaterThanOrEqual(LIMIT);
+  await expect.poll(() => used(server)).toBeGreaterThanOrEqual(LIMIT);
 
   const spare: SttSession[] = [];
   const turnedAway = await refusal(async () => {
@@ -140,5 +140,5 @@ test('a side that may hold little lets peers send little, refuses what is new wi
   expect([got, (await received).length]).toEqual([total, total]);
   const again = await connect();
   await Promise.all([...spare, session, again.session].map((each) => each.close()));
-  await expect.poll(() => used(server), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => used(server)).toBe(0);
 });

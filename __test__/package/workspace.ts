@@ -31,7 +31,7 @@ export async function runIn(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<Outcome> {
-  const options = { cwd, timeout: 60_000, env: { ...cleanEnvironment(), ...env } };
+  const options = { cwd, timeout: 180_000, env: { ...cleanEnvironment(), ...env } };
   try {
     return { code: 0, ...(await execute(command, args, options)) };
   } catch (error) {

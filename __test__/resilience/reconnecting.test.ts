@@ -24,7 +24,7 @@ import { message } from '../network/children.ts';
 const any = { peerNodeId: 'any' };
 const quick = { base: 20, maxDelay: 50, minDelay: 10 };
 /** A session that is silent for so long has ended. */
-const short = { keepAliveTimeout: 900 };
+const short = { keepAliveTimeout: 4_000 };
 
 interface Kept {
   readonly client: SttEndpoint;
@@ -47,7 +47,7 @@ async function keep(
     server.serve((session) => void accepted.push(session));
     return server;
   };
-  const server = await start({});
+  const server = await start({ port: await closedPort() });
   const client = await endpoint({ sharedSeed });
   const kept = await ReconnectingSession.connect(client, server.address, {
     ...any,
@@ -235,7 +235,7 @@ describe('it ends', () => {
   });
 
   test('at the deadline of an outage, with the error of the last try', async () => {
-    const { kept, server } = await keep({ ...quick, deadline: 400 });
+    const { kept, server } = await keep({ ...quick, deadline: 4_000 });
     const closed = told(kept, 'closed');
     const run = kept.run('work', (stream) => stream.text());
     void crash(server);
@@ -503,15 +503,21 @@ describe('a stream that is run by its purpose', () => {
     const { kept } = await keep();
     const controller = new AbortController();
     let heard: unknown;
+    let begin!: () => void;
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const run = kept.run({ purpose: 'work', signal: controller.signal }, (stream, { signal }) => {
       signal.addEventListener('abort', () => {
         heard = signal.reason;
       });
+      begin();
       return stream.text();
     });
     await expect(kept.run('work', () => {})).rejects.toMatchObject({ code: 'ERR_STT_STATE' });
     const reason = new Error('enough');
-    await isPending(run);
+    await begun;
+    expect(await isPending(run)).toBe(true);
     controller.abort(reason);
     await expect(run).rejects.toBe(reason);
     expect(heard).toBe(reason);
@@ -567,16 +573,16 @@ describe('over a real fault', () => {
     const seeds = { sharedSeed: generateSeed(), nodeSeed: generateSeed() };
     const file = join(folder, 'stored');
     const bytes = randomBytes(3_000_000);
-    const child = await startCounter({ ...seeds, file, port: 0 });
-    const client = await endpoint({ sharedSeed: seeds.sharedSeed, ...short });
+    const child = await startCounter({ ...seeds, file, port: await closedPort() });
+    const client = await endpoint({ sharedSeed: seeds.sharedSeed });
     const kept = await ReconnectingSession.connect(client, `127.0.0.1:${child.port}`, {
       peerNodeId: child.nodeId,
-      timeout: 500,
+      timeout: 5_000,
       reconnect: quick,
     });
     onTestFinished(() => kept.destroy());
     const begins: number[] = [];
-    const upload = kept.run('upload', async (stream) => {
+    const upload = kept.run('upload', async (stream, { attempt, signal }) => {
       const answers = stream.messages();
       const told = async (): Promise<number> => {
         const { value } = await answers.next();
@@ -586,12 +592,14 @@ describe('over a real fault', () => {
       begins.push(begin);
       for (let at = begin; at < bytes.length; at += 50_000) {
         await stream.write(bytes.subarray(at, at + 50_000));
+        // The rest is for the next, so that there is a middle to be killed in.
+        if (attempt === 1 && at > bytes.length / 2 && !signal.aborted) await once(signal, 'abort');
       }
       await stream.end();
       return told();
     });
     for (;;) {
-      const { stored } = await message<{ stored: number }>(child.process, 'stored', 10_000);
+      const { stored } = await message<{ stored: number }>(child.process, 'stored', 60_000);
       if (stored > 500_000) break;
     }
     const ended = once(child.process, 'exit');
@@ -618,7 +626,7 @@ async function startCounter(options: {
   const { ready } = await message<{ ready: { port: number; nodeId: string } }>(
     child,
     'ready',
-    10_000,
+    60_000,
   );
   return { process: child, ...ready };
 }

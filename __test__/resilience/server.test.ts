@@ -78,7 +78,7 @@ describe('authorize', () => {
     await expect(client.connect(place, any)).rejects.toMatchObject({ code: 0x0203 });
     const retried = client.connect(place, {
       ...any,
-      retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
+      retry: { attempts: 5_000, base: 20, factor: 1, jitter: 'none' },
     });
     decide[0]?.(true);
     expect(await (await first).ping()).toBeGreaterThan(0);
@@ -169,7 +169,7 @@ describe('close({ drain })', () => {
     void incoming.write(Buffer.alloc(30_000_000));
     const started = performance.now();
     await both.server.close({ drain: 300 });
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(60_000);
     await expect(incoming.closed).rejects.toBeDefined();
   });
 
@@ -179,13 +179,13 @@ describe('close({ drain })', () => {
     onTestFinished(() => void child.kill('SIGKILL'));
     const sharedSeed = generateSeed();
     child.send({ sharedSeed, listen: CARRIED });
-    const { place } = await message<{ place: PeerAddress }>(child, 'place', 10_000);
+    const { place } = await message<{ place: PeerAddress }>(child, 'place', 60_000);
     const client = await endpoint({ sharedSeed });
     const session = await client.connect(place, any);
     const stream = await session.createBidirectionalStream();
     const answer = stream.bytes();
     await stream.end();
-    await message(child, 'written', 10_000);
+    await message(child, 'written', 60_000);
     const ended = once(child, 'exit');
     child.kill('SIGTERM');
     expect((await answer).length).toBe(5_000_000);
@@ -247,7 +247,7 @@ describe('caps', () => {
     // What ends makes room, and the retry finds it by itself.
     const retried = greedy.connect(place, {
       ...any,
-      retry: { attempts: 200, base: 20, factor: 1, jitter: 'none' },
+      retry: { attempts: 5_000, base: 20, factor: 1, jitter: 'none' },
     });
     expect(await isPending(retried, 100)).toBe(true);
     await sessions[0]?.close();

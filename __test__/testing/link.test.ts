@@ -10,6 +10,9 @@ import { expect, onTestFinished, test } from 'vitest';
 
 const LAST = 99;
 
+/** For what a pause of this thread is not to end. */
+const LASTING = { keepAliveTimeout: 60_000 };
+
 function network(): TestNetwork {
   const made = new TestNetwork();
   onTestFinished(() => made[Symbol.asyncDispose]());
@@ -28,18 +31,16 @@ test('after heal() the same link carries another session', async () => {
   await expect(session.closed).rejects.toBeSttError('SESSION_TIMEOUT');
   await faults.heal();
   const again = await client.connect(faults.address, { peerNodeId: server.nodeId });
-  expect(await again.ping({ timeout: 2_000 })).toBeGreaterThan(0);
+  expect(await again.ping({ timeout: 60_000 })).toBeGreaterThan(0);
 });
 
 test('refuse() is the answer of a closed port, at once, and heal() takes it back', async () => {
   const { client, server, faults } = await network().connect();
   for (let round = 0; round < 3; round += 1) {
     await faults.refuse();
-    const started = performance.now();
-    await expect(client.connect(faults.address, { peerNodeId: 'any' })).rejects.toBeSttError(
-      'CONNECTION_REFUSED',
-    );
-    expect(performance.now() - started).toBeLessThan(1_000);
+    // Its timeout is longer than a test may be.
+    const connecting = client.connect(faults.address, { peerNodeId: 'any', timeout: 3_600_000 });
+    await expect(connecting).rejects.toBeSttError('CONNECTION_REFUSED');
     await faults.heal();
     await client.connect(faults.address, { peerNodeId: server.nodeId });
   }
@@ -74,7 +75,7 @@ test('loss by the same seed falls on the same datagrams', async () => {
     await faults.loss(0.5, 42);
     for (let number = 1; number <= 64; number += 1) await send(number);
     // The last of them is told by the first that arrives behind it.
-    await expect.poll(() => send(LAST).then(() => heard.at(-1)), { timeout: 5_000 }).toBe(LAST);
+    await expect.poll(() => send(LAST).then(() => heard.at(-1))).toBe(LAST);
     const arrived = heard.filter((number) => number !== LAST);
     expect(arrived.length).toBeGreaterThan(16);
     expect(arrived.length).toBeLessThan(50);
@@ -86,7 +87,10 @@ test('loss by the same seed falls on the same datagrams', async () => {
 });
 
 test('everything arrives intact through loss, delay and damage', async () => {
-  const { session, accepted, faults } = await network().connect();
+  const { session, accepted, faults } = await network().connect({
+    server: LASTING,
+    client: LASTING,
+  });
   await faults.loss(0.05, 3);
   await faults.corrupt(0.05, 4);
   await faults.delay(5);
@@ -100,16 +104,20 @@ test('everything arrives intact through loss, delay and damage', async () => {
 });
 
 test('delay() adds its milliseconds to each way', async () => {
-  const { session, faults } = await network().connect({ client: { keepAliveTimeout: 10_000 } });
-  const before = await session.ping();
+  const { session, faults } = await network().connect({ server: LASTING, client: LASTING });
+  await session.ping();
   await faults.delay(100);
-  expect(await session.ping()).toBeGreaterThan(before + 150);
+  // Timers are rounded to a millisecond.
+  expect(await session.ping()).toBeGreaterThan(2 * 98);
 });
 
 test('restart() with the same node seed: the session is gone, and the next frame says so', async () => {
   const made = network();
   const nodeSeed = generateSeed();
-  const { client, session, faults } = await made.connect({ server: { nodeSeed } });
+  const { client, session, faults } = await made.connect({
+    server: { ...LASTING, nodeSeed },
+    client: LASTING,
+  });
   const again = await faults.restart(() => made.endpoint({ nodeSeed }));
   again.listen();
   await expect(session.ping()).rejects.toBeSttError('SESSION_CLOSED', { reason: 'error' });
@@ -133,18 +141,18 @@ test.skipIf(process.platform === 'win32')(
   async () => {
     const program = fileURLToPath(new URL('./processes/starved.mjs', import.meta.url));
     const argv = ['-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, program];
-    const { stdout } = await promisify(execFile)('sh', argv, { timeout: 15_000 });
+    const { stdout } = await promisify(execFile)('sh', argv, { timeout: 60_000 });
     expect(stdout.trim()).toBe('connected');
   },
 );
 
 test('clockSkew() beyond the window is TIMESTAMP_EXPIRED, within it nothing', async () => {
   const made = network();
-  const server = await made.endpoint({ timestampWindow: 300 });
+  const server = await made.endpoint({ timestampWindow: 2_000 });
   server.listen();
   const faults = await made.link(server);
-  const client = await made.endpoint();
-  await faults.clockSkew(600);
+  const client = await made.endpoint({ handshakeTimeout: 60_000 });
+  await faults.clockSkew(5_000);
   await expect(client.connect(faults.address, { peerNodeId: 'any' })).rejects.toBeSttError(
     'HANDSHAKE_FAILURE',
     { subcodeName: 'TIMESTAMP_EXPIRED' },

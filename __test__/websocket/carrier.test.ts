@@ -75,7 +75,7 @@ describe('a session over a WebSocket', () => {
   });
 
   test('a connection that is cut, and not back in time, is 0x0502 with its close code', async () => {
-    const { server, client, port } = await sides();
+    const { server, client, port } = await sides({}, 5_000);
     const cuts: Socket[] = [];
     const proxy = createTcpServer((socket) => {
       const upstream = connectTcp(port, '127.0.0.1');
@@ -107,7 +107,7 @@ describe('a WebSocket that does not come to be', () => {
       client.connect(`localhost:${port}`, {
         peerNodeId: 'any',
         transport: 'websocket',
-        timeout: 5_000,
+        timeout: 60_000,
         ...options,
       }),
     );
@@ -149,10 +149,9 @@ describe('a WebSocket that does not come to be', () => {
 
   test('a closed TCP port is refused at once: 0x0102', async () => {
     const client = await endpoint();
-    const started = performance.now();
-    const error = await attempt(client, await closedPort());
+    // The timeout is longer than a test may be.
+    const error = await attempt(client, await closedPort(), { timeout: 3_600_000 });
     expect(error).toMatchObject({ code: 0x0102, context: { transport: 'websocket' } });
-    expect(performance.now() - started).toBeLessThan(2_000);
   });
 
   test('certificates: expired, for another name, self-signed, of an unknown authority: 0x0504', async () => {

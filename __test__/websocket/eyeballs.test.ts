@@ -6,6 +6,7 @@ import { generateSeed, SttEndpoint, SttError } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { resolveHosts } from '../../ts/address.ts';
+import { closedPort } from '../contract/pair.ts';
 import { makeCertificates } from './certificates.ts';
 import { silentTcp } from './silent.ts';
 import { echo, failure } from './support.ts';
@@ -44,8 +45,9 @@ async function stage(
   listen: { tls?: { cert: string; key: string } } = {},
 ): Promise<Stage> {
   const sharedSeed = generateSeed();
-  const server = await side({ sharedSeed, host });
-  const { port } = server.address;
+  // One that is free by UDP and TCP, here and at the other addresses.
+  const port = await closedPort();
+  const server = await side({ sharedSeed, host, port });
   const accepted: SttSession[] = [];
   const listener = server.serve(
     async (session) => {
@@ -233,7 +235,7 @@ describe('a name of which one address is dead', () => {
     const session = await client.connect(`peer.example:${port}`, {
       peerNodeId: server.nodeId,
       transport: 'udp',
-      timeout: 10_000,
+      timeout: 60_000,
     });
     expect(session.remoteAddress.address.replace('::ffff:', '')).toBe('127.0.0.3');
     session.destroy();
@@ -243,7 +245,7 @@ describe('a name of which one address is dead', () => {
     const { client, port, server } = await stage('127.0.0.1', ['127.0.0.2', '127.0.0.3']);
     await silentUdp('127.0.0.2', port);
     await silentUdp('127.0.0.3', port);
-    const options = { peerNodeId: server.nodeId, timeout: 600 };
+    const options = { peerNodeId: server.nodeId, timeout: 3_000 };
     const udp = await failure(
       client.connect(`peer.example:${port}`, { ...options, transport: 'udp' }),
     );
@@ -318,7 +320,7 @@ describe('a name of which one address is another node’s', () => {
       client.connect(`peer.example:${port}`, {
         peerNodeId: server.nodeId,
         transport: 'udp',
-        timeout: 1_500,
+        timeout: 4_000,
       }),
     );
     expect(error).toMatchObject({
@@ -353,8 +355,8 @@ describe('a name of which one address is another node’s', () => {
 
   test.each(transports)('%s: a peer that does not admit this node ends it', async (transport) => {
     const sharedSeed = generateSeed();
-    const server = await side({ sharedSeed, host: wrong });
-    const { port } = server.address;
+    const port = await closedPort();
+    const server = await side({ sharedSeed, host: wrong, port });
     const listener = server.serve(() => {}, {
       authorize: () => false,
       websocket: { port, host: wrong },
@@ -367,7 +369,7 @@ describe('a name of which one address is another node’s', () => {
       client.connect(`peer.example:${port}`, {
         peerNodeId: server.nodeId,
         transport,
-        timeout: 30_000,
+        timeout: 120_000,
       }),
     );
     expect([error.code, error.context.answeredBy]).toEqual([0x0103, undefined]);
@@ -447,7 +449,7 @@ describe('a name of which one address is another node’s', () => {
     };
     const options = {
       transport: 'udp',
-      timeout: 5_000,
+      timeout: 30_000,
       retry: { attempts: 2, base: 1, onRetry },
     } as const;
     const away = await failure(

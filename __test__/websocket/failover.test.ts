@@ -27,7 +27,16 @@ async function reach(transport: 'auto' | 'websocket' = 'auto'): Promise<Reach> {
   await listener.ready;
   const udp = await relay(server.address.port);
   const sockets = new Set<Socket>();
+  // A busy machine may let UDP wait for so long that the WebSocket would be first.
+  let opened = transport === 'websocket';
+  const openTcp = (): void => {
+    opened = true;
+  };
   const proxy = createTcpServer((socket) => {
+    if (!opened) {
+      socket.on('error', () => undefined).resetAndDestroy();
+      return;
+    }
     const upstream = connectTcp(listener.websocketAddress?.port ?? 0, '127.0.0.1');
     for (const end of [socket, upstream]) {
       sockets.add(end);
@@ -54,6 +63,7 @@ async function reach(transport: 'auto' | 'websocket' = 'auto'): Promise<Reach> {
     }),
     sessions.next(),
   ]);
+  openTcp();
   return { server, client, session, accepted, udp, cutTcp };
 }
 

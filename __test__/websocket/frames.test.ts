@@ -101,7 +101,7 @@ async function refused(client: SttEndpoint, act: (raw: RawSocket) => void) {
     client.connect(`127.0.0.1:${port}`, {
       peerNodeId: 'any',
       transport: 'websocket',
-      timeout: 5_000,
+      timeout: 60_000,
     }),
   );
 }
@@ -114,7 +114,7 @@ describe('answers to the upgrade', () => {
       client.connect(`127.0.0.1:${port}`, {
         peerNodeId: 'any',
         transport: 'websocket',
-        timeout: 5_000,
+        timeout: 60_000,
       }),
     );
   };

@@ -43,8 +43,10 @@ test('where UDP and a WebSocket answer together, the server gets one session', a
       });
     }),
   );
-  // Whatever was on its way has come by then.
+  // Whatever was on its way has come by then, and this thread has been told of it.
   await Promise.all(sessions.map((session) => session.ping()));
+  await expect.poll(() => accepted.length).toBeGreaterThanOrEqual(sessions.length);
+  await Promise.all([...sessions, ...server.sessions].map((session) => session.ping()));
   expect(accepted.sort()).toEqual(sessions.map(({ id }) => id).sort());
   expect(server.stats()?.sessions).toBe(sessions.length);
 });

@@ -19,7 +19,7 @@ test('a session is replaced by the way that it came: at the WebSocket of the fir
     transport: 'websocket',
     proxy: false,
     websocket: { url: `ws://127.0.0.1:${port}/stt` },
-    reconnect: { base: 20, maxDelay: 50, minDelay: 10, deadline: 5_000 },
+    reconnect: { base: 20, maxDelay: 50, minDelay: 10, deadline: 60_000 },
   });
   onTestFinished(() => kept.destroy());
   await expect.poll(() => accepted.length).toBe(1);

@@ -25,7 +25,12 @@ function open(port: number, localAddress = '127.0.0.1'): Socket & { over?: boole
 describe('slow strangers', () => {
   test('requests that never end are bounded by source, and keep no other source out', async () => {
     const { server, client, port } = await sides({
-      websocket: { port: 0, maxUnauthenticated: 32, maxUnauthenticatedPerSource: 24 },
+      websocket: {
+        port: 0,
+        maxUnauthenticated: 32,
+        maxUnauthenticatedPerSource: 24,
+        handshakeTimeout: 120_000,
+      },
     });
     const slow = Array.from({ length: 80 }, (_, index) => {
       const socket = open(port, `127.0.0.${10 + (index % 2)}`);
@@ -37,9 +42,7 @@ describe('slow strangers', () => {
       for (const socket of slow) if (socket.over !== true) socket.write('X');
     }, 10);
     onTestFinished(() => clearInterval(drip));
-    await expect
-      .poll(() => slow.filter(({ over }) => over !== true).length, { timeout: 10_000 })
-      .toBe(32);
+    await expect.poll(() => slow.filter(({ over }) => over !== true).length).toBe(32);
     for (let round = 0; round < 3; round += 1) {
       const session = await client.connect(`127.0.0.1:${port}`, {
         peerNodeId: server.nodeId,
@@ -54,12 +57,15 @@ describe('slow strangers', () => {
     const { ca, good } = makeCertificates();
     for (const tls of [undefined, good]) {
       const { server, client, port } = await sides({
-        websocket: { port: 0, maxUnauthenticatedPerSource: 8, ...(tls && { tls }) },
+        websocket: {
+          port: 0,
+          maxUnauthenticatedPerSource: 8,
+          handshakeTimeout: 120_000,
+          ...(tls && { tls }),
+        },
       });
       const idle = Array.from({ length: 20 }, () => open(port, '127.0.0.10'));
-      await expect
-        .poll(() => idle.filter(({ over }) => over !== true).length, { timeout: 10_000 })
-        .toBe(8);
+      await expect.poll(() => idle.filter(({ over }) => over !== true).length).toBe(8);
       const session = await client.connect(`localhost:${port}`, {
         peerNodeId: server.nodeId,
         transport: 'websocket',
@@ -110,7 +116,7 @@ describe('slow strangers', () => {
 
   test('messages that are not whole have one bound for all, and the largest go first', async () => {
     const { server, client, port } = await sides({
-      websocket: { port: 0, maxUnauthenticatedPerSource: 128 },
+      websocket: { port: 0, maxUnauthenticatedPerSource: 128, handshakeTimeout: 120_000 },
     });
     const part = frame({ opcode: 2, claims: 1_000_000n }, Buffer.alloc(700_000));
     const small = await rawClient(port);
@@ -124,7 +130,7 @@ describe('slow strangers', () => {
       });
     }
     // 64 times 700 000 bytes are 12 MB more than all may hold.
-    await expect.poll(() => ended, { timeout: 10_000 }).toBeGreaterThanOrEqual(16);
+    await expect.poll(() => ended).toBeGreaterThanOrEqual(16);
     expect(ended).toBeLessThan(64);
     expect(small.raw.socket.destroyed).toBe(false);
     const session = await client.connect(`127.0.0.1:${port}`, {

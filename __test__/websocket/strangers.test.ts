@@ -1,9 +1,15 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { isSttError } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { echo, failure, listening, sides } from './support.ts';
+import { echo, listening, sides } from './support.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 describe('strangers', () => {
   const open = async (port: number): Promise<WebSocket> => {
@@ -16,7 +22,7 @@ describe('strangers', () => {
 
   test('who send nothing, text, too much, or rubbish are cut off; others are served', async () => {
     const { server, client, port } = await sides({
-      websocket: { port: 0, handshakeTimeout: 500 },
+      websocket: { port: 0, handshakeTimeout: 4_000 },
     });
     const silent = await open(port);
     const closed = once(silent, 'close');
@@ -41,13 +47,19 @@ describe('strangers', () => {
     const { server, client, port } = await sides({
       websocket: { port: 0, maxUnauthenticated: 8, maxUnauthenticatedPerSource: 8 },
     });
-    const waiting = await Promise.all(Array.from({ length: 8 }, () => open(port)));
     const options = { peerNodeId: server.nodeId, transport: 'websocket' } as const;
-    const error = await failure(client.connect(`127.0.0.1:${port}`, options));
-    expect(error).toMatchObject({ code: 0x0503, context: { httpStatus: 503 } });
-    const gone = waiting.map((socket) => once(socket, 'close'));
-    for (const socket of waiting) socket.close();
-    await Promise.all(gone);
+    // The oldest gives way after two seconds: on a busy machine they may have passed by the time that one more comes.
+    let refused = false;
+    for (let round = 0; round < 10 && !refused; round += 1) {
+      const waiting = await Promise.all(Array.from({ length: 8 }, () => open(port)));
+      const gone = waiting.map((socket) => once(socket, 'close'));
+      const tried = await client.connect(`127.0.0.1:${port}`, options).catch((error) => error);
+      refused = isSttError(tried);
+      if (refused) expect(tried).toMatchObject({ code: 0x0503, context: { httpStatus: 503 } });
+      for (const socket of waiting) socket.close();
+      await Promise.all(gone);
+    }
+    expect(refused).toBe(true);
     const session = await client.connect(`127.0.0.1:${port}`, options);
     await echo(session, 1_000);
   });
@@ -102,9 +114,7 @@ describe('strangers', () => {
     await session.close();
   });
 
-  test('10 000 of them leave room for who has a session, and cost what the limits say', {
-    timeout: 90_000,
-  }, async () => {
+  test('10 000 of them leave room for who has a session, and cost what the limits say', async () => {
     const most = 512;
     const { server, client, port } = await sides({
       websocket: { port: 0, maxUnauthenticated: most, maxUnauthenticatedPerSource: 64 },
@@ -150,9 +160,13 @@ describe('strangers', () => {
     const { 101: upgraded = 0, 503: refused = 0, none = 0 } = answers;
     expect(upgraded + refused + none).toBe(10_000);
     expect(upgraded).toBeGreaterThanOrEqual(most);
-    await expect.poll(() => open.size, { timeout: 10_000 }).toBeLessThanOrEqual(most);
+    await expect.poll(() => open.size).toBeLessThanOrEqual(most);
     // Both ends of 512 connections, the garbage of 10 000, and nothing for each of those that are gone.
-    expect(process.memoryUsage.rss() - before).toBeLessThan(192 << 20);
+    const grown = (): number => {
+      collect();
+      return process.memoryUsage.rss() - before;
+    };
+    await expect.poll(grown, { interval: 250 }).toBeLessThan(192 << 20);
     await echo(session, 100_000);
     // Who comes from an address of its own is served, as the address that has most gives way.
     await echo(await client.connect(`127.0.0.1:${port}`, to), 1_000);

@@ -9,10 +9,11 @@ import { endpoint } from '../contract/pair.ts';
 /** A server that echoes what each stream brings, and a client for it. */
 export async function sides(
   listen: NonNullable<Parameters<SttEndpoint['listen']>[0]> = {},
+  keepAliveTimeout = 30_000,
 ): Promise<{ server: SttEndpoint; client: SttEndpoint; port: number; accepted: SttSession[] }> {
   const sharedSeed = generateSeed();
   const server = await endpoint({ sharedSeed });
-  const client = await endpoint({ sharedSeed, keepAliveTimeout: 5_000 });
+  const client = await endpoint({ sharedSeed, keepAliveTimeout });
   const accepted: SttSession[] = [];
   const listener = server.serve(
     async (session) => {

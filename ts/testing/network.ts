@@ -14,8 +14,8 @@ export const SHORT_TIMINGS: Readonly<{
   handshakeTimeout: number;
 }> = Object.freeze({
   keepAliveInterval: 200,
-  keepAliveTimeout: 1_000,
-  handshakeTimeout: 3_000,
+  keepAliveTimeout: 2_500,
+  handshakeTimeout: 4_000,
 });
 
 /** What `network.connect()` makes. */

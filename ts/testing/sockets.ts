@@ -1,13 +1,22 @@
 // Plain UDP sockets on 127.0.0.1: what stands where no peer does.
 
+import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 
 /** The address on which everything here happens. */
 export const LOOPBACK = '127.0.0.1';
 
 /** Tries before it is given up to take a port. */
 const TRIES = 20;
+
+/** Above what services have, and below the ports that systems choose: those of Linux begin at 32768. */
+const FIRST_PORT = 20_000;
+const END_OF_PORTS = 32_768;
+
+/** Closed ports that were found by this process; the others of it may use theirs. */
+const given = new Set<number>();
 
 /** A bound socket and its port. */
 export interface BoundSocket {
@@ -43,11 +52,26 @@ export async function silentSocket(port = 0): Promise<BoundSocket> {
   return { port: socket.address().port, close: () => closeSocket(socket) };
 }
 
-/** A UDP port of 127.0.0.1 that nobody listens on. */
+/**
+ * A port of 127.0.0.1 on which nobody listens, by UDP or TCP. It is none that a system gives out by itself, so nobody
+ * is likely to have it when it is used a moment later.
+ */
 export async function closedPort(): Promise<number> {
-  const { port, close } = await silentSocket();
-  await close();
-  return port;
+  for (let tries = 1; ; tries += 1) {
+    const port = randomInt(FIRST_PORT, END_OF_PORTS);
+    if (given.has(port)) continue;
+    try {
+      await (await silentSocket(port)).close();
+      const server = createServer().listen(port, LOOPBACK);
+      await once(server, 'listening');
+      server.close();
+      await once(server, 'close');
+      given.add(port);
+      return port;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === TRIES) throw error;
+    }
+  }
 }
 
 /**

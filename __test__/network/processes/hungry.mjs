@@ -5,7 +5,7 @@ import { SttEndpoint } from '@seigr/stt';
 process.once('message', async ({ options, port }) => {
   const endpoint = await SttEndpoint.create({ ...options, host: '127.0.0.1' });
   const connect = () =>
-    endpoint.connect(`localhost:${port}`, { peerNodeId: 'any', timeout: 10_000 }).then(
+    endpoint.connect(`localhost:${port}`, { peerNodeId: 'any', timeout: 60_000 }).then(
       (session) => ({ session: session.id }),
       ({ code, codeName, systemCode, errno, message }) => ({
         error: { code, codeName, systemCode, errno, message },

@@ -22,7 +22,7 @@ mod refusals;
 #[cfg(unix)]
 mod watching;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// 32 bytes that pass for random, different for each `which`.
 fn seed(which: u64) -> [u8; 32] {

@@ -12,6 +12,8 @@ const LOOK_MS = 20;
 const STANDS_MS = 400;
 /** The same in round trips, where those are long. */
 const STANDS_RTTS = 16;
+/** The same in looks, each of which is answered by the peer: a machine that has no time for us stands still as well. */
+const STANDS_LOOKS = STANDS_MS / LOOK_MS;
 /** Longest that the search is watched. */
 const MOST_MS = 5_000;
 
@@ -20,14 +22,18 @@ export async function checkMtu(session: SttSession, signal: AbortSignal): Promis
   const started = performance.now();
   let mtu = session.stats()?.mtu ?? 0;
   let since = started;
-  for (;;) {
+  for (let looks = 1; ; looks += 1) {
     const now = performance.now();
     const { mtu: found = mtu, smoothedRtt = 0 } = session.stats() ?? {};
-    if (found !== mtu) since = now;
+    if (found !== mtu) [since, looks] = [now, 1];
     mtu = found;
-    const stands = now - since > Math.max(STANDS_MS, STANDS_RTTS * smoothedRtt);
+    const stands =
+      looks > STANDS_LOOKS && now - since > Math.max(STANDS_MS, STANDS_RTTS * smoothedRtt);
     if (mtu >= LARGEST || stands || now - started > MOST_MS) break;
-    await sleep(LOOK_MS, undefined, { signal });
+    await Promise.all([
+      sleep(LOOK_MS, undefined, { signal }),
+      session.ping({ timeout: MOST_MS, signal }).catch(() => signal.throwIfAborted()),
+    ]);
   }
   const { address } = session.remoteAddress;
   const usual = USUAL[address.includes(':') && !address.startsWith('::ffff:') ? 'IPv6' : 'IPv4'];
