@@ -43,6 +43,7 @@ use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::rtts::RttHistogram;
+use crate::scratch::Scratch;
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
     Blocks, LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions,
@@ -91,9 +92,9 @@ pub(crate) struct Context<'a> {
     /// Frames dropped, of all sessions.
     pub(crate) frame_errors: &'a mut FrameErrorCounts,
     /// What the packet being built carries; emptied and filled for each.
-    pub(crate) contents: &'a mut Vec<Content>,
+    pub(crate) contents: &'a mut Scratch<Content>,
     /// What became of contents; emptied and filled for each ACK.
-    pub(crate) fates: &'a mut Vec<(Fate, Content)>,
+    pub(crate) fates: &'a mut Scratch<(Fate, Content)>,
     /// Memory for what streams bring.
     pub(crate) blocks: &'a mut Blocks,
     /// Where round-trip times are noted.
