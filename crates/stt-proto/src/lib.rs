@@ -31,6 +31,7 @@ mod messages;
 mod path;
 mod recovery;
 mod rtts;
+mod scratch;
 mod session;
 mod stats;
 mod streams;

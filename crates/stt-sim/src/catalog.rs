@@ -56,6 +56,7 @@ const FILES: &[(&str, &str)] = &[
     ("slow-reader", include_str!("../scenarios/slow-reader.toml")),
     ("steady-bbr", include_str!("../scenarios/steady-bbr.toml")),
     ("steady-fast", include_str!("../scenarios/steady-fast.toml")),
+    ("steady-fast-bbr", include_str!("../scenarios/steady-fast-bbr.toml")),
     ("steady-fast-reorder", include_str!("../scenarios/steady-fast-reorder.toml")),
     ("steady-slow", include_str!("../scenarios/steady-slow.toml")),
     ("steady-slow-reorder", include_str!("../scenarios/steady-slow-reorder.toml")),
@@ -103,6 +104,14 @@ mod tests {
         for scenario in all() {
             let again = Scenario::parse(&scenario.name, &scenario.to_text());
             assert_eq!(again, Ok(scenario));
+        }
+    }
+
+    #[test]
+    fn what_a_file_lets_happen_has_to_happen() {
+        for scenario in all() {
+            let expects = scenario.expect.happened > 0;
+            assert_eq!(expects, !scenario.event.is_empty(), "{}", scenario.name);
         }
     }
 }

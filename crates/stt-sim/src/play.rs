@@ -53,10 +53,12 @@ struct Play<'a> {
     shared: [u8; 32],
     server_seed: [u8; 32],
     timeline: Vec<Due>,
+    /// How often each of the scenario's events has happened.
+    happened: Vec<u64>,
     /// Draws how much later than said things happen.
     moments: Random,
-    /// What waits for bytes to arrive.
-    waiting: Vec<(u64, EventSpec)>,
+    /// What waits for bytes to arrive, with its place among the scenario's events.
+    waiting: Vec<(u64, usize, EventSpec)>,
     wake_up: Option<Instant>,
     cross: Vec<usize>,
     /// Interfaces of each client and of the server.
@@ -73,13 +75,13 @@ struct Due {
     /// The same before it was spread.
     base: Instant,
     event: EventSpec,
-    /// How often it has happened.
-    times: u64,
+    /// Its place among the scenario's events.
+    place: usize,
 }
 
 impl Due {
-    fn new(base: Instant, event: EventSpec, moments: &mut Random) -> Self {
-        let mut due = Self { at: base, base, event, times: 0 };
+    fn new(base: Instant, event: EventSpec, place: usize, moments: &mut Random) -> Self {
+        let mut due = Self { at: base, base, event, place };
         due.spread(moments);
         due
     }
@@ -196,16 +198,18 @@ impl<'a> Play<'a> {
         let waiting = scenario
             .event
             .iter()
-            .filter_map(|event| Some((event.at_bytes?, event.clone())))
+            .enumerate()
+            .filter_map(|(place, event)| Some((event.at_bytes?, place, event.clone())))
             .collect();
         let mut moments = Random::new(seed, "moments");
         let timeline = scenario
             .event
             .iter()
-            .filter(|event| event.at_bytes.is_none())
-            .map(|event| {
+            .enumerate()
+            .filter(|(_, event)| event.at_bytes.is_none())
+            .map(|(place, event)| {
                 let base = Instant::from_nanos(event.at_ms * 1_000_000);
-                Due::new(base, event.clone(), &mut moments)
+                Due::new(base, event.clone(), place, &mut moments)
             })
             .collect();
         let mut play = Self {
@@ -218,6 +222,7 @@ impl<'a> Play<'a> {
             shared,
             server_seed,
             timeline,
+            happened: vec![0; scenario.event.len()],
             moments,
             waiting,
             wake_up: None,
@@ -348,11 +353,11 @@ impl<'a> Play<'a> {
         if !self.waiting.is_empty() {
             let bytes: u64 = self.app.flows.iter().map(|flow| flow.received()).sum();
             let (timeline, moments) = (&mut self.timeline, &mut self.moments);
-            self.waiting.retain(|(least, event)| {
+            self.waiting.retain(|(least, place, event)| {
                 let due = bytes >= *least;
                 if due {
                     let base = now + Duration::from_millis(event.at_ms);
-                    timeline.push(Due::new(base, event.clone(), moments));
+                    timeline.push(Due::new(base, event.clone(), *place, moments));
                 }
                 !due
             });
@@ -364,8 +369,9 @@ impl<'a> Play<'a> {
                 continue;
             }
             let (action, value) = (due.event.action, due.event.value);
-            due.times += 1;
-            let over = due.event.times.is_some_and(|most| due.times >= most);
+            let times = &mut self.happened[due.place];
+            *times += 1;
+            let over = due.event.times.is_some_and(|most| *times >= most);
             match due.event.every_ms.filter(|_| !over) {
                 Some(pause) => {
                     due.base += Duration::from_millis(pause.max(1));

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use crate::{
     random::Random,
-    spec::{Action, EventSpec, FlowSpec, LinkSpec, Scenario, SessionSpec},
+    spec::{Action, Controller, EventSpec, FlowSpec, LinkSpec, Scenario, SessionSpec},
 };
 
 /// Runs that shrinking may take.
@@ -12,6 +12,9 @@ const SHRINK_RUNS: usize = 400;
 
 /// The longest that a network is dark, or a connection stands still, in a drawn scenario.
 const LONGEST_MS: u64 = 3000;
+
+/// IP packets of so many bytes every link carries.
+const LEAST_MTU: u64 = 1280;
 
 /// The scenario that a seed draws: everything at once, within what a session can bear.
 #[must_use]
@@ -49,7 +52,50 @@ pub fn draw(seed: u64) -> Scenario {
     if random.chance(0.4) {
         carriers(random, &mut scenario);
     }
+    // By draws of their own: what a seed drew before there were these it draws still.
+    features(&mut Random::new(seed, "random features"), &mut scenario);
     scenario
+}
+
+/// What sessions do beside moving streams, and what happens to their paths.
+fn features(random: &mut Random, scenario: &mut Scenario) {
+    if random.chance(0.5) {
+        let other = if random.chance(0.7) { Controller::Bbr } else { Controller::NewReno };
+        scenario.session.congestion = Some(other);
+    }
+    scenario.listen.authorize = random.chance(0.2);
+    scenario.listen.early_data = random.chance(0.5);
+    scenario.listen.retry_threshold = random.chance(0.2).then_some(0);
+    for flow in &mut scenario.flow {
+        // A race ends the session under them.
+        if random.chance(0.3) && !flow.race {
+            flow.datagrams = 1 + random.below(60);
+            flow.datagram_every_ms = 20 + random.below(100);
+            flow.datagram_bytes = 8 + random.below(1000);
+        }
+        if random.chance(0.3) {
+            flow.chat_every_ms = Some(20 + random.below(500));
+            flow.chat_times = 1 + random.below(30);
+            flow.chat_deadline_ms = random.chance(0.7).then(|| 50 + random.below(2000));
+        }
+        if random.chance(0.2) {
+            flow.pause_after = Some(random.below(20_000));
+            flow.pause_ms = random.below(20_000);
+        }
+        if random.chance(0.2) && !flow.race {
+            flow.returns = 1 + random.below(3) as u32;
+            flow.early_data = random.below(800);
+        }
+    }
+    if random.chance(0.3) {
+        let action = if random.chance(0.5) { Action::RebindPort } else { Action::RebindAddr };
+        scenario.event.push(again(action, random.below(2000), 2000 + random.below(8000)));
+    }
+    if random.chance(0.3) {
+        let at_ms = random.below(3000);
+        let value = LEAST_MTU + random.below(1500);
+        scenario.event.push(EventSpec { value, every_ms: None, ..again(Action::Mtu, at_ms, 0) });
+    }
 }
 
 /// Sessions that begin by connections, or go there when UDP is silent, and back.
@@ -106,7 +152,7 @@ fn link(random: &mut Random) -> LinkSpec {
         reorder: share(random, 20),
         reorder_depth: Some(random.below(65)),
         corrupt: share(random, 3),
-        mtu: Some(1280 + random.below(3000) as usize),
+        mtu: Some((LEAST_MTU + random.below(3000)) as usize),
         bleach: Some(random.chance(0.2)),
         mark_above: random.chance(0.2).then(|| 5 + random.below(20) as usize),
         ..LinkSpec::default()
@@ -141,13 +187,14 @@ fn events(random: &mut Random) -> Vec<EventSpec> {
     vec![again(dark, start, every), again(Action::Light, start + span, every)]
 }
 
-/// Whether whatever is switched off is on again before a session must end: without its end a darkness fails by
-/// itself, and hides what failed.
+/// Whether whatever is switched off is on again before a session must end, and links stay fit for one: without its
+/// end a darkness fails by itself, and hides what failed.
 fn bearable(events: &[EventSpec]) -> bool {
     events.iter().all(|off| {
         let back = match off.action {
             Action::Dark | Action::DarkForth | Action::DarkBack => Action::Light,
             Action::TcpStall => Action::TcpGo,
+            Action::Mtu => return off.value >= LEAST_MTU,
             _ => return true,
         };
         events.iter().any(|on| {

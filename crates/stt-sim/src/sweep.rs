@@ -106,6 +106,25 @@ pub fn run_one(scenario: &Scenario, profile: Profile, seed: u64) -> Result<Outco
     caught(|| play(&scenario, profile, seed).map_err(|failure| failure.to_string()))
 }
 
+/// What kind of failure a message is of: a smaller scenario that fails in another way hides what failed. The
+/// first words but for numbers and what stands in braces.
+fn kind(what: &str) -> String {
+    let mut depth = 0_usize;
+    let outside: String = what
+        .chars()
+        .filter(|letter| {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => return depth == 0,
+            }
+            false
+        })
+        .collect();
+    let words = outside.split_whitespace().filter(|word| word.chars().all(char::is_alphabetic));
+    words.take(6).collect::<Vec<_>>().join(" ")
+}
+
 fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let words = panic
@@ -149,7 +168,10 @@ pub fn document(
     let mut written = Vec::new();
     let mut small = concrete(scenario, seed);
     if scenario.random {
-        small = shrink(&small, |smaller| run_one(smaller, profile, seed).is_err());
+        let wanted = run_one(&small, profile, seed).err().map(|what| kind(&what));
+        small = shrink(&small, |smaller| {
+            run_one(smaller, profile, seed).err().map(|what| kind(&what)) == wanted
+        });
         let path = folder.join(format!("{name}.toml"));
         std::fs::write(&path, small.to_text())?;
         written.push(path);
@@ -169,4 +191,21 @@ pub fn document(
         write(&format!("-{session}.{FILE_EXTENSION}"), records.as_bytes())?;
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_a_kind_are_told_by_their_words() {
+        let one = kind(
+            "node 0 SessionHandle { index: 1, on: Path { a: 2 } }: an ACK is overdue by 2 s at 3.1 s",
+        );
+        let same = kind("node 2 SessionHandle { index: 6 }: an ACK is overdue by 1.5 s at 0.2 s");
+        let other =
+            kind("node 2 SessionHandle { index: 6 }: 110 bytes in flight and no loss timer");
+        assert_eq!((one.as_str(), &one), ("node SessionHandle an ACK is overdue", &same));
+        assert_ne!(one, other);
+    }
 }

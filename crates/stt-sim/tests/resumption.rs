@@ -500,3 +500,29 @@ fn a_peer_that_forgot_a_resumed_session_says_so_in_both_directions() {
         assert_eq!(error, Some(ErrorCode::SessionNotFound));
     }
 }
+
+#[test]
+fn a_nat_that_changes_before_final_is_there_does_not_hide_it() {
+    for address in ["10.0.0.1:9000", "10.0.9.1:9000"] {
+        let mut pair = Pair::new();
+        let ticket = ticket(&mut pair);
+        let (client, server) = (pair.client, pair.server);
+        // RESUME_REPLY arrives and FINAL does not; when that comes again, the client is behind another port.
+        let sent = pair.world.link_stats(server, client).sent;
+        pair.world.link_mut((server, 0), (client, 0)).drop = vec![sent + 1];
+        let ours = pair.connect_with(options(&ticket, b""));
+        pair.world.run_for(2 * DELAY + Duration::from_millis(1));
+        assert_eq!(pair.world.link_stats(server, client).dropped, 1, "FINAL");
+        // By then this side has acknowledged all that it was sent, and FINAL is on its way again.
+        pair.world.run_for(4 * DELAY + DELAY / 4);
+        assert_eq!(sessions(&mut pair, client), []);
+        pair.world.rebind(client, address.parse().unwrap());
+        let started = pair.world.elapsed();
+        let (session, resumed, _) = begins(&mut pair, client);
+        assert_eq!((session, resumed), (ours, true));
+        let took = pair.world.elapsed() - started;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        let (theirs, ..) = begins(&mut pair, server);
+        exchange(&mut pair, (client, ours), (server, theirs));
+    }
+}

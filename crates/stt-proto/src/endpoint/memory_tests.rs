@@ -9,6 +9,7 @@ use crate::config::{ConnectOptions, SessionConfig};
 use crate::event::{Event, SessionHandle};
 use crate::fault::{FaultDetail, Origin};
 use crate::memory::Memory;
+use crate::scratch::FEW;
 use crate::streams::{OpenError, ReadOutcome, StreamId, StreamOptions};
 
 const LIMIT: u64 = 1 << 20;
@@ -209,4 +210,38 @@ fn streams_are_refused_at_the_ceiling_on_either_side_and_open_below_it() {
     duo.open(0).unwrap();
     duo.settle();
     assert!(duo.events[1].iter().any(opened));
+}
+
+#[test]
+fn working_memory_goes_back_after_a_busy_time() {
+    let mut duo = Duo::new(SessionConfig::default());
+    let streams: Vec<_> = (0..200).map(|_| duo.open(0).unwrap()).collect();
+    let (now, session) = (duo.now(), duo.sessions[0]);
+    for stream in &streams {
+        duo.ends[0].write(now, session, *stream, Bytes::from(vec![7; 8_000])).unwrap();
+    }
+    // All streams open at once for the server, and an ACK settles many frames for the client.
+    let mut most = [(0, 0); 2];
+    for _ in 0..200 {
+        duo.step();
+        duo.pass(1);
+        for (most, end) in most.iter_mut().zip(&duo.ends) {
+            *most = (most.0.max(end.fates.capacity()), most.1.max(end.events.capacity()));
+        }
+    }
+    assert!(most[0].0 > FEW && most[1].1 > FEW, "{most:?} entries");
+    duo.settle();
+    // The session goes on, but little happens in it.
+    for stream in &streams[..5] {
+        duo.settle();
+        duo.pass(1_000);
+        let now = duo.now();
+        duo.ends[0].write(now, session, *stream, Bytes::from_static(b"still here")).unwrap();
+    }
+    duo.settle();
+    for end in &duo.ends {
+        let room = [end.fates.capacity(), end.contents.capacity(), end.events.capacity()];
+        assert!(room.iter().all(|room| *room <= FEW), "{room:?} entries");
+        assert!(!end.is_spare_due, "nothing to give back, so no timer for it");
+    }
 }

@@ -51,6 +51,7 @@ use crate::memory::Memory;
 use crate::path::{PathAddress, Transmit};
 use crate::recovery::{Content, Fate};
 use crate::rtts::RttHistogram;
+use crate::scratch::{self, FEW, Scratch};
 use crate::session::{Context, Session};
 use crate::stats::{EndpointStats, FrameErrorCounts};
 use crate::streams::{Blocks, INITIAL_SESSION_WINDOW};
@@ -77,8 +78,10 @@ pub use self::commands::{Close, ConnectError};
 const HALF_OPEN_TIMER: u32 = 0;
 /// Timer key of the memory for what streams bring.
 const BLOCKS_TIMER: u32 = 1;
+/// Timer key of working memory that is not needed any more.
+const SPARE_TIMER: u32 = 2;
 /// Timer keys of slots come after those.
-const FIRST_SLOT_TIMER: u32 = 2;
+const FIRST_SLOT_TIMER: u32 = 3;
 
 /// Bytes of memory to keep for what streams bring: an eighth of the ceiling at most.
 fn kept_blocks(config: &EndpointConfig) -> usize {
@@ -149,6 +152,10 @@ pub struct Endpoint {
     /// Slots whose numbers changed since they were last told; each stands here at most once.
     changed: Vec<u32>,
     events: VecDeque<Event>,
+    /// The most events that waited at once since working memory was last given back.
+    most_events: usize,
+    /// Whether it is to be given back at a time that is set.
+    is_spare_due: bool,
     stateless: Stateless,
     listen: Option<ListenConfig>,
     half_open: HalfOpenTable,
@@ -171,8 +178,8 @@ pub struct Endpoint {
     /// The slot whose datagram the system found too large last: what it says of its link is for it.
     too_large: Option<u32>,
     /// Working memory of the sessions, see [`Context`].
-    contents: Vec<Content>,
-    fates: Vec<(Fate, Content)>,
+    contents: Scratch<Content>,
+    fates: Scratch<(Fate, Content)>,
     blocks: Blocks,
     /// What the sessions hold, and their driver.
     memory: Arc<Memory>,
@@ -253,6 +260,8 @@ impl Endpoint {
             touched: Vec::new(),
             changed: Vec::new(),
             events: VecDeque::new(),
+            most_events: 0,
+            is_spare_due: false,
             stateless: Stateless::default(),
             listen: None,
             half_open: HalfOpenTable::default(),
@@ -268,8 +277,8 @@ impl Endpoint {
             last_transmit: (BatchOf::Nobody, 0),
             departures: Departures::default(),
             too_large: None,
-            contents: Vec::new(),
-            fates: Vec::new(),
+            contents: Scratch::default(),
+            fates: Scratch::default(),
             blocks,
             memory,
             charged_blocks: 0,
@@ -314,6 +323,8 @@ impl Endpoint {
 
     /// Takes the next event, in the order of what happened.
     pub fn poll_event(&mut self) -> Option<Event> {
+        // Whoever drives takes them all after each call: as many as wait then waited at once.
+        self.most_events = self.most_events.max(self.events.len());
         self.events.pop_front()
     }
 
@@ -340,6 +351,10 @@ impl Endpoint {
                     let next = self.blocks.end_period(now.mono);
                     self.timers.set(BLOCKS_TIMER, next);
                     self.charge_blocks();
+                    continue;
+                }
+                SPARE_TIMER => {
+                    self.give_back_spare(now.mono);
                     continue;
                 }
                 slot => slot - FIRST_SLOT_TIMER,
@@ -534,6 +549,29 @@ impl Endpoint {
                 self.changed.push(slot);
             }
         }
+        self.watch_spare(now);
+    }
+
+    /// Sets a time for giving working memory back, once there is more of it than is always kept.
+    fn watch_spare(&mut self, now: Instant) {
+        if !self.is_spare_due
+            && (self.fates.has_spare() || self.contents.has_spare() || self.events.capacity() > FEW)
+        {
+            self.is_spare_due = true;
+            self.timers.set(SPARE_TIMER, Some(now + scratch::PERIOD));
+        }
+    }
+
+    /// Gives back the working memory that was not needed since it was last given back.
+    fn give_back_spare(&mut self, now: Instant) {
+        self.fates.give_back();
+        self.contents.give_back();
+        let kept = scratch::kept(core::mem::take(&mut self.most_events));
+        if self.events.capacity() > kept {
+            self.events.shrink_to(kept);
+        }
+        self.is_spare_due = false;
+        self.watch_spare(now);
     }
 
     /// Puts a slot in the queue of those that may send, once.

@@ -344,6 +344,36 @@ fn a_path_that_does_not_answer_is_given_up_for_the_one_before() {
 }
 
 #[test]
+fn a_path_gone_back_to_over_several_is_the_one_that_it_was() {
+    let mut roads = Roads::new();
+    let home = roads.home[CLIENT];
+    let stream = roads.write(SERVER, 500_000);
+    roads.fetch(CLIENT, stream, 500_000);
+    roads.run(1_000);
+    let before = roads.session(SERVER).stats();
+    // By its host's other port, and before that is proven by another host.
+    let others = [address("10.0.0.1:2000"), address("10.6.6.6:666")];
+    for outside in others {
+        roads.outside = outside;
+        roads.write(CLIENT, 10);
+        roads.turn();
+    }
+    roads.outside = home;
+    roads.run(DELAY);
+    assert_eq!(roads.remote(SERVER), others[1]);
+    roads.dead.extend(others);
+    while roads.remote(SERVER) != home {
+        assert!(roads.millis < 30_000, "it is still there");
+        roads.turn();
+    }
+    let after = roads.session(SERVER).stats();
+    assert_eq!((after.mtu, after.rtt_min), (before.mtu, before.rtt_min), "known as it was");
+    assert_eq!(after.congestion_window, before.congestion_window);
+    let stream = roads.write(SERVER, 50_000);
+    roads.fetch(CLIENT, stream, 50_000);
+}
+
+#[test]
 fn probes_move_nothing_and_are_answered_where_they_came_from() {
     let mut roads = Roads::new();
     let (now, elsewhere) = (roads.now(), address("10.7.7.7:7"));

@@ -17,6 +17,7 @@ use crate::session::{Beginning, Keys, Session, Start, State, unfinished};
 use crate::ticket::ResumptionTicket;
 use crate::time::Now;
 
+use super::initiator::INITIAL_INTERVAL;
 use super::initiator::{Attempt, Opening, PROLOGUE};
 use super::{Endpoint, Entry, Route};
 
@@ -186,8 +187,13 @@ impl Endpoint {
         self.take_lead(slot);
         self.remotes.entry((reply.path_id, path.remote_bytes())).or_insert(slot);
         self.replace(slot, Entry::Session(Box::new(session)));
+        // A connection repeats by itself.
+        let (first, interval) = match path.is_reliable() {
+            true => (deadline, INITIAL_INTERVAL),
+            false => (now.mono + INITIAL_INTERVAL, 2 * INITIAL_INTERVAL),
+        };
         self.with_session(now, slot, |session, cx| {
-            session.confirm_resumption();
+            session.confirm_resumption(first, interval);
             if early {
                 session.connected_early(cx);
             }

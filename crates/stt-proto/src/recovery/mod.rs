@@ -644,6 +644,11 @@ impl Recovery {
         self.flow.stands_still_at(pto).into_iter().chain(dry).min()
     }
 
+    fn forget_standstill(&mut self) {
+        self.flow = PeerFlow::default();
+        self.dry_since = None;
+    }
+
     /// All that was sent is acknowledged, or more of it still is in flight, and credit may be used up.
     pub(crate) fn on_dry(&mut self, now: Instant) {
         self.dry_since = (self.eliciting_in_flight == 0).then_some(now);
@@ -679,8 +684,7 @@ impl Recovery {
             return RecoveryTimeout::None;
         }
         if self.eliciting_in_flight == 0 && self.loss_time().is_none() {
-            self.flow = PeerFlow::default();
-            self.dry_since = None;
+            self.forget_standstill();
             return RecoveryTimeout::Still;
         }
         if self.loss_time().is_some() {
@@ -767,6 +771,11 @@ impl Recovery {
         while self.sent.oldest().is_some() {
             self.give_up_oldest(now, LossCause::Abandoned, None, sink);
         }
+        // What was in flight has watched the path up to now, and what goes out instead will: a standstill
+        // of the peer that lies behind is no reason to ask now.
+        if self.stands_still_at().is_some_and(|at| at < now) {
+            self.forget_standstill();
+        }
         self.run.interrupt();
         self.pto_count = 0;
         self.free_packets = 0;
@@ -791,8 +800,10 @@ impl Recovery {
         }
     }
 
-    /// Another path is in use from now on: losses are noted there, and ECN counts go on there.
+    /// Another path is in use from now on: losses are noted there, and ECN counts go on there. What the peer sent
+    /// there before, if it was in use already, is no flow that could stand still.
     pub(crate) fn hand_over_to(&mut self, other: &mut Self) {
+        other.forget_standstill();
         self.ecn.hand_over_to(&mut other.ecn);
         other.losses = self.losses.take();
     }

@@ -541,3 +541,26 @@ fn another_packet_size_is_the_controllers_the_pacers_and_the_allowances() {
     path.recovery.on_packet_sent(at(10_000), 1, info(1), &[]);
     assert_eq!(path.recovery.allowance(at(20_000)).bytes, 0);
 }
+
+#[test]
+fn a_standstill_that_was_watched_over_is_none() {
+    let mut path = Path::measured();
+    path.send(200, [1]);
+    // The peer sends for a while and stops; what is in flight watches the path meanwhile.
+    for n in 0..20 {
+        path.recovery.on_data_heard(at(210 + n));
+    }
+    let mut none = |_, _| {};
+    path.recovery.discard_all(at(5_000), &mut none);
+    assert_eq!(path.recovery.next_timeout(), None, "no timer that lies in the past");
+    // The same for a path that is gone back to.
+    path.send(5_000, [2]);
+    for n in 0..20 {
+        path.recovery.on_data_heard(at(5_010 + n));
+    }
+    path.recovery.discard_all(at(5_040), &mut none);
+    assert!(path.recovery.next_timeout().is_some_and(|deadline| deadline > at(5_040)));
+    let mut other = path.recovery.for_new_path(Box::new(NewReno::new(MTU)), false);
+    other.hand_over_to(&mut path.recovery);
+    assert_eq!(path.recovery.next_timeout(), None);
+}

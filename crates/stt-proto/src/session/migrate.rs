@@ -227,6 +227,11 @@ impl Session {
             if before.sequence != self.remote_id.sequence && kept != Some(before.sequence) {
                 self.ids.retire(before.sequence);
             }
+            // Where the unproven path was the former one but for its port, the two were known as one: what was
+            // goes back with the former.
+            if let Some(former) = moving.former.as_mut().filter(|former| former.known.is_none()) {
+                former.known = old.known;
+            }
         } else {
             moving.ask_former = Some(nonce);
             moving.former = Some(Former { peer: before, ..old });

@@ -43,6 +43,7 @@ use crate::path::{PathAddress, PathError, SendError};
 use crate::recovery::congestion::{Bbr, Controller, Cubic, NewReno};
 use crate::recovery::{Content, Fate, INITIAL_RTT, ReceivedPackets, Recovery, RecoveryConfig};
 use crate::rtts::RttHistogram;
+use crate::scratch::Scratch;
 use crate::stats::{FrameErrorCounts, SessionStats};
 use crate::streams::{
     Blocks, LocalLimits, OpenError, PeerLimits, ReadError, ReadOutcome, StreamId, StreamOptions,
@@ -91,9 +92,9 @@ pub(crate) struct Context<'a> {
     /// Frames dropped, of all sessions.
     pub(crate) frame_errors: &'a mut FrameErrorCounts,
     /// What the packet being built carries; emptied and filled for each.
-    pub(crate) contents: &'a mut Vec<Content>,
+    pub(crate) contents: &'a mut Scratch<Content>,
     /// What became of contents; emptied and filled for each ACK.
-    pub(crate) fates: &'a mut Vec<(Fate, Content)>,
+    pub(crate) fates: &'a mut Scratch<(Fate, Content)>,
     /// Memory for what streams bring.
     pub(crate) blocks: &'a mut Blocks,
     /// Where round-trip times are noted.
@@ -141,8 +142,9 @@ pub(crate) enum State {
     Ending(Ending),
 }
 
-/// AUTH_PROOF, repeated byte for byte until FINAL is there.
+/// What asks for FINAL until it is there: AUTH_PROOF, repeated byte for byte.
 struct Proof {
+    /// Empty for a resumed session, whose KEEP_ALIVE asks.
     packet: Box<[u8]>,
     at: Instant,
     interval: Duration,
@@ -354,9 +356,14 @@ impl Session {
     }
 
     /// Initiator of a resumed session: the responder knows this side's address only once something
-    /// of ours opens there, so something goes out at once, and again until it is acknowledged.
-    pub(crate) fn confirm_resumption(&mut self) {
+    /// of ours opens there, so something goes out at once, and again until it is acknowledged; and then
+    /// from `first` on until FINAL is there. The NAT may choose another port before FINAL has passed it, and
+    /// a responder that hears nothing from there sends FINAL to the former one for ever.
+    pub(crate) fn confirm_resumption(&mut self, first: Instant, interval: Duration) {
         self.keep_alive_due = true;
+        let packet = Box::default();
+        self.proof =
+            Some(Box::new(Proof { packet, at: first, interval, stale: first, heard: true }));
     }
 
     /// Initiator: when this connect has gone unanswered for too long. It stands until that was acted upon:

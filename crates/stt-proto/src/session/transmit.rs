@@ -203,6 +203,11 @@ impl Session {
     fn transmit_proof(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let proof = self.proof.as_ref().filter(|proof| proof.at <= now)?;
         let len = proof.packet.len();
+        if len == 0 {
+            self.keep_alive_due = true;
+            self.proof_sent(now);
+            return None;
+        }
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
         self.last_datagram = len as u16;

@@ -14,8 +14,10 @@ use crate::{
 
 /// Bytes that say which one it is.
 const NUMBER: usize = 8;
-/// Time after the last of them in which the fate of all becomes known.
+/// Time after the last of them in which the fate of all becomes known ...
 const GRACE: Duration = Duration::from_secs(5);
+/// ... on most paths: so often it is waited for again, on those with seconds of darkness or of queue.
+const PATIENCE: u32 = 24;
 
 /// See the module.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct Datagrams {
     most: usize,
     sent: u64,
     next: Option<Instant>,
+    waited: u32,
     /// What has come to each end.
     came: [BTreeSet<u64>; 2],
 }
@@ -39,6 +42,7 @@ impl Datagrams {
             most: spec.datagram_bytes as usize,
             sent: 0,
             next: None,
+            waited: 0,
             came: Default::default(),
         }
     }
@@ -102,8 +106,23 @@ impl Datagrams {
         Ok(())
     }
 
-    pub(super) fn is_complete(&self, now: Instant) -> bool {
-        self.sent == self.count && self.next.is_none_or(|at| at <= now)
+    /// Whether all were sent, and had their time.
+    pub(super) fn is_complete(
+        &mut self,
+        world: &mut World,
+        nodes: [NodeId; 2],
+        sessions: [Option<SessionHandle>; 2],
+    ) -> bool {
+        let now = world.now();
+        if self.sent < self.count || self.next.is_some_and(|at| at > now) {
+            return false;
+        }
+        if self.waited < PATIENCE && self.check(world, nodes, sessions).is_err() {
+            self.waited += 1;
+            self.next = Some(now + GRACE);
+            return false;
+        }
+        true
     }
 
     /// Datagrams that were sent both ways, and that came.

@@ -138,15 +138,23 @@ impl End {
 
     /// Lets a stream whose length is open grow by `bytes`, or end where it is.
     pub(super) fn grow(&mut self, key: u64, bytes: u64, end: bool) {
-        let Some((id, writer)) = self.writers.iter_mut().find(|(_, w)| w.plan.key == key) else {
-            return;
+        let writer = self.writers.iter_mut().find(|(_, writer)| writer.plan.key == key);
+        let (plan, written) = match writer {
+            Some((id, writer)) => {
+                self.writable.insert(*id);
+                (&mut writer.plan, writer.written)
+            }
+            // It waits for room among the streams.
+            None => match self.to_open.iter_mut().find(|plan| plan.key == key) {
+                Some(plan) => (plan, 0),
+                None => return,
+            },
         };
-        writer.plan.allowed = writer.plan.allowed.saturating_add(bytes);
+        plan.allowed = plan.allowed.saturating_add(bytes);
         if end {
-            writer.plan.allowed = writer.plan.allowed.min(writer.written.max(bytes));
-            writer.plan.total = Some(writer.plan.allowed);
+            plan.allowed = plan.allowed.min(written.max(bytes));
+            plan.total = Some(plan.allowed);
         }
-        self.writable.insert(*id);
     }
 
     /// Opens and writes what can be.

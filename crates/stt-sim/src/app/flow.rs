@@ -232,7 +232,7 @@ impl Flow {
             }
             let complete = self.race.is_none()
                 && self.ends.iter().all(End::is_complete)
-                && self.datagrams.is_complete(now);
+                && self.datagrams.is_complete(world, [self.client, self.server], self.sessions);
             if let (true, [Some(_), Some(_)]) = (complete, self.sessions) {
                 self.early.check()?;
                 self.datagrams.check(world, [self.client, self.server], self.sessions)?;

@@ -45,7 +45,7 @@ pub(super) fn plans(spec: &FlowSpec, key: impl Fn(usize, u64) -> u64) -> [Vec<Pl
     let deadline = spec.chat_deadline_ms.map(Duration::from_millis);
     for (wanted, index, allowed, deadline) in [
         (spec.steady_ms.is_some(), STEADY, u64::MAX, None),
-        (spec.chat_every_ms.is_some(), CHAT, 0, deadline),
+        (spec.chat_every_ms.is_some() && spec.chat_times > 0, CHAT, 0, deadline),
     ] {
         if wanted {
             plans[0].push(Plan { key: key(0, index), total: None, allowed, direction, deadline });

@@ -31,6 +31,14 @@ impl Play<'_> {
         if expect.reconnected && outcome.reconnects == 0 {
             return Err("no session was replaced: nothing was tried".to_owned());
         }
+        for (event, times) in self.scenario.event.iter().zip(&self.happened) {
+            if *times < expect.happened {
+                return Err(format!(
+                    "{:?} came {times} times before all was done, not {}: little was tried",
+                    event.action, expect.happened
+                ));
+            }
+        }
         if expect.retried && self.world.endpoint_mut(self.server).stats().retries_sent == 0 {
             return Err("no RETRY was sent: nothing was tried".to_owned());
         }

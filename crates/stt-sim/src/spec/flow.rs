@@ -175,6 +175,9 @@ pub struct Expect {
     /// At least one session had to be replaced.
     #[serde(skip_serializing_if = "is_default")]
     pub reconnected: bool,
+    /// Each of the scenario's events has happened so many times before the sessions were done, at least.
+    #[serde(skip_serializing_if = "is_default")]
+    pub happened: u64,
     /// A RETRY was sent.
     #[serde(skip_serializing_if = "is_default")]
     pub retried: bool,
