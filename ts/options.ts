@@ -103,7 +103,8 @@ export interface TuningOptions {
   readonly timestampWindow?: number;
   /**
    * Largest UDP payload, from 1200 to 65507. Datagrams begin at 1200 bytes and grow to what the
-   * path is found to carry: 1472 on most networks, more on loopback and where jumbo frames pass.
+   * path is found to carry, once there is more to send than fits one: 1472 on most networks, more on loopback
+   * and where jumbo frames pass.
    * @default 65507
    */
   readonly mtu?: number;

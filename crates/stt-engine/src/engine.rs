@@ -353,6 +353,10 @@ impl Engine {
         if announce {
             self.push(Command::Messages(session));
         }
+        if sent == Sent::TooLarge && credit.outbox.wants_mtu() {
+            // The path may carry it for all that is known.
+            self.push(Command::WantMtu(session));
+        }
         sent
     }
 
@@ -363,9 +367,16 @@ impl Engine {
         self.local().acknowledged(stream)
     }
 
-    /// The longest message that a session takes now, in bytes; 0 where the peer takes none.
+    /// The longest message that a session takes now, in bytes; 0 where the peer takes none. Who asks is
+    /// taken to have messages: the first call makes the session look for the largest datagrams that its path carries, which
+    /// it otherwise does when it has something to send that fills them.
     pub fn max_message_size(&self, session: SessionNumber) -> usize {
-        self.local().sessions.get(&session).map_or(0, |credit| credit.outbox.max_size())
+        let local = self.local();
+        let Some(credit) = local.sessions.get(&session) else { return 0 };
+        if credit.outbox.wants_mtu() {
+            self.push(Command::WantMtu(session));
+        }
+        credit.outbox.max_size()
     }
 
     /// Says whether the application takes custom frames of this type on this session, as
