@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    BufferSizes, Engine, EngineConfig, Event, LogConfig, SessionNumber, Taken, Written,
+    SocketOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, StreamOptions,
@@ -67,7 +67,7 @@ impl Node {
         let (ring, bell) = sync_channel(1);
         let config = EngineConfig {
             bind: SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 0),
-            buffers: BufferSizes { send: 1 << 20, recv: 1 << 20 },
+            socket: SocketOptions { send_buffer: 1 << 20, recv_buffer: 1 << 20, busy_poll: 0 },
             endpoint: EndpointConfig::default(),
             identity: NodeIdentity::from_seed(&NodeSeed::new(&random(which)).unwrap()),
             networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99)).unwrap())],
