@@ -128,8 +128,8 @@ export interface TuningOptions {
    * Linux only: for how many microseconds the system may ask the network card for packets instead of waiting for
    * its interrupt (`SO_BUSY_POLL`, socket(7)), up to 1 000 000. It saves microseconds of a round trip and costs processor
    * time. The card's driver has to support it, and the engine's waits poll as long as the sysctl
-   * `net.core.busy_poll` says. More than `net.core.busy_read` needs CAP_NET_ADMIN: what is not granted is
-   * told by `resourceWarning`. 0 leaves what the system has.
+   * `net.core.busy_poll` says, which is 0 unless somebody set it. Old kernels grant more than `net.core.busy_read` to
+   * CAP_NET_ADMIN alone: what is not granted is told by `resourceWarning`. 0 leaves what the system has.
    * @default 0
    */
   readonly socketBusyPoll?: number;

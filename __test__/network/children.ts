@@ -5,19 +5,12 @@ import { fileURLToPath } from 'node:url';
 /** Takes what has to be done when its owner, such as a test, is over. */
 export type Disposer = (dispose: () => void) => void;
 
-/** What a program is started by, and the arguments of that before the program's own. */
-export interface Starter {
-  readonly execPath: string;
-  readonly execArgv: string[];
-}
-
 /** Starts one of the programs in `processes/`; it ends with what it is for. */
-export function startProcess(name: string, dispose: Disposer, by?: Starter): ChildProcess {
+export function startProcess(name: string, dispose: Disposer): ChildProcess {
   const path = fileURLToPath(new URL(`./processes/${name}.mjs`, import.meta.url));
   const child = fork(path, {
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    ...by,
   });
   dispose(() => void child.kill('SIGKILL'));
   return child;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    SocketOptions, Engine, EngineConfig, Event, LogConfig, StreamNumber, Taken, Written,
+    Engine, EngineConfig, Event, LogConfig, SocketOptions, StreamNumber, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, SessionConfig,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    SocketOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, Taken, Written,
+    Engine, EngineConfig, Event, LogConfig, SessionNumber, SocketOptions, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, StreamOptions,
@@ -205,7 +205,11 @@ fn loopback_carries_the_largest_datagram_there_is() {
     let (mut client, mut server) = pair("127.0.0.1", "127.0.0.1");
     transfer(&mut client, &mut server, 16 << 20);
     until(&mut client, &mut server, |client, _| mtu(client) == 65_507);
-    assert_eq!(mtu(&server), 1200, "it has sent nothing that a larger datagram would have been of use for");
+    assert_eq!(
+        mtu(&server),
+        1200,
+        "it has sent nothing that a larger datagram would have been of use for"
+    );
 }
 
 /// A firewall that answers for what has no contents, and lets the rest through.

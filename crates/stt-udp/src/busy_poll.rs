@@ -23,7 +23,7 @@ mod linux {
     /// Asks for so many microseconds, unless for none; what the socket has then.
     pub(crate) fn ask_for(socket: &UdpSocket, micros: u32) -> u32 {
         if micros > 0 {
-            // Without CAP_NET_ADMIN nothing above `net.core.busy_read` is granted: the answer shows it.
+            // Old kernels grant more than `net.core.busy_read` to CAP_NET_ADMIN alone: the answer shows it.
             let _ = set(socket, micros);
         }
         get(socket).unwrap_or(0)

@@ -202,7 +202,7 @@ mod busy_polling {
         if may_raise_it() {
             assert_eq!(set, 50);
         } else {
-            println!("skipped in part: SO_BUSY_POLL needs CAP_NET_ADMIN");
+            println!("skipped in part: old kernels want CAP_NET_ADMIN for SO_BUSY_POLL");
         }
     }
 }
