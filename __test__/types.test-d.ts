@@ -102,7 +102,7 @@ describe('options', () => {
     expectTypeOf<EndpointOptions['maxMemory']>().toEqualTypeOf<number | undefined>();
     expectTypeOf<EndpointStats['memoryUsed']>().toEqualTypeOf<number>();
     expectTypeOf<ResourceWarningEvent['resource']>().toEqualTypeOf<
-      'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag' | 'memory'
+      'socketSendBuffer' | 'socketRecvBuffer' | 'socketBusyPoll' | 'engineLag' | 'memory'
     >();
     expectTypeOf<{ port: number }>().not.toExtend<EndpointOptions>();
     expectTypeOf<{ peerNodeId: string }>().toExtend<ConnectOptions>();

@@ -33,8 +33,8 @@ export class SttDatagrams implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Bytes of the longest datagram that can be sent now: it changes with the path. 0 where the peer takes
-   * none, and after the end of the session.
+   * Bytes of the longest datagram that can be sent now: it changes with the path, and grows within a few round trips
+   * of the first question, or of the first datagram that is sent. 0 where the peer takes none, and after the end of the session.
    */
   get maxSize(): number {
     return this.#sender.maxSize;

@@ -45,11 +45,16 @@ export interface EndpointFrameErrorEvent extends FrameErrorEvent {
 }
 
 /**
- * What a {@link ResourceWarningEvent} is about: the system's buffers of the socket, in bytes; the processor, in
- * milliseconds by which the engine's thread ran late; or `maxMemory`, in bytes, of which seven eighths are in use
+ * What a {@link ResourceWarningEvent} is about: the system's buffers of the socket, in bytes; its busy polling, in
+ * microseconds; the processor, in milliseconds by which the engine's thread ran late; or `maxMemory`, in bytes, of which seven eighths are in use
  * (told again once less than half was).
  */
-export type SttResource = 'socketSendBuffer' | 'socketRecvBuffer' | 'engineLag' | 'memory';
+export type SttResource =
+  | 'socketSendBuffer'
+  | 'socketRecvBuffer'
+  | 'socketBusyPoll'
+  | 'engineLag'
+  | 'memory';
 
 /** Something is short. Rate-limited. */
 export interface ResourceWarningEvent {

@@ -41,6 +41,7 @@ export function engineOptions(tuning: ResolvedTuning, settings: EngineSettings):
     congestion: tuning.congestion,
     socketSendBuffer: tuning.socketSendBuffer,
     socketRecvBuffer: tuning.socketRecvBuffer,
+    socketBusyPoll: tuning.socketBusyPoll,
     noDelay: tuning.noDelay,
     stealth: tuning.stealth,
     integrityLimit: tuning.integrityLimit,

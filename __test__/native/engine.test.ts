@@ -29,6 +29,20 @@ test('bytes go there and back over one stream', async () => {
   await Promise.all([client.close(), server.close()]);
 });
 
+test('busy polling that the system does not grant is told', async () => {
+  // More than the system's number holds: no option of the public API is so large.
+  const wanted = 2 ** 32 - 1;
+  const peer = new Peer({ socketBusyPoll: wanted });
+  const warning = await peer.until('a warning of busy polling', () =>
+    peer.heard
+      .flatMap((heard) => (heard.name === 'resourceWarning' ? heard.args : []))
+      .find(({ resource }) => resource === 'socketBusyPoll'),
+  );
+  expect(warning.limit).toBe(wanted);
+  expect(warning.value).toBeLessThan(wanted);
+  await peer.close();
+});
+
 /** Moves 64 MiB, and says how many datagrams came for each call across the boundary. */
 async function datagramsForEachCall(): Promise<number> {
   // The bound is for datagrams of an Ethernet's size; loopback would carry 45 times as much in each.

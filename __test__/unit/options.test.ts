@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkConnectOptions, parseNodeId } from '../../ts/connect.ts';
 import { resolveTuning } from '../../ts/options.ts';
 import { generateSeed, parseSeed } from '../../ts/seeds.ts';
@@ -55,6 +55,8 @@ describe('tuning', () => {
     ['streamRecvBuffer', 2 ** 40],
     ['mtu', 1_199],
     ['mtu', 65_508],
+    ['socketBusyPoll', -1],
+    ['socketBusyPoll', 1_000_001],
     ['congestion', 'vegas'],
     ['stealth', 'yes'],
     ['noDelay', false],
@@ -70,6 +72,20 @@ describe('tuning', () => {
     ['STT_PRESET', 'fast'],
   ])('%s=%s is refused by the name of the variable', (variable, value) => {
     expect(() => resolveTuning({}, { [variable]: value })).toThrowError(refused(variable));
+  });
+
+  test('socketBusyPoll exists on Linux only', () => {
+    expect(resolveTuning({ socketBusyPoll: 0 }, {}).socketBusyPoll).toBe(0);
+    const some = () => resolveTuning({ socketBusyPoll: 50 }, {}).socketBusyPoll;
+    const own = process.platform;
+    const become = (value: string) => Object.defineProperty(process, 'platform', { value });
+    onTestFinished(() => void become(own));
+    for (const platform of ['darwin', 'win32']) {
+      become(platform);
+      expect(some).toThrowError(refused('socketBusyPoll'));
+    }
+    become('linux');
+    expect(some()).toBe(50);
   });
 
   test('a short keepAliveTimeout shortens the interval, unless that was asked for', () => {

@@ -115,13 +115,20 @@ export class MessageSender {
     if (sent === TAKEN) return true;
     // Dead: the event that says why is on its way and rejects what waits.
     if (sent === FULL || sent === DEAD) return false;
+    // The path was found to carry more a moment later.
+    if (this.#fits(bytes)) return this.#offer(frameType, bytes);
     throw this.#tooLong(bytes.length);
   }
 
   /** Later messages wait behind those that wait, but what could never be sent fails at once. */
   #check(bytes: Uint8Array): false {
-    if (this.maxSize === 0 || bytes.length > this.maxSize) throw this.#tooLong(bytes.length);
+    if (!this.#fits(bytes)) throw this.#tooLong(bytes.length);
     return false;
+  }
+
+  #fits(bytes: Uint8Array): boolean {
+    const max = this.maxSize;
+    return max > 0 && bytes.length <= max;
   }
 
   #tooLong(length: number): Error {

@@ -250,6 +250,8 @@ export interface NativeOptions {
   congestion: string
   socketSendBuffer: number
   socketRecvBuffer: number
+  /** Microseconds. */
+  socketBusyPoll: number
   stealth: boolean
   keyUpdatePackets?: number
   integrityLimit?: number

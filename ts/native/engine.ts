@@ -76,6 +76,8 @@ export interface EngineOptions {
   congestion: 'cubic' | 'bbr' | 'newreno';
   socketSendBuffer: number;
   socketRecvBuffer: number;
+  /** Microseconds; 0 leaves what the system has. */
+  socketBusyPoll: number;
   /** Writes are never held back, so this changes nothing in the engine. */
   noDelay: boolean;
   stealth: boolean;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    BufferSizes, CloseOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, StreamNumber,
+    SocketOptions, CloseOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, StreamNumber,
     Taken, Written,
 };
 use stt_proto::{
@@ -42,7 +42,7 @@ impl Node {
         let session = SessionConfig { mtu, ..SessionConfig::default() };
         let config = EngineConfig {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            buffers: BufferSizes { send: 4 << 20, recv: 4 << 20 },
+            socket: SocketOptions { send_buffer: 4 << 20, recv_buffer: 4 << 20, busy_poll: 0 },
             endpoint: EndpointConfig { session, ..EndpointConfig::default() },
             identity: NodeIdentity::from_seed(&NodeSeed::new(&random(which))?),
             networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99))?)],

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use crate::kdf::derive;
@@ -44,7 +46,8 @@ impl fmt::Debug for NodeId {
 /// What a node seed expands to.
 pub struct NodeIdentity {
     static_private: Zeroizing<[u8; 32]>,
-    public: [u8; 32],
+    /// The same, ready for use: every handshake shares it.
+    static_key: Arc<X25519Private>,
     node_id: NodeId,
     reset: HmacKey,
 }
@@ -54,9 +57,10 @@ impl NodeIdentity {
     #[must_use]
     pub fn from_seed(seed: &NodeSeed) -> Self {
         let static_private = derive(seed.bytes(), "static");
-        let public = *X25519Private::from_bytes(&static_private).public();
+        let static_key = Arc::new(X25519Private::from_bytes(&static_private));
+        let node_id = NodeId::of(static_key.public());
         let reset = HmacKey::new(&derive(seed.bytes(), "reset")[..]);
-        Self { static_private, public, node_id: NodeId::of(&public), reset }
+        Self { static_private, static_key, node_id, reset }
     }
 
     /// The node's id.
@@ -68,7 +72,7 @@ impl NodeIdentity {
     /// The static public key, which only peers that hold the shared seed ever see.
     #[must_use]
     pub fn public(&self) -> &[u8; 32] {
-        &self.public
+        self.static_key.public()
     }
 
     /// The token that proves this node's word on `path_id`: a node restarted with the same seed computes it again, so it can tell a
@@ -81,6 +85,11 @@ impl NodeIdentity {
     /// The static private key, for the handshake.
     pub(crate) fn static_private(&self) -> &[u8; 32] {
         &self.static_private
+    }
+
+    /// The same with its public half.
+    pub(crate) fn static_key(&self) -> &Arc<X25519Private> {
+        &self.static_key
     }
 }
 

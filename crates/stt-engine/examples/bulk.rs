@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    BufferSizes, Engine, EngineConfig, Event, LogConfig, StreamNumber, Taken, Written,
+    Engine, EngineConfig, Event, LogConfig, SocketOptions, StreamNumber, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, SessionConfig,
@@ -28,7 +28,7 @@ fn start(which: u8, mtu: usize) -> Result<(Engine, Receiver<()>), Failure> {
     let (ring, bell) = sync_channel(1);
     let config = EngineConfig {
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        buffers: BufferSizes { send: 4 << 20, recv: 4 << 20 },
+        socket: SocketOptions { send_buffer: 4 << 20, recv_buffer: 4 << 20, busy_poll: 0 },
         endpoint: EndpointConfig {
             session: SessionConfig { mtu, ..SessionConfig::default() },
             ..EndpointConfig::default()

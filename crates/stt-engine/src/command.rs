@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Release(StreamNumber),
     /// The session's outbox has something.
     Messages(SessionNumber),
+    /// How large the datagrams of the session's path may be is of interest.
+    WantMtu(SessionNumber),
     HandleFrames(SessionNumber, FrameType, bool),
     Ping(SessionNumber, u64),
     CancelPing(SessionNumber, u64),

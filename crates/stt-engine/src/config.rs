@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use stt_proto::{EndpointConfig, NetworkKeys, NodeIdentity};
-use stt_udp::BufferSizes;
+use stt_udp::SocketOptions;
 
 use crate::log::LogConfig;
 
@@ -13,9 +13,9 @@ use crate::log::LogConfig;
 pub struct EngineConfig {
     /// Where to bind; port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// Socket buffers to ask for, in bytes. What the system does not grant is reported by
+    /// What to ask the system for. What it does not grant is reported by
     /// [`Event::ResourceWarning`](crate::Event::ResourceWarning).
-    pub buffers: BufferSizes,
+    pub socket: SocketOptions,
     /// Limits, intervals and sizes of the core.
     pub endpoint: EndpointConfig,
     /// Who this node is.

@@ -12,7 +12,7 @@ use stt_proto::{
     ConnectOptions, Connection, FrameType, ListenConfig, Memory, NodeId, SessionConfig,
     SessionStats, Shortage, StreamOptions,
 };
-use stt_udp::{BufferSizes, UdpSocket};
+use stt_udp::{SocketOptions, UdpSocket};
 
 use crate::clock::Clock;
 use crate::command::{CloseOptions, Command, ConnectTarget, MoveTarget};
@@ -96,7 +96,8 @@ pub struct Engine {
     local: Mutex<Local>,
     thread: Mutex<Option<JoinHandle<()>>>,
     address: SocketAddr,
-    buffers: BufferSizes,
+    /// What a socket is asked for.
+    options: SocketOptions,
     node_id: NodeId,
     /// What holds for each session unless its connect says otherwise.
     config: SessionConfig,
@@ -114,7 +115,7 @@ impl Engine {
     /// See [`StartError`]; nothing is left behind.
     pub fn start(config: EngineConfig, doorbell: Doorbell) -> Result<Self, StartError> {
         let logs = Logs::open(&config.logs).map_err(StartError::Log)?;
-        let mut socket = UdpSocket::bind(config.bind, config.buffers).map_err(StartError::Bind)?;
+        let mut socket = UdpSocket::bind(config.bind, config.socket).map_err(StartError::Bind)?;
         let address = socket.local_addr();
         let poll = Poll::new().map_err(StartError::Poller)?;
         poll.registry()
@@ -130,7 +131,7 @@ impl Engine {
         let memory = Arc::new(Memory::new(config.endpoint.max_memory));
         let shared = Arc::new(Shared::new(waker, credit, ring_within(&memory, doorbell)));
         let session = config.endpoint.session.clone();
-        let (node_id, buffers) = (config.identity.node_id(), config.buffers);
+        let (node_id, options) = (config.identity.node_id(), config.socket);
         let registry = poll.registry().try_clone().map_err(StartError::Poller)?;
         let (theirs, counted) = (Arc::clone(&shared), Arc::clone(&memory));
         let thread = std::thread::Builder::new()
@@ -146,7 +147,7 @@ impl Engine {
             local: Mutex::default(),
             thread: Mutex::new(Some(thread)),
             address,
-            buffers,
+            options,
             node_id,
             config: session,
             memory,
@@ -353,6 +354,10 @@ impl Engine {
         if announce {
             self.push(Command::Messages(session));
         }
+        if sent == Sent::TooLarge && credit.outbox.wants_mtu() {
+            // The path may carry it for all that is known.
+            self.push(Command::WantMtu(session));
+        }
         sent
     }
 
@@ -363,9 +368,16 @@ impl Engine {
         self.local().acknowledged(stream)
     }
 
-    /// The longest message that a session takes now, in bytes; 0 where the peer takes none.
+    /// The longest message that a session takes now, in bytes; 0 where the peer takes none. Who asks is
+    /// taken to have messages: the first call makes the session look for the largest datagrams that its path carries, which
+    /// it otherwise does when it has something to send that fills them.
     pub fn max_message_size(&self, session: SessionNumber) -> usize {
-        self.local().sessions.get(&session).map_or(0, |credit| credit.outbox.max_size())
+        let local = self.local();
+        let Some(credit) = local.sessions.get(&session) else { return 0 };
+        if credit.outbox.wants_mtu() {
+            self.push(Command::WantMtu(session));
+        }
+        credit.outbox.max_size()
     }
 
     /// Says whether the application takes custom frames of this type on this session, as
@@ -415,7 +427,7 @@ impl Engine {
     /// # Errors
     /// The system's own, as for [`UdpSocket::bind`]: nothing has changed then.
     pub fn rebind(&self, address: SocketAddr, token: u64) -> io::Result<()> {
-        let socket = UdpSocket::bind(address, self.buffers)?;
+        let socket = UdpSocket::bind(address, self.options)?;
         self.push(Command::Rebind(token, Box::new(socket)));
         Ok(())
     }

@@ -308,6 +308,8 @@ pub enum Resource {
     SendBuffer,
     /// `SO_RCVBUF`, in bytes.
     RecvBuffer,
+    /// `SO_BUSY_POLL`, in microseconds.
+    BusyPoll,
     /// What may be held for all sessions, in bytes: seven eighths of it are in use.
     Memory,
     /// The processor, in milliseconds by which the engine's thread ran late.

@@ -53,7 +53,7 @@ pub use event::{EngineEnd, Event, Resource, SharedCredit};
 pub use log::LogConfig;
 pub use outbox::Sent;
 pub use stats::EngineStats;
-pub use stt_udp::BufferSizes;
+pub use stt_udp::SocketOptions;
 
 /// Bytes of one stream that may have been given to the application without having been consumed,
 /// at most; a smaller stream receive buffer lowers it. Two slabs of JavaScript's: with one, the engine's

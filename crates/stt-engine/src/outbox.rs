@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stt_proto::{FrameType, Memory, Message, MessageDrop};
 
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// What became of a message that was to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct Outbox {
     limit: u64,
     policy: MessageDrop,
     max_size: AtomicUsize,
+    /// The engine has been asked to find out how large the path's datagrams may be.
+    mtu_wanted: AtomicBool,
     /// What all sessions of the endpoint hold, these messages included.
     memory: Arc<Memory>,
 }
@@ -60,7 +62,8 @@ impl Outbox {
             dropped: 0,
         };
         let memory = Arc::clone(memory);
-        Self { queue: Mutex::new(queue), limit, policy, max_size: AtomicUsize::new(0), memory }
+        let (max_size, mtu_wanted) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { queue: Mutex::new(queue), limit, policy, max_size, mtu_wanted, memory }
     }
 
     /// The longest message that is taken.
@@ -71,6 +74,12 @@ impl Outbox {
     /// Engine's side: the core has another opinion.
     pub(crate) fn set_max_size(&self, max: usize) {
         self.max_size.store(max, Ordering::Relaxed);
+    }
+
+    /// Application's side: whether the engine is to be asked how large the path's datagrams may be,
+    /// which is once.
+    pub(crate) fn wants_mtu(&self) -> bool {
+        !self.mtu_wanted.swap(true, Ordering::Relaxed)
     }
 
     /// Application's side: appends a copy. The second answer: the engine is to be told.

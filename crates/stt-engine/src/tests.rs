@@ -13,8 +13,8 @@ use stt_proto::{
 use crate::command::{CloseOptions, Command};
 use crate::log::LogConfig;
 use crate::{
-    BufferSizes, Engine, EngineConfig, EngineEnd, Event, MoveTarget, READ_AHEAD, SessionNumber,
-    StartError, StreamNumber, Taken, Written,
+    Engine, EngineConfig, EngineEnd, Event, MoveTarget, READ_AHEAD, Resource, SessionNumber,
+    SocketOptions, StartError, StreamNumber, Taken, Written,
 };
 
 mod carrying;
@@ -38,7 +38,7 @@ fn seed(which: u64) -> [u8; 32] {
 fn config(which: u64) -> EngineConfig {
     EngineConfig {
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        buffers: BufferSizes { send: 1 << 20, recv: 1 << 20 },
+        socket: SocketOptions { send_buffer: 1 << 20, recv_buffer: 1 << 20, busy_poll: 0 },
         endpoint: EndpointConfig::default(),
         identity: NodeIdentity::from_seed(&NodeSeed::new(&seed(which)).unwrap()),
         networks: vec![NetworkKeys::new(&SharedSeed::new(&seed(1000)).unwrap())],
@@ -168,6 +168,21 @@ fn pair() -> (Node, SessionNumber, Node, SessionNumber) {
 fn graceful() -> CloseOptions {
     let drain = Duration::from_secs(5);
     CloseOptions { reason: CloseReason::Graceful, code: 0, message: String::new(), drain }
+}
+
+#[test]
+fn busy_polling_that_the_system_does_not_grant_is_told() {
+    let mut config = config(70);
+    config.socket.busy_poll = u32::MAX;
+    let mut node = Node::start_with(config);
+    let (wanted, granted) = node.wait(|event| match event {
+        Event::ResourceWarning { resource: Resource::BusyPoll, wanted, granted } => {
+            Some((wanted, granted))
+        }
+        _ => None,
+    });
+    assert_eq!(wanted, u64::from(u32::MAX));
+    assert!(granted < wanted);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    BufferSizes, Engine, EngineConfig, Event, LogConfig, SessionNumber, Taken, Written,
+    Engine, EngineConfig, Event, LogConfig, SessionNumber, SocketOptions, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, StreamOptions,
@@ -67,7 +67,7 @@ impl Node {
         let (ring, bell) = sync_channel(1);
         let config = EngineConfig {
             bind: SocketAddr::new(ip.parse::<IpAddr>().unwrap(), 0),
-            buffers: BufferSizes { send: 1 << 20, recv: 1 << 20 },
+            socket: SocketOptions { send_buffer: 1 << 20, recv_buffer: 1 << 20, busy_poll: 0 },
             endpoint: EndpointConfig::default(),
             identity: NodeIdentity::from_seed(&NodeSeed::new(&random(which)).unwrap()),
             networks: vec![NetworkKeys::new(&SharedSeed::new(&random(99)).unwrap())],
@@ -175,6 +175,10 @@ fn datagrams_follow_the_size_of_the_interface_up_and_down() {
     }
     run("ip link set lo mtu 9000");
     let (mut client, mut server) = pair("127.0.0.1", "127.0.0.1");
+    for node in [&client, &server] {
+        // Nothing is to be sent yet, but somebody wants to know.
+        node.engine.max_message_size(node.session.unwrap());
+    }
     until(&mut client, &mut server, |client, server| mtu(client) == 8972 && mtu(server) == 8972);
     transfer(&mut client, &mut server, 4 << 20);
     run("ip link set lo mtu 1500");
@@ -199,8 +203,13 @@ fn loopback_carries_the_largest_datagram_there_is() {
         return;
     }
     let (mut client, mut server) = pair("127.0.0.1", "127.0.0.1");
-    until(&mut client, &mut server, |client, _| mtu(client) == 65_507);
     transfer(&mut client, &mut server, 16 << 20);
+    until(&mut client, &mut server, |client, _| mtu(client) == 65_507);
+    assert_eq!(
+        mtu(&server),
+        1200,
+        "it has sent nothing that a larger datagram would have been of use for"
+    );
 }
 
 /// A firewall that answers for what has no contents, and lets the rest through.

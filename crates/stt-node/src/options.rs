@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use stt_crypto::{NetworkKeys, NodeIdentity, NodeSeed, SharedSeed};
-use stt_engine::{BufferSizes, EngineConfig, LogConfig};
+use stt_engine::{EngineConfig, LogConfig, SocketOptions};
 use stt_proto::{Cap, CongestionControl, EndpointConfig, ListenConfig, MessageDrop, SessionConfig};
 
 /// Options of `startEndpoint`; names, units and ranges are those of the TypeScript API, which has
@@ -38,6 +38,8 @@ pub struct NativeOptions {
     pub congestion: String,
     pub socket_send_buffer: f64,
     pub socket_recv_buffer: f64,
+    /// Microseconds.
+    pub socket_busy_poll: u32,
     pub stealth: bool,
     pub key_update_packets: Option<f64>,
     pub integrity_limit: Option<f64>,
@@ -169,9 +171,10 @@ impl NativeOptions {
         };
         Ok(EngineConfig {
             bind: SocketAddr::new(host, port),
-            buffers: BufferSizes {
-                send: self.socket_send_buffer as usize,
-                recv: self.socket_recv_buffer as usize,
+            socket: SocketOptions {
+                send_buffer: self.socket_send_buffer as usize,
+                recv_buffer: self.socket_recv_buffer as usize,
+                busy_poll: self.socket_busy_poll,
             },
             endpoint: EndpointConfig {
                 max_sessions: self.max_concurrent_sessions as usize,

@@ -436,6 +436,7 @@ impl<'a> Records<'a> {
                 let name = match resource {
                     Resource::SendBuffer => "socketSendBuffer",
                     Resource::RecvBuffer => "socketRecvBuffer",
+                    Resource::BusyPoll => "socketBusyPoll",
                     Resource::EngineLag => "engineLag",
                     Resource::Memory => "memory",
                     _ => "other",

@@ -65,6 +65,9 @@ fn the_longest_message_grows_with_the_path() {
     let (ours, theirs) = pair.establish();
     let first = pair.world.endpoint_mut(client).max_message_size(ours);
     assert_eq!(first, 1_200 - 49);
+    // What does not fit is reason enough to find out what the path carries.
+    let too_long = send(&mut pair, client, ours, datagram(vec![1; first + 1]));
+    assert_eq!(too_long, Err(MessageError::TooLarge { max: first }));
     let grown = wait(&mut pair.world, client, |event| match event {
         Event::MessageSize { max, .. } if *max > first => Some(*max),
         _ => None,

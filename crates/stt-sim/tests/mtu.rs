@@ -18,13 +18,44 @@ fn mtu(pair: &mut Pair, node: NodeId, session: SessionHandle) -> u64 {
     pair.world.endpoint_mut(node).session_stats(session).unwrap().mtu
 }
 
+fn want_mtu(pair: &mut Pair, node: NodeId, session: SessionHandle) {
+    let now = pair.world.now_at(node);
+    pair.world.endpoint_mut(node).want_mtu(now, session);
+}
+
 #[test]
-fn both_sides_of_an_idle_session_find_what_the_link_carries() {
+fn an_idle_session_probes_nothing() {
+    let mut pair = over(Link { mtu: 65_507, ..Link::with_delay(DELAY) });
+    let (ours, theirs) = pair.establish();
+    pair.world.run_for(Duration::from_secs(1200));
+    for (node, session) in [(pair.client, ours), (pair.server, theirs)] {
+        let stats = pair.world.endpoint_mut(node).session_stats(session).unwrap();
+        assert_eq!(stats.mtu, 1200);
+        // Keep-alives, their answers and ACKs.
+        assert!(stats.bytes_sent < 1200 * 20, "{stats:?}");
+    }
+}
+
+#[test]
+fn who_only_receives_does_not_search() {
+    let link = Link { mtu: 65_507, ..Link::with_delay(DELAY) };
+    let (mut world, client, server) = pair(1, link, SessionConfig::default());
+    let mut transfer = Transfer::start(&mut world, client, server, &[3_000_000]).unwrap();
+    transfer.run(&mut world, Duration::from_secs(60)).unwrap();
+    let mut found = |node, session| world.endpoint_mut(node).session_stats(session).unwrap().mtu;
+    assert_eq!(found(client, transfer.client_session()), 65_507);
+    assert_eq!(found(server, transfer.server_session().unwrap()), 1200);
+}
+
+#[test]
+fn both_sides_of_an_idle_session_find_what_the_link_carries_when_asked() {
     for size in [1232, 1252, 1412, 1472, 8972, 65_507] {
         let mut pair = over(Link { mtu: size, ..Link::with_delay(DELAY) });
         let (ours, theirs) = pair.establish();
-        pair.world.run_for(Duration::from_secs(60));
         let (client, server) = (pair.client, pair.server);
+        want_mtu(&mut pair, client, ours);
+        want_mtu(&mut pair, server, theirs);
+        pair.world.run_for(Duration::from_secs(60));
         assert_eq!(mtu(&mut pair, client, ours), size as u64);
         assert_eq!(mtu(&mut pair, server, theirs), size as u64);
         let stats = pair.world.endpoint_mut(client).session_stats(ours).unwrap();
@@ -95,6 +126,7 @@ fn a_datagram_that_the_system_refuses_is_a_normal_event() {
     let mut pair = over(Link { mtu: 65_507, ..Link::with_delay(DELAY) });
     let (ours, _) = pair.establish();
     let client = pair.client;
+    want_mtu(&mut pair, client, ours);
     pair.world.run_for(Duration::from_secs(1));
     assert_eq!(mtu(&mut pair, client, ours), 65_507);
     let (now, path) = (pair.world.now_at(client), pair.world.path_to(pair.server));

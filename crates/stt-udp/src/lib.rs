@@ -4,7 +4,7 @@
 //! The system calls that are the same for every QUIC-like transport come from `quinn-udp`. This
 //! crate adds what a driver needs around them:
 //!
-//! * [`UdpSocket::bind`] raises the socket buffers and reports what the system granted;
+//! * [`UdpSocket::bind`] raises the socket buffers, asks for busy polling and reports what the system granted;
 //! * [`UdpSocket::send`] survives network cards that refuse segmentation offload, and classifies
 //!   every failure into a [`SendError`] the protocol can act on;
 //! * [`UdpSocket::recv`] fills a [`RecvBatch`] of several 64 KiB buffers with one system call;
@@ -17,6 +17,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod batch;
+mod busy_poll;
 mod canary;
 mod error;
 mod error_queue;
@@ -31,7 +32,7 @@ pub use batch::{Received, RecvBatch};
 pub use canary::Canary;
 pub use error::{PathError, PathErrorKind, SendError};
 pub use quinn_udp::EcnCodepoint;
-pub use socket::{BufferSizes, Transmit, UdpSocket};
+pub use socket::{SocketOptions, Transmit, UdpSocket};
 pub use wait::wait_precisely;
 
 /// The largest UDP payload over IPv4, in bytes: 65 535 less a 20-byte IP and an 8-byte UDP header.

@@ -11,15 +11,18 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::batch::{Received, RecvBatch};
 use crate::error::{PathError, SendError};
-use crate::{error_queue, timestamps};
+use crate::{busy_poll, error_queue, timestamps};
 
-/// Sizes of the socket's own buffers, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BufferSizes {
-    /// `SO_SNDBUF`.
-    pub send: usize,
-    /// `SO_RCVBUF`.
-    pub recv: usize,
+/// What a socket is asked for, or was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketOptions {
+    /// `SO_SNDBUF`, in bytes.
+    pub send_buffer: usize,
+    /// `SO_RCVBUF`, in bytes.
+    pub recv_buffer: usize,
+    /// `SO_BUSY_POLL`, in microseconds: how long the system may ask the network card itself instead of
+    /// waiting for its interrupt. 0 leaves what the system has. Linux and Android only.
+    pub busy_poll: u32,
 }
 
 /// What one [`UdpSocket::send`] puts on the wire.
@@ -44,14 +47,14 @@ pub struct UdpSocket {
     io: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
-    buffers: BufferSizes,
+    options: SocketOptions,
     /// Cleared for good once the system has refused a batch whose parts it then took.
     pub(crate) offload: AtomicBool,
 }
 
 impl UdpSocket {
-    /// Binds to `address` (port 0 lets the system choose) and asks for socket buffers of the given
-    /// sizes; [`buffers`](Self::buffers) tells what was granted.
+    /// Binds to `address` (port 0 lets the system choose) and asks for these options;
+    /// [`options`](Self::options) tells what was granted.
     ///
     /// A socket bound to the IPv6 wildcard `[::]` serves IPv4 too: its IPv4 peers appear with IPv4
     /// addresses, and sending to an IPv4 address works. One bound to any other IPv6 address serves
@@ -59,8 +62,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// The system's own: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`, `EMFILE` and the like. That the
-    /// system grants smaller buffers is not an error.
-    pub fn bind(address: SocketAddr, wanted: BufferSizes) -> io::Result<Self> {
+    /// system grants less than was asked for is not an error.
+    pub fn bind(address: SocketAddr, wanted: SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             // Systems differ in their default, so it is always said.
@@ -71,13 +74,13 @@ impl UdpSocket {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         timestamps::disable(&socket)?;
         error_queue::enable(&state, &socket)?;
-        let buffers = raise_buffers(&state, &socket, wanted);
+        let options = ask_for(&state, &socket, wanted);
         let local = socket.local_addr()?;
         Ok(Self {
             io: mio::net::UdpSocket::from_std(socket),
             state,
             local,
-            buffers,
+            options,
             offload: AtomicBool::new(true),
         })
     }
@@ -87,9 +90,9 @@ impl UdpSocket {
         self.local
     }
 
-    /// The buffer sizes that the system granted.
-    pub fn buffers(&self) -> BufferSizes {
-        self.buffers
+    /// What the system granted.
+    pub fn options(&self) -> SocketOptions {
+        self.options
     }
 
     /// How many datagrams may go into one [`send`](Self::send): 64 with segmentation offload, 1
@@ -248,11 +251,11 @@ const ASKED: usize = 16;
 
 /// Raises the buffers, never lowers them, and halves a request that the system refuses outright
 /// (macOS and the BSDs do, where Linux grants what it allows).
-fn raise_buffers(
+fn ask_for(
     state: &UdpSocketState,
     socket: &std::net::UdpSocket,
-    wanted: BufferSizes,
-) -> BufferSizes {
+    wanted: SocketOptions,
+) -> SocketOptions {
     let raise = |wanted: usize, current: usize, set: &dyn Fn(usize) -> io::Result<()>| {
         let mut size = wanted;
         while size > current && set(size).is_err() {
@@ -261,15 +264,16 @@ fn raise_buffers(
     };
     let io = SockRef::from(socket);
     let sockref = || UdpSockRef::from(socket);
-    raise(wanted.send, io.send_buffer_size().unwrap_or(0), &|n| {
+    raise(wanted.send_buffer, io.send_buffer_size().unwrap_or(0), &|n| {
         state.set_send_buffer_size(sockref(), n)
     });
-    raise(wanted.recv, io.recv_buffer_size().unwrap_or(0), &|n| {
+    raise(wanted.recv_buffer, io.recv_buffer_size().unwrap_or(0), &|n| {
         state.set_recv_buffer_size(sockref(), n)
     });
-    BufferSizes {
-        send: granted(io.send_buffer_size().unwrap_or(0)),
-        recv: granted(io.recv_buffer_size().unwrap_or(0)),
+    SocketOptions {
+        send_buffer: granted(io.send_buffer_size().unwrap_or(0)),
+        recv_buffer: granted(io.recv_buffer_size().unwrap_or(0)),
+        busy_poll: busy_poll::ask_for(socket, wanted.busy_poll),
     }
 }
 

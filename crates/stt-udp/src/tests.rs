@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::{
-    BufferSizes, EcnCodepoint, MAX_BATCH_BYTES, RecvBatch, SendError, Transmit, UdpSocket,
+    EcnCodepoint, MAX_BATCH_BYTES, RecvBatch, SendError, SocketOptions, Transmit, UdpSocket,
 };
 
-const WANTED: BufferSizes = BufferSizes { send: 1 << 20, recv: 1 << 20 };
+const WANTED: SocketOptions =
+    SocketOptions { send_buffer: 1 << 20, recv_buffer: 1 << 20, busy_poll: 0 };
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn bind(address: impl Into<SocketAddr>) -> UdpSocket {
@@ -173,7 +174,46 @@ fn a_wildcard_socket_serves_both_families_and_answers_from_the_address_asked() {
 #[test]
 fn the_granted_buffers_are_reported() {
     let socket = bind((Ipv4Addr::LOCALHOST, 0));
-    assert!(socket.buffers().send > 0 && socket.buffers().recv > 0);
+    assert!(socket.options().send_buffer > 0 && socket.options().recv_buffer > 0);
+}
+
+#[test]
+fn busy_polling_that_is_not_granted_is_reported_and_no_error() {
+    // More than the system's number holds, which none grants.
+    let options = SocketOptions { busy_poll: u32::MAX, ..WANTED };
+    let plain = bind((Ipv4Addr::LOCALHOST, 0));
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), options).unwrap();
+    assert_eq!(socket.options().busy_poll, plain.options().busy_poll);
+}
+
+#[cfg(target_os = "linux")]
+mod busy_polling {
+    use super::*;
+
+    /// Whether this process has CAP_NET_ADMIN outside of containers of their own users.
+    fn may_raise_it() -> bool {
+        const CAP_NET_ADMIN: u32 = 12;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+        let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
+        let users = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+        let outermost = users.split_whitespace().eq(["0", "0", "4294967295"]);
+        effective >> CAP_NET_ADMIN & 1 == 1 && outermost
+    }
+
+    #[test]
+    fn the_system_says_that_busy_polling_is_set() {
+        let options = SocketOptions { busy_poll: 50, ..WANTED };
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into(), options).unwrap();
+        let duplicate = std::net::UdpSocket::from(socket.duplicate().unwrap());
+        let set = crate::busy_poll::get(&duplicate).unwrap();
+        assert_eq!(set, socket.options().busy_poll);
+        if may_raise_it() {
+            assert_eq!(set, 50);
+        } else {
+            println!("skipped in part: old kernels want CAP_NET_ADMIN for SO_BUSY_POLL");
+        }
+    }
 }
 
 #[test]

@@ -134,6 +134,8 @@ class Tally {
 
   constructor(session: SttSession) {
     this.#session = session;
+    // The report says how large datagrams may be, which is searched for where somebody asks.
+    void session.datagrams.maxSize;
     session.on('pathChange', () => (this.#moves += 1));
   }
 

@@ -20,6 +20,8 @@ const MOST_MS = 5_000;
 /** Watches the session's own search (RFC 8899) for the largest datagram that the path carries. */
 export async function checkMtu(session: SttSession, signal: AbortSignal): Promise<CheckResult> {
   const started = performance.now();
+  // Who asks how long datagrams may be makes a session search that has nothing to send.
+  void session.datagrams.maxSize;
   let mtu = session.stats()?.mtu ?? 0;
   let since = started;
   for (let looks = 1; ; looks += 1) {

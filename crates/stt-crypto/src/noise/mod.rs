@@ -3,11 +3,14 @@
 //! Both sides are functions of their inputs, the ephemeral key among them. So when a message fails to verify, which may leave `snow`
 //! with a cipher that matches no message, the state is built anew from those inputs, and a later genuine message still verifies.
 
+use std::sync::Arc;
+
 use snow::{Builder, HandshakeState, params::NoiseParams};
 use zeroize::Zeroizing;
 
 use crate::identity::NodeIdentity;
 use crate::network_keys::NetworkKeys;
+use crate::provider::X25519Private;
 use crate::schedule::TrafficSecrets;
 
 mod initiator;
@@ -105,6 +108,7 @@ struct Recipe {
     suite: Suite,
     psk: Zeroizing<[u8; 32]>,
     static_private: Zeroizing<[u8; 32]>,
+    static_key: Arc<X25519Private>,
     prologue: Box<[u8]>,
     ephemeral: Zeroizing<[u8; 32]>,
 }
@@ -121,6 +125,7 @@ impl Recipe {
             suite,
             psk: Zeroizing::new(*network.psk()),
             static_private: Zeroizing::new(*identity.static_private()),
+            static_key: Arc::clone(identity.static_key()),
             prologue: prologue.into(),
             ephemeral: Zeroizing::new(ephemeral),
         }
@@ -133,7 +138,7 @@ impl Recipe {
     )]
     fn build(&self, initiator: bool) -> HandshakeState {
         let params: NoiseParams = self.suite.name().parse().expect("a valid Noise name");
-        let resolver = Box::new(resolver::Resolver::new(&self.ephemeral));
+        let resolver = Box::new(resolver::Resolver::with_static(&self.ephemeral, &self.static_key));
         let builder = Builder::with_resolver(params, resolver)
             .psk(2, &self.psk)
             .and_then(|builder| builder.local_private_key(&self.static_private[..]))

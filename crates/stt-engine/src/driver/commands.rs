@@ -97,6 +97,11 @@ impl Driver {
             Command::Consumed(stream, bytes) => self.consumed(now, stream, bytes),
             Command::Release(stream) => self.forget(now, stream),
             Command::Messages(session) => self.move_messages(now, session),
+            Command::WantMtu(session) => {
+                if let Some(handle) = self.sessions.handle(session) {
+                    self.core.want_mtu(now, handle);
+                }
+            }
             Command::HandleFrames(session, frame_type, held) => {
                 if let Some(handle) = self.sessions.handle(session) {
                     self.core.handle_frames(now, handle, frame_type, held);

@@ -117,14 +117,14 @@ impl Driver {
         let session = &config.endpoint.session;
         let read_ahead = READ_AHEAD.min(session.stream_recv_buffer).max(1);
         let session_config = session.clone();
-        let (wanted, granted) = (config.buffers, socket.buffers());
+        let (wanted, granted) = (config.socket, socket.options());
         let mut out = Vec::new();
         for (resource, wanted, granted) in [
-            (Resource::SendBuffer, wanted.send, granted.send),
-            (Resource::RecvBuffer, wanted.recv, granted.recv),
+            (Resource::SendBuffer, wanted.send_buffer as u64, granted.send_buffer as u64),
+            (Resource::RecvBuffer, wanted.recv_buffer as u64, granted.recv_buffer as u64),
+            (Resource::BusyPoll, wanted.busy_poll.into(), granted.busy_poll.into()),
         ] {
             if granted < wanted {
-                let (wanted, granted) = (wanted as u64, granted as u64);
                 out.push(Event::ResourceWarning { resource, wanted, granted });
             }
         }

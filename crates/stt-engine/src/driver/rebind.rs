@@ -84,7 +84,7 @@ pub(super) fn replace(
     };
     // The old socket holds the port until it is gone.
     for port in [0, bound.port()] {
-        match UdpSocket::bind(SocketAddr::new(any, port), old.buffers()) {
+        match UdpSocket::bind(SocketAddr::new(any, port), old.options()) {
             Ok(mut fresh) => {
                 registry.deregister(old)?;
                 registry.register(&mut fresh, SOCKET, Interest::READABLE)?;

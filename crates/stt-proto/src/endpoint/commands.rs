@@ -265,8 +265,16 @@ impl Endpoint {
         session: SessionHandle,
         message: Message,
     ) -> Result<(), MessageError> {
-        self.on(now, session, |session, _| session.send_message(message))
+        self.on(now, session, |session, cx| session.send_message(cx.now.mono, message))
             .unwrap_or(Err(MessageError::SessionClosed))
+    }
+
+    /// Looks for the largest datagram that the path carries, although nothing may be there to fill it:
+    /// for who wants to know. Otherwise a session begins to look when it has stream data for more than one
+    /// datagram, or a message. What is found is [`SessionStats::mtu`](crate::SessionStats::mtu), and as far as messages go by
+    /// it, `Event::MessageSize`.
+    pub fn want_mtu(&mut self, now: Now, session: SessionHandle) {
+        self.on(now, session, |session, cx| session.want_mtu(cx.now.mono));
     }
 
     /// The longest message that the session would take now, in bytes; 0 where the peer takes none.

@@ -307,6 +307,7 @@ impl Session {
         self.recovery.hand_over_to(&mut fresh);
         let recovery = core::mem::replace(&mut self.recovery, fresh);
         let search = Path::search(&self.path.address, self.path.mtu.upper(), self.initiator);
+        let search = search.after(&self.path.mtu, cx.now.mono);
         let mtu = core::mem::replace(&mut self.path.mtu, search);
         self.paced_until = None;
         (mtu, recovery)
@@ -341,7 +342,7 @@ impl Session {
             self.start_counts();
             self.requeue_in_flight(cx);
             self.recovery.hand_over_to(&mut recovery);
-            self.path.mtu = mtu;
+            self.path.mtu = mtu.after(&self.path.mtu, cx.now.mono);
             self.recovery = recovery;
             self.paced_until = None;
         }

@@ -559,10 +559,15 @@ impl Session {
     }
 
     /// Takes a message to send.
-    pub(crate) fn send_message(&mut self, message: Message) -> Result<(), MessageError> {
+    pub(crate) fn send_message(
+        &mut self,
+        now: Instant,
+        message: Message,
+    ) -> Result<(), MessageError> {
         if !self.is_writable() {
             return Err(MessageError::SessionClosed);
         }
+        self.path.mtu.want(now);
         self.messages.send(message, self.message_room())
     }
 
@@ -600,6 +605,11 @@ impl Session {
     /// The longest message that would be taken now.
     pub(crate) fn max_message_size(&self) -> usize {
         self.messages.max_size(self.message_room())
+    }
+
+    /// Looks for what the path carries, whether or not there is anything to send.
+    pub(crate) fn want_mtu(&mut self, now: Instant) {
+        self.path.mtu.want(now);
     }
 
     /// Bytes of messages that wait to be sent, each message's own cost included.

@@ -267,6 +267,8 @@ impl Session {
     /// A DATAGRAM or a custom frame. One that is longer than this side takes is dropped alone.
     fn on_message(&mut self, cx: &mut Context<'_>, frame_type: FrameType, data: &[u8]) {
         self.liveness.on_activity(cx.now.mono);
+        // Who is sent messages will send some.
+        self.path.mtu.want(cx.now.mono);
         if !self.messages.receive(frame_type, data, self.streams.room()) {
             self.count(cx, ErrorCode::InvalidFrame);
         }

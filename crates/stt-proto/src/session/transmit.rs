@@ -231,7 +231,7 @@ impl Session {
         let mut budget = allowance.bytes;
         self.rotate_key(now);
         let ecn = self.recovery.mark_ecn();
-        let (mut len, mut segments) = (0, 0);
+        let (mut len, mut segments, mut filled) = (0, 0, 0);
         while segments < max_segments && len + mtu <= limit {
             let room = &mut buf[len..len + mtu];
             let may_elicit = budget >= mtu as u64;
@@ -239,6 +239,9 @@ impl Session {
             let packet_len = self.seal(now, room, &payload, ecn, false, cx.contents);
             segments += 1;
             len += packet_len;
+            if mtu - packet_len < MIN_DATA_ROOM {
+                filled += packet_len;
+            }
             budget = budget.saturating_sub(packet_len as u64);
             if packet_len < mtu {
                 break;
@@ -251,6 +254,7 @@ impl Session {
         if segments == 0 {
             return None;
         }
+        self.path.mtu.on_filled(now, filled);
         self.last_datagram = len.min(mtu) as u16;
         self.ask_for_last_ack();
         self.liveness.on_sent();

@@ -6,6 +6,11 @@
 //! the sizes that real links have: every size that fails costs lost probes. A size fails when three probes of it
 //! were lost, or at once when the system refuses to send it.
 //!
+//! A probe costs as much as the datagram that it stands for, and pays only where such datagrams would be
+//! filled. So a path begins to be searched when a datagram was, and what is larger than most paths carry is
+//! tried once as many bytes have gone out in such datagrams: a session that is idle, that has little to say or
+//! only listens probes nothing.
+//!
 //! A path that stops carrying what it carried shows by large packets that are lost while small ones
 //! come through. Loss alone looks the same for a moment, so the suspicion is put to the test: packets
 //! shrink to 1200 bytes, which costs little, and probes of the size in use decide.
@@ -45,6 +50,8 @@ pub(crate) struct MtuSearch {
     upper: u16,
     /// Smallest size believed not to come through.
     ceiling: u16,
+    /// Bytes that went out in datagrams without room for more, as far as this counts them.
+    filled: u16,
     /// Whether `current` is in doubt.
     suspect: bool,
     phase: Phase,
@@ -54,12 +61,14 @@ pub(crate) struct MtuSearch {
 enum Phase {
     /// Not begun: the handshake is not over.
     Waiting,
+    /// This size is to be tried once there is enough to send for it.
+    Wanting { size: u16 },
     /// A probe goes out at this time.
     Due { size: u16, at: Instant, lost: u8 },
     /// A probe is on its way in a KEEP_ALIVE with these bytes; it counts as lost at `until`
     /// (RFC 8899 5.1.1, PROBE_TIMER).
     Sent { size: u16, nonce: u64, lost: u8, until: Instant },
-    /// Nothing to find out until then, if ever.
+    /// Nothing to find out until then, if ever, nor later before there is something to send.
     Complete { again: Option<Instant> },
 }
 
@@ -79,7 +88,15 @@ impl MtuSearch {
     /// The search of a path on which both sides allow datagrams of `upper` bytes.
     pub(crate) fn new(upper: usize) -> Self {
         let upper = u16::try_from(upper).unwrap_or(u16::MAX).clamp(BASE, LARGEST);
-        Self { current: BASE, upper, ceiling: upper + 1, suspect: false, phase: Phase::Waiting }
+        let phase = Phase::Waiting;
+        Self { current: BASE, upper, ceiling: upper + 1, filled: 0, suspect: false, phase }
+    }
+
+    /// The same for another path of a session, which sends there what it sent here.
+    pub(crate) fn after(mut self, before: &Self, now: Instant) -> Self {
+        self.filled = before.filled;
+        self.go_on(now);
+        self
     }
 
     /// The same for a reliable path, which cuts what it carries as it likes: there is nothing to find
@@ -88,7 +105,7 @@ impl MtuSearch {
         let upper = u16::try_from(upper).unwrap_or(u16::MAX).clamp(BASE, LARGEST);
         let current = upper.min(if initiator { MASKED } else { UNMASKED });
         let phase = Phase::Complete { again: None };
-        Self { current, upper, ceiling: upper + 1, suspect: false, phase }
+        Self { current, upper, ceiling: upper + 1, filled: 0, suspect: false, phase }
     }
 
     /// Bytes of the largest datagram known to come through.
@@ -106,11 +123,26 @@ impl MtuSearch {
         if self.suspect { MIN_MTU } else { self.current() }
     }
 
-    /// Starts looking for larger datagrams: the handshake is over.
+    /// Lets larger datagrams be looked for: the handshake is over.
     pub(crate) fn start(&mut self, now: Instant) {
         if self.phase == Phase::Waiting {
             self.search(now);
         }
+    }
+
+    /// So many bytes went out in datagrams that had no room for more.
+    pub(crate) fn on_filled(&mut self, now: Instant, bytes: usize) {
+        if bytes > 0 {
+            self.filled = self.filled.saturating_add(u16::try_from(bytes).unwrap_or(u16::MAX));
+            self.go_on(now);
+        }
+    }
+
+    /// The application wants to know what the path carries, or has messages, which go by the size of
+    /// datagrams.
+    pub(crate) fn want(&mut self, now: Instant) {
+        self.filled = u16::MAX;
+        self.go_on(now);
     }
 
     /// The size of the probe to send now.
@@ -124,10 +156,9 @@ impl MtuSearch {
     /// When a probe is due, or [`MtuSearch::on_timeout`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Waiting => None,
+            Phase::Waiting | Phase::Wanting { .. } | Phase::Complete { .. } => None,
             Phase::Due { at, .. } => Some(at),
             Phase::Sent { until, .. } => Some(until),
-            Phase::Complete { again } => again,
         }
     }
 
@@ -135,11 +166,6 @@ impl MtuSearch {
     pub(crate) fn on_timeout(&mut self, now: Instant, pause: Duration) -> MtuChange {
         match self.phase {
             Phase::Sent { until, .. } if until <= now => self.on_probe_lost(now, pause),
-            Phase::Complete { again: Some(again) } if again <= now => {
-                self.ceiling = self.upper + 1;
-                self.search(now);
-                MtuChange::None
-            }
             _ => MtuChange::None,
         }
     }
@@ -205,7 +231,9 @@ impl MtuSearch {
     pub(crate) fn on_packet_too_big(&mut self, now: Instant, limit: usize) -> MtuChange {
         let limit = u16::try_from(limit).unwrap_or(u16::MAX);
         // Below the base there is nothing to go to, and what was not tried is no news.
-        if limit < BASE || limit + 1 >= self.ceiling || self.phase == Phase::Waiting {
+        let waits = matches!(self.phase, Phase::Waiting | Phase::Wanting { .. });
+        let untried = waits && self.current == BASE;
+        if limit < BASE || limit + 1 >= self.ceiling || untried {
             return MtuChange::None;
         }
         let shrunk = limit < self.current;
@@ -215,7 +243,7 @@ impl MtuSearch {
             self.suspect = false;
         }
         if limit > self.current && !self.suspect {
-            self.phase = Phase::Due { size: limit, at: now, lost: 0 };
+            self.try_next(now, limit);
         } else if !self.suspect {
             self.search(now);
         }
@@ -238,10 +266,35 @@ impl MtuSearch {
 
     /// Goes on with the next size, or rests.
     fn search(&mut self, now: Instant) {
-        self.phase = match self.next_size() {
-            Some(size) => Phase::Due { size, at: now, lost: 0 },
-            None => Phase::Complete { again: (self.current < self.upper).then(|| now + RAISE) },
+        match self.next_size() {
+            Some(size) => self.try_next(now, size),
+            None => {
+                let again = (self.current < self.upper).then(|| now + RAISE);
+                self.phase = Phase::Complete { again };
+            }
+        }
+    }
+
+    /// Tries `size`, now or when it pays.
+    fn try_next(&mut self, now: Instant, size: u16) {
+        let least = if size > COMMON { size } else { 1 };
+        self.phase = if self.filled >= least {
+            Phase::Due { size, at: now, lost: 0 }
+        } else {
+            Phase::Wanting { size }
         };
+    }
+
+    /// There is more to send than there was.
+    fn go_on(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Wanting { size } => self.try_next(now, size),
+            Phase::Complete { again: Some(again) } if again <= now => {
+                self.ceiling = self.upper + 1;
+                self.search(now);
+            }
+            _ => {}
+        }
     }
 
     fn next_size(&self) -> Option<u16> {

@@ -22,7 +22,13 @@ impl Link {
     fn new(upper: usize, carries: usize, interface: usize) -> Self {
         let mut search = MtuSearch::new(upper);
         search.start(at(0));
+        search.want(at(0));
         Self { search, now: at(0), carries, interface, probes: Vec::new(), refusals: 0 }
+    }
+
+    /// The probe that is due.
+    fn due(&self) -> Option<usize> {
+        self.search.probe_due(self.now)
     }
 
     /// Lets the search run until it rests or `end`.
@@ -95,16 +101,99 @@ fn loopback_takes_two_probes() {
 #[test]
 fn what_the_system_knows_of_its_link_ends_the_guessing() {
     let mut link = Link::new(65_507, 1_472, 1_472);
-    let due = |link: &mut Link| link.search.probe_due(at(0)).unwrap_or_default();
     for size in [1_452, 65_507] {
-        assert_eq!(due(&mut link), size);
+        assert_eq!(link.due(), Some(size));
         let _ = link.probe(size);
     }
     assert_eq!(link.search.on_packet_too_big(at(0), 1_472), MtuChange::None);
-    assert_eq!(due(&mut link), 1_472);
+    assert_eq!(link.due(), Some(1_472));
     assert_eq!(link.probe(1_472), MtuChange::Proven);
     assert_eq!(link.search.on_packet_too_big(at(0), 1_472), MtuChange::None, "no news");
-    assert_eq!(link.search.next_timeout(), Some(at(0) + RAISE));
+    assert_eq!(link.search.next_timeout(), None);
+}
+
+/// A search of a path that carries everything, of a session that has sent nothing yet.
+fn unused() -> Link {
+    let mut link = Link::new(65_507, 65_507, 65_507);
+    link.search = MtuSearch::new(65_507);
+    link.search.start(at(0));
+    link
+}
+
+#[test]
+fn a_session_that_fills_no_datagram_probes_nothing() {
+    let mut link = unused();
+    link.run(at(700_000));
+    link.search.on_filled(at(700_000), 0);
+    link.run(at(700_000));
+    assert_eq!((link.search.next_timeout(), link.probes.as_slice()), (None, [].as_slice()));
+}
+
+#[test]
+fn a_full_datagram_begins_the_search_and_as_many_bytes_as_a_large_one_has_let_it_be_tried() {
+    let mut link = unused();
+    link.search.on_filled(at(1), 1_200);
+    assert!(!link.run(at(1)));
+    assert_eq!((link.search.current(), link.due()), (1_452, None));
+    link.search.on_filled(at(2), 65_506 - 1_200);
+    assert!(!link.run(at(2)));
+    assert_eq!(link.probes, [1_452], "a byte is missing");
+    link.search.on_filled(at(3), 1);
+    assert!(!link.run(at(3)));
+    assert_eq!(link.probes, [1_452, 65_507]);
+}
+
+#[test]
+fn a_search_that_has_begun_does_not_wait_for_more() {
+    let mut link = unused();
+    (link.carries, link.interface) = (1_392, 65_507);
+    link.search.on_filled(at(1), 1);
+    link.run(at(60_000));
+    assert_eq!((link.search.current(), link.due()), (1_392, None), "{:?}", link.probes);
+}
+
+#[test]
+fn what_was_sent_before_the_handshake_was_over_counts() {
+    let mut search = MtuSearch::new(65_507);
+    search.on_filled(at(0), 12_000);
+    assert_eq!(search.next_timeout(), None);
+    search.start(at(5));
+    assert_eq!(search.probe_due(at(5)), Some(1_452));
+}
+
+#[test]
+fn another_path_of_a_session_that_sends_is_searched_at_once() {
+    let used = Link::new(65_507, 65_507, 65_507).search;
+    let mut search = MtuSearch::new(65_507).after(&used, at(9));
+    assert_eq!(search.next_timeout(), None, "not before it is proven");
+    search.start(at(10));
+    assert_eq!(search.probe_due(at(10)), Some(1_452));
+    let mut before = MtuSearch::new(65_507);
+    before.start(at(0));
+    let back = before.after(&search, at(11));
+    assert_eq!(back.probe_due(at(11)), Some(1_452), "and so is one that it goes back to");
+    let mut idle = MtuSearch::new(65_507).after(&unused().search, at(9));
+    idle.start(at(10));
+    assert_eq!(idle.next_timeout(), None);
+}
+
+#[test]
+fn a_report_of_a_limit_says_nothing_while_no_size_was_tried() {
+    let mut link = unused();
+    assert_eq!(link.search.on_packet_too_big(at(0), 1_300), MtuChange::None);
+    link.search.on_filled(at(0), 1_200);
+    assert_eq!(link.due(), Some(1_452));
+}
+
+#[test]
+fn a_suspicion_is_tested_without_anything_more_to_send() {
+    let mut link = unused();
+    link.search.on_filled(at(1), 1_200);
+    link.run(at(1));
+    link.search.on_large_losses(at(1), 3);
+    assert_eq!((link.search.usable(), link.due()), (1_200, Some(1_452)));
+    link.run(at(1));
+    assert_eq!((link.search.usable(), link.due()), (1_452, None), "and the search rests again");
 }
 
 #[test]
@@ -113,6 +202,11 @@ fn the_search_begins_anew_after_ten_minutes() {
     link.run(at(100_000));
     assert_eq!(link.search.current(), 1_452);
     link.carries = 8_972;
+    link.search.on_filled(at(500_000), 1_452);
+    link.run(at(700_000));
+    assert_eq!(link.search.current(), 1_452, "too soon, and then there was nothing to send");
+    link.now = at(750_000);
+    link.search.on_filled(at(750_000), 1_452);
     link.run(at(800_000));
     assert_eq!(link.search.current(), 8_972);
 }
