@@ -28,7 +28,7 @@ export interface CarriedPair extends Carried {
 type WebSocketOptions = NonNullable<ListenOptions['websocket']>;
 
 /** For rows whose fault is not silence. */
-const PATIENT = { keepAliveTimeout: 15_000 };
+const PATIENT = { keepAliveTimeout: 30_000 };
 
 /** Makes them, without a session. */
 export async function carrier(
@@ -54,7 +54,7 @@ export async function carrier(
       peerNodeId: server.nodeId,
       transport: 'websocket',
       proxy: false,
-      timeout: 5_000,
+      timeout: 30_000,
       ...more,
     });
   return { server, client, gateway, connect };

@@ -45,7 +45,7 @@ export function attack(
   mode: HostileMode,
   options: { readonly port?: number; readonly count?: number; readonly seconds?: number } = {},
 ): Attack {
-  const { port = 0, count = 1, seconds = 30 } = options;
+  const { port = 0, count = 1, seconds = 90 } = options;
   const seed = Buffer.from(context.network.sharedSeed).toString('hex');
   const argv = [mode, '--port', port, '--seed', '-', '--count', count, '--seconds', seconds];
   const child = spawn(HOSTILE, argv.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -75,7 +75,7 @@ export function attack(
   });
   return {
     ended,
-    event: (kind, limitMs = 10_000) =>
+    event: (kind, limitMs = 60_000) =>
       new Promise((resolve, reject) => {
         const settle = (act: () => void): void => {
           clearTimeout(timer);

@@ -50,7 +50,10 @@ export async function beside(
 
 /** A new session works. */
 export async function connects({ client, from, there }: Lan, address: string): Promise<string> {
-  const session = await client.connect(from, address, { peerNodeId: there.nodeId, timeout: 8_000 });
+  const session = await client.connect(from, address, {
+    peerNodeId: there.nodeId,
+    timeout: 30_000,
+  });
   await client.exchange(session);
   return session;
 }

@@ -37,9 +37,9 @@ export async function lasting(
   });
   return {
     kept,
-    lost: async () => describe(await inTime(losses, 'the loss of the session', 10_000)),
+    lost: async () => describe(await inTime(losses, 'the loss of the session', 60_000)),
     async back() {
-      const session = await inTime(returns, 'a session in its place', 10_000);
+      const session = await inTime(returns, 'a session in its place', 60_000);
       if (proof === 'exchange') await exchange(session);
       else await session.ping();
       return session;

@@ -5,7 +5,7 @@ import type { TestLink, TestPair, TestPairOptions } from '@seigr/stt/testing';
 import { type Context, describe, exchange, serveEcho } from './context.ts';
 
 /** For rows whose fault is not silence: on a busy machine a second of it is nothing, least of all by a relay of this process. */
-export const PATIENT = { keepAliveTimeout: 15_000 };
+export const PATIENT = { keepAliveTimeout: 30_000 };
 
 /** A server that echoes, a client, and a link between them. */
 export interface Meeting {

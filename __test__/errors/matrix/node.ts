@@ -8,7 +8,7 @@ import type { ConnectOptions, EndpointOptions, ListenOptions, LogRecord } from '
 import type { Context, Report } from './context.ts';
 
 const PROGRAM = fileURLToPath(new URL('./processes/node.mjs', import.meta.url));
-const ANSWER_LIMIT = 30_000;
+const ANSWER_LIMIT = 90_000;
 
 /** A failure that the node's API gave, as it reported it. */
 export class NodeError extends Error {

@@ -42,7 +42,7 @@ const operations = {
     const session = await endpoints.get(endpoint).connect(address, options);
     return { session: keep(session), ms: performance.now() - started };
   },
-  async exchange({ session, bytes = 1_000, timeout = 10_000 }) {
+  async exchange({ session, bytes = 1_000, timeout = 30_000 }) {
     const stream = await sessions.get(session).createBidirectionalStream({ timeout });
     const read = stream.bytes({ timeout });
     await stream.write(Buffer.alloc(bytes, 'payload-of-the-matrix.'), { timeout });
@@ -53,7 +53,7 @@ const operations = {
     const stream = await sessions.get(session).createUnidirectionalStream({ timeout });
     await stream.write(Buffer.alloc(bytes), { timeout });
   },
-  async ping({ session, timeout = 5_000 }) {
+  async ping({ session, timeout = 30_000 }) {
     return { rtt: await sessions.get(session).ping({ timeout }) };
   },
   async settled({ session }) {

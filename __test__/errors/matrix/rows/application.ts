@@ -28,8 +28,8 @@ export const applicationRows = [
       return { ...pair, opened, second, other: other.session, unread };
     },
     async baseline({ session, other }) {
-      await session.ping({ timeout: 2_000 });
-      await other.ping({ timeout: 2_000 });
+      await session.ping({ timeout: 30_000 });
+      await other.ping({ timeout: 30_000 });
     },
     async inject({ session, opened, second, other, unread }, context) {
       const soon = { timeout: 100 };
@@ -64,7 +64,7 @@ export const applicationRows = [
       return { ...pair, opened, incoming: step.value, reads: true, read: 0 };
     },
     async baseline({ session }) {
-      await session.ping({ timeout: 2_000 });
+      await session.ping({ timeout: 30_000 });
     },
     async inject(state) {
       state.reads = false;
@@ -75,7 +75,7 @@ export const applicationRows = [
       await context.watch(
         'client',
         'write',
-        opened.write(Buffer.alloc(8 * MIB), { timeout: 1_000 }),
+        opened.write(Buffer.alloc(8 * MIB), { timeout: 5_000 }),
       );
     },
     expect: [{ side: 'client', how: 'write', code: 0x0601 }],
@@ -84,7 +84,7 @@ export const applicationRows = [
         const stream = await session.createBidirectionalStream();
         const step = await accepted.incomingBidirectionalStreams[Symbol.asyncIterator]().next();
         assert(step.done !== true);
-        const writing = stream.write(Buffer.alloc(8 * MIB), { timeout: 20_000 });
+        const writing = stream.write(Buffer.alloc(8 * MIB), { timeout: 60_000 });
         // Where the bytes are shows who is slow: the way is open, and they wait at this side all the same.
         const waiting = (): number => session.stats()?.pendingBytes ?? 0;
         for (let count = 0; count < 3; count += 1) await session.ping();
@@ -103,8 +103,8 @@ export const applicationRows = [
         assert(step.done !== true);
         const other = step.value;
         const reading = drain({ incoming: other, read: 0 });
-        await stream.write(Buffer.alloc(MIB), { timeout: 10_000 });
-        await stream.end({ timeout: 10_000 });
+        await stream.write(Buffer.alloc(MIB), { timeout: 30_000 });
+        await stream.end({ timeout: 30_000 });
         await reading;
       },
       async '0x0601/1'({ session, accepted }) {
@@ -122,7 +122,7 @@ export const applicationRows = [
           return stream.text({ timeout });
         };
         await assert.rejects(ask(100), { code: 0x0601 });
-        assert.equal(await ask(10_000), 'at last');
+        assert.equal(await ask(60_000), 'at last');
       },
     },
   }),

@@ -26,7 +26,7 @@ interface Target {
 /** A server that echoes, tells what its sessions end with, and has well-behaved peers. */
 async function target(context: Context): Promise<Target> {
   const server = await context.network.endpoint({
-    keepAliveTimeout: 15_000,
+    keepAliveTimeout: 30_000,
     recvBufferSize: 64 * KIB,
     streamRecvBuffer: 64 * KIB,
   });
@@ -60,8 +60,8 @@ async function target(context: Context): Promise<Target> {
     await attack(context, mode, { port: server.address.port, count }).event('attacked');
     const session = await inTime(accepted, 'the session of the program');
     // What is answered after all that it sent shows that none of it ended the session.
-    await session.ping({ timeout: 5_000 });
-    await session.close({ timeout: 5_000 });
+    await session.ping({ timeout: 30_000 });
+    await session.close({ timeout: 30_000 });
   };
   return { server, client, connects, behaves, logged };
 }
@@ -113,7 +113,7 @@ export const hostileRows = [
         // Dropped and counted: the session that they came by lives on, and so does any other.
         assert(!context.seen.some(({ how }) => how === 'closed'));
         const [session] = server.sessions;
-        await session?.ping({ timeout: 5_000 });
+        await session?.ping({ timeout: 30_000 });
         await connects();
       },
     },
@@ -171,7 +171,7 @@ export const hostileRows = [
         // The session that they came by lives on.
         assert(!context.seen.some(({ how }) => how === 'closed'));
         const [session] = server.sessions;
-        await session?.ping({ timeout: 5_000 });
+        await session?.ping({ timeout: 30_000 });
         await connects();
       },
       async '0x0404/1'({ server, behaves }) {

@@ -23,9 +23,9 @@ interface Holding extends TestPair {
 
 async function holding(context: Context, maxMemory: number): Promise<Holding> {
   // Whatever holds a session back is the ceiling, and no clock is.
-  const wide: Partial<EndpointOptions> = { sendBufferSize: 64 * MIB, keepAliveTimeout: 15_000 };
+  const wide: Partial<EndpointOptions> = { sendBufferSize: 64 * MIB, keepAliveTimeout: 30_000 };
   const client = { ...wide, maxMemory };
-  const pair = await context.network.connect({ server: { keepAliveTimeout: 15_000 }, client });
+  const pair = await context.network.connect({ server: { keepAliveTimeout: 30_000 }, client });
   const idle = await pair.session.createBidirectionalStream();
   return { ...pair, idle, hog: await pair.session.createBidirectionalStream({ purpose: 'hog' }) };
 }
@@ -34,7 +34,7 @@ async function holding(context: Context, maxMemory: number): Promise<Holding> {
 async function press(state: Holding, bytes: number): Promise<void> {
   state.written = state.hog.write(Buffer.alloc(WRITTEN));
   state.written.catch(() => undefined);
-  while (used(state.client) < bytes) await state.session.ping({ timeout: 5_000 });
+  while (used(state.client) < bytes) await state.session.ping({ timeout: 30_000 });
 }
 
 /** What an endpoint does beside the stream that fills it: connect, open, write. */

@@ -25,7 +25,7 @@ export const networkRows: readonly AnyRow[] = [
     async inject({ net }) {
       net.ip('r', 'route', 'add', 'blackhole', `${ADDRESS.b}/32`);
     },
-    act: (state) => tries(state, state.address, 800),
+    act: (state) => tries(state, state.address, 2_500),
     expect: [{ side: 'client', how: 'connect', code: 0x0101, says: /that the address is right/ }],
     recovery: {
       async '0x0101/3'(state) {

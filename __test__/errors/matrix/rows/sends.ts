@@ -182,7 +182,7 @@ async function sendErrors({ client, from }: Pick<Lan, 'client' | 'from'>): Promi
 async function refused({ client, from }: Lan): Promise<void> {
   const errors = (): Promise<number> => sendErrors({ client, from });
   const before = await errors();
-  const until = performance.now() + 5_000;
+  const until = performance.now() + 30_000;
   while ((await errors()) === before) {
     if (performance.now() > until) throw new Error('nothing was refused');
   }

@@ -120,7 +120,10 @@ export const websocketRows: readonly AnyRow[] = [
     title: 'a proxy that drops what is idle',
     fault: 'a proxy with an idle timeout of 100 ms, that takes no connection anew',
     setup: (context) =>
-      carried(context, { client: { keepAliveInterval: 300, keepAliveTimeout: 1_500 } }),
+      carried(context, {
+        server: { keepAliveTimeout: 4_000 },
+        client: { keepAliveInterval: 300, keepAliveTimeout: 4_000 },
+      }),
     baseline: ({ session }) => exchange(session),
     async inject({ gateway, session }) {
       gateway.idleTimeout = 100;
@@ -207,7 +210,7 @@ export const websocketRows: readonly AnyRow[] = [
       await client.exchange(await connect({ transport: 'udp' }));
     },
     inject: async ({ net }) => net.forward('meta l4proto udp drop'),
-    act: ({ tries }) => tries({ transport: 'udp', timeout: 800 }),
+    act: ({ tries }) => tries({ transport: 'udp', timeout: 2_500 }),
     expect: [{ side: 'client', how: 'connect', code: 0x0101, facts: {}, says: /that UDP passes/ }],
     recovery: {
       async '0x0101/4'({ client, connect }) {
@@ -235,7 +238,7 @@ async function websocketLan(context: Context) {
   await server.serve(there, { websocket: { port: PORT, host: ADDRESS.b } });
   const from = await client.create(both);
   const address = `${ADDRESS.b}:${PORT}`;
-  const options = { peerNodeId: there.nodeId, proxy: false, timeout: 5_000 } as const;
+  const options = { peerNodeId: there.nodeId, proxy: false, timeout: 30_000 } as const;
   type More = { readonly transport: 'udp' | 'websocket' | 'auto'; readonly timeout?: number };
   return {
     net,
