@@ -19,7 +19,7 @@ import { connectTcp } from './tcp.ts';
 /** A WebSocket that is open. */
 export interface Dialled {
   readonly socket: Ws.WebSocket;
-  readonly stream: Socket | undefined;
+  readonly stream: Socket;
   readonly remote: SocketAddress;
 }
 
@@ -83,7 +83,6 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     throw dialError(facts, error as Error);
   }
   return new Promise<Dialled>((resolve, reject) => {
-    let stream: Socket | undefined;
     const abort = (): void => fail(signal?.reason);
     const fail = (error: unknown): void => {
       settle();
@@ -105,8 +104,13 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       socket.removeAllListeners();
     };
     signal?.addEventListener('abort', abort, { once: true });
-    socket.on('upgrade', (response) => {
-      stream = response.socket;
+    socket.on('upgrade', ({ socket: stream }) => {
+      socket.on('open', () => {
+        settle();
+        // Until its owner listens, which is in this very turn of the event loop or the next.
+        socket.pause();
+        resolve({ socket, stream, remote: remoteOf(stream, to.url) });
+      });
     });
     socket.on('unexpected-response', (_request, response) => {
       facts.status = response.statusCode;
@@ -115,13 +119,6 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     });
     socket.on('error', (error) => fail(dialError(facts, error)));
     socket.on('close', () => fail(dialError(facts, undefined)));
-    socket.on('open', () => {
-      settle();
-      // Until its owner listens, which is in this very turn of the event loop or the next.
-      socket.pause();
-      const remote = remoteOf(stream, to.url);
-      resolve({ socket, stream, remote });
-    });
   });
 }
 
@@ -173,10 +170,10 @@ function connection(
   };
 }
 
-function remoteOf(stream: Socket | undefined, url: URL): SocketAddress {
+function remoteOf(stream: Socket, url: URL): SocketAddress {
   // A link-local address names an interface of this machine, too.
-  const address = stream?.remoteAddress?.split('%', 1)[0];
-  const port = stream?.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
+  const address = stream.remoteAddress?.split('%', 1)[0];
+  const port = stream.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
   if (address === undefined || isIP(address) === 0) {
     return { address: '0.0.0.0', port, family: 'IPv4' };
   }

@@ -46,15 +46,15 @@ export class Links {
     this.#onSettled = onSettled;
   }
 
-  /** Attaches an open WebSocket. */
-  add(socket: WebSocket, stream: Socket | undefined, remote: SocketAddress): Link {
+  /** Attaches an open WebSocket, of which this is the client's side or the server's. */
+  add(socket: WebSocket, stream: Socket, side: 'client' | 'server', remote: SocketAddress): Link {
     const id = this.#nextId++;
     const host = {
       engine: this.#engine(),
       gone: (link: Link, end: LinkEnd) => this.#gone(link, end),
       held: (bytes: number) => this.#hold(bytes),
     };
-    const link = new Link(host, id, socket, stream, remote, UNAUTHENTICATED_BYTES);
+    const link = new Link(host, id, socket, stream, side, remote, UNAUTHENTICATED_BYTES);
     this.#links.set(id, link);
     return link;
   }

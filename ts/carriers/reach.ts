@@ -518,7 +518,7 @@ export class Reach {
         throw over.signal.reason;
       }
       try {
-        const link = this.links.add(socket, stream, remote);
+        const link = this.links.add(socket, stream, 'client', remote);
         socket.resume();
         return { address: remote, connection: link.id };
       } catch (error) {
