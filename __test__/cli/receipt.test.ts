@@ -330,6 +330,35 @@ describe('what a receiver may do', () => {
     expect(sessions).toBeLessThan(40);
   });
 
+  test.each([
+    ['and never answers is given up in time', '2s', 0],
+    ['and then says no is believed', '20s', 3],
+  ])('one that goes away before it has answered %s', async (_what, patience, answers) => {
+    const stage = await Stage.make(content(6, 10_000));
+    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
+    const { port } = stage;
+    const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
+    onTestFinished(() => endpoint.destroy());
+    let sessions = 0;
+    endpoint.serve(async (session) => {
+      sessions += 1;
+      for await (const stream of session.incomingBidirectionalStreams) {
+        await readOffer(new ByteReader(stream.batches()));
+        if (sessions !== answers) return session.destroy('gone');
+        await writeMessage(stream, { accept: false, busy: false, why: 'not today' });
+        await stream.end();
+      }
+    });
+    const { code, stderr } = await stage.send('--resume-timeout', patience).end();
+    const how = /^0x02.*\nTry: the receiver had not answered yet; to go on: stt send /m;
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringMatching(answers === 0 ? how : /^the receiver declined: not today/m),
+    ]);
+    if (answers > 0) expect(sessions).toBe(answers);
+    else expect(sessions).toBeGreaterThan(1);
+  });
+
   test('one that makes up what stands there is not believed', async () => {
     const stage = await Stage.make(content(5, 100_000));
     const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();

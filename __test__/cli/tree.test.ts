@@ -356,6 +356,47 @@ describe('a folder that is cut off', () => {
     expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
   });
 
+  test('has the permissions and times that it has now, also of files that were there already', async () => {
+    const files = Array.from({ length: 12 }, (_, n) => `short/${n}`);
+    const stage = await grove({
+      ...Object.fromEntries(files.map((path, n) => [path, `the text of ${n}`])),
+      'a/long': content(1, 1.2 * MIB),
+      'a/empty': '',
+      'z/last': content(2, 24 * MIB),
+    });
+    files.push('a/long', 'a/empty');
+    const [recv, send] = [await stage.recv(), stage.send()];
+    const staged = async (): Promise<string | undefined> => {
+      const [tree] = (await readdir(stage.inbox)).filter((name) => name.endsWith('.tree'));
+      const at = join(stage.inbox, String(tree), 'tree/data.bin');
+      const stats = await Promise.allSettled(files.map((path) => stat(join(at, path))));
+      // One that is just being written is not whole yet.
+      const whole = (nth: number): boolean => {
+        const found = stats[nth];
+        return found?.status === 'fulfilled' && (found.value.size > 0 || files[nth] === 'a/empty');
+      };
+      return stats.every((_, nth) => whole(nth)) ? at : undefined;
+    };
+    const there = await until(staged, 'all files but the last');
+    for (const { child, finished } of [recv, send]) {
+      child.kill('SIGKILL');
+      await finished;
+    }
+    for (const [nth, path] of files.entries()) {
+      const at = join(stage.file, path);
+      if (nth % 3 === 0) await chmod(at, 0o600);
+      else if (nth % 3 === 1) await utimes(at, 1_000_000_000, 1_000_000_000);
+      // As a receiver leaves it that is killed before it has set the time.
+      else await utimes(join(there, path), new Date(), new Date());
+    }
+    const expected = await look(stage.file);
+    const again = await stage.recv();
+    const [sent, received] = [await stage.send().end(), await again.end()];
+    expect([sent.code, received.code, sent.stderr, received.stderr]).toEqual([0, 0, '', '']);
+    expect(sent.records.at(-1)?.['resumedFiles']).toBe(files.length);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(expected);
+  });
+
   test('and whose files vanish on the way: all else is there, the receiver hears of it, and the sender ends with 6', async () => {
     const stage = await grove(many());
     await stage.goFarAway();

@@ -140,7 +140,7 @@ async function takeTurn(
 
 /** Says how to go on, where that is possible. */
 function withResumption(error: unknown, stand: Stand, resume: boolean): unknown {
-  if (!stand.begun) return error;
+  if (!stand.met) return error;
   const exitCode = exitCodeOf(error);
   const lost =
     exitCode === ExitCode.Unreachable ||
@@ -151,6 +151,10 @@ function withResumption(error: unknown, stand: Stand, resume: boolean): unknown 
   const code = lost ? ExitCode.Interrupted : exitCode;
   if (!stand.readable) {
     const hint = 'a pipe cannot be read twice: run all of it again, or send a file, which resumes.';
+    return new ResumableError(code, error, hint);
+  }
+  if (!stand.begun) {
+    const hint = `the receiver had not answered yet; to go on: ${commandLine()}`;
     return new ResumableError(code, error, hint);
   }
   const done = stand.size === null ? '' : ` of ${formatSize(stand.size)}`;

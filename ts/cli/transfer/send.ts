@@ -24,6 +24,8 @@ export interface Sending {
 
 /** How far it has come. */
 export interface SendingState {
+  /** Whether there was a session at all. */
+  met: boolean;
   /** Whether a receiver has taken the offer. */
   begun: boolean;
   /** How far the bytes have come. */

@@ -44,6 +44,8 @@ export interface TreeSending {
 
 /** How far it has come. */
 export interface TreeState {
+  /** Whether there was a session at all. */
+  met: boolean;
   /** Whether a receiver has taken the offer. */
   begun: boolean;
   /** Bytes that were there, or were written, in the last session; and the most ever. */
