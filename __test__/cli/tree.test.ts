@@ -239,7 +239,7 @@ describe('a folder', () => {
     const { code, stderr } = await stage.send().end();
     expect([code, stderr]).toEqual([
       5,
-      expect.stringMatching(/declined: .*more than 1048576 bytes/),
+      expect.stringMatching(/declined: .*more than 1\.00 MiB in all/),
     ]);
     const received = await recv.end();
     expect([received.code, received.stderr]).toEqual([
@@ -316,6 +316,10 @@ describe('a folder that is cut off', () => {
       expect(last['resumedFiles']).toBeGreaterThan(5);
       const again = who === 'receiver' ? total * 1.6 : total * 0.8;
       expect(last['bytesSent']).toBeLessThan(again);
+      // What stood unfinished counts as well, and both say the same.
+      const { resumedFrom = 0, bytesSent = 0 } = last;
+      expect(received.records.at(-1)?.['resumedFrom']).toBe(resumedFrom);
+      if (who === 'sender') expect(bytesSent + resumedFrom).toBe(total);
     },
   );
 

@@ -41,6 +41,8 @@ export class Intake {
   missing = 0;
   /** Bytes of files that came by each carrier. */
   readonly bytesByCarrier: Record<SttSession['transport'], number> = { udp: 0, websocket: 0 };
+  /** Bytes of unfinished files that stood here and were gone on from. */
+  kept = 0;
   readonly #task: IntakeTask;
   /** Files that a lane has begun with. */
   readonly #taken: Uint8Array;
@@ -161,6 +163,7 @@ export class Intake {
       if (offset !== 0 && !marks.some(({ length }) => length === offset))
         throw new TransferProtocolError(`a start at ${offset}, which was not told`);
       await part.truncate(offset);
+      this.kept += offset;
       progress = this.#file(index, size, offset);
       for (
         let next = await readChunkLength(reader);

@@ -252,9 +252,11 @@ class TreeReception {
     }
     await writeMessage(this.#stream, { accept: true, complete: null });
     await writeHave(this.#stream, whole);
-    if (whole.size > 0) {
-      output.event('resumed', { name: this.#label, files: whole.size, offset: resumed.bytes });
-      output.note(`${this.#label}: ${whole.size} of ${files} files are here already`);
+    if (there > 0 || whole.size > 0) {
+      output.event('resumed', { name: this.#label, files: whole.size, offset: there });
+      output.note(
+        `${this.#label}: ${whole.size} of ${files} files are here already, ${formatSize(there)} with what is unfinished`,
+      );
     }
     const totals = { files, bytes: this.#manifest.bytes };
     this.#progress = output.tree(this.#label, totals, resumed);
@@ -351,7 +353,7 @@ class TreeReception {
       bytes: this.#manifest.bytes,
       bytesByCarrier: this.#intake?.bytesByCarrier ?? { udp: 0, websocket: 0 },
       seconds: (performance.now() - this.#started) / 1_000,
-      resumedFrom: this.#resumed.bytes,
+      resumedFrom: this.#resumed.bytes + (this.#intake?.kept ?? 0),
       resumedFiles: this.#resumed.files,
       key: this.#key,
     };
