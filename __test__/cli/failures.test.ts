@@ -186,6 +186,29 @@ describe('what a mistake gets', () => {
     expect((await stt(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
+  test('stdout has no name that could be taken: 2', async () => {
+    for (const option of ['--overwrite', '--rename', '--forever']) {
+      const { code, stderr } = await stt(['recv', '-', option]);
+      expect(code).toBe(2);
+      expectTwoLines(stderr, new RegExp(`${option} does not go with "recv -"`));
+    }
+  });
+
+  test('what has no name of its own is sent under another: 6', async () => {
+    const seed = await seedFile(await temporaryFolder());
+    const { code, stderr } = await stt(['send', '/', '127.0.0.1', '--seed-file', seed]);
+    expect(code).toBe(6);
+    expectTwoLines(stderr, /"\/" has no name of its own/);
+  });
+
+  test('a host to listen on that has no address: 8', async () => {
+    const folder = await temporaryFolder();
+    const listen = ['--listen', 'nowhere.invalid:0', '--seed-file', await seedFile(folder)];
+    const { code, stderr } = await stt(['recv', folder, ...listen]);
+    expect(code).toBe(8);
+    expectTwoLines(stderr, /no address to listen on by the name "nowhere\.invalid"/);
+  });
+
   test('a file that does not exist: 6', async () => {
     const folder = await temporaryFolder();
     const { code, stderr } = await stt([
@@ -206,7 +229,10 @@ describe('what a mistake gets', () => {
     await mkdir(join(odd, 'a:b'), { recursive: true });
     const sent = await stt(['send', odd, '127.0.0.1', '--seed-file', seed]);
     expect(sent.code).toBe(6);
-    expectTwoLines(sent.stderr, /a:b" cannot be sent: .* separator/);
+    expectTwoLines(
+      sent.stderr,
+      /a:b" cannot be sent: .* holds a ":", which no file on Windows can have/,
+    );
     const received = await stt(['recv', seed, '--listen', '127.0.0.1:0', '--seed-file', seed]);
     expect(received.code).toBe(6);
     expectTwoLines(received.stderr, /is not a folder/);

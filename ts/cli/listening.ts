@@ -1,6 +1,8 @@
 import { formatAddress } from '../address.ts';
 import type { EndpointOptions, ListenOptions, SttListener } from '../index.ts';
-import { SttEndpoint } from '../index.ts';
+import { isSttError, SttEndpoint } from '../index.ts';
+import { ExitCode } from './exit-codes.ts';
+import { CliError } from './failure.ts';
 import type { NodeSecret } from './node-seed.ts';
 
 /** How long the end of a session may take to reach the peer when a command is over, or is cut short: milliseconds. */
@@ -15,18 +17,31 @@ export interface Place {
 /** Where to take WebSockets as well: a host and a port, or, for `true`, those of UDP. */
 export type WebSocketPlace = Place | boolean;
 
-/** An endpoint at a place. One port, one node: two processes cannot have the same. A port that nobody chose is not come back to. */
-export function endpointAt(
+/**
+ * An endpoint at a place. One port, one node: two processes cannot have the same. A port that nobody chose is not come back to.
+ *
+ * @throws a {@link CliError} for a host of this machine's own that has no address, which no later try would mend.
+ */
+export async function endpointAt(
   { host, port }: Place,
   secret: NodeSecret,
   options: EndpointOptions,
 ): Promise<SttEndpoint> {
   const nodeSeed = port === 0 ? undefined : secret.listenerSeed(host, port);
-  return SttEndpoint.create({
+  const created = SttEndpoint.create({
     ...options,
     host,
     port,
     ...(nodeSeed === undefined ? {} : { nodeSeed }),
+  });
+  return created.catch((error: unknown) => {
+    if (!isSttError(error, 'NETWORK_UNREACHABLE')) throw error;
+    throw new CliError(
+      ExitCode.LocalResource,
+      `there is no address to listen on by the name ${JSON.stringify(host)}.`,
+      'name an address of this machine, or leave the host out.',
+      { cause: error },
+    );
   });
 }
 

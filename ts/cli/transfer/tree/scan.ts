@@ -139,6 +139,12 @@ class Scan {
   async root(path: string, name: string, stats: Stats): Promise<void> {
     if (!stats.isDirectory() && !stats.isFile())
       return this.#skip(path, 'is neither file nor folder');
+    if (name === '')
+      throw new CliError(
+        ExitCode.LocalFile,
+        `${quote(path)} has no name of its own.`,
+        'give it one with --name, or name what is in it.',
+      );
     const index = this.#add(path, { ...describe(stats), parent: -1, name, target: '' });
     this.rootPaths.set(index, path);
     if (stats.isDirectory()) await this.#folder(path, index, 0);

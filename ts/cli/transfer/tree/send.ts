@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { SttSession, SttStream } from '../../../index.ts';
-import { printable } from '../../../printable.ts';
 import { ExitCode, systemCode } from '../../exit-codes.ts';
 import { CliError } from '../../failure.ts';
 import type { Output } from '../../output.ts';
@@ -8,7 +7,7 @@ import type { FileProgress, TreeProgress } from '../../tree-progress.ts';
 import { ByteReader } from '../byte-reader.ts';
 import { encodeMessage, writeMessage } from '../messages.ts';
 import { quote } from '../names.ts';
-import { ReceiverBusyError, receiptError } from '../send.ts';
+import { declinedError, ReceiverBusyError, receiptError } from '../send.ts';
 import { FileReading } from '../source.ts';
 import { Digests } from './digests.ts';
 import { GATHER, Lane } from './lane.ts';
@@ -89,11 +88,7 @@ export async function sendTree(
   const answer = await offer(stream, reader, sending);
   if (!answer.accept) {
     if (answer.busy) throw new ReceiverBusyError(answer.why);
-    throw new CliError(
-      ExitCode.Interrupted,
-      `the receiver declined: ${printable(answer.why)}`,
-      'agree with the other side, then run the same command again.',
-    );
+    throw declinedError(answer.why);
   }
   sending.state.begun = true;
   const run = new Run(session, sending, signal);
@@ -134,11 +129,7 @@ async function offer(
 function declined(answer: TreeAnswer): CliError | undefined {
   if (answer.accept) return undefined;
   if (answer.busy) return new ReceiverBusyError(answer.why);
-  return new CliError(
-    ExitCode.Interrupted,
-    `the receiver declined: ${printable(answer.why)}`,
-    'agree with the other side, then run the same command again.',
-  );
+  return declinedError(answer.why);
 }
 
 /** Never resolves; rejects as soon as the receiver says that it cannot keep the tree. */
@@ -290,6 +281,7 @@ class Run {
       const { offset, hash } = await reading.match(this.#sending.resume ? marks : [], this.#signal);
       lane.add(encodeMessage({ offset }));
       this.#advance(offset, 0);
+      this.#resumed.bytes += offset;
       progress = this.#file(index, size, offset);
       let position = offset;
       const bytes = reading.bytes(offset)[Symbol.asyncIterator]();
