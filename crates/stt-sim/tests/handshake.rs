@@ -52,6 +52,31 @@ fn early_use_saves_a_round_trip() {
 }
 
 #[test]
+fn a_nat_that_changes_before_final_is_there_does_not_keep_it_away() {
+    for (early, address) in
+        [(true, "10.0.0.1:9000"), (true, "10.0.9.1:9000"), (false, "10.0.0.1:9000")]
+    {
+        let mut pair = Pair::new();
+        let (client, server) = (pair.client, pair.server);
+        let ours = pair.connect_with(ConnectOptions { early, ..ConnectOptions::default() });
+        // AUTH_PROOF has arrived, and FINAL is on its way to a port that is the client's no more.
+        pair.world.run_for(3 * DELAY + DELAY / 2);
+        assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 1);
+        pair.world.rebind(client, address.parse().unwrap());
+        let changed = pair.world.elapsed();
+        // FINAL has a ticket in it, whatever the application was told before.
+        let session = wait(&mut pair.world, client, |event| match event {
+            Event::Ticket { session, .. } => Some(*session),
+            _ => None,
+        });
+        assert_eq!(session, ours);
+        let took = pair.world.elapsed() - changed;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 1);
+    }
+}
+
+#[test]
 fn load_is_answered_by_retry_and_the_connect_still_succeeds() {
     let listen = ListenConfig { retry_threshold: 0, ..ListenConfig::default() };
     let mut pair = Pair::with(EndpointConfig::default(), listen, Link::with_delay(DELAY));

@@ -142,10 +142,12 @@ pub(crate) enum State {
     Ending(Ending),
 }
 
-/// What asks for FINAL until it is there: AUTH_PROOF, repeated byte for byte.
+/// What asks for FINAL until it is there: AUTH_PROOF, repeated byte for byte, each copy with a KEEP_ALIVE.
 struct Proof {
-    /// Empty for a resumed session, whose KEEP_ALIVE asks.
+    /// Empty for a resumed session, whose KEEP_ALIVE asks alone.
     packet: Box<[u8]>,
+    /// What goes out next is a copy.
+    again: bool,
     at: Instant,
     interval: Duration,
     /// The responder has forgotten the handshake by then, unless something of it was heard.
@@ -342,7 +344,8 @@ impl Session {
         interval: Duration,
         stale: Instant,
     ) {
-        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale, heard: false }));
+        self.proof =
+            Some(Box::new(Proof { packet, again: false, at: now, interval, stale, heard: false }));
     }
 
     /// Initiator: another carrier waits for what becomes of this proof, so that an answer is waited for
@@ -361,9 +364,14 @@ impl Session {
     /// a responder that hears nothing from there sends FINAL to the former one for ever.
     pub(crate) fn confirm_resumption(&mut self, first: Instant, interval: Duration) {
         self.keep_alive_due = true;
-        let packet = Box::default();
-        self.proof =
-            Some(Box::new(Proof { packet, at: first, interval, stale: first, heard: true }));
+        self.proof = Some(Box::new(Proof {
+            packet: Box::default(),
+            again: true,
+            at: first,
+            interval,
+            stale: first,
+            heard: true,
+        }));
     }
 
     /// Initiator: when this connect has gone unanswered for too long. It stands until that was acted upon:

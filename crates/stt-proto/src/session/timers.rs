@@ -163,6 +163,7 @@ impl Session {
     /// AUTH_PROOF waits twice as long after each copy.
     pub(super) fn proof_sent(&mut self, now: Instant) {
         if let Some(proof) = &mut self.proof {
+            proof.again = true;
             proof.at = now + proof.interval;
             proof.interval = (2 * proof.interval).min(MAX_INTERVAL);
         }

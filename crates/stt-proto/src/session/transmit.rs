@@ -202,13 +202,15 @@ impl Session {
 
     fn transmit_proof(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let proof = self.proof.as_ref().filter(|proof| proof.at <= now)?;
-        let len = proof.packet.len();
+        let (len, again) = (proof.packet.len(), proof.again);
+        buf.get_mut(..len)?.copy_from_slice(&proof.packet);
+        // The NAT may have chosen another port meanwhile: a copy is no sealed packet, so that FINAL would still
+        // go to the former one.
+        self.keep_alive_due |= again;
         if len == 0 {
-            self.keep_alive_due = true;
             self.proof_sent(now);
             return None;
         }
-        buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         self.proof_sent(now);
         self.last_datagram = len as u16;
         self.liveness.on_sent();
