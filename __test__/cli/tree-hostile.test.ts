@@ -158,7 +158,7 @@ describe('a manifest', () => {
     ],
     ['a ligature', /there twice/, [folder('r'), file('\ufb01x', 0, 1), file('fix', 0, 1)]],
     ['a root in other case', /there twice/, [folder('r'), folder('R')]],
-    ['too many bytes', /more than 1000 bytes/, [file('a', -1, 600), file('b', -1, 600)]],
+    ['too many bytes', /more than 1000 B in all/, [file('a', -1, 600), file('b', -1, 600)]],
     [
       'too many entries',
       /more than 10 files/,

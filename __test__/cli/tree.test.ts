@@ -244,7 +244,7 @@ describe('a folder', () => {
     const received = await recv.end();
     expect([received.code, received.stderr]).toEqual([
       6,
-      expect.stringMatching(/more than 1048576 bytes.*\nTry: raise --max-size\./),
+      expect.stringMatching(/more than 1\.00 MiB in all.*\nTry: raise --max-size\./),
     ]);
     expect(await readdir(stage.inbox)).toEqual([]);
   });

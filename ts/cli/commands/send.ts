@@ -1,5 +1,5 @@
 import { mkdir, stat, unlink } from 'node:fs/promises';
-import { SttEndpoint } from '../../index.ts';
+import { isSttError, SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
 import { LAST_WORDS_MS } from '../listening.ts';
@@ -148,6 +148,8 @@ function withResumption(error: unknown, stand: Stand, resume: boolean): unknown 
   const ended = exitCode === ExitCode.Interrupt || exitCode === ExitCode.Terminate;
   const late = error instanceof DeadlineError;
   if (!lost && !ended && !late) return error;
+  // What a living peer does to the stream of an offer is its answer, and says by itself what to do.
+  if (!stand.begun && isSttError(error) && error.category === 'stream') return error;
   const code = lost ? ExitCode.Interrupted : exitCode;
   if (!stand.readable) {
     const hint = 'a pipe cannot be read twice: run all of it again, or send a file, which resumes.';
