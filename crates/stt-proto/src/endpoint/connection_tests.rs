@@ -250,7 +250,9 @@ fn a_resumed_session_that_goes_on_by_udp_has_a_window_there() {
         let here = PathAddress::udp(lab.homes[CLIENT]);
         lab.ends[SERVER].handle_datagram(now, here, None, &mut bytes);
     }
-    lab.run(1);
+    lab.until(100, "the proof of UDP", |lab| {
+        lab.events[SERVER].iter().any(|event| matches!(event, Event::PathChange { .. }))
+    });
     assert_eq!(lab.path(SERVER), PathAddress::udp(lab.homes[CLIENT]));
     let (before, session) = (lab.udp_sent[SERVER], lab.sessions[SERVER].unwrap());
     let window = lab.ends[SERVER].session_stats(session).unwrap().congestion_window;

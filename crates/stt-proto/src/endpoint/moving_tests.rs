@@ -1,6 +1,7 @@
 //! Sessions that move (PROTOCOL.md section 6.3): two endpoints, each with several addresses, a NAT
 //! before the client, and a record of every datagram.
 
+mod forged;
 mod on_purpose;
 
 use std::collections::{BTreeSet, VecDeque};

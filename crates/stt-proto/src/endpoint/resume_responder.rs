@@ -161,8 +161,12 @@ impl Endpoint {
         let config = std::sync::Arc::clone(&self.session_defaults);
         let next =
             self.issue_ticket(now, greeting.network, &ticket.peer, secrets.resumption_secret());
-        let unproven =
-            Unproven { credit: HELLO_LEN - packet.len(), reply: packet, mac1: greeting.mac1 };
+        let unproven = Unproven {
+            credit: HELLO_LEN - packet.len(),
+            reply: packet,
+            mac1: greeting.mac1,
+            replied_elsewhere: false,
+        };
         let early = if early { received(sealed.early) } else { EarlyData::None };
         let deadline = now.mono + config.handshake_timeout;
         let start = Start {

@@ -89,7 +89,7 @@ impl Session {
         if let Some(proof) = &mut self.proof {
             proof.heard = true;
         }
-        self.prove_path(cx, &path);
+        self.on_reply_received(now);
         let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         if let Some(quality) = &mut self.quality
