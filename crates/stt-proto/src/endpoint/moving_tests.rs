@@ -2,6 +2,7 @@
 //! before the client, and a record of every datagram.
 
 mod forged;
+mod kept;
 mod on_purpose;
 
 use std::collections::{BTreeSet, VecDeque};

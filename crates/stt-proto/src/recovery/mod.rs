@@ -97,9 +97,9 @@ pub(crate) struct AckInfo {
     pub(crate) delay: Duration,
     /// ECN counts, of the path that the largest packet took.
     pub(crate) ecn: Option<EcnCounts>,
-    /// The ACK came by the path that this [`Recovery`] follows. Only then does it measure the
-    /// round-trip time (`PROTOCOL.md` 5).
-    pub(crate) same_path: bool,
+    /// The round-trip time may be taken from it: it came by the path that this [`Recovery`] follows, and what it
+    /// acknowledges was not kept for its keys (`PROTOCOL.md` 5).
+    pub(crate) measures: bool,
     /// The first packet number that the session has not used yet, on any path.
     pub(crate) next_packet_number: u64,
 }
@@ -363,7 +363,7 @@ impl Recovery {
         summary.largest_newly_acked = Some(largest.number);
         let reaches_largest = largest.number == ack.largest;
         // RFC 9002 5.1: the largest is newly acknowledged, and something demanded an ACK.
-        if ack.same_path && reaches_largest && newly.eliciting {
+        if ack.measures && reaches_largest && newly.eliciting {
             let sample = now.saturating_duration_since(largest.sent);
             self.rtt.update(now, sample, ack.delay, self.max_ack_delay);
             summary.rtt_sample = Some(sample);

@@ -27,7 +27,7 @@ fn ack(largest: u64) -> AckInfo {
         largest,
         delay: Duration::ZERO,
         ecn: None,
-        same_path: true,
+        measures: true,
         next_packet_number: u64::MAX,
     }
 }
@@ -137,7 +137,7 @@ fn an_ack_of_the_future_is_refused_and_changes_nothing() {
 fn only_the_path_itself_measures_the_round_trip() {
     let mut path = Path::new();
     path.send(0, 0..2);
-    let summary = path.ack_with(50, &AckInfo { same_path: false, ..ack(0) }, [0..=0]);
+    let summary = path.ack_with(50, &AckInfo { measures: false, ..ack(0) }, [0..=0]);
     assert_eq!((summary.rtt_sample, path.recovery.rtt().measured()), (None, None));
     let summary = path.ack_with(50, &ack(7), [7..=7, 1..=1]);
     assert_eq!(summary.newly_acked_bytes, 1_000);

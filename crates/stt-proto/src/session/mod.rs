@@ -150,6 +150,9 @@ struct Proof {
     again: bool,
     at: Instant,
     interval: Duration,
+    /// Packets of lower numbers went out before the last copy of the proof did. The responder may have kept them
+    /// until that came, and answered them then (RFC 9002 section 5.1 would take that wait for the path's).
+    numbers_before: u64,
     /// The responder has forgotten the handshake by then, unless something of it was heard.
     stale: Instant,
     /// A sealed packet of this session has opened: the responder has the proof.
@@ -344,8 +347,15 @@ impl Session {
         interval: Duration,
         stale: Instant,
     ) {
-        self.proof =
-            Some(Box::new(Proof { packet, again: false, at: now, interval, stale, heard: false }));
+        self.proof = Some(Box::new(Proof {
+            packet,
+            again: false,
+            at: now,
+            interval,
+            stale,
+            heard: false,
+            numbers_before: 0,
+        }));
     }
 
     /// Initiator: another carrier waits for what becomes of this proof, so that an answer is waited for
@@ -369,6 +379,7 @@ impl Session {
             again: true,
             at: first,
             interval,
+            numbers_before: 0,
             stale: first,
             heard: true,
         }));

@@ -164,6 +164,9 @@ impl Session {
     pub(super) fn proof_sent(&mut self, now: Instant) {
         if let Some(proof) = &mut self.proof {
             proof.again = true;
+            if !proof.packet.is_empty() {
+                proof.numbers_before = self.next_pn;
+            }
             proof.at = now + proof.interval;
             proof.interval = (2 * proof.interval).min(MAX_INTERVAL);
         }
