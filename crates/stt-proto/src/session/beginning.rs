@@ -141,7 +141,8 @@ impl Session {
             return;
         };
         let Some(Unproven { credit, replied_elsewhere, .. }) = unproven.take() else { return };
-        if replied_elsewhere {
+        // A connection leads to whoever opened it, whoever else has the reply.
+        if replied_elsewhere && !self.path.address.is_reliable() {
             self.challenge_here(now, credit);
         }
         self.drop_beginning();
