@@ -201,10 +201,21 @@ describe('what a mistake gets', () => {
     expectTwoLines(stderr, /"\/" has no name of its own/);
   });
 
-  test('a host to listen on that has no address: 8', async () => {
+  test.each([
+    ['recv', ['recv', '.', '--listen', 'nowhere.invalid:0']],
+    [
+      'recv --websocket',
+      ['recv', '.', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0'],
+    ],
+    ['bench --websocket', ['bench', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0']],
+    [
+      'tunnel --serve --websocket',
+      ['tunnel', '--serve', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0'],
+    ],
+    ['tunnel', ['tunnel', 'nowhere.invalid:0', '127.0.0.1:localhost:80']],
+  ])('a host to listen on that has no address, of %s: 8', async (_of, args) => {
     const folder = await temporaryFolder();
-    const listen = ['--listen', 'nowhere.invalid:0', '--seed-file', await seedFile(folder)];
-    const { code, stderr } = await stt(['recv', folder, ...listen]);
+    const { code, stderr } = await stt([...args, '--seed-file', await seedFile(folder)]);
     expect(code).toBe(8);
     expectTwoLines(stderr, /no address to listen on by the name "nowhere\.invalid"/);
   });

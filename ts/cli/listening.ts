@@ -35,14 +35,31 @@ export async function endpointAt(
     ...(nodeSeed === undefined ? {} : { nodeSeed }),
   });
   return created.catch((error: unknown) => {
-    if (!isSttError(error, 'NETWORK_UNREACHABLE')) throw error;
-    throw new CliError(
-      ExitCode.LocalResource,
-      `there is no address to listen on by the name ${JSON.stringify(host)}.`,
-      'name an address of this machine, or leave the host out.',
-      { cause: error },
-    );
+    throw isSttError(error, 'NETWORK_UNREACHABLE') ? noAddress(host, error) : error;
   });
+}
+
+/** Waits until TCP listens at a place, for WebSockets or for what a tunnel carries; what the system says of a host without an address is told. */
+export async function tcpReady(host: string | undefined, ready: Promise<unknown>): Promise<void> {
+  try {
+    await ready;
+  } catch (error) {
+    throw host !== undefined && isOfResolver(error) ? noAddress(host, error) : error;
+  }
+}
+
+/** The resolver's codes (`ENOTFOUND`, `EAI_AGAIN`) say nothing of whose name it is; that it was asked does. */
+function isOfResolver(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'getaddrinfo';
+}
+
+function noAddress(host: string, cause: unknown): CliError {
+  return new CliError(
+    ExitCode.LocalResource,
+    `there is no address to listen on by the name ${JSON.stringify(host)}.`,
+    'name an address of this machine, or leave the host out.',
+    { cause },
+  );
 }
 
 /**
@@ -53,6 +70,11 @@ export function webSocketOf(place: WebSocketPlace, endpoint: SttEndpoint): Liste
   if (place === false) return {};
   const at = place === true ? { port: endpoint.address.port } : place;
   return { websocket: { ...at, trustProxy: false } };
+}
+
+/** Waits until a listener takes sessions, by WebSockets as well where it was asked to. */
+export async function listenerReady(listener: SttListener, place: WebSocketPlace): Promise<void> {
+  await tcpReady(typeof place === 'boolean' ? undefined : place.host, listener.ready);
 }
 
 /** Where it listens, for a program, and in words. */

@@ -2,7 +2,13 @@ import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { ExitCode, systemCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { WebSocketPlace } from '../listening.ts';
-import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
+import {
+  endpointAt,
+  LAST_WORDS_MS,
+  listenerReady,
+  listeningAt,
+  webSocketOf,
+} from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
@@ -58,7 +64,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     draining.addEventListener('abort', stop, { once: true });
     ending.addEventListener('abort', abort, { once: true });
     try {
-      await sessions.ready;
+      await listenerReady(sessions, options.websocket);
       const { facts, words } = listeningAt(endpoint, sessions);
       output.result('listening', { ...facts, folder }, `${words}\nnode id ${facts.nodeId}`);
       if (draining.aborted) stop();
