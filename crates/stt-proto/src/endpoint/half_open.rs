@@ -88,7 +88,7 @@ impl HalfOpen {
 
     /// Whether a proof that came by `path` shows that its sender is there.
     pub(super) fn proves(&self, path: &PathAddress) -> bool {
-        path.is_reliable() || (self.path.same_remote(path) && !self.challenged_elsewhere)
+        self.path.same_remote(path) && !self.challenged_elsewhere
     }
 
     /// The sealed datagrams that came before the proof, oldest first.

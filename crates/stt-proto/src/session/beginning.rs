@@ -141,8 +141,7 @@ impl Session {
             return;
         };
         let Some(Unproven { credit, replied_elsewhere, .. }) = unproven.take() else { return };
-        // A connection leads to whoever opened it, whoever else has the reply.
-        if replied_elsewhere && !self.path.address.is_reliable() {
+        if replied_elsewhere {
             self.challenge_here(now, credit);
         }
         self.drop_beginning();

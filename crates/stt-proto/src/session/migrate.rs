@@ -280,8 +280,11 @@ impl Session {
     }
 
     /// Asks whether the peer is where the session has been from its beginning; until it answers, no more goes there
-    /// than `credit` and what comes from there.
+    /// than `credit` and what comes from there. A connection leads to whoever opened it, and is not asked.
     pub(crate) fn challenge_here(&mut self, now: Instant, credit: usize) {
+        if self.path.address.is_reliable() {
+            return;
+        }
         let challenge = Challenge::new(now, self.validation_span());
         let received = credit as u64;
         self.moving.get_or_insert_default().validation =
