@@ -701,6 +701,12 @@ impl Recovery {
         RecoveryTimeout::Probe { count: PROBES }
     }
 
+    /// One packet may leave without regard to window and pacer: it asks, as a probe does, and whoever calls this
+    /// sees to the pauses between them.
+    pub(crate) fn free_one(&mut self) {
+        self.free_packets = self.free_packets.max(1);
+    }
+
     /// A probe goes out because the peer [stands still](RecoveryTimeout::Still). It stands for the probe
     /// timeout that a sender would have had by now, so that both sides find a dead path as soon.
     pub(crate) fn on_still_probe(&mut self) {

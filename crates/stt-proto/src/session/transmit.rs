@@ -206,7 +206,11 @@ impl Session {
         buf.get_mut(..len)?.copy_from_slice(&proof.packet);
         // The NAT may have chosen another port meanwhile: a copy is no sealed packet, so that FINAL would still
         // go to the former one.
-        self.keep_alive_due |= again;
+        if again {
+            self.keep_alive_due = true;
+            // What fills the window may be what FINAL's way has to be found for.
+            self.recovery.free_one();
+        }
         if len == 0 {
             self.proof_sent(now);
             return None;
