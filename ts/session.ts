@@ -200,6 +200,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Called when the last stream is over, while somebody waits for that. */
   #onStreamsOver: (() => void) | undefined;
   #end: SettledInfo | undefined;
+  #ended: SttError | undefined;
   /** Streams that were not over when the session ended. */
   #cut: readonly SttStream[] = [];
   #lastStats: SessionStats | undefined;
@@ -593,15 +594,14 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const info = this.#describeEnd(end);
     this.#end = info;
     this.#failover?.end();
-    const error = this.#closedError(info);
-    this.#opener?.fail(error);
-    this.#sender?.fail(error);
-    this.#moves?.end(error);
-    for (const waiter of this.#pings?.values() ?? NONE) waiter.reject(error);
+    this.#opener?.fail(this.#endError(info));
+    this.#sender?.fail(this.#endError(info));
+    this.#moves?.end(this.#endError(info));
+    for (const waiter of this.#pings?.values() ?? NONE) waiter.reject(this.#endError(info));
     this.#pings = undefined;
     const open = [...(this.#streams ?? NONE)];
     this.#cut = open.filter(({ isWhole }) => !isWhole);
-    for (const stream of open) stream.fail(error);
+    for (const stream of open) stream.fail(this.#endError(info));
     this.#streams = undefined;
     for (const number of this.#numbers ?? NONE) this.#forget(number);
     const iterationEnd = this.#iterationEnd(info);
@@ -863,8 +863,14 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** What those who iterate get in the end: an error, or undefined for a good end. */
-  #iterationEnd(info: SettledInfo): SttError | undefined {
-    return info.reason === 'graceful' ? undefined : this.#closedError(info);
+  #iterationEnd(info: SettledInfo): (() => SttError) | undefined {
+    return info.reason === 'graceful' ? undefined : () => this.#endError(info);
+  }
+
+  /** What all get that the end broke, made for the first: most sessions end while nobody waits. */
+  #endError(info: SettledInfo): SttError {
+    this.#ended ??= this.#closedError(info);
+    return this.#ended;
   }
 
   #closedError(info: SettledInfo): SttError {
