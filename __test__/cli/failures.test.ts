@@ -136,6 +136,30 @@ describe('what a mistake gets', () => {
     }
   });
 
+  test('the seed in use is none of the names and node ids that look like one: 2', async () => {
+    const folder = await temporaryFolder();
+    const [seed, own] = [await seedFile(folder), await seedFile(folder, 'own')];
+    const [used, node] = await Promise.all(
+      [seed, own].map(async (path) => (await readFile(path, 'utf8')).trim()),
+    );
+    for (const hex of [used as string, node as string]) {
+      for (const secret of [
+        hex,
+        hex.toUpperCase(),
+        Buffer.from(hex, 'hex').toString('base64url'),
+      ]) {
+        for (const given of [['--name', secret], [`--name=${secret}.txt`], ['--peer-id', secret]]) {
+          const args = ['send', seed, '127.0.0.1:9', ...given, '--json', '--no-resume'];
+          const files = ['--seed-file', seed, '--node-seed-file', own];
+          const { code, stdout, stderr } = await stt([...args, ...files]);
+          expect([given, code]).toEqual([given, 2]);
+          expectTwoLines(stderr, /a word of this command line, which .*, is a seed itself\.$/);
+          expect(`${stdout}${stderr}`.toLowerCase()).not.toContain(secret.toLowerCase());
+        }
+      }
+    }
+  });
+
   test('a command that finds another one there says so: 5', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);

@@ -23,8 +23,27 @@ export function seedInPlaceOf(what: string): CliError {
   );
 }
 
-/** Options whose values may look like a seed, and are none: a node id, the name of a file. */
+/** Options whose values may look like a seed, and be none: a node id, the name of a file. {@link refuseSeedInUse} knows better. */
 const NOT_SECRET = new Set(['--peer-id', '--name']);
+
+const IN_ARGV = 'a word of this command line, which every user of this machine can read,';
+
+/** A shorter text may be part of a word by chance. */
+const SHORTEST_SEED = 16;
+
+/**
+ * Looks for a seed that is in use, in the command line that is to use it: where a name or a node id is asked for, what looks like
+ * a seed may be none, but this one is. It would go to the peer, and to the screens of both.
+ *
+ * @throws {CliError} which does not repeat it.
+ */
+export function refuseSeedInUse(seed: string, argv: readonly string[]): void {
+  const bytes = Buffer.from(seed, /^(?:[0-9a-f]{2})+$/i.test(seed) ? 'hex' : 'base64url');
+  if (bytes.length < SHORTEST_SEED) return;
+  const [hex, base64] = [bytes.toString('hex'), bytes.toString('base64url')];
+  if (argv.some((word) => word.toLowerCase().includes(hex) || word.includes(base64)))
+    throw seedInPlaceOf(IN_ARGV);
+}
 
 /**
  * Looks for secrets in a command line, before any of it is read or repeated: seeds anywhere, the one-time secrets of a
@@ -37,10 +56,7 @@ export async function refuseSecrets(argv: readonly string[]): Promise<void> {
     const [, option = argv[index - 1] ?? '', value = argument] =
       /^(--[\w-]+)=(.*)$/s.exec(argument) ?? [];
     if (NOT_SECRET.has(option) || existsSync(value)) continue;
-    if (looksLikeSeed(basename(value.trim())))
-      throw seedInPlaceOf(
-        'a word of this command line, which every user of this machine can read,',
-      );
+    if (looksLikeSeed(basename(value.trim()))) throw seedInPlaceOf(IN_ARGV);
   }
   const found =
     argv.some((argument) => /stt-pair:/i.test(argument)) ||
