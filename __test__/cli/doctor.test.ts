@@ -271,8 +271,16 @@ describe('stt doctor', () => {
     expect([gone.code, gone.checks['peer'], gone.last]).toMatchObject([
       4,
       { status: 'failed', code: '0x0103' },
-      { advice: expect.stringMatching(/^Correct the peer id/) },
+      { advice: expect.stringMatching(/^Another node .*"stt peers" where den should be/) },
     ]);
+    // Nobody gave a flag, and the addresses are those of the hosts.
+    expect(JSON.stringify([well, gone])).not.toMatch(/--peer-id|den:\d+ answers|ws:\/\/den/);
+    expect(well.checks['websocket']).toMatchObject({
+      detail: `ws://127.0.0.1:${port}/stt answers`,
+    });
+    expect(gone.checks['websocket']).toMatchObject({
+      detail: `one of ws://127.0.0.2:${port}/stt, ws://127.0.0.1:${port}/stt answers`,
+    });
     expect([right.nodeId, wrong.nodeId]).toContain(
       /the node ([0-9a-f]{64})/.exec(String(gone.checks['peer']?.['message']))?.[1],
     );

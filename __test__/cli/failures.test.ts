@@ -9,6 +9,7 @@ import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { networkSalt } from '../../ts/cli/commands/keygen.ts';
 import { describeFailure } from '../../ts/cli/failure.ts';
+import { addPeer } from '../../ts/cli/peers/book.ts';
 import { AuthenticationError, ConnectionTimeoutError } from '../../ts/errors/classes.ts';
 import { closedPort } from '../contract/pair.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
@@ -384,6 +385,55 @@ describe('what a mistake gets', () => {
     ]);
     expect(pinned.code).toBe(4);
     expectTwoLines(pinned.stderr, /^0x0103 AUTHENTICATION_FAILED: /);
+  });
+
+  test('a pin of the list of peers is told by the name of the peer, and not by a flag: 4', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const { port } = await startRecv(folder, seed);
+    const env = { XDG_CONFIG_HOME: folder };
+    const book = join(folder, 'stt', 'peers.json');
+    const peer = { name: 'desk', nodeId: 'ab'.repeat(32), port, pairedAt: 0 };
+    for (const hosts of [['127.0.0.1'], ['127.0.0.1', '127.0.0.2']]) {
+      await addPeer({ ...peer, hosts }, book);
+      for (const args of [
+        ['send', seed, 'desk'],
+        ['ping', 'desk'],
+        ['tunnel', '0', 'desk:a:1'],
+      ]) {
+        const { code, stderr } = await stt([...args, '--seed-file', seed], { env });
+        expect([args, code]).toEqual([args, 4]);
+        expectTwoLines(
+          stderr,
+          /, not (ab){32} that desk was paired with\. "stt peers" has what is known of desk\.$/,
+        );
+        expect(stderr).toMatch(
+          /^Try: see in "stt peers" where desk should be; .*"stt peers rm desk"/m,
+        );
+        expect(stderr).not.toContain('--peer-id');
+      }
+      const { stderr } = await stt(['doctor', 'desk', '--seed-file', seed], { env });
+      expect(stderr).not.toContain('--peer-id');
+    }
+  });
+
+  test('of a peer with several hosts none of which has an address, the hosts are told: 3', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const env = { XDG_CONFIG_HOME: folder };
+    const hosts = ['one.invalid', 'two.invalid'];
+    const peer = { name: 'desk', nodeId: 'ab'.repeat(32), hosts, port: 7788, pairedAt: 0 };
+    await addPeer(peer, join(folder, 'stt', 'peers.json'));
+    const none = /None of the hosts of desk has an address: one\.invalid, two\.invalid\./;
+    const ping = await stt(['ping', 'desk', '--seed-file', seed], { env });
+    expect(ping.code).toBe(3);
+    expectTwoLines(ping.stderr, none);
+    const doctor = await stt(['doctor', 'desk', '--seed-file', seed, '--json'], { env });
+    expect([doctor.code, doctor.records[0], doctor.records.at(-1)]).toMatchObject([
+      3,
+      { check: 'name', message: expect.stringMatching(none) },
+      { advice: expect.stringMatching(/^Correct the hosts of the peer/) },
+    ]);
   });
 
   test('a deadline that passes: 5', async () => {

@@ -18,7 +18,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage, sha256, until } from './stage.ts';
-import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
+import { MAIN, STEP_MS, Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
 const LONG = process.env['CI_LONG'] === '1';
@@ -504,6 +504,38 @@ describe('stdout as the place to receive at', () => {
     expect(sha256(await readFile(out))).toBe(sha256(stage.bytes));
     expect((await stt(['recv', '-', '--json', ...listen])).code).toBe(2);
   });
+
+  test.runIf(process.platform !== 'win32').each([
+    ['closed', '>&-'],
+    ['ignored', '1<>/dev/null'],
+  ])(
+    'that is %s is refused before anything comes; other commands do not mind',
+    async (_what, to) => {
+      const seed = await seedFile(await temporaryFolder());
+      const wrapper = ['sh', '-c', `exec "$@" ${to}`, 'sh'];
+      const listen = ['--listen', '127.0.0.1:0', '--seed-file', seed];
+      const recv = new Stt(['recv', '-', ...listen], { wrapper });
+      const [said] = await recv.said(/^.+$/m);
+      expect(said).toMatch(/^stdout is closed, or ignored/);
+      const { code, stderr } = await recv.end();
+      expect([code, stderr]).toEqual([6, expect.stringMatching(/^stdout is .*\nTry: .*\n$/)]);
+      const id = await stt(['id', '--seed-file', seed], { wrapper });
+      expect([id.code, id.stderr]).toEqual([0, '']);
+    },
+  );
+
+  test.runIf(process.platform !== 'win32')(
+    'that is > /dev/null keeps nothing, as was said',
+    async () => {
+      const stage = await Stage.make(Buffer.from('for nobody\n'));
+      const listen = ['--listen', `127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+      const wrapper = ['sh', '-c', 'exec "$@" > /dev/null', 'sh'];
+      const recv = new Stt(['recv', '-', ...listen], { env: stage.env, wrapper });
+      await recv.said(/listening on/);
+      expect((await stage.send().end()).code).toBe(0);
+      expect((await recv.end()).code).toBe(0);
+    },
+  );
 });
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(

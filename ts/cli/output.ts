@@ -1,5 +1,7 @@
 import { SingleBar } from 'cli-progress';
+import type { FailureReport } from './failure.ts';
 import { describeFailure } from './failure.ts';
+import type { ResolvedPeer } from './peers/resolve.ts';
 import { barStream } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
 import { TreeProgress } from './tree-progress.ts';
@@ -26,9 +28,20 @@ const JSON_INTERVAL_MS = 500;
  */
 export class Output {
   readonly options: OutputOptions;
+  #to: ResolvedPeer | undefined;
 
   constructor(options: OutputOptions) {
     this.options = options;
+  }
+
+  /** From here on failures are told in words for whoever calls that peer. */
+  calls(to: ResolvedPeer): void {
+    this.#to = to;
+  }
+
+  /** What to say of a failure. */
+  describe(error: unknown): FailureReport {
+    return describeFailure(error, this.#to);
   }
 
   /** A result: `text` for a person, `fields` for a program. */
@@ -54,7 +67,7 @@ export class Output {
 
   /** The failure that ends the command, or one transfer of `recv --forever`. */
   failure(error: unknown, exitCode: number): void {
-    const report = describeFailure(error);
+    const report = this.describe(error);
     if (this.options.json) {
       const { headline, ...rest } = report;
       writeJson('error', { ...rest, message: headline, exitCode });

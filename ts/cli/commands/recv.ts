@@ -16,7 +16,7 @@ import type { Signals } from '../signals.ts';
 import { sweepClaims } from '../transfer/claim.ts';
 import type { Collision } from '../transfer/files.ts';
 import { Inbox } from '../transfer/inbox.ts';
-import { StdoutPart } from '../transfer/stdout-part.ts';
+import { refuseLostStdout, StdoutPart } from '../transfer/stdout-part.ts';
 
 /** Options of `stt recv`, parsed. */
 export interface RecvOptions {
@@ -40,6 +40,7 @@ export interface RecvOptions {
 /** Waits for one file or tree, or with `--forever` for any number. */
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
   const { folder, host, port, signals } = options;
+  if (folder === '-') refuseLostStdout();
   const sink = folder === '-' ? new StdoutPart(process.stdout) : undefined;
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);

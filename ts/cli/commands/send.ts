@@ -48,6 +48,7 @@ export async function send(options: SendOptions, output: Output): Promise<void> 
     const secret = await loadNodeSecret(options.nodeSeedFile, output);
     options.signals.drainFor(options.drain);
     const to = await resolvePeer(options.peer, options.peerId);
+    output.calls(to);
     const role = cargo.role && ['send', ...cargo.role, to.address];
     const release = await takeTurn(secret, role);
     try {

@@ -58,6 +58,7 @@ export async function forward(options: ForwardOptions, output: Output): Promise<
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
   const to = await resolvePeer(options.peer, options.peerId);
+  output.calls(to);
   signals.drainFor(options.drain);
   const server = createServer({ allowHalfOpen: true });
   // First, since one process has the port, and so the node seed.

@@ -1,14 +1,22 @@
 import { isSttError } from '../../index.ts';
+import type { ResolvedPeer } from '../peers/resolve.ts';
+import { hintOfPin } from '../peers/words.ts';
 import type { Failed, Report } from './report.ts';
 
 /** The last sentence: what to fix first, or that there is nothing to fix. */
-export function adviceOf(report: Report, failed: Failed | undefined): string {
+export function adviceOf(
+  report: Report,
+  failed: Failed | undefined,
+  { pinnedBy, places }: ResolvedPeer,
+): string {
   if (failed === undefined) return fine(report);
   const { check, error } = failed;
   const code = isSttError(error) ? error.codeName : '';
   switch (check) {
     case 'name':
-      return 'Correct the name, or the name servers of this machine.';
+      return places === undefined
+        ? 'Correct the name, or the name servers of this machine.'
+        : 'Correct the hosts of the peer: pair again, or give its address and --peer-id; or the name servers of this machine.';
     case 'route':
       return 'Give this machine a route there: look at its interfaces (ip address) and routes (ip route).';
     case 'udp':
@@ -26,7 +34,7 @@ export function adviceOf(report: Report, failed: Failed | undefined): string {
     case 'clock':
       return `Set the clock ${clockOf(error)} by NTP (timedatectl).`;
     case 'peer':
-      return peer(code, isSttError(error) && error.context.answeredBy !== undefined);
+      return peer(code, isSttError(error) && error.context.answeredBy !== undefined, pinnedBy);
     case 'mtu':
       return 'Look at the MTU of the links on the way.';
   }
@@ -77,7 +85,10 @@ function clockOf(error: unknown): string {
   return `of the one that is wrong (the peer's is ${seconds} s ${skew > 0 ? 'ahead' : 'behind'})`;
 }
 
-function peer(code: string, another: boolean): string {
+function peer(code: string, another: boolean, pinnedBy: string | undefined): string {
+  if (another && pinnedBy !== undefined) {
+    return `Another node of this network answers: ${hintOfPin(pinnedBy)}`;
+  }
   if (another) {
     return 'Correct the peer id ("stt id" there prints it), or the address: another node of this network answers.';
   }

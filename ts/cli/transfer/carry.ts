@@ -1,7 +1,7 @@
 import type { SttEndpoint, SttSession, SttStream } from '../../index.ts';
 import { isSttError, ReconnectingSession } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { CliError, describeFailure } from '../failure.ts';
+import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { wasDeclined } from '../purposes.ts';
 import { UnexpectedEndError } from './byte-reader.ts';
@@ -84,7 +84,7 @@ export async function carry<T extends object>(
   line.on('reconnecting', ({ attempt, delay, error }) => {
     const cause = rootOf(error);
     if (!mayGoOn()) return giveUp.abort(cause);
-    const { code, headline } = describeFailure(cause);
+    const { code, headline } = output.describe(cause);
     output.event('reconnecting', { try: attempt, code, message: headline, delay });
     if (attempt === 1) output.note(`${headline}\nTrying again ...`);
   });
