@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage, sha256, until } from './stage.ts';
+import type { Finished } from './stt.ts';
 import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -285,6 +286,17 @@ test('several paths arrive beside each other, and several with --name do not lea
 });
 
 describe('a folder that is cut off', () => {
+  /** What the last session of a command did not send again; lanes tell of it in any order. */
+  const resumptions = ({ records }: Finished): { name: string; offset: number }[] => {
+    const begin = records.findLastIndex(
+      ({ event }) => event === 'session' || event === 'suspended',
+    );
+    const told = records.slice(begin + 1).filter(({ event }) => event === 'resumed');
+    return told
+      .map((record) => record as unknown as { name: string; offset: number })
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  };
+
   const many = (): Record<string, Buffer> => {
     const files: Record<string, Buffer> = { 'big/one': content(1, 8 * MIB) };
     for (let n = 0; n < 60; n += 1) files[`small/${n}`] = content(n + 2, 100_000);
@@ -319,6 +331,10 @@ describe('a folder that is cut off', () => {
       // What stood unfinished counts as well, and both say the same.
       const { resumedFrom = 0, bytesSent = 0 } = last;
       expect(received.records.at(-1)?.['resumedFrom']).toBe(resumedFrom);
+      const [here, there] = [resumptions(sent), resumptions(received)];
+      expect(there).toEqual(here);
+      expect(here.reduce((sum, { offset }) => sum + offset, 0)).toBe(resumedFrom);
+      expect(here[0]?.name).toBe('data.bin');
       if (who === 'sender') expect(bytesSent + resumedFrom).toBe(total);
     },
   );
