@@ -130,6 +130,29 @@ describe('what a person sees in a terminal', () => {
     }
   });
 
+  test.each(['dumb', ''])(
+    'with TERM="%s": plain lines, and nothing that moves a cursor',
+    async (TERM) => {
+      const folder = await temporaryFolder();
+      const seed = await seedFile(folder);
+      await writeFile(join(folder, 'a'), Buffer.alloc(4 << 20, 7));
+      await writeFile(join(folder, 'b'), Buffer.alloc(4 << 20, 7));
+      const env = { TERM };
+      for (const files of [['a'], ['a', 'b']]) {
+        const inbox = join(folder, `inbox of ${files.length}`);
+        const listen = ['--listen', '127.0.0.1:0', '--seed-file', seed];
+        const recv = new Terminal(['recv', inbox, ...listen], { env });
+        const [, port = ''] = await recv.shows(/^listening on 127\.0\.0\.1:(\d+)$/m);
+        const paths = files.map((name) => join(folder, name));
+        const to = [`127.0.0.1:${port}`, '--seed-file', seed];
+        const send = new Terminal(['send', ...paths, ...to], { env });
+        expect([await send.end(), await recv.end()]).toEqual([0, 0]);
+        expect([send.raw, recv.raw].join('')).not.toContain('\x1b');
+        expect(send.screen).toMatch(/^sent a/m);
+      }
+    },
+  );
+
   test('a terminal that Ctrl-S has stopped holds neither a transfer nor the end by a signal', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);

@@ -1,6 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import { describeFailure } from './failure.ts';
-import { barStream } from './terminal.ts';
+import { barStream, drawsBars } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
 import { TreeProgress } from './tree-progress.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
@@ -72,7 +72,7 @@ export class Output {
     const meter = new Meter(total, base);
     if (this.options.json) return new JsonProgress(label, meter);
     if (this.options.quiet) return new SilentProgress();
-    if (process.stderr.isTTY) return new BarProgress(label, meter);
+    if (drawsBars()) return new BarProgress(label, meter);
     return new PlainProgress(label, meter);
   }
 

@@ -1,7 +1,7 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
 import type { OutputOptions } from './output.ts';
 import { Meter, writeJson } from './output.ts';
-import { barStream } from './terminal.ts';
+import { barStream, drawsBars } from './terminal.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
 
 /** How often the lines change: on a terminal, elsewhere, and with `--json`. */
@@ -60,7 +60,7 @@ export class TreeProgress {
     this.#meter = new Meter(totals.bytes, base.bytes);
     this.#work = new Meter(workOf(totals), workOf(base));
     const person = !options.json && !options.quiet;
-    if (person && process.stderr.isTTY) {
+    if (person && drawsBars()) {
       this.#bars = new MultiBar({
         format: '{label} [{bar}] {percentage} % {size} {rate} {left}',
         stream: barStream(),
