@@ -268,6 +268,16 @@ test('a file is not sent to where a folder has its name, whatever is allowed', a
   expect(await readdir(stage.inbox)).toEqual(['data.bin']);
 });
 
+test('a path that is given twice is called that, whatever it is written like', async () => {
+  const stage = await grove({ one: '1' });
+  const to = [`127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+  const twice = [stage.file, `${stage.folder}/./data.bin`];
+  const { code, stderr } = await stt(['send', ...twice, ...to], { env: stage.env });
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/data\.bin" is given twice\.\nTry: /)]);
+  const { code: again } = await stt(['send', stage.file, stage.file, ...to], { env: stage.env });
+  expect(again).toBe(2);
+});
+
 test('several paths arrive beside each other, and several with --name do not leave', async () => {
   const stage = await grove({ one: '1' });
   await writeFile(join(stage.folder, 'extra.txt'), 'extra');
