@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import { barLine } from './bar-line.ts';
 import { describeFailure } from './failure.ts';
 import { barStream, drawsBars } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
@@ -189,14 +190,11 @@ class BarProgress implements Progress {
     this.#meter = meter;
     const { total, base } = meter;
     this.#done = base;
-    const known = '{label} [{bar}] {percentage} % {size} {rate} {left}';
-    const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
-      format: total === undefined ? unknown : known,
+      format: barLine(total !== undefined),
       stream: barStream(),
       hideCursor: true,
       clearOnComplete: false,
-      barsize: 24,
       gracefulExit: false,
     });
     this.#bar.start(Math.max(total ?? 1, 1), total === undefined ? 0 : base, {

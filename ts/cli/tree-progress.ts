@@ -1,4 +1,5 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
+import { barLine, shortened } from './bar-line.ts';
 import type { OutputOptions } from './output.ts';
 import { Meter, writeJson } from './output.ts';
 import { barStream, drawsBars } from './terminal.ts';
@@ -62,11 +63,10 @@ export class TreeProgress {
     const person = !options.json && !options.quiet;
     if (person && drawsBars()) {
       this.#bars = new MultiBar({
-        format: '{label} [{bar}] {percentage} % {size} {rate} {left}',
+        format: barLine(true),
         stream: barStream(),
         hideCursor: true,
         clearOnComplete: false,
-        barsize: 24,
         gracefulExit: false,
         fps: 1_000 / BAR_INTERVAL_MS,
       });
@@ -182,9 +182,6 @@ function payload(meter: Meter, done: number): Record<string, string> {
   };
 }
 
-/** The end of a name says more than its beginning. */
 function short(name: string): string {
-  const letters = [...name];
-  const cut = letters.length > LABEL ? ['…', ...letters.slice(1 - LABEL)] : letters;
-  return cut.join('').padEnd(LABEL);
+  return shortened(name, LABEL).padEnd(LABEL);
 }
