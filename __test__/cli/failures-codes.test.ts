@@ -294,6 +294,25 @@ describe('exit codes that no code of STT stands for', () => {
     expect(stderr).toMatch(/\nTry: this is a bug in stt; please report the lines above\.\n$/);
   });
 
+  test.each([
+    [407, /The proxy http:.* answered 407 .*\nTry: put user and password into the proxy's URL/],
+    [403, /The proxy http:.* answered 403 .*\nTry: add the peer's host .*allow-list/],
+    [502, /The proxy http:.* answered 502 .*\nTry: see the proxy's log/],
+  ])('a proxy that answers CONNECT with %i gets a hint of its own', async (status, says) => {
+    const server = createHttpServer().on('connect', (_, socket) => {
+      socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const proxy = `http://me:secret@127.0.0.1:${port}`;
+    const env = { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: '', no_proxy: '' };
+    const to = [`127.0.0.1:${await closedPort()}`, '--seed-file', (await peer()).seed];
+    const { code, stderr } = await stt(['ping', ...to, '--transport', 'websocket'], { env });
+    expect([code, stderr]).toEqual([3, expect.stringMatching(says)]);
+    expect(stderr).not.toContain('secret');
+  });
+
   test('7: a file that is not what its sender says it is', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);

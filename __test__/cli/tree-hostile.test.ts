@@ -99,6 +99,7 @@ class Puppet {
     await writing;
     const whole = answer.accept && answer.complete === null;
     const have = whole ? await readHave(reader, entries.length) : new Map<number, string>();
+    if (answer.accept) await writeMessage(stream, { files: 0, bytes: 0 });
     const lane = async (...pieces: Buffer[]): Promise<void> => {
       const opened = await session.createBidirectionalStream({ purpose: LANE_PURPOSE });
       for (const piece of pieces) await opened.write(piece);

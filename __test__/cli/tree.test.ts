@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage, sha256, until } from './stage.ts';
+import type { Finished } from './stt.ts';
 import { MAIN, STEP_MS, Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
@@ -267,6 +268,16 @@ test('a file is not sent to where a folder has its name, whatever is allowed', a
   expect(await readdir(stage.inbox)).toEqual(['data.bin']);
 });
 
+test('a path that is given twice is called that, whatever it is written like', async () => {
+  const stage = await grove({ one: '1' });
+  const to = [`127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+  const twice = [stage.file, `${stage.folder}/./data.bin`];
+  const { code, stderr } = await stt(['send', ...twice, ...to], { env: stage.env });
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/data\.bin" is given twice\.\nTry: /)]);
+  const { code: again } = await stt(['send', stage.file, stage.file, ...to], { env: stage.env });
+  expect(again).toBe(2);
+});
+
 test('several paths arrive beside each other, and several with --name do not leave', async () => {
   const stage = await grove({ one: '1' });
   await writeFile(join(stage.folder, 'extra.txt'), 'extra');
@@ -285,6 +296,17 @@ test('several paths arrive beside each other, and several with --name do not lea
 });
 
 describe('a folder that is cut off', () => {
+  /** What the last session of a command did not send again; lanes tell of it in any order. */
+  const resumptions = ({ records }: Finished): { name: string; offset: number }[] => {
+    const begin = records.findLastIndex(
+      ({ event }) => event === 'session' || event === 'suspended',
+    );
+    const told = records.slice(begin + 1).filter(({ event }) => event === 'resumed');
+    return told
+      .map((record) => record as unknown as { name: string; offset: number })
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  };
+
   const many = (): Record<string, Buffer> => {
     const files: Record<string, Buffer> = { 'big/one': content(1, 8 * MIB) };
     for (let n = 0; n < 60; n += 1) files[`small/${n}`] = content(n + 2, 100_000);
@@ -319,6 +341,10 @@ describe('a folder that is cut off', () => {
       // What stood unfinished counts as well, and both say the same.
       const { resumedFrom = 0, bytesSent = 0 } = last;
       expect(received.records.at(-1)?.['resumedFrom']).toBe(resumedFrom);
+      const [here, there] = [resumptions(sent), resumptions(received)];
+      expect(there).toEqual(here);
+      expect(here.reduce((sum, { offset }) => sum + offset, 0)).toBe(resumedFrom);
+      expect(here[0]?.name).toBe('data.bin');
       if (who === 'sender') expect(bytesSent + resumedFrom).toBe(total);
     },
   );

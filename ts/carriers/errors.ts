@@ -21,6 +21,8 @@ export class AttemptFacts {
   status: number | undefined;
   /** The proxy on the way, without its credentials. */
   proxy: string | undefined;
+  /** Whether the proxy has made the tunnel: what answers then is the server behind it. */
+  tunnelled = false;
   #certificate: PeerCertificate | undefined;
   #secured = false;
 
@@ -84,8 +86,9 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   const url = describe(facts.url);
   const ms = Math.round(performance.now() - facts.started);
   const { status, proxy } = facts;
+  const refusing = facts.tunnelled ? undefined : proxy;
   const context = { ...facts.context, transport: 'websocket' as const };
-  if (status !== undefined) return refusedUpgrade(url, status, ms, proxy, context);
+  if (status !== undefined) return refusedUpgrade(url, status, ms, refusing, context);
   const code = codeOf(cause);
   const details = { context, cause };
   if (UNRESOLVED.has(code)) {
@@ -159,7 +162,6 @@ function refusedUpgrade(
   proxy: string | undefined,
   context: Partial<SttErrorContext>,
 ): SttError {
-  const by = status === 407 && proxy !== undefined ? `The proxy ${proxy}` : url;
   const advice: Readonly<Record<number, string>> = {
     400: 'The server does not take the request as it is: if it wants a certificate of the client, give tls.cert and tls.key; else check that an STT endpoint listens there.',
     401: 'A proxy before the peer wants credentials: give them as websocket.headers.',
@@ -169,8 +171,18 @@ function refusedUpgrade(
     426: 'The server wants another upgrade: check that an STT endpoint listens there.',
     503: 'The peer has as many unfinished connections as it takes: try again in a while.',
   };
+  if (proxy !== undefined) {
+    const advices: Readonly<Record<number, string>> = {
+      403: 'Have it allow CONNECT to the host and port of the peer.',
+      407: 'It wants credentials: put them in the proxy URL, http://user:password@host:port.',
+    };
+    return new WebSocketHandshakeError(
+      `The proxy ${proxy} answered ${status} to CONNECT for ${url}, after ${ms} ms. ${advices[status] ?? 'Check that it allows CONNECT to the host and port of the peer, and reaches them.'}`,
+      { context: { ...context, httpStatus: status, proxy } },
+    );
+  }
   return new WebSocketHandshakeError(
-    `${by} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
+    `${url} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
     { context: { ...context, httpStatus: status } },
   );
 }

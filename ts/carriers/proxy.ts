@@ -27,6 +27,9 @@ export async function proxyAgent(
   facts.proxy = `${where.protocol}//${where.host}`;
   // The options of TLS are for the peer, whom the tunnel leads to, and not for the proxy.
   const agent = new HttpsProxyAgent(where, { signal: over });
+  agent.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+    facts.tunnelled = statusCode === 200;
+  });
   const connect = agent.connect.bind(agent);
   agent.connect = async (request, options) => {
     const socket = await connect(request, options);

@@ -167,6 +167,8 @@ function hintOf(
       return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';
     case 'NETWORK_UNREACHABLE':
       return "check the name or address and this machine's network.";
+    case 'WEBSOCKET_HANDSHAKE_FAILED':
+      return context.proxy === undefined ? firstStep(code) : proxyHint(context.httpStatus);
     case 'PROTOCOL_VERSION_MISMATCH':
       return 'install the same version of @seigr/stt on both machines.';
     case 'UDP_SEND_FAILED':
@@ -179,6 +181,16 @@ function hintOf(
     default:
       return firstStep(code);
   }
+}
+
+/** What helps where a proxy makes no tunnel. */
+export function proxyHint(status: number | undefined): string {
+  if (status === 407)
+    return "put user and password into the proxy's URL (HTTP_PROXY, for wss:// HTTPS_PROXY): http://USER:PASSWORD@HOST:PORT.";
+  const past = 'or go past it with NO_PROXY.';
+  if (status === 403)
+    return `add the peer's host and port to the proxy's allow-list for CONNECT, ${past}`;
+  return `see the proxy's log for why it makes no tunnel to the peer, ${past}`;
 }
 
 /** What the reference says to try first, as the end of a sentence that has begun. */

@@ -1,8 +1,9 @@
 import { SingleBar } from 'cli-progress';
+import { barLine } from './bar-line.ts';
 import type { FailureReport } from './failure.ts';
 import { describeFailure } from './failure.ts';
 import type { ResolvedPeer } from './peers/resolve.ts';
-import { barStream } from './terminal.ts';
+import { barStream, drawsBars } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
 import { TreeProgress } from './tree-progress.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
@@ -85,7 +86,7 @@ export class Output {
     const meter = new Meter(total, base);
     if (this.options.json) return new JsonProgress(label, meter);
     if (this.options.quiet) return new SilentProgress();
-    if (process.stderr.isTTY) return new BarProgress(label, meter);
+    if (drawsBars()) return new BarProgress(label, meter);
     return new PlainProgress(label, meter);
   }
 
@@ -202,14 +203,11 @@ class BarProgress implements Progress {
     this.#meter = meter;
     const { total, base } = meter;
     this.#done = base;
-    const known = '{label} [{bar}] {percentage} % {size} {rate} {left}';
-    const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
-      format: total === undefined ? unknown : known,
+      format: barLine(total !== undefined),
       stream: barStream(),
       hideCursor: true,
       clearOnComplete: false,
-      barsize: 24,
       gracefulExit: false,
     });
     this.#bar.start(Math.max(total ?? 1, 1), total === undefined ? 0 : base, {

@@ -28,6 +28,8 @@ export interface SttErrorContext {
   readonly answeredBy?: string;
   /** Milliseconds that the peer's clock was ahead of this machine's, negative for behind, where that was too far for it. */
   readonly clockSkew?: number;
+  /** The proxy that made no tunnel to the peer, as `http://host:port`, without its credentials; `httpStatus` is its answer. */
+  readonly proxy?: string;
   /** The HTTP status that came in place of a WebSocket. */
   readonly httpStatus?: number;
   /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */

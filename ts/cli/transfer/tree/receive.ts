@@ -15,8 +15,8 @@ import { Digests } from './digests.ts';
 import { Intake } from './intake.ts';
 import type { Entry } from './manifest.ts';
 import { Manifest } from './manifest.ts';
-import type { TreeOffer, TreeReceipt } from './messages.ts';
-import { readFinish, readManifest, writeHave } from './messages.ts';
+import type { Finish, TreeOffer, TreeReceipt } from './messages.ts';
+import { readAgreed, readFinish, readManifest, writeHave } from './messages.ts';
 import type { Placement, TreeRecord } from './placing.ts';
 import {
   checkKinds,
@@ -253,7 +253,6 @@ class TreeReception {
     await writeMessage(this.#stream, { accept: true, complete: null });
     await writeHave(this.#stream, whole);
     if (there > 0 || whole.size > 0) {
-      output.event('resumed', { name: this.#label, files: whole.size, offset: there });
       output.note(
         `${this.#label}: ${whole.size} of ${files} files are here already, ${formatSize(there)} with what is unfinished`,
       );
@@ -266,13 +265,22 @@ class TreeReception {
     return new Intake({
       staging,
       session: this.#session,
-      reader: this.#reader,
+      finish: () => this.#finish(),
       manifest: this.#manifest,
       label: this.#label,
       digests: this.#digests,
       progress: this.#progress as TreeProgress,
+      onResumed: (name, offset) => this.#options.output.event('resumed', { name, offset }),
       alive: () => this.#alive(),
     });
+  }
+
+  /** What the sender says beside the lanes: what it does not send again, and when it has sent the rest. */
+  async #finish(): Promise<Finish> {
+    this.#resumed = await readAgreed(this.#reader, this.#resumed);
+    const { files, bytes: offset } = this.#resumed;
+    if (files > 0) this.#options.output.event('resumed', { name: this.#label, files, offset });
+    return readFinish(this.#reader);
   }
 
   /** Gives everything its final name. */
@@ -312,7 +320,7 @@ class TreeReception {
     let heard = false;
     try {
       await writeMessage(this.#stream, { accept: true, complete: record.sha256 });
-      await readFinish(this.#reader);
+      await this.#finish();
       heard = await this.#tell(record.names, record.sha256);
     } catch {
       // It goes again before it knows: the record is for its next return.

@@ -117,6 +117,13 @@ export async function scan(
   const real: string[] = [];
   for (const path of paths) {
     const at = await realpath(path);
+    if (real.includes(at)) {
+      throw new CliError(
+        ExitCode.Usage,
+        `${quote(path)} is given twice.`,
+        'name each file and folder once.',
+      );
+    }
     real.push(at);
     // "." and ".." have a name only once they are resolved.
     const own = /(^|[/\\])\.{0,2}[/\\]*$/.test(path) ? basename(at) : basename(resolve(path));

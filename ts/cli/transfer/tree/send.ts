@@ -12,7 +12,7 @@ import { FileReading } from '../source.ts';
 import { Digests } from './digests.ts';
 import { GATHER, Lane } from './lane.ts';
 import type { Entry } from './manifest.ts';
-import type { TreeAnswer, TreeReceipt } from './messages.ts';
+import type { Agreed, TreeAnswer, TreeReceipt } from './messages.ts';
 import {
   LANE_PURPOSE,
   LANES,
@@ -94,10 +94,11 @@ export async function sendTree(
   const run = new Run(session, sending, signal);
   const have =
     answer.complete === null ? await readHave(reader, manifest.count('file')) : undefined;
-  await run.verify(have);
+  const agreed = await run.verify(have);
   const receiving = readTreeReceipt(reader);
   receiving.catch(() => undefined);
   try {
+    await writeMessage(stream, agreed);
     if (have !== undefined) await Promise.race([run.lanes(), refused(receiving)]);
     await writeMessage(stream, { failed: run.failed.length });
     const [receipt] = await Promise.all([receiving, stream.end()]);
@@ -166,8 +167,8 @@ class Run {
     this.#digests = new Digests(sending.tree.manifest.entries.length);
   }
 
-  /** Compares what stands there with what is here; with nothing, all of it should stand there. */
-  async verify(have: ReadonlyMap<number, string> | undefined): Promise<void> {
+  /** Compares what stands there with what is here, and returns what is the same; with nothing, all of it should stand there. */
+  async verify(have: ReadonlyMap<number, string> | undefined): Promise<Agreed> {
     const { tree, output, label, state } = this.#sending;
     const { entries } = tree.manifest;
     const files = [...entries.keys()].filter((index) => entries[index]?.kind === 'file');
@@ -195,6 +196,7 @@ class Run {
     }
     const totals = { bytes: tree.manifest.bytes, files: files.length };
     this.#progress = output.tree(label, totals, { files: count, bytes });
+    return { files: count, bytes };
   }
 
   /** Sends what is missing, on several streams. */
@@ -282,6 +284,7 @@ class Run {
       lane.add(encodeMessage({ offset }));
       this.#advance(offset, 0);
       this.#resumed.bytes += offset;
+      if (offset > 0) this.#sending.output.event('resumed', { name: this.#path(index), offset });
       progress = this.#file(index, size, offset);
       let position = offset;
       const bytes = reading.bytes(offset)[Symbol.asyncIterator]();
