@@ -51,7 +51,7 @@ export interface SttErrorInfo {
   /** False only where nothing short of a person can help. */
   readonly recoverable: boolean;
   readonly recovery: SttRecovery;
-  /** The short advice of the error reference, such as `fix seed`. */
+  /** The error reference's own words on recovery, such as `No (fix seed)` or `Auto (retransmit)`. */
   readonly advice: string;
 }
 
