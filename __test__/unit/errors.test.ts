@@ -60,6 +60,14 @@ describe('the table', () => {
     expect(createError(0x0101, 'words', { subcode: 1, reason: 'graceful' }).recovery).toBe('retry');
   });
 
+  test('frames that repair themselves are automatic, those that ended their session are not', () => {
+    for (const code of [0x0401, 0x0403, 0x0404]) {
+      expect(frameErrorEvent(code, 1, place).error.recovery).toBe('automatic');
+      const ended = faultToError({ ...fault(code), origin: 'transport' }, place);
+      expect(ended.recovery).toBe('reconnect');
+    }
+  });
+
   test('an unknown number is an SttError itself', () => {
     const error = createError(0x0777, 'words');
     expect(error.constructor).toBe(SttError);

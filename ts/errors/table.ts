@@ -26,7 +26,7 @@ export type SttErrorCategory =
  * - `fix-config`: somebody has to correct a setting first.
  * - `upgrade`: the peers run versions that do not speak to each other.
  * - `reduce-load`: use less, or raise a limit.
- * - `automatic`: the transport has repaired it already.
+ * - `automatic`: the transport has repaired it already. Of frames that ended their session it is `reconnect`.
  * - `none`: nothing, because the end was meant, or nothing but a report.
  */
 export type SttRecovery =
