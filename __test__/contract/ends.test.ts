@@ -27,7 +27,7 @@ describe('whose doing it was', () => {
     expect(theirs).toMatchObject({ code: 0x0201, origin: 'peer' });
     expect(theirs.toJSON()).toMatchObject({ origin: 'peer' });
     expect(inspect(theirs)).toContain("origin: 'peer'");
-    expect(theirs.message).toContain('It says: "enough of this".');
+    expect(theirs.message).toContain('It says: "enough of this". Look there for why, then connect');
     expect(await accepted.settled).toMatchObject({ origin: 'peer', message: 'enough of this' });
     expect(await session.settled).toMatchObject({ origin: 'local', initiator: 'local' });
   });

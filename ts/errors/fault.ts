@@ -132,10 +132,13 @@ export function reasonToError(reason: CloseReason, words: string, place: FaultPl
       details,
     );
   }
-  return new SessionClosedError(`${peer} ended the session with an error.${says} Connect again.`, {
-    reason,
-    ...details,
-  });
+  return new SessionClosedError(
+    `${peer} ended the session with an error.${says} Look there for why, then connect again.`,
+    {
+      reason,
+      ...details,
+    },
+  );
 }
 
 /** What an operation gets that a session's end broke, or that came after it. */
@@ -335,6 +338,9 @@ function handshake(fault: Fault, { peer }: FaultPlace): string {
     case 3:
       return `The handshake with ${peer} could not be decrypted: its shared seed is not ours. Use the same sharedSeed on both sides.`;
     case 4:
+      if (fault.origin === 'peer') {
+        return `${peer} did not take this side's proof: it was made for another handshake than the one that arrived there. Try again; if it repeats, something on the way alters packets.`;
+      }
       return `${peer} proved knowledge of the seed for another handshake than this one. Try again; if it repeats, something on the way alters packets.`;
     default:
       return `The handshake with ${peer} failed. Try again.`;
