@@ -132,8 +132,9 @@ function complete(message: object): DiagnosticsRecord {
     error?: unknown;
     code?: number;
   };
-  const peer = session && formatAddress(session.remoteAddress);
-  const number = hasBrand(error) ? error.code : code;
+  const own = hasBrand(error) ? error : undefined;
+  const peer = session === undefined ? own?.context.peer : formatAddress(session.remoteAddress);
+  const number = own?.code ?? code;
   return {
     timestamp: Date.now(),
     ...(peer === undefined ? {} : { peer }),

@@ -90,7 +90,7 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   const context = { ...facts.context, transport: 'websocket' as const };
   if (status !== undefined) return refusedUpgrade(url, status, ms, refusing, context);
   const code = codeOf(cause);
-  const details = { context, cause };
+  const details = { context, cause, origin: 'path' as const };
   if (UNRESOLVED.has(code)) {
     const host = facts.proxy ?? facts.url.hostname;
     return new NetworkUnreachableError(
@@ -100,26 +100,32 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   }
   if (UNREACHABLE.has(code)) {
     return new NetworkUnreachableError(
-      `No route leads to ${url} (${code}). Check this machine's network.`,
+      `No route leads to ${proxy ?? url} (${code}). Check this machine's network.`,
       details,
     );
   }
   if (EXHAUSTED.has(code)) {
     return new ResourceExhaustedError(
       `The system has no more descriptors or memory for a connection to ${url} (${code}). Close some, or raise its limits (ulimit -n).`,
-      details,
+      { ...details, origin: 'local' },
     );
   }
   if (code === 'ECONNREFUSED') {
+    if (proxy !== undefined) {
+      return new ConnectionRefusedError(
+        `TCP to the proxy ${proxy} was refused after ${ms} ms, so ${url} was not tried: nobody listens there. Start the proxy, or correct its address; it is in the option proxy, or in HTTP_PROXY and its like.`,
+        details,
+      );
+    }
     return new ConnectionRefusedError(
-      `TCP to ${proxy ?? url} was refused after ${ms} ms: nobody listens there. Start the peer with websocket, or check address, port and firewall.`,
+      `TCP to ${url} was refused after ${ms} ms: nobody listens there. Start the peer with websocket, or check address, port and firewall.`,
       details,
     );
   }
   if (code === 'ETIMEDOUT' || /timed? ?out/i.test(cause?.message ?? '')) {
     return new ConnectionTimeoutError(
       `${url} did not take a WebSocket within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check address and firewall, or allow more time.`,
-      details,
+      { ...details, origin: 'idle' },
     );
   }
   if (isTls(code, cause) && facts.url.protocol === 'wss:' && !facts.secured) {
@@ -178,12 +184,12 @@ function refusedUpgrade(
     };
     return new WebSocketHandshakeError(
       `The proxy ${proxy} answered ${status} to CONNECT for ${url}, after ${ms} ms. ${advices[status] ?? 'Check that it allows CONNECT to the host and port of the peer, and reaches them.'}`,
-      { context: { ...context, httpStatus: status, proxy } },
+      { origin: 'path', context: { ...context, httpStatus: status, proxy } },
     );
   }
   return new WebSocketHandshakeError(
     `${url} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
-    { context: { ...context, httpStatus: status } },
+    { origin: 'path', context: { ...context, httpStatus: status } },
   );
 }
 

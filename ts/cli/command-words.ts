@@ -20,6 +20,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/raise keepAliveTimeout\b/g, 'allow more by STT_KEEP_ALIVE_TIMEOUT'],
   [/ \(maxConcurrentStreams: (\d+)\)/g, ' ($1)'],
   [/ \((maxConcurrentStreams|maxConcurrentSessions|maxMemory)( there)?\)/g, ''],
+  [
+    /Have it listen \(listen\(\) or serve\(\)\), or connect to the endpoint that does\./g,
+    'Have it listen ("stt recv"), or try again in a while.',
+  ],
   [/\bEnd some, or open with waitUntilAvailable\./g, 'Try again when some have ended.'],
   [
     /, open with waitUntilAvailable, or raise the limit\./g,

@@ -248,7 +248,7 @@ export class Writer {
     this.fail(
       new StreamClosedError(
         `${peerWords(context)} stopped reading stream ${context.streamId} (code ${code}); ${this.#unsentText()}. Open a new stream if there is more to send.`,
-        { applicationCode: code, context },
+        { applicationCode: code, context, origin: 'peer' },
       ),
     );
   }
@@ -490,7 +490,7 @@ export class Writer {
     const context = this.#host.context();
     return new StreamClosedError(
       `This side ${did} its sending half of ${placeWords(context)} already. Open a new stream to send more.`,
-      { context },
+      { context, origin: 'local' },
     );
   }
 }

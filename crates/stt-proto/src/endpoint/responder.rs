@@ -15,7 +15,7 @@ use stt_wire::{
 
 use crate::config::SessionConfig;
 use crate::event::EarlyData;
-use crate::fault::{Fault, FaultDetail};
+use crate::fault::{Fault, FaultDetail, Origin};
 use crate::path::PathAddress;
 use crate::recovery::INITIAL_RTT;
 use crate::session::{Beginning, Keys, MAX_ACK_DELAY, REVOKED, Session, Start, State};
@@ -139,7 +139,8 @@ impl Endpoint {
             self.send_decoy(now, path, head, hello);
         }
         let fault = Fault::new(ErrorCode::AuthenticationFailed)
-            .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8);
+            .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8)
+            .by(Origin::Transport);
         self.handshake_error(now, path, fault);
     }
 
