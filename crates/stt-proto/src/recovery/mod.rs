@@ -64,10 +64,10 @@ const PROBES: u8 = 2;
 const MAX_BACKOFF: u32 = 12;
 
 /// Where the backed-off probe timeout stops growing, unless twice a probe timeout is longer
-/// (`PROTOCOL.md` 5.2). A path that is dark again and again for seconds may swallow each of the few
-/// probes that an unbounded backoff leaves in the time after which a session is given up; and once it
-/// is there again, the session waits about as long as it was dark. Two packets in two seconds are no
-/// more than the least window (RFC 9002 7.2) sends on a path as slow as that.
+/// (`PROTOCOL.md` 5.2, `docs/adr/0134`). A path that is dark again and again for seconds may swallow
+/// each of the few probes that an unbounded backoff leaves in the time after which a session is given
+/// up; and once it is there again, the session waits about as long as it was dark. Two packets in two
+/// seconds are no more than the least window (RFC 9002 7.2) sends on a path as slow as that.
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lost packets are remembered for so many probe timeouts.
