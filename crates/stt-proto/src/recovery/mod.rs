@@ -63,11 +63,12 @@ const PROBES: u8 = 2;
 /// Doublings of the probe timeout at most.
 const MAX_BACKOFF: u32 = 12;
 
-/// Where the backed-off probe timeout stops growing, unless one probe timeout is longer
-/// (`PROTOCOL.md` 5). Keep-alives go out as often. Without a bound, what a few bursts have doubled
-/// many times holds a session's data back for minutes on a path that carries the peer's
-/// keep-alives: they keep the session from ending, and draw nothing that would reset the backoff.
-const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Where the backed-off probe timeout stops growing, unless twice a probe timeout is longer
+/// (`PROTOCOL.md` 5.2, `docs/adr/0134`). A path that is dark again and again for seconds may swallow
+/// each of the few probes that an unbounded backoff leaves in the time after which a session is given
+/// up; and once it is there again, the session waits about as long as it was dark. Two packets in two
+/// seconds are no more than the least window (RFC 9002 7.2) sends on a path as slow as that.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lost packets are remembered for so many probe timeouts.
 const LOST_MEMORY: u32 = 3;
@@ -662,10 +663,11 @@ impl Recovery {
         }
     }
 
-    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`].
+    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`], and once in any case:
+    /// it may be that the path has become slower.
     fn probe_interval(&self) -> Duration {
         let pto = self.pto();
-        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL).max(pto)
+        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL.max(2 * pto))
     }
 
     fn loss_time(&self) -> Option<Instant> {
