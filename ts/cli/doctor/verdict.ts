@@ -1,4 +1,3 @@
-import type { SttErrorContext } from '../../index.ts';
 import { isSttError } from '../../index.ts';
 import { proxyHint } from '../failure.ts';
 import type { ResolvedPeer } from '../peers/resolve.ts';
@@ -14,6 +13,10 @@ export function adviceOf(
   if (failed === undefined) return fine(report);
   const { check, error } = failed;
   const code = isSttError(error) ? error.codeName : '';
+  if (isSttError(error) && error.context.proxy !== undefined) {
+    const hint = proxyHint(error.context.httpStatus);
+    return hint.charAt(0).toUpperCase() + hint.slice(1);
+  }
   switch (check) {
     case 'name':
       return places === undefined
@@ -28,7 +31,7 @@ export function adviceOf(
         ? 'Correct the certificate that the line says, on the server or in what this machine trusts (NODE_EXTRA_CA_CERTS).'
         : 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
     case 'websocket':
-      return webSocket(code, isSttError(error) ? error.context : {});
+      return webSocket(code);
     case 'version':
       return 'Install the same version of @seigr/stt on both machines.';
     case 'seed':
@@ -65,11 +68,7 @@ function udp(code: string): string {
   }
 }
 
-function webSocket(code: string, { proxy, httpStatus }: Partial<SttErrorContext>): string {
-  if (proxy !== undefined) {
-    const hint = proxyHint(httpStatus);
-    return hint.charAt(0).toUpperCase() + hint.slice(1);
-  }
+function webSocket(code: string): string {
   switch (code) {
     case 'CONNECTION_REFUSED':
       return 'Have the peer take WebSockets ("stt recv --websocket"), or correct the URL: nothing has that TCP port.';
