@@ -366,11 +366,13 @@ describe('stt doctor', () => {
         code: 0,
         checks: { tls: { status: 'passed', daysLeft: 29 }, websocket: { status: 'passed' } },
       });
-      for (const [found, words] of [
-        [late, /CERT_HAS_EXPIRED/],
-        [elsewhere, /ERR_TLS_CERT_ALTNAME_INVALID.*elsewhere\.example/],
-        [await examine(peer, seed, { websocket: url }), /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+      const strange = await examine(peer, seed, { websocket: url });
+      for (const [found, words, advice] of [
+        [late, /CERT_HAS_EXPIRED/, /^Renew the certificate on the server; .* clock/],
+        [elsewhere, /ERR_TLS_CERT_ALTNAME_INVALID.*elsewhere\.example/, /^Name a host in the URL/],
+        [strange, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/, /^Name a file .* NODE_EXTRA_CA_CERTS/],
       ] as const) {
+        expect(found?.last?.['advice']).toMatch(advice);
         expect(found).toMatchObject({
           code: 3,
           checks: {

@@ -87,33 +87,40 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   const ms = Math.round(performance.now() - facts.started);
   const { status, proxy } = facts;
   const refusing = facts.tunnelled ? undefined : proxy;
-  const context = { ...facts.context, transport: 'websocket' as const };
+  const context = {
+    ...facts.context,
+    transport: 'websocket' as const,
+    ...(refusing === undefined ? {} : { proxy: refusing }),
+  };
+  // Until there is a tunnel, nothing has been heard of the peer, and nothing is to be said of it.
+  const dialled = refusing === undefined ? url : `the proxy ${refusing}`;
   if (status !== undefined) return refusedUpgrade(url, status, ms, refusing, context);
   const code = codeOf(cause);
   const details = { context, cause, origin: 'path' as const };
   if (UNRESOLVED.has(code)) {
-    const host = facts.proxy ?? facts.url.hostname;
+    const name = refusing === undefined ? `in ${facts.url.hostname}` : `of ${dialled}`;
     return new NetworkUnreachableError(
-      `The name in ${host} has no address (${code}). Check its spelling, and the name servers of this machine.`,
+      `The name ${name} has no address (${code}). Check its spelling, and the name servers of this machine.`,
       details,
     );
   }
   if (UNREACHABLE.has(code)) {
     return new NetworkUnreachableError(
-      `No route leads to ${proxy ?? url} (${code}). Check this machine's network.`,
+      `No route leads to ${dialled} (${code}). Check this machine's network.`,
       details,
     );
   }
   if (EXHAUSTED.has(code)) {
     return new ResourceExhaustedError(
       `The system has no more descriptors or memory for a connection to ${url} (${code}). Close some, or raise its limits (ulimit -n).`,
-      { ...details, origin: 'local' },
+      // Of this machine alone: the proxy has no part in it.
+      { cause, context: { ...facts.context, transport: 'websocket' }, origin: 'local' },
     );
   }
   if (code === 'ECONNREFUSED') {
-    if (proxy !== undefined) {
+    if (refusing !== undefined) {
       return new ConnectionRefusedError(
-        `TCP to the proxy ${proxy} was refused after ${ms} ms, so ${url} was not tried: nobody listens there. Start the proxy, or correct its address; it is in the option proxy, or in HTTP_PROXY and its like.`,
+        `TCP to the proxy ${refusing} was refused after ${ms} ms, so ${url} was not tried: nobody listens there. Start the proxy, or correct its address; it is in the option proxy, or in HTTP_PROXY and its like.`,
         details,
       );
     }
@@ -124,11 +131,13 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   }
   if (code === 'ETIMEDOUT' || /timed? ?out/i.test(cause?.message ?? '')) {
     return new ConnectionTimeoutError(
-      `${url} did not take a WebSocket within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check address and firewall, or allow more time.`,
+      `${refusing === undefined ? `${url} did not take a WebSocket` : `The proxy ${refusing} made no tunnel to ${url}`} within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check ${refusing === undefined ? 'address and firewall' : "the proxy's address, and that it reaches the host and port of the peer"}, or allow more time.`,
       { ...details, origin: 'idle' },
     );
   }
-  if (isTls(code, cause) && facts.url.protocol === 'wss:' && !facts.secured) {
+  const secure =
+    refusing === undefined ? facts.url.protocol === 'wss:' : refusing.startsWith('https:');
+  if (isTls(code, cause) && secure && !facts.secured) {
     const { certificate } = facts;
     const shown =
       certificate === undefined
@@ -138,7 +147,7 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
     const advice =
       CERTIFICATE_ADVICE[code] ?? (code.startsWith('ERR_OSSL') ? OWN_ADVICE : PEER_ADVICE);
     return new TlsError(
-      `TLS with ${url} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
+      `TLS with ${dialled} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
       {
         ...details,
         context: {
@@ -155,8 +164,14 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
     );
   }
   const words = cause === undefined ? 'the connection ended' : printable(cause.message);
+  if (refusing !== undefined) {
+    return new WebSocketHandshakeError(
+      `The proxy ${refusing} made no tunnel to ${url}: ${words} (after ${ms} ms). Check that it speaks HTTP, and allows CONNECT to the host and port of the peer.`,
+      details,
+    );
+  }
   return new WebSocketHandshakeError(
-    `${url} did not take a WebSocket: ${words} (after ${ms} ms). Check that an STT endpoint listens there with websocket, and path and proxy.`,
+    `${url} did not take a WebSocket: ${words} (after ${ms} ms). Check that an STT endpoint listens there with websocket, and the path.`,
     details,
   );
 }
@@ -184,7 +199,7 @@ function refusedUpgrade(
     };
     return new WebSocketHandshakeError(
       `The proxy ${proxy} answered ${status} to CONNECT for ${url}, after ${ms} ms. ${advices[status] ?? 'Check that it allows CONNECT to the host and port of the peer, and reaches them.'}`,
-      { origin: 'path', context: { ...context, httpStatus: status, proxy } },
+      { origin: 'path', context: { ...context, httpStatus: status } },
     );
   }
   return new WebSocketHandshakeError(

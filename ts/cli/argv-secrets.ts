@@ -56,7 +56,8 @@ export async function refuseSecrets(argv: readonly string[]): Promise<void> {
     const [, option = argv[index - 1] ?? '', value = argument] =
       /^(--[\w-]+)=(.*)$/s.exec(argument) ?? [];
     if (NOT_SECRET.has(option) || existsSync(value)) continue;
-    if (looksLikeSeed(basename(value.trim()))) throw seedInPlaceOf(IN_ARGV);
+    // A port or a host may be written behind it: SEED:80, and SEED:localhost:80.
+    if (basename(value.trim()).split(/[:=,]/).some(looksLikeSeed)) throw seedInPlaceOf(IN_ARGV);
   }
   const found =
     argv.some((argument) => /stt-pair:/i.test(argument)) ||

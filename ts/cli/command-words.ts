@@ -53,6 +53,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/give it(.*?) as tls\.ca\b/g, 'name a file with it$1 in NODE_EXTRA_CA_CERTS'],
   [/, set tls\.servername, or/g, ', or'],
   [
+    /it is in the option proxy, or in HTTP_PROXY and its like\./g,
+    'it is in HTTP_PROXY or HTTPS_PROXY.',
+  ],
+  [
     /if it wants a certificate of the client, give tls\.cert and tls\.key; else check that/g,
     'it may want a certificate of the client, which a command has none of; else check that',
   ],

@@ -145,6 +145,7 @@ function hintOf(
   { codeName, code, subcode, origin, context }: SttError,
   to: ResolvedPeer | undefined,
 ): string {
+  if (context.proxy !== undefined) return proxyHint(context.httpStatus);
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
       if (context.transport === 'websocket')
@@ -167,8 +168,6 @@ function hintOf(
       return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';
     case 'NETWORK_UNREACHABLE':
       return "check the name or address and this machine's network.";
-    case 'WEBSOCKET_HANDSHAKE_FAILED':
-      return context.proxy === undefined ? firstStep(code) : proxyHint(context.httpStatus);
     case 'PROTOCOL_VERSION_MISMATCH':
       return 'install the same version of @seigr/stt on both machines.';
     case 'UDP_SEND_FAILED':
@@ -190,6 +189,8 @@ export function proxyHint(status: number | undefined): string {
   const past = 'or go past it with NO_PROXY.';
   if (status === 403)
     return `add the peer's host and port to the proxy's allow-list for CONNECT, ${past}`;
+  if (status === undefined)
+    return `see that the proxy runs and its URL is right (HTTP_PROXY, for wss:// HTTPS_PROXY), ${past}`;
   return `see the proxy's log for why it makes no tunnel to the peer, ${past}`;
 }
 

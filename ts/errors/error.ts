@@ -28,7 +28,7 @@ export interface SttErrorContext {
   readonly answeredBy?: string;
   /** Milliseconds that the peer's clock was ahead of this machine's, negative for behind, where that was too far for it. */
   readonly clockSkew?: number;
-  /** The proxy that made no tunnel to the peer, as `http://host:port`, without its credentials; `httpStatus` is its answer. */
+  /** The proxy that made no tunnel to the peer, as `http://host:port`, without its credentials; `httpStatus` is its answer, if it gave one. */
   readonly proxy?: string;
   /** The HTTP status that came in place of a WebSocket. */
   readonly httpStatus?: number;

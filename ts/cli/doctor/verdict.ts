@@ -14,6 +14,10 @@ export function adviceOf(
   if (failed === undefined) return fine(report);
   const { check, error } = failed;
   const code = isSttError(error) ? error.codeName : '';
+  if (isSttError(error) && error.context.proxy !== undefined) {
+    const hint = proxyHint(error.context.httpStatus);
+    return hint.charAt(0).toUpperCase() + hint.slice(1);
+  }
   switch (check) {
     case 'name':
       return places === undefined
@@ -24,9 +28,7 @@ export function adviceOf(
     case 'udp':
       return `${udp(code)}${report.passed('websocket') ? ' Sessions go by WebSocket meanwhile.' : ''}`;
     case 'tls':
-      return isSttError(error) && error.context.certificateValidTo !== undefined
-        ? 'Correct the certificate that the line says, on the server or in what this machine trusts (NODE_EXTRA_CA_CERTS).'
-        : 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
+      return tls(isSttError(error) ? error.context : {});
     case 'websocket':
       return webSocket(code, isSttError(error) ? error.context : {});
     case 'version':
@@ -65,11 +67,32 @@ function udp(code: string): string {
   }
 }
 
-function webSocket(code: string, { proxy, httpStatus }: Partial<SttErrorContext>): string {
-  if (proxy !== undefined) {
-    const hint = proxyHint(httpStatus);
-    return hint.charAt(0).toUpperCase() + hint.slice(1);
+const UNKNOWN_AUTHORITY =
+  'Name a file with the authority of the certificate, and any in between, in NODE_EXTRA_CA_CERTS here.';
+
+/** What helps against what node:tls finds wrong with a certificate. */
+const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED:
+    'Renew the certificate on the server; if its last day is still to come, set the clock of this machine by NTP (timedatectl).',
+  CERT_NOT_YET_VALID:
+    'Set the clocks of both machines by NTP (timedatectl): the certificate is not valid yet by that of this one.',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'Name a host in the URL that the certificate is for, or give the server a certificate for this one.',
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    'Name a file with that certificate in NODE_EXTRA_CA_CERTS here: it is self-signed.',
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+};
+
+function tls({ tlsReason, certificateValidTo }: Partial<SttErrorContext>): string {
+  if (certificateValidTo === undefined) {
+    return 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
   }
+  return CERTIFICATE_ADVICE[tlsReason ?? ''] ?? 'Correct the certificate on the server.';
+}
+
+function webSocket(code: string, { httpStatus }: Partial<SttErrorContext>): string {
   switch (code) {
     case 'CONNECTION_REFUSED':
       return 'Have the peer take WebSockets ("stt recv --websocket"), or correct the URL: nothing has that TCP port.';
@@ -78,6 +101,12 @@ function webSocket(code: string, { proxy, httpStatus }: Partial<SttErrorContext>
     case 'NETWORK_UNREACHABLE':
       return 'Correct the host in the URL, or the route to it.';
     case 'WEBSOCKET_HANDSHAKE_FAILED':
+      if (httpStatus === 502 || httpStatus === 504) {
+        return 'Start the peer with --websocket, or correct where the proxy in front of it passes that path on: it does not reach the peer.';
+      }
+      if (httpStatus === 400) {
+        return 'Look at what that server asks of its clients: it may want a certificate, which a command has none of.';
+      }
       return 'Correct the path in the URL, or have the proxy in front pass upgrades on: what answers there takes no WebSocket of STT.';
     default:
       return 'Look at the logs of the peer and of proxies in between: the WebSocket opened and was closed again.';
