@@ -363,10 +363,11 @@ impl Recovery {
         let Some(largest) = newly.largest else { return Ok(summary) };
         summary.largest_newly_acked = Some(largest.number);
         let reaches_largest = largest.number == ack.largest;
+        let mut adjusted = None;
         // RFC 9002 5.1: the largest is newly acknowledged, and something demanded an ACK.
         if ack.measures && reaches_largest && newly.eliciting {
             let sample = now.saturating_duration_since(largest.sent);
-            self.rtt.update(now, sample, ack.delay, self.max_ack_delay);
+            adjusted = Some(self.rtt.update(now, sample, ack.delay, self.max_ack_delay));
             summary.rtt_sample = Some(sample);
         }
         let round_started = self.usage.on_acked(largest.place, self.sent.next_place());
@@ -400,7 +401,7 @@ impl Recovery {
                 growth_bytes: if summary.congestion { 0 } else { newly.growth_bytes },
                 app_limited,
                 round_started,
-                rtt_sampled: summary.rtt_sample.is_some(),
+                rtt_sample: adjusted,
                 in_flight: self.bytes_in_flight,
                 sample,
                 rtt: &self.rtt,
