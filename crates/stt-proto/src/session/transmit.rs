@@ -200,29 +200,6 @@ impl Session {
         }
     }
 
-    fn transmit_proof(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        let proof = self.proof.as_ref().filter(|proof| proof.at <= now)?;
-        let (len, again) = (proof.packet.len(), proof.again);
-        buf.get_mut(..len)?.copy_from_slice(&proof.packet);
-        // The NAT may have chosen another port meanwhile: a copy is no sealed packet, so that FINAL would still
-        // go to the former one.
-        if again {
-            self.keep_alive_due = true;
-            // What fills the window may be what FINAL's way has to be found for.
-            self.recovery.free_one();
-        }
-        if len == 0 {
-            self.proof_sent(now);
-            return None;
-        }
-        self.proof_sent(now);
-        self.last_datagram = len as u16;
-        self.liveness.on_sent();
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += len as u64;
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
-    }
-
     fn transmit_batch(
         &mut self,
         cx: &mut Context<'_>,
