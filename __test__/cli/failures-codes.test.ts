@@ -351,6 +351,33 @@ describe('exit codes that no code of STT stands for', () => {
     },
   );
 
+  test('a 503, which anything may answer, is not taken for one of the peer', async () => {
+    const server = createHttpServer().on('upgrade', (_, socket) => {
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const to = [`127.0.0.1:${port}`, '--seed-file', (await peer()).seed];
+    const by = ['--transport', 'websocket', '--timeout', '20s'];
+    const [ping, doctor] = await Promise.all([
+      stt(['ping', ...to, ...by]),
+      stt(['doctor', ...to, ...by]),
+    ]);
+    for (const { code, stdout, stderr } of [ping, doctor]) {
+      const shown = `${stdout}${stderr}`;
+      expect([code, shown]).toEqual([3, expect.stringMatching(/0x0503 .* answered 503 /)]);
+      expect(shown).toMatch(
+        /an STT endpoint says so .* or another server for reasons of its own\./,
+      );
+      expect(shown).not.toMatch(/The peer has/);
+    }
+    expect(doctor.stdout).toMatch(
+      /Try again in a while: what answers there takes no more for now\./,
+    );
+    expect(doctor.stdout).not.toMatch(/Correct the path/);
+  });
+
   test('7: a file that is not what its sender says it is', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);

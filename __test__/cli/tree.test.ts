@@ -370,6 +370,30 @@ describe('a folder that is cut off', () => {
     expect((await recv.end()).code).toBe(0);
   });
 
+  test('again and again within one file tells each time all that stands there', async () => {
+    const stage = await grove({ big: content(1, 32 * MIB), small: 'whole' });
+    await stage.goFarAway();
+    const recv = await stage.recv();
+    let before = 0;
+    for (let round = 1; round <= 3; round += 1) {
+      const send = stage.send();
+      await arrives(stage, before + 2 * MIB);
+      send.child.kill('SIGINT');
+      await send.end();
+      const { bytes } = await recv.record(
+        ({ event, bytes }) => event === 'suspended' && Number(bytes) > before,
+      );
+      // It waits as long anew as this grows; nothing comes meanwhile.
+      expect(bytes).toBe(arrived(stage));
+      before = bytes as number;
+    }
+    await stage.comeNear();
+    expect((await stage.send().end()).code).toBe(0);
+    const { code, records } = await recv.end();
+    expect([code, records.filter(({ event }) => event === 'suspended').length]).toEqual([0, 3]);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  });
+
   test('and has changed since: what is new is sent, what is gone is not there', async () => {
     const stage = await grove(many());
     await stage.goFarAway();

@@ -190,7 +190,8 @@ function refusedUpgrade(
     404: 'No WebSocket is at this path: check websocket.url, or path of listen().',
     407: 'The proxy wants credentials: put them in the proxy URL, http://user:password@host:port.',
     426: 'The server wants another upgrade: check that an STT endpoint listens there.',
-    503: 'The peer has as many unfinished connections as it takes: try again in a while.',
+    // An endpoint's own answer is as bare as that of many a proxy: who gave it cannot be told.
+    503: 'It takes no more for now: an STT endpoint says so that has as many unfinished connections as it takes, a proxy or another server for reasons of its own. Try again in a while; if it repeats, check that an STT endpoint listens there with websocket.',
   };
   if (proxy !== undefined) {
     const advices: Readonly<Record<number, string>> = {

@@ -11,7 +11,17 @@ import { CliError } from './failure.ts';
 /** Whether a text is a seed itself, in one of its two forms, and not the path or the name of something. */
 export function looksLikeSeed(text: string): boolean {
   if (/^[0-9a-f]{64}$/i.test(text)) return true;
-  return /^[\w-]{43}$/.test(text) && [/[a-z]/, /[A-Z]/, /\d/].every((kind) => kind.test(text));
+  return /^[\w-]{43}$/.test(text) && isMixed(text);
+}
+
+/** Whether a seed may be somewhere in a text, of which no honest one is that long. */
+function mayHoldSeed(text: string): boolean {
+  return /[0-9a-f]{64}/i.test(text) || (text.match(/[\w-]{43,}/g) ?? []).some(isMixed);
+}
+
+/** Random bytes as base64url have letters of both cases, and digits; words have not. */
+function isMixed(text: string): boolean {
+  return [/[a-z]/, /[A-Z]/, /\d/].every((kind) => kind.test(text));
 }
 
 /** What to say of a seed where something else belongs: a path, or an address, without repeating it. */
@@ -53,8 +63,12 @@ export function refuseSeedInUse(seed: string, argv: readonly string[]): void {
  */
 export async function refuseSecrets(argv: readonly string[]): Promise<void> {
   for (const [index, argument] of argv.entries()) {
-    const [, option = argv[index - 1] ?? '', value = argument] =
-      /^(--[\w-]+)=(.*)$/s.exec(argument) ?? [];
+    const before = argv[index - 1] ?? '';
+    // Nothing stands between it and the name of an option or a command: neither is so long, nor has both cases.
+    const isName = index === 0 || (argument.startsWith('-') && !NOT_SECRET.has(before));
+    if (isName && mayHoldSeed(argument.split('=', 1)[0] ?? '') && !existsSync(argument))
+      throw seedInPlaceOf(IN_ARGV);
+    const [, option = before, value = argument] = /^(--[\w-]+)=(.*)$/s.exec(argument) ?? [];
     if (NOT_SECRET.has(option) || existsSync(value)) continue;
     // A port or a host may be written behind it: SEED:80, and SEED:localhost:80.
     if (basename(value.trim()).split(/[:=,]/).some(looksLikeSeed)) throw seedInPlaceOf(IN_ARGV);

@@ -104,6 +104,9 @@ function webSocket(code: string, { httpStatus }: Partial<SttErrorContext>): stri
       if (httpStatus === 502 || httpStatus === 504) {
         return 'Start the peer with --websocket, or correct where the proxy in front of it passes that path on: it does not reach the peer.';
       }
+      if (httpStatus === 503) {
+        return 'Try again in a while: what answers there takes no more for now. If it repeats, see that the peer runs with --websocket, and that the URL leads to it: it may be another server.';
+      }
       if (httpStatus === 400) {
         return 'Look at what that server asks of its clients: it may want a certificate, which a command has none of.';
       }

@@ -175,10 +175,12 @@ class TreeReception {
     } catch (error) {
       const refusal = asRefusal(error, this.#label);
       if (refusal?.keepsTree === false) keep = false;
+      // While nobody else can be at it.
+      const there = keep ? await this.#bytesThere(staging) : 0;
       await (keep ? staging.release() : staging.discard());
       if (refusal !== undefined) return await this.#refuse(refusal);
       if (!keep || error instanceof CliError) throw error;
-      throw new SuspendedError(this.#key, this.#label, this.#bytesThere(), error);
+      throw new SuspendedError(this.#key, this.#label, there, error);
     } finally {
       this.#progress?.stop();
     }
@@ -367,8 +369,10 @@ class TreeReception {
     };
   }
 
-  #bytesThere(): number {
-    let bytes = 0;
+  /** Bytes that are known to stand there: of files that are whole, and of unfinished ones. */
+  async #bytesThere(staging: Staging): Promise<number> {
+    // That they cannot be counted must not hide why it was cut off.
+    let bytes = await staging.unfinishedBytes().catch(() => 0);
     for (const [index, { size }] of this.#manifest.entries.entries())
       if (this.#digests.has(index)) bytes += size;
     return bytes;
