@@ -109,11 +109,10 @@ impl Session {
             // What fills the window may be what FINAL's way has to be found for.
             self.recovery.free_one();
         }
+        self.proof_sent(now);
         if len == 0 {
-            self.proof_sent(now);
             return None;
         }
-        self.proof_sent(now);
         self.last_datagram = len as u16;
         self.liveness.on_sent();
         self.stats.packets_sent += 1;

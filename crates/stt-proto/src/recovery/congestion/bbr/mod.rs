@@ -66,8 +66,8 @@ pub(crate) struct Bbr {
     short: ShortTerm,
     /// BBR.inflight_longterm: the largest flight that the path bore; `None` is infinity.
     inflight_long: Option<u64>,
-    /// The latest round trip, without what the peer held its ACK back, took a quarter longer than the shortest: what is lost now was most
-    /// likely lost to a full queue.
+    /// The latest round trip, without what the peer held its ACK back, took a quarter longer than the
+    /// shortest: what is lost now was most likely lost to a full queue.
     queue_stands: bool,
     full: FullBandwidth,
     /// Rounds of Startup in a row that lost too much.
