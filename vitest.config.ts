@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Seven projects: what `npm test` runs (`main`, and the same contract over a WebSocket), the type tests, those that need
@@ -7,6 +8,8 @@ export default defineConfig({
   test: {
     // A native addon that crashes must take one test file with it, not the run.
     pool: 'forks',
+    // Most of a test is waiting for another process: one worker less, as Vitest would have it, is half of two cores.
+    maxWorkers: availableParallelism(),
     teardownTimeout: 10_000,
     // They end what hangs, and judge no speed: machines are shared, and a thread of one may stand still for seconds.
     testTimeout: 180_000,

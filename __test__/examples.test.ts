@@ -36,6 +36,12 @@ test('file-transfer.mjs', async () => {
   expect((await readFile(join(place, 'copy'))).equals(bytes)).toBe(true);
 });
 
+test('workers.mjs', async () => {
+  const output = await example('workers.mjs', '3');
+  const lines = output.trimEnd().split('\n').sort();
+  expect(lines).toEqual([1, 2, 3].map((worker) => `worker ${worker}: 8 sessions`));
+});
+
 test('reconnect.mjs', async () => {
   const output = await example('reconnect.mjs');
   expect(output).toBe('connected again\nwhat was stored is not sent again\n');

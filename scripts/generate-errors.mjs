@@ -147,7 +147,7 @@ function document({ codes, subcodes, reasons }) {
     '| --- | --- | --- | --- | --- | --- |',
     ...codes.map(
       (row) =>
-        `| [\`${hex(row.code)}\`](#${anchor(row)}) | ${row.codeName} | \`${row.className}\` | ${row.category} | ${row.recoverable ? 'yes' : 'no'} (${row.advice}) | \`${row.recovery}\` |`,
+        `| [\`${hex(row.code)}\`](#${anchor(row)}) | ${row.codeName} | \`${row.className}\` | ${row.category} | ${row.advice} | \`${row.recovery}\` |`,
     ),
     '',
   ];

@@ -106,7 +106,12 @@ export async function resolveHosts(
     if (short !== undefined) {
       throw new ResourceExhaustedError(
         `The name ${host} could not be looked up: this process or machine has no more ${short.what} (${short.code}). Close some, or raise the limits (ulimit -n); then try again.`,
-        { cause, context, system: { code: short.code, errno: short.errno } },
+        {
+          cause,
+          context,
+          origin: 'local',
+          system: { code: short.code, errno: short.errno },
+        },
       );
     }
   }
@@ -114,7 +119,7 @@ export async function resolveHosts(
   if (first === undefined) {
     throw new NetworkUnreachableError(
       `The name ${host} has no address. Check its spelling, and the name servers of this machine.`,
-      { cause, context },
+      { cause, context, origin: 'path' },
     );
   }
   const at = (address: string): SocketAddress => ({
@@ -247,6 +252,6 @@ function wrongFamily(
   return new NetworkUnreachableError(
     `${host} is an ${family === 4 ? 'IPv6' : 'IPv4'} address, and this endpoint is bound to IPv${family}. ` +
       `Create it with host '${family === 4 ? '::' : '0.0.0.0'}', or use another address of the peer.`,
-    { context },
+    { context, origin: 'local' },
   );
 }

@@ -123,8 +123,8 @@ export class SttDatagrams implements AsyncIterable<Uint8Array> {
     return this.#inbox.length;
   }
 
-  /** @internal The session is over; with an error, what waits throws it. */
-  end(error: unknown): void {
-    this.#inbox.end(error);
+  /** @internal The session is over; with `why`, what waits throws what it makes. */
+  end(why: (() => unknown) | undefined): void {
+    this.#inbox.end(why);
   }
 }

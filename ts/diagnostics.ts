@@ -9,8 +9,8 @@ import { hasBrand } from './errors/error.ts';
 import type { CircuitChangeEvent } from './resilience/breakers.ts';
 import type { RetryEvent } from './resilience/policy.ts';
 import type { ReconnectedEvent, ReconnectingEvent } from './resilience/reconnecting.ts';
-import type { DrainingEvent, SttSession } from './session.ts';
-import type { PathChangeEvent } from './session-state.ts';
+import type { SttSession } from './session.ts';
+import type { DrainingEvent, PathChangeEvent } from './session-state.ts';
 import type { SttStream } from './stream.ts';
 
 /** What every message has. */
@@ -132,8 +132,9 @@ function complete(message: object): DiagnosticsRecord {
     error?: unknown;
     code?: number;
   };
-  const peer = session && formatAddress(session.remoteAddress);
-  const number = hasBrand(error) ? error.code : code;
+  const own = hasBrand(error) ? error : undefined;
+  const peer = session === undefined ? own?.context.peer : formatAddress(session.remoteAddress);
+  const number = own?.code ?? code;
   return {
     timestamp: Date.now(),
     ...(peer === undefined ? {} : { peer }),

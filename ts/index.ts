@@ -98,14 +98,10 @@ export {
   SEED_LENGTH,
   type SeedInput,
 } from './seeds.ts';
-export {
-  type DrainingEvent,
-  type SessionCloseOptions,
-  SttSession,
-  type SttSessionEvents,
-} from './session.ts';
+export { type SessionCloseOptions, SttSession } from './session.ts';
 export type {
   CloseInfo,
+  DrainingEvent,
   FrameError,
   FrameErrorEvent,
   PathChangeEvent,
@@ -113,6 +109,7 @@ export type {
   PathWarningEvent,
   SendErrorEvent,
   SettledInfo,
+  SttSessionEvents,
 } from './session-state.ts';
 export type { EndpointStats, SessionStats } from './stats.ts';
 export type { ByteSource } from './stream/bytes.ts';

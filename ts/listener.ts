@@ -235,7 +235,7 @@ export class Listener implements SttListener {
     this.#options.signal?.removeEventListener('abort', this.#stop);
     for (const controller of this.#pending) controller.abort();
     this.#engine.listen(null);
-    this.#queue.end(error);
+    this.#queue.end(error === undefined ? undefined : () => error);
     // Nobody will ever take these.
     for (const session of this.#queue.clear()) {
       session.shed(CODE_TOO_MANY_SESSIONS, 'no longer accepting');

@@ -7,7 +7,7 @@ import { Waiter } from './async.ts';
 export class IterableQueue<Item> {
   readonly #items: Item[] = [];
   readonly #waiting: Waiter<IteratorResult<Item, undefined>>[] = [];
-  #end: { readonly error: unknown } | undefined;
+  #end: { readonly why?: (() => unknown) | undefined } | undefined;
 
   get length(): number {
     return this.#items.length;
@@ -25,13 +25,13 @@ export class IterableQueue<Item> {
     return this.#items.splice(0);
   }
 
-  /** Nothing more comes; with an error, iteration ends by throwing it. */
-  end(error?: unknown): void {
+  /** Nothing more comes; with `why`, iteration ends by throwing what it makes. It is asked only if somebody iterates. */
+  end(why?: () => unknown): void {
     if (this.#end !== undefined) return;
-    this.#end = { error };
+    this.#end = { why };
     for (const waiter of this.#waiting.splice(0)) {
-      if (error === undefined) waiter.resolve({ done: true, value: undefined });
-      else waiter.reject(error);
+      if (why === undefined) waiter.resolve({ done: true, value: undefined });
+      else waiter.reject(why());
     }
   }
 
@@ -55,8 +55,8 @@ export class IterableQueue<Item> {
     const item = this.#items.shift();
     if (item !== undefined) waiter.resolve({ done: false, value: item });
     else if (this.#end === undefined) this.#waiting.push(waiter);
-    else if (this.#end.error === undefined) waiter.resolve({ done: true, value: undefined });
-    else waiter.reject(this.#end.error);
+    else if (this.#end.why === undefined) waiter.resolve({ done: true, value: undefined });
+    else waiter.reject(this.#end.why());
     return waiter.promise;
   }
 }

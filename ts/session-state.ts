@@ -113,3 +113,33 @@ export interface PathWarningEvent {
   readonly packets: number;
   readonly message: string;
 }
+
+/** Who is about to end a session, as `draining` tells it. */
+export interface DrainingEvent {
+  /**
+   * `local`: `close()` was called here, and what was written is still delivered. `remote`: the peer drains its endpoint
+   * (PROTOCOL.md section 6.6). Streams that are open go on; begin nothing new on it, and connect elsewhere for that.
+   */
+  readonly initiator: 'local' | 'remote';
+  /** Milliseconds that the peer leaves for what is under way, from when it said so. */
+  readonly within?: number;
+}
+
+/** The events of a session. */
+export interface SttSessionEvents {
+  /**
+   * The session's packets take another way, which the peer has answered on: the address of the peer,
+   * which is the one before where this side moved by `migrate()`.
+   */
+  pathChange: PathChangeEvent;
+  /** The network damages packets. */
+  pathWarning: PathWarningEvent;
+  /** Frames were dropped and counted. Rate-limited. */
+  frameError: FrameErrorEvent;
+  /** The system refuses to send; the session tries on. At once for the first, then once a second. */
+  sendError: SendErrorEvent;
+  /** The session is about to end: this side closes it, or the peer tells that it will. Once for each. */
+  draining: DrainingEvent;
+  /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
+  resumptionTicket: Uint8Array;
+}

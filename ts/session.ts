@@ -8,18 +8,9 @@ import type { CarrierEnd } from './carriers/links.ts';
 import type { PathStrain } from './carriers/trials.ts';
 import { SttDatagrams } from './datagrams.ts';
 import { publish } from './diagnostics.ts';
-import { BufferOverflowError } from './errors/classes.ts';
-import type { SttError, SttErrorOrigin } from './errors/error.ts';
+import type { SttError } from './errors/error.ts';
 import type { FaultPlace } from './errors/fault.ts';
-import {
-  asEnd,
-  closeReason,
-  faultToError,
-  frameErrorEvent,
-  peerFaultToError,
-  reasonToError,
-  sessionClosedError,
-} from './errors/fault.ts';
+import { closeReason, frameErrorEvent, sessionClosedError } from './errors/fault.ts';
 import type { ErrorTally, TalliedContext } from './errors/tally.ts';
 import { TALLY } from './errors/tally.ts';
 import { Emitting } from './events.ts';
@@ -29,15 +20,20 @@ import { MessageSender } from './messages/sender.ts';
 import type { MigrateOptions } from './moves.ts';
 import { Moves } from './moves.ts';
 import type { Engine, Fault } from './native/engine.ts';
+import { Pings } from './pings.ts';
 import { IterableQueue } from './queue.ts';
+import type { SessionEnd } from './session-end.ts';
+import { rootCause } from './session-end.ts';
 import type {
   CloseInfo,
+  DrainingEvent,
   FrameErrorEvent,
   PathChangeEvent,
   PathChangeReason,
   PathWarningEvent,
   SendErrorEvent,
   SettledInfo,
+  SttSessionEvents,
 } from './session-state.ts';
 import type { SessionStats } from './stats.ts';
 import { snapshot } from './stats.ts';
@@ -47,36 +43,6 @@ import type { StreamOptions } from './stream/open.ts';
 import { checkStreamOptions, StreamOpener } from './stream/open.ts';
 import type { SttReceiveStream, SttSendStream } from './stream.ts';
 import { SttStream } from './stream.ts';
-
-/** Who is about to end a session, as `draining` tells it. */
-export interface DrainingEvent {
-  /**
-   * `local`: `close()` was called here, and what was written is still delivered. `remote`: the peer drains its endpoint
-   * (PROTOCOL.md section 6.6). Streams that are open go on; begin nothing new on it, and connect elsewhere for that.
-   */
-  readonly initiator: 'local' | 'remote';
-  /** Milliseconds that the peer leaves for what is under way, from when it said so. */
-  readonly within?: number;
-}
-
-/** The events of a session. */
-export interface SttSessionEvents {
-  /**
-   * The session's packets take another way, which the peer has answered on: the address of the peer,
-   * which is the one before where this side moved by `migrate()`.
-   */
-  pathChange: PathChangeEvent;
-  /** The network damages packets. */
-  pathWarning: PathWarningEvent;
-  /** Frames were dropped and counted. Rate-limited. */
-  frameError: FrameErrorEvent;
-  /** The system refuses to send; the session tries on. At once for the first, then once a second. */
-  sendError: SendErrorEvent;
-  /** The session is about to end: this side closes it, or the peer tells that it will. Once for each. */
-  draining: DrainingEvent;
-  /** The peer gave out a ticket to return by: `session.resumptionTicket`. */
-  resumptionTicket: Uint8Array;
-}
 
 /** How `session.close()` waits. */
 export interface SessionCloseOptions extends WaitOptions {
@@ -123,22 +89,7 @@ export interface SessionInfo {
   readonly failover?: (own: Pick<FailoverHost, 'session' | 'moving'>) => Failover;
 }
 
-/** What the core tells about the end of a session. */
-export interface SessionEnd {
-  readonly reason: number;
-  readonly remote: boolean;
-  readonly fault?: Fault | undefined;
-  readonly message: string;
-  /** What the core knows of; what waits here is added. */
-  readonly undelivered: number;
-  /** Whose doing it was, where neither the fault nor the side that ended it says. */
-  readonly origin?: SttErrorOrigin;
-}
-
 const DEFAULT_CLOSE_TIMEOUT = 10_000;
-
-/** Pings of a session that are not answered yet, at most; the core takes no more either. */
-const MAX_PINGS = 4_096;
 
 /** What is iterated over where nothing was made yet. */
 const NONE: readonly never[] = [];
@@ -179,7 +130,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   /** Numbers by which the core may still tell of a stream. */
   #numbers: Set<number> | undefined;
   // What follows is made when it is first asked for (docs/adr/0122-idle-sessions-in-javascript.md).
-  #pings: Map<number, Waiter<number>> | undefined;
+  #pings: Pings | undefined;
   #opener: StreamOpener | undefined;
   #sender: MessageSender | undefined;
   #datagrams: SttDatagrams | undefined;
@@ -193,13 +144,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   #remoteAddress: SocketAddress;
   #transport: 'udp' | 'websocket';
   #resumptionTicket: Uint8Array | undefined;
-  #nextPing = 1;
   #closing: Promise<CloseInfo> | undefined;
   /** This side told the peer that it closes before long. */
   #drains = false;
   /** Called when the last stream is over, while somebody waits for that. */
   #onStreamsOver: (() => void) | undefined;
   #end: SettledInfo | undefined;
+  #ended: SttError | undefined;
   /** Streams that were not over when the session ended. */
   #cut: readonly SttStream[] = [];
   #lastStats: SessionStats | undefined;
@@ -335,34 +286,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
    * @throws {BufferOverflowError} while 4096 are not answered. One whose timeout or signal has ended it counts no more.
    */
   ping(options?: WaitOptions): Promise<number> {
-    let wait: WaitOptions;
-    try {
-      wait = checkWait(options);
-    } catch (error) {
-      return rejected(error);
-    }
-    if (this.#end !== undefined) return rejected(this.#closedError(this.#end));
-    if ((this.#pings?.size ?? 0) >= MAX_PINGS) {
-      const message = `${MAX_PINGS} pings of ${this.#place().peer} are not answered yet. Await some, or give each a timeout.`;
-      return rejected(new BufferOverflowError(message, { context: this.#context() }));
-    }
-    const token = this.#nextPing;
-    this.#nextPing = token === 0xffff_ffff ? 1 : token + 1;
-    const waiter = new Waiter<number>(
-      wait,
-      `A ping of ${this.#place().peer}`,
-      (error) => {
-        if (this.#pings?.delete(token)) this.#host.engine.cancelPing(this.#number, token);
-        return error;
-      },
-      () => this.#context(),
-    );
-    if (!waiter.settled) {
-      this.#pings ??= new Map();
-      this.#pings.set(token, waiter);
-      this.#host.engine.ping(this.#number, token);
-    }
-    return waiter.promise;
+    return this.#ownPings().ping(options);
   }
 
   /**
@@ -478,9 +402,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** @internal */
   onPong(token: number, rttMicros: number): void {
-    const waiter = this.#pings?.get(token);
-    this.#pings?.delete(token);
-    waiter?.resolve(rttMicros / 1_000);
+    this.#pings?.onPong(token, rttMicros);
   }
 
   /** @internal */
@@ -593,15 +515,13 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
     const info = this.#describeEnd(end);
     this.#end = info;
     this.#failover?.end();
-    const error = this.#closedError(info);
-    this.#opener?.fail(error);
-    this.#sender?.fail(error);
-    this.#moves?.end(error);
-    for (const waiter of this.#pings?.values() ?? NONE) waiter.reject(error);
-    this.#pings = undefined;
+    this.#opener?.fail(this.#endError(info));
+    this.#sender?.fail(this.#endError(info));
+    this.#moves?.end(this.#endError(info));
+    this.#pings?.end(this.#endError(info));
     const open = [...(this.#streams ?? NONE)];
     this.#cut = open.filter(({ isWhole }) => !isWhole);
-    for (const stream of open) stream.fail(error);
+    for (const stream of open) stream.fail(this.#endError(info));
     this.#streams = undefined;
     for (const number of this.#numbers ?? NONE) this.#forget(number);
     const iterationEnd = this.#iterationEnd(info);
@@ -743,9 +663,19 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       boundTo: () => this.#host.boundTo(),
       peer: () => this.#remoteAddress,
       place: () => this.#place(),
-      closedError: () => (this.#end === undefined ? undefined : this.#closedError(this.#end)),
+      closedError: () => this.#endedError(),
     });
     return this.#moves;
+  }
+
+  #ownPings(): Pings {
+    this.#pings ??= new Pings({
+      engine: this.#host.engine,
+      session: this.#number,
+      place: () => this.#place(),
+      closedError: () => this.#endedError(),
+    });
+    return this.#pings;
   }
 
   #ownOpener(): StreamOpener {
@@ -812,20 +742,7 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
       message: end.message,
     };
     if (reason === 'graceful') return Object.freeze(base);
-    return Object.freeze({ ...base, error: this.#rootCause(end, base.origin) });
-  }
-
-  #rootCause(end: SessionEnd, origin: SttErrorOrigin): SttError {
-    const { fault, message } = end;
-    const reason = closeReason(end.reason);
-    if (fault !== undefined && fault.origin === 'peer') {
-      return peerFaultToError(fault, reason, message, this.#place());
-    }
-    if (fault !== undefined && fault.code !== CODE_SESSION_CLOSED) {
-      return faultToError(asEnd(fault, this.#place().peer), this.#place());
-    }
-    if (end.remote || reason !== 'error') return reasonToError(reason, message, this.#place());
-    return sessionClosedError('error', undefined, this.#place(), origin);
+    return Object.freeze({ ...base, error: rootCause(end, base.origin, this.#place()) });
   }
 
   /** What the core counts, which knows nothing of what waits here, or what is known here, if that is more. */
@@ -843,8 +760,8 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
 
   /** Why nothing new can begin; undefined while it can. */
   #closingError(): SttError | undefined {
-    if (this.#end !== undefined) return this.#closedError(this.#end);
-    if (this.#closing === undefined) return undefined;
+    const ended = this.#endedError();
+    if (ended !== undefined || this.#closing === undefined) return ended;
     return sessionClosedError('graceful', undefined, this.#place(), 'local');
   }
 
@@ -863,8 +780,19 @@ export class SttSession extends Emitting<SttSessionEvents> implements AsyncDispo
   }
 
   /** What those who iterate get in the end: an error, or undefined for a good end. */
-  #iterationEnd(info: SettledInfo): SttError | undefined {
-    return info.reason === 'graceful' ? undefined : this.#closedError(info);
+  #iterationEnd(info: SettledInfo): (() => SttError) | undefined {
+    return info.reason === 'graceful' ? undefined : () => this.#endError(info);
+  }
+
+  /** What all get that the end broke, made for the first: most sessions end while nobody waits. */
+  #endError(info: SettledInfo): SttError {
+    this.#ended ??= this.#closedError(info);
+    return this.#ended;
+  }
+
+  /** For who asks for something now; undefined while it lives. */
+  #endedError(): SttError | undefined {
+    return this.#end === undefined ? undefined : this.#closedError(this.#end);
   }
 
   #closedError(info: SettledInfo): SttError {

@@ -390,7 +390,7 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
   #onIdle(): void {
     const error = new StreamClosedError(
       `Nothing moved on ${placeWords(this.#context())} for ${this.#host.streamIdleTimeout} ms (streamIdleTimeout), so this side ended it. Open a new one, or raise streamIdleTimeout.`,
-      { context: this.#context() },
+      { context: this.#context(), origin: 'idle' },
     );
     if (this.#writer?.over === false) this.#host.engine.reset(this.#number, IDLE_CODE);
     if (this.#reader?.over === false) this.#host.engine.stop(this.#number, IDLE_CODE);

@@ -271,8 +271,16 @@ describe('stt doctor', () => {
     expect([gone.code, gone.checks['peer'], gone.last]).toMatchObject([
       4,
       { status: 'failed', code: '0x0103' },
-      { advice: expect.stringMatching(/^Correct the peer id/) },
+      { advice: expect.stringMatching(/^Another node .*"stt peers" where den should be/) },
     ]);
+    // Nobody gave a flag, and the addresses are those of the hosts.
+    expect(JSON.stringify([well, gone])).not.toMatch(/--peer-id|den:\d+ answers|ws:\/\/den/);
+    expect(well.checks['websocket']).toMatchObject({
+      detail: `ws://127.0.0.1:${port}/stt answers`,
+    });
+    expect(gone.checks['websocket']).toMatchObject({
+      detail: `one of ws://127.0.0.2:${port}/stt, ws://127.0.0.1:${port}/stt answers`,
+    });
     expect([right.nodeId, wrong.nodeId]).toContain(
       /the node ([0-9a-f]{64})/.exec(String(gone.checks['peer']?.['message']))?.[1],
     );
@@ -358,11 +366,13 @@ describe('stt doctor', () => {
         code: 0,
         checks: { tls: { status: 'passed', daysLeft: 29 }, websocket: { status: 'passed' } },
       });
-      for (const [found, words] of [
-        [late, /CERT_HAS_EXPIRED/],
-        [elsewhere, /ERR_TLS_CERT_ALTNAME_INVALID.*elsewhere\.example/],
-        [await examine(peer, seed, { websocket: url }), /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+      const strange = await examine(peer, seed, { websocket: url });
+      for (const [found, words, advice] of [
+        [late, /CERT_HAS_EXPIRED/, /^Renew the certificate on the server; .* clock/],
+        [elsewhere, /ERR_TLS_CERT_ALTNAME_INVALID.*elsewhere\.example/, /^Name a host in the URL/],
+        [strange, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/, /^Name a file .* NODE_EXTRA_CA_CERTS/],
       ] as const) {
+        expect(found?.last?.['advice']).toMatch(advice);
         expect(found).toMatchObject({
           code: 3,
           checks: {

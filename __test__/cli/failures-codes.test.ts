@@ -294,6 +294,90 @@ describe('exit codes that no code of STT stands for', () => {
     expect(stderr).toMatch(/\nTry: this is a bug in stt; please report the lines above\.\n$/);
   });
 
+  test.each([
+    [407, /The proxy http:.* answered 407 .*\nTry: put user and password into the proxy's URL/],
+    [403, /The proxy http:.* answered 403 .*\nTry: add the peer's host .*allow-list/],
+    [502, /The proxy http:.* answered 502 .*\nTry: see the proxy's log/],
+  ])('a proxy that answers CONNECT with %i gets a hint of its own', async (status, says) => {
+    const server = createHttpServer().on('connect', (_, socket) => {
+      socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const proxy = `http://me:secret@127.0.0.1:${port}`;
+    const env = { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: '', no_proxy: '' };
+    const to = [`127.0.0.1:${await closedPort()}`, '--seed-file', (await peer()).seed];
+    const { code, stderr } = await stt(['ping', ...to, '--transport', 'websocket'], { env });
+    expect([code, stderr]).toEqual([3, expect.stringMatching(says)]);
+    expect(stderr).not.toContain('secret');
+  });
+
+  test.each([
+    ['ends the connection', 3, /0x0503 .*The proxy http:\S+ made no tunnel to ws:/, true],
+    ['says something else', 3, /0x0503 .*The proxy http:\S+ made no tunnel to ws:/, true],
+    ['is silent', 3, /0x0101 .*The proxy http:\S+ made no tunnel to ws:\S+ within/, true],
+    ['is not there', 3, /0x0102 .*TCP to the proxy http:\S+ was refused/, false],
+  ])(
+    'a proxy that %s is told as what failed, and not the peer',
+    async (does, exit, says, there) => {
+      const server = createServer((socket) => {
+        onTestFinished(() => void socket.destroy());
+        socket.on('error', () => socket.destroy());
+        socket.once('data', () => {
+          if (does === 'ends the connection') socket.destroy();
+          else if (does === 'says something else') socket.end('SSH-2.0-other\r\n');
+        });
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      onTestFinished(() => void server.close());
+      const port = there ? (server.address() as AddressInfo).port : await closedPort();
+      const proxy = `http://me:secret@127.0.0.1:${port}`;
+      const env = { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: '', no_proxy: '' };
+      const to = [`127.0.0.1:${await closedPort()}`, '--seed-file', (await peer()).seed];
+      const by = ['--transport', 'websocket', '--timeout', '1s'];
+      const [ping, doctor] = await Promise.all([
+        stt(['ping', ...to, ...by], { env }),
+        stt(['doctor', ...to, ...by], { env }),
+      ]);
+      const hint = /ee that the proxy runs and its URL is right .*, or go past it with NO_PROXY\./;
+      for (const { code, stdout, stderr } of [ping, doctor]) {
+        const shown = `${stdout}${stderr}`;
+        expect([code, shown]).toEqual([exit, expect.stringMatching(says)]);
+        expect(shown).toMatch(hint);
+        expect(shown).not.toContain('secret');
+        expect(shown).not.toMatch(/stt recv|path in the URL|option proxy/);
+      }
+    },
+  );
+
+  test('a 503, which anything may answer, is not taken for one of the peer', async () => {
+    const server = createHttpServer().on('upgrade', (_, socket) => {
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const to = [`127.0.0.1:${port}`, '--seed-file', (await peer()).seed];
+    const by = ['--transport', 'websocket', '--timeout', '20s'];
+    const [ping, doctor] = await Promise.all([
+      stt(['ping', ...to, ...by]),
+      stt(['doctor', ...to, ...by]),
+    ]);
+    for (const { code, stdout, stderr } of [ping, doctor]) {
+      const shown = `${stdout}${stderr}`;
+      expect([code, shown]).toEqual([3, expect.stringMatching(/0x0503 .* answered 503 /)]);
+      expect(shown).toMatch(
+        /an STT endpoint says so .* or another server for reasons of its own\./,
+      );
+      expect(shown).not.toMatch(/The peer has/);
+    }
+    expect(doctor.stdout).toMatch(
+      /Try again in a while: what answers there takes no more for now\./,
+    );
+    expect(doctor.stdout).not.toMatch(/Correct the path/);
+  });
+
   test('7: a file that is not what its sender says it is', async () => {
     const folder = await temporaryFolder();
     const seed = await seedFile(folder);

@@ -9,6 +9,7 @@ import { SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { networkSalt } from '../../ts/cli/commands/keygen.ts';
 import { describeFailure } from '../../ts/cli/failure.ts';
+import { addPeer } from '../../ts/cli/peers/book.ts';
 import { AuthenticationError, ConnectionTimeoutError } from '../../ts/errors/classes.ts';
 import { closedPort } from '../contract/pair.ts';
 import { Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
@@ -116,6 +117,14 @@ describe('what a mistake gets', () => {
         ['ping', '127.0.0.1', '--timeout', secret],
         ['explain', secret],
         [secret],
+        ['tunnel', `${secret}:80`, 'desk:localhost:80'],
+        ['tunnel', '--serve', '--allow', `${secret}:80`],
+        ['tunnel', '--serve', `--allow=localhost:${secret}`],
+        ['doctor', `${secret}:port`],
+        ['send', `--nooption${secret}`],
+        ['send', seed, '127.0.0.1', `--no-option${secret}=${folder}`],
+        ['ping', '127.0.0.1', `-x${secret}`],
+        [`send${secret}`],
         ['recv', folder, '--seed-file', seed, '--node-seed-file', secret],
         ['pair', '--print', '--seed-file', secret],
         ['keygen', '--out', secret],
@@ -133,6 +142,30 @@ describe('what a mistake gets', () => {
       const id = ['ping', '127.0.0.1:9', '--peer-id', hex, '--seed-file', seed, '--timeout', '1s'];
       expect((await stt(id)).code).toBe(3);
       expect(await readdir(folder)).toEqual(['seed']);
+    }
+  });
+
+  test('the seed in use is none of the names and node ids that look like one: 2', async () => {
+    const folder = await temporaryFolder();
+    const [seed, own] = [await seedFile(folder), await seedFile(folder, 'own')];
+    const [used, node] = await Promise.all(
+      [seed, own].map(async (path) => (await readFile(path, 'utf8')).trim()),
+    );
+    for (const hex of [used as string, node as string]) {
+      for (const secret of [
+        hex,
+        hex.toUpperCase(),
+        Buffer.from(hex, 'hex').toString('base64url'),
+      ]) {
+        for (const given of [['--name', secret], [`--name=${secret}.txt`], ['--peer-id', secret]]) {
+          const args = ['send', seed, '127.0.0.1:9', ...given, '--json', '--no-resume'];
+          const files = ['--seed-file', seed, '--node-seed-file', own];
+          const { code, stdout, stderr } = await stt([...args, ...files]);
+          expect([given, code]).toEqual([given, 2]);
+          expectTwoLines(stderr, /a word of this command line, which .*, is a seed itself\.$/);
+          expect(`${stdout}${stderr}`.toLowerCase()).not.toContain(secret.toLowerCase());
+        }
+      }
     }
   });
 
@@ -186,6 +219,40 @@ describe('what a mistake gets', () => {
     expect((await stt(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
+  test('stdout has no name that could be taken: 2', async () => {
+    for (const option of ['--overwrite', '--rename', '--forever']) {
+      const { code, stderr } = await stt(['recv', '-', option]);
+      expect(code).toBe(2);
+      expectTwoLines(stderr, new RegExp(`${option} does not go with "recv -"`));
+    }
+  });
+
+  test('what has no name of its own is sent under another: 6', async () => {
+    const seed = await seedFile(await temporaryFolder());
+    const { code, stderr } = await stt(['send', '/', '127.0.0.1', '--seed-file', seed]);
+    expect(code).toBe(6);
+    expectTwoLines(stderr, /"\/" has no name of its own/);
+  });
+
+  test.each([
+    ['recv', ['recv', '.', '--listen', 'nowhere.invalid:0']],
+    [
+      'recv --websocket',
+      ['recv', '.', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0'],
+    ],
+    ['bench --websocket', ['bench', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0']],
+    [
+      'tunnel --serve --websocket',
+      ['tunnel', '--serve', '--listen', '127.0.0.1:0', '--websocket', 'nowhere.invalid:0'],
+    ],
+    ['tunnel', ['tunnel', 'nowhere.invalid:0', '127.0.0.1:localhost:80']],
+  ])('a host to listen on that has no address, of %s: 8', async (_of, args) => {
+    const folder = await temporaryFolder();
+    const { code, stderr } = await stt([...args, '--seed-file', await seedFile(folder)]);
+    expect(code).toBe(8);
+    expectTwoLines(stderr, /no address to listen on by the name "nowhere\.invalid"/);
+  });
+
   test('a file that does not exist: 6', async () => {
     const folder = await temporaryFolder();
     const { code, stderr } = await stt([
@@ -206,7 +273,10 @@ describe('what a mistake gets', () => {
     await mkdir(join(odd, 'a:b'), { recursive: true });
     const sent = await stt(['send', odd, '127.0.0.1', '--seed-file', seed]);
     expect(sent.code).toBe(6);
-    expectTwoLines(sent.stderr, /a:b" cannot be sent: .* separator/);
+    expectTwoLines(
+      sent.stderr,
+      /a:b" cannot be sent: .* holds a ":", which no file on Windows can have/,
+    );
     const received = await stt(['recv', seed, '--listen', '127.0.0.1:0', '--seed-file', seed]);
     expect(received.code).toBe(6);
     expectTwoLines(received.stderr, /is not a folder/);
@@ -323,6 +393,55 @@ describe('what a mistake gets', () => {
     ]);
     expect(pinned.code).toBe(4);
     expectTwoLines(pinned.stderr, /^0x0103 AUTHENTICATION_FAILED: /);
+  });
+
+  test('a pin of the list of peers is told by the name of the peer, and not by a flag: 4', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const { port } = await startRecv(folder, seed);
+    const env = { XDG_CONFIG_HOME: folder };
+    const book = join(folder, 'stt', 'peers.json');
+    const peer = { name: 'desk', nodeId: 'ab'.repeat(32), port, pairedAt: 0 };
+    for (const hosts of [['127.0.0.1'], ['127.0.0.1', '127.0.0.2']]) {
+      await addPeer({ ...peer, hosts }, book);
+      for (const args of [
+        ['send', seed, 'desk'],
+        ['ping', 'desk'],
+        ['tunnel', '0', 'desk:a:1'],
+      ]) {
+        const { code, stderr } = await stt([...args, '--seed-file', seed], { env });
+        expect([args, code]).toEqual([args, 4]);
+        expectTwoLines(
+          stderr,
+          /, not (ab){32} that desk was paired with\. "stt peers" has what is known of desk\.$/,
+        );
+        expect(stderr).toMatch(
+          /^Try: see in "stt peers" where desk should be; .*"stt peers rm desk"/m,
+        );
+        expect(stderr).not.toContain('--peer-id');
+      }
+      const { stderr } = await stt(['doctor', 'desk', '--seed-file', seed], { env });
+      expect(stderr).not.toContain('--peer-id');
+    }
+  });
+
+  test('of a peer with several hosts none of which has an address, the hosts are told: 3', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const env = { XDG_CONFIG_HOME: folder };
+    const hosts = ['one.invalid', 'two.invalid'];
+    const peer = { name: 'desk', nodeId: 'ab'.repeat(32), hosts, port: 7788, pairedAt: 0 };
+    await addPeer(peer, join(folder, 'stt', 'peers.json'));
+    const none = /None of the hosts of desk has an address: one\.invalid, two\.invalid\./;
+    const ping = await stt(['ping', 'desk', '--seed-file', seed], { env });
+    expect(ping.code).toBe(3);
+    expectTwoLines(ping.stderr, none);
+    const doctor = await stt(['doctor', 'desk', '--seed-file', seed, '--json'], { env });
+    expect([doctor.code, doctor.records[0], doctor.records.at(-1)]).toMatchObject([
+      3,
+      { check: 'name', message: expect.stringMatching(none) },
+      { advice: expect.stringMatching(/^Correct the hosts of the peer/) },
+    ]);
   });
 
   test('a deadline that passes: 5', async () => {

@@ -32,6 +32,9 @@ describe('completion', () => {
     expect(await ask('peers', '')).toEqual(['rm']);
     expect(await ask('send', '--tr')).toEqual(['--transport']);
     expect(await ask('send', '--transport', '')).toEqual(['auto', 'udp', 'websocket']);
+    // As readline cuts --transport=u into words.
+    expect(await ask('send', '--transport', '=')).toEqual(['auto', 'udp', 'websocket']);
+    expect(await ask('send', '--transport', '=', 'u')).toEqual(['udp']);
     expect(await ask('send', '--verbose', path.slice(0, -3))).toEqual([path]);
     expect(await ask('completion', '')).toEqual(['bash', 'zsh', 'fish']);
     expect(await ask('peers', 'rm', '--q')).toEqual(['--quiet']);

@@ -13,7 +13,7 @@ import {
   TRANSFER_PURPOSE,
   writeMessage,
 } from '../../ts/cli/transfer/messages.ts';
-import { SttEndpoint } from '../../ts/index.ts';
+import { SttEndpoint, type SttSession, type SttStream } from '../../ts/index.ts';
 import { between, content, Stage, until } from './stage.ts';
 import type { Stt } from './stt.ts';
 
@@ -302,23 +302,37 @@ describe('what a sender may do', () => {
   });
 });
 
+interface Offered {
+  readonly session: SttSession;
+  readonly stream: SttStream;
+  /** What the sender says after its offer. */
+  readonly reader: ByteReader;
+}
+
+/** A receiver that answers each offer of a session in a way of its own. */
+async function receives(stage: Stage, answer: (offered: Offered) => Promise<unknown>) {
+  const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
+  const { port } = stage;
+  const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
+  onTestFinished(() => endpoint.destroy());
+  endpoint.serve(async (session) => {
+    for await (const stream of session.incomingBidirectionalStreams) {
+      const reader = new ByteReader(stream.batches());
+      await readOffer(reader);
+      await answer({ session, stream, reader });
+    }
+  });
+}
+
 describe('what a receiver may do', () => {
   test('one that takes the offer and goes away, again and again, is given up in time', async () => {
     const stage = await Stage.make(content(4, 4_000_000));
-    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
-    const { port } = stage;
-    const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
-    onTestFinished(() => endpoint.destroy());
     let sessions = 0;
-    endpoint.serve(async (session) => {
+    await receives(stage, async ({ stream, reader, session }) => {
       sessions += 1;
-      for await (const stream of session.incomingBidirectionalStreams) {
-        const reader = new ByteReader(stream.batches());
-        await readOffer(reader);
-        await writeMessage(stream, { accept: true, marks: [] });
-        await readStart(reader);
-        session.destroy('gone again');
-      }
+      await writeMessage(stream, { accept: true, marks: [] });
+      await readStart(reader);
+      session.destroy('gone again');
     });
     const { code, stderr } = await stage.send('--resume-timeout', '8s').end();
     expect([code, stderr]).toEqual([
@@ -330,28 +344,42 @@ describe('what a receiver may do', () => {
     expect(sessions).toBeLessThan(40);
   });
 
+  test.each([
+    ['and never answers is given up in time', '2s', 0],
+    ['and then says no is believed', '20s', 3],
+  ])('one that goes away before it has answered %s', async (_what, patience, answers) => {
+    const stage = await Stage.make(content(6, 10_000));
+    let sessions = 0;
+    await receives(stage, async ({ stream, session }) => {
+      sessions += 1;
+      if (sessions !== answers) return session.destroy('gone');
+      await writeMessage(stream, { accept: false, busy: false, why: 'not today' });
+      await stream.end();
+    });
+    const { code, stderr } = await stage.send('--resume-timeout', patience).end();
+    const how = /^0x02.*\nTry: the receiver had not answered yet; to go on: stt send /m;
+    expect([code, stderr]).toEqual([
+      5,
+      expect.stringMatching(answers === 0 ? how : /^the receiver declined: not today/m),
+    ]);
+    if (answers > 0) expect(sessions).toBe(answers);
+    else expect(sessions).toBeGreaterThan(1);
+  });
+
   test('one that makes up what stands there is not believed', async () => {
     const stage = await Stage.make(content(5, 100_000));
-    const sharedSeed = (await readFile(stage.seed, 'utf8')).trim();
-    const { port } = stage;
-    const endpoint = await SttEndpoint.create({ sharedSeed, host: '127.0.0.1', port });
-    onTestFinished(() => endpoint.destroy());
-    const started = new Promise<number>((resolve, reject) => {
-      endpoint.serve(async (session) => {
-        for await (const stream of session.incomingBidirectionalStreams) {
-          const reader = new ByteReader(stream.batches());
-          await readOffer(reader);
-          const marks = [1_000, 100_000, 2 ** 40].map((length) => ({
-            length,
-            sha256: 'ab'.repeat(32),
-          }));
-          await writeMessage(stream, { accept: true, marks });
-          await readStart(reader).then(({ offset }) => resolve(offset), reject);
-        }
-      });
+    const starts: Promise<number>[] = [];
+    await receives(stage, async ({ stream, reader }) => {
+      const marks = [1_000, 100_000, 2 ** 40].map((length) => ({
+        length,
+        sha256: 'ab'.repeat(32),
+      }));
+      await writeMessage(stream, { accept: true, marks });
+      starts.push(readStart(reader).then(({ offset }) => offset));
     });
     const send = stage.send('--no-resume');
-    expect(await started).toBe(0);
+    await expect.poll(() => starts.length).toBeGreaterThan(0);
+    expect(await starts[0]).toBe(0);
     send.child.kill('SIGKILL');
   });
 });

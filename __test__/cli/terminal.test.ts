@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { fitted } from '../../ts/cli/bar-line.ts';
 import { addPeer } from '../../ts/cli/peers/book.ts';
 import { seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
@@ -129,6 +130,60 @@ describe('what a person sees in a terminal', () => {
       );
     }
   });
+
+  test('at 20 columns: a name and the share of it, with no number cut off', async () => {
+    const folder = await temporaryFolder();
+    const seed = await seedFile(folder);
+    const names = ['a-film-with-a-long-name.mkv', 'b.mkv'];
+    for (const name of names) await writeFile(join(folder, name), Buffer.alloc(4 << 20, 7));
+    for (const [files, bar] of [
+      [names.slice(0, 1), /^…long-name\.mkv 100 %$/m],
+      [names, /^…nd 1 more 2\/2 100 %$/m],
+    ] as const) {
+      const inbox = join(folder, `inbox of ${files.length}`);
+      const { port } = await startRecv(inbox, seed);
+      const paths = files.map((name) => join(folder, name));
+      const args = ['send', ...paths, `127.0.0.1:${port}`, '--seed-file', seed];
+      const send = new Terminal(args, { columns: 20 });
+      expect(await send.end()).toBe(0);
+      expect(send.screen).toMatch(bar);
+    }
+  });
+
+  test('a line of progress has its parts whole at any width, and the widest has them all', () => {
+    const words = { label: 'film.mkv', size: '8.00 MiB', rate: '112.6 MB/s', left: '0:07' };
+    for (let columns = 8; columns <= 120; columns += 1) {
+      const line = fitted(words, 0.5, columns);
+      expect(line.length).toBeLessThanOrEqual(columns);
+      expect(line).toMatch(/^\S+( \[=+-+\])? 50 %( 8\.00 MiB)?( 112\.6 MB\/s)?( 0:07)?$/);
+    }
+    expect(fitted(words, 0.5, 120)).toMatch(/^film\.mkv \[={12}-{12}\] 50 % 8.00 MiB .* 0:07$/);
+    expect(fitted(words, 0.5, 20)).toBe('film.mkv 50 %');
+    expect(fitted(words, undefined, 20)).toBe('film.mkv 112.6 MB/s');
+  });
+
+  test.each(['dumb', ''])(
+    'with TERM="%s": plain lines, and nothing that moves a cursor',
+    async (TERM) => {
+      const folder = await temporaryFolder();
+      const seed = await seedFile(folder);
+      await writeFile(join(folder, 'a'), Buffer.alloc(4 << 20, 7));
+      await writeFile(join(folder, 'b'), Buffer.alloc(4 << 20, 7));
+      const env = { TERM };
+      for (const files of [['a'], ['a', 'b']]) {
+        const inbox = join(folder, `inbox of ${files.length}`);
+        const listen = ['--listen', '127.0.0.1:0', '--seed-file', seed];
+        const recv = new Terminal(['recv', inbox, ...listen], { env });
+        const [, port = ''] = await recv.shows(/^listening on 127\.0\.0\.1:(\d+)$/m);
+        const paths = files.map((name) => join(folder, name));
+        const to = [`127.0.0.1:${port}`, '--seed-file', seed];
+        const send = new Terminal(['send', ...paths, ...to], { env });
+        expect([await send.end(), await recv.end()]).toEqual([0, 0]);
+        expect([send.raw, recv.raw].join('')).not.toContain('\x1b');
+        expect(send.screen).toMatch(/^sent a/m);
+      }
+    },
+  );
 
   test('a terminal that Ctrl-S has stopped holds neither a transfer nor the end by a signal', async () => {
     const folder = await temporaryFolder();

@@ -28,11 +28,18 @@ export class Terminal {
   /** `wrapper`: a command that runs the terminal, in a network namespace for one. */
   constructor(
     args: readonly string[],
-    options: { env?: NodeJS.ProcessEnv; cwd?: string; wrapper?: readonly string[] } = {},
+    options: {
+      env?: NodeJS.ProcessEnv;
+      cwd?: string;
+      wrapper?: readonly string[];
+      columns?: number;
+    } = {},
   ) {
     const command = [process.execPath, MAIN, ...args].map(quoted).join(' ');
     // A terminal that nobody looks at has no size. `exec`, so that keys that stand for signals reach stt alone.
-    const line = `stty cols ${COLUMNS} rows ${ROWS}; exec ${command}`;
+    const { columns = COLUMNS } = options;
+    this.#emulator.resize(columns, ROWS);
+    const line = `stty cols ${columns} rows ${ROWS}; exec ${command}`;
     const [program = 'script', ...rest] = [
       ...(options.wrapper ?? []),
       ...['script', '-qfec', line, '/dev/null'],

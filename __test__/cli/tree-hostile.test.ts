@@ -99,6 +99,7 @@ class Puppet {
     await writing;
     const whole = answer.accept && answer.complete === null;
     const have = whole ? await readHave(reader, entries.length) : new Map<number, string>();
+    if (answer.accept) await writeMessage(stream, { files: 0, bytes: 0 });
     const lane = async (...pieces: Buffer[]): Promise<void> => {
       const opened = await session.createBidirectionalStream({ purpose: LANE_PURPOSE });
       for (const piece of pieces) await opened.write(piece);
@@ -158,7 +159,7 @@ describe('a manifest', () => {
     ],
     ['a ligature', /there twice/, [folder('r'), file('\ufb01x', 0, 1), file('fix', 0, 1)]],
     ['a root in other case', /there twice/, [folder('r'), folder('R')]],
-    ['too many bytes', /more than 1000 bytes/, [file('a', -1, 600), file('b', -1, 600)]],
+    ['too many bytes', /more than 1000 B in all/, [file('a', -1, 600), file('b', -1, 600)]],
     [
       'too many entries',
       /more than 10 files/,

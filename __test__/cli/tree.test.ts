@@ -18,7 +18,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { content, MIB, Stage, sha256, until } from './stage.ts';
-import { MAIN, STEP_MS, Stt, startRecv, stt, temporaryFolder } from './stt.ts';
+import type { Finished } from './stt.ts';
+import { MAIN, STEP_MS, Stt, seedFile, startRecv, stt, temporaryFolder } from './stt.ts';
 import { Terminal } from './terminal.ts';
 
 const LONG = process.env['CI_LONG'] === '1';
@@ -239,12 +240,12 @@ describe('a folder', () => {
     const { code, stderr } = await stage.send().end();
     expect([code, stderr]).toEqual([
       5,
-      expect.stringMatching(/declined: .*more than 1048576 bytes/),
+      expect.stringMatching(/declined: .*more than 1\.00 MiB in all/),
     ]);
     const received = await recv.end();
     expect([received.code, received.stderr]).toEqual([
       6,
-      expect.stringMatching(/more than 1048576 bytes.*\nTry: raise --max-size\./),
+      expect.stringMatching(/more than 1\.00 MiB in all.*\nTry: raise --max-size\./),
     ]);
     expect(await readdir(stage.inbox)).toEqual([]);
   });
@@ -267,6 +268,16 @@ test('a file is not sent to where a folder has its name, whatever is allowed', a
   expect(await readdir(stage.inbox)).toEqual(['data.bin']);
 });
 
+test('a path that is given twice is called that, whatever it is written like', async () => {
+  const stage = await grove({ one: '1' });
+  const to = [`127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+  const twice = [stage.file, `${stage.folder}/./data.bin`];
+  const { code, stderr } = await stt(['send', ...twice, ...to], { env: stage.env });
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/data\.bin" is given twice\.\nTry: /)]);
+  const { code: again } = await stt(['send', stage.file, stage.file, ...to], { env: stage.env });
+  expect(again).toBe(2);
+});
+
 test('several paths arrive beside each other, and several with --name do not leave', async () => {
   const stage = await grove({ one: '1' });
   await writeFile(join(stage.folder, 'extra.txt'), 'extra');
@@ -285,6 +296,17 @@ test('several paths arrive beside each other, and several with --name do not lea
 });
 
 describe('a folder that is cut off', () => {
+  /** What the last session of a command did not send again; lanes tell of it in any order. */
+  const resumptions = ({ records }: Finished): { name: string; offset: number }[] => {
+    const begin = records.findLastIndex(
+      ({ event }) => event === 'session' || event === 'suspended',
+    );
+    const told = records.slice(begin + 1).filter(({ event }) => event === 'resumed');
+    return told
+      .map((record) => record as unknown as { name: string; offset: number })
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  };
+
   const many = (): Record<string, Buffer> => {
     const files: Record<string, Buffer> = { 'big/one': content(1, 8 * MIB) };
     for (let n = 0; n < 60; n += 1) files[`small/${n}`] = content(n + 2, 100_000);
@@ -316,6 +338,14 @@ describe('a folder that is cut off', () => {
       expect(last['resumedFiles']).toBeGreaterThan(5);
       const again = who === 'receiver' ? total * 1.6 : total * 0.8;
       expect(last['bytesSent']).toBeLessThan(again);
+      // What stood unfinished counts as well, and both say the same.
+      const { resumedFrom = 0, bytesSent = 0 } = last;
+      expect(received.records.at(-1)?.['resumedFrom']).toBe(resumedFrom);
+      const [here, there] = [resumptions(sent), resumptions(received)];
+      expect(there).toEqual(here);
+      expect(here.reduce((sum, { offset }) => sum + offset, 0)).toBe(resumedFrom);
+      expect(here[0]?.name).toBe('data.bin');
+      if (who === 'sender') expect(bytesSent + resumedFrom).toBe(total);
     },
   );
 
@@ -340,6 +370,30 @@ describe('a folder that is cut off', () => {
     expect((await recv.end()).code).toBe(0);
   });
 
+  test('again and again within one file tells each time all that stands there', async () => {
+    const stage = await grove({ big: content(1, 32 * MIB), small: 'whole' });
+    await stage.goFarAway();
+    const recv = await stage.recv();
+    let before = 0;
+    for (let round = 1; round <= 3; round += 1) {
+      const send = stage.send();
+      await arrives(stage, before + 2 * MIB);
+      send.child.kill('SIGINT');
+      await send.end();
+      const { bytes } = await recv.record(
+        ({ event, bytes }) => event === 'suspended' && Number(bytes) > before,
+      );
+      // It waits as long anew as this grows; nothing comes meanwhile.
+      expect(bytes).toBe(arrived(stage));
+      before = bytes as number;
+    }
+    await stage.comeNear();
+    expect((await stage.send().end()).code).toBe(0);
+    const { code, records } = await recv.end();
+    expect([code, records.filter(({ event }) => event === 'suspended').length]).toEqual([0, 3]);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  });
+
   test('and has changed since: what is new is sent, what is gone is not there', async () => {
     const stage = await grove(many());
     await stage.goFarAway();
@@ -354,6 +408,47 @@ describe('a folder that is cut off', () => {
     expect((await stage.send().end()).code).toBe(0);
     expect((await recv.end()).code).toBe(0);
     expect(await look(join(stage.inbox, 'data.bin'))).toEqual(await look(stage.file));
+  });
+
+  test('has the permissions and times that it has now, also of files that were there already', async () => {
+    const files = Array.from({ length: 12 }, (_, n) => `short/${n}`);
+    const stage = await grove({
+      ...Object.fromEntries(files.map((path, n) => [path, `the text of ${n}`])),
+      'a/long': content(1, 1.2 * MIB),
+      'a/empty': '',
+      'z/last': content(2, 24 * MIB),
+    });
+    files.push('a/long', 'a/empty');
+    const [recv, send] = [await stage.recv(), stage.send()];
+    const staged = async (): Promise<string | undefined> => {
+      const [tree] = (await readdir(stage.inbox)).filter((name) => name.endsWith('.tree'));
+      const at = join(stage.inbox, String(tree), 'tree/data.bin');
+      const stats = await Promise.allSettled(files.map((path) => stat(join(at, path))));
+      // One that is just being written is not whole yet.
+      const whole = (nth: number): boolean => {
+        const found = stats[nth];
+        return found?.status === 'fulfilled' && (found.value.size > 0 || files[nth] === 'a/empty');
+      };
+      return stats.every((_, nth) => whole(nth)) ? at : undefined;
+    };
+    const there = await until(staged, 'all files but the last');
+    for (const { child, finished } of [recv, send]) {
+      child.kill('SIGKILL');
+      await finished;
+    }
+    for (const [nth, path] of files.entries()) {
+      const at = join(stage.file, path);
+      if (nth % 3 === 0) await chmod(at, 0o600);
+      else if (nth % 3 === 1) await utimes(at, 1_000_000_000, 1_000_000_000);
+      // As a receiver leaves it that is killed before it has set the time.
+      else await utimes(join(there, path), new Date(), new Date());
+    }
+    const expected = await look(stage.file);
+    const again = await stage.recv();
+    const [sent, received] = [await stage.send().end(), await again.end()];
+    expect([sent.code, received.code, sent.stderr, received.stderr]).toEqual([0, 0, '', '']);
+    expect(sent.records.at(-1)?.['resumedFiles']).toBe(files.length);
+    expect(await look(join(stage.inbox, 'data.bin'))).toEqual(expected);
   });
 
   test('and whose files vanish on the way: all else is there, the receiver hears of it, and the sender ends with 6', async () => {
@@ -459,6 +554,38 @@ describe('stdout as the place to receive at', () => {
     expect(sha256(await readFile(out))).toBe(sha256(stage.bytes));
     expect((await stt(['recv', '-', '--json', ...listen])).code).toBe(2);
   });
+
+  test.runIf(process.platform !== 'win32').each([
+    ['closed', '>&-'],
+    ['ignored', '1<>/dev/null'],
+  ])(
+    'that is %s is refused before anything comes; other commands do not mind',
+    async (_what, to) => {
+      const seed = await seedFile(await temporaryFolder());
+      const wrapper = ['sh', '-c', `exec "$@" ${to}`, 'sh'];
+      const listen = ['--listen', '127.0.0.1:0', '--seed-file', seed];
+      const recv = new Stt(['recv', '-', ...listen], { wrapper });
+      const [said] = await recv.said(/^.+$/m);
+      expect(said).toMatch(/^stdout is closed, or ignored/);
+      const { code, stderr } = await recv.end();
+      expect([code, stderr]).toEqual([6, expect.stringMatching(/^stdout is .*\nTry: .*\n$/)]);
+      const id = await stt(['id', '--seed-file', seed], { wrapper });
+      expect([id.code, id.stderr]).toEqual([0, '']);
+    },
+  );
+
+  test.runIf(process.platform !== 'win32')(
+    'that is > /dev/null keeps nothing, as was said',
+    async () => {
+      const stage = await Stage.make(Buffer.from('for nobody\n'));
+      const listen = ['--listen', `127.0.0.1:${stage.port}`, '--seed-file', stage.seed];
+      const wrapper = ['sh', '-c', 'exec "$@" > /dev/null', 'sh'];
+      const recv = new Stt(['recv', '-', ...listen], { env: stage.env, wrapper });
+      await recv.said(/listening on/);
+      expect((await stage.send().end()).code).toBe(0);
+      expect((await recv.end()).code).toBe(0);
+    },
+  );
 });
 
 test.runIf(process.platform === 'linux' && process.getuid?.() === 0)(

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import type { HandshakeErrorEvent } from '@seigr/stt';
 import { generateSeed, HandshakeError, SttEndpoint } from '@seigr/stt';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { closedPort, endpoint, next, pair, silentSocket } from './pair.ts';
@@ -223,8 +224,16 @@ describe('a connect that cannot succeed', () => {
   test('a wrong seed shows at the responder as nothing that ends it', async () => {
     const server = await endpoint({ sharedSeed: seed });
     server.serve(() => {});
+    const told = new Promise<HandshakeErrorEvent>((resolve) => {
+      server.once('handshakeError', resolve);
+    });
     const stranger = await endpoint();
     await expect(stranger.connect(server.address, any)).rejects.toMatchObject({ code: 0x0103 });
+    const { error } = await told;
+    expect(error).toMatchObject({ code: 0x0103, subcode: 3, origin: 'transport' });
+    expect(error.message).toMatch(
+      /^127\.0\.0\.1:\d+ greeted this side under a shared seed that is not ours/,
+    );
     const friend = await endpoint({ sharedSeed: seed });
     await friend.connect(server.address, any);
   });

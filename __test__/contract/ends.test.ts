@@ -27,7 +27,7 @@ describe('whose doing it was', () => {
     expect(theirs).toMatchObject({ code: 0x0201, origin: 'peer' });
     expect(theirs.toJSON()).toMatchObject({ origin: 'peer' });
     expect(inspect(theirs)).toContain("origin: 'peer'");
-    expect(theirs.message).toContain('It says: "enough of this".');
+    expect(theirs.message).toContain('It says: "enough of this". Look there for why, then connect');
     expect(await accepted.settled).toMatchObject({ origin: 'peer', message: 'enough of this' });
     expect(await session.settled).toMatchObject({ origin: 'local', initiator: 'local' });
   });
@@ -49,15 +49,17 @@ describe('whose doing it was', () => {
   test('of a connect: nobody listens, nobody answers, the peer says no', async () => {
     const sharedSeed = generateSeed();
     const client = await endpoint({ sharedSeed });
-    const refused = client.connect(`127.0.0.1:${await closedPort()}`, any);
-    expect(await failure(refused)).toMatchObject({ code: 0x0102, origin: 'path' });
+    const refused = await failure(client.connect(`127.0.0.1:${await closedPort()}`, any));
+    expect(refused).toMatchObject({ code: 0x0102, origin: 'path' });
+    expect(refused.message).toMatch(/nothing is on that UDP port, or a firewall rejects it/);
     const silent = await silentSocket();
     onTestFinished(silent.close);
     const unanswered = client.connect(`127.0.0.1:${silent.port}`, { ...any, timeout: 300 });
     expect(await failure(unanswered)).toMatchObject({ code: 0x0101, origin: 'idle' });
     const server = await endpoint({ sharedSeed });
-    const turned = client.connect(server.address, any);
-    expect(await failure(turned)).toMatchObject({ code: 0x0102, origin: 'peer' });
+    const turned = await failure(client.connect(server.address, any));
+    expect(turned).toMatchObject({ code: 0x0102, origin: 'peer' });
+    expect(turned.message).toMatch(/it holds our seed, but takes no sessions now\. Have it listen/);
   });
 });
 

@@ -150,6 +150,17 @@ describe('stats()', () => {
     expect(client.stats()?.errors.CONNECTION_REFUSED).toBe(1);
   });
 
+  test('counts the end of a session once for who ends it, and once more for all who wait', async () => {
+    const { session, client } = await pair();
+    session.destroy();
+    expect(client.stats()?.errors.SESSION_CLOSED).toBe(1);
+    const streams = session.incomingBidirectionalStreams[Symbol.asyncIterator]();
+    const datagrams = session.datagrams[Symbol.asyncIterator]();
+    const ends = await Promise.allSettled([streams.next(), datagrams.next(), streams.next()]);
+    expect(new Set(ends.map((end) => end.status === 'rejected' && end.reason)).size).toBe(1);
+    expect(client.stats()?.errors.SESSION_CLOSED).toBe(2);
+  });
+
   test('counts strangers, and the decoys that answer them', async () => {
     const server = await endpoint();
     server.listen();

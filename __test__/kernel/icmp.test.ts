@@ -21,7 +21,7 @@ function compiler(): string | undefined {
 
 const title = missing === undefined ? 'forged ICMP ends no session' : `(skipped: ${missing})`;
 
-test.skipIf(missing !== undefined)(title, { timeout: 60_000 }, async () => {
+test.skipIf(missing !== undefined)(title, async () => {
   const context = new Context();
   onTestFinished(() => context.dispose());
   // Idle for far longer than the forgeries go on: but for them, nothing is asked and nothing is heard.

@@ -36,7 +36,7 @@ export class Icmp {
   }
 
   /** Whether a host answers the echo request of a node: what `ping` shows. */
-  async answers(from: Node, address: string, ms = 1_000): Promise<boolean> {
+  async answers(from: Node, address: string, ms = 30_000): Promise<boolean> {
     return (await this.#run(from, 'echo', address, String(ms))) === 0;
   }
 

@@ -41,7 +41,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
     'survives that the interface of %s is down for longer than a session lives',
     async (end) => {
       const net = new Network(onTestFinished);
-      const { reached, arrives } = await underWay(net, 6 * MIB, IMPATIENT);
+      const { reached, arrives } = await underWay(net, 12 * MIB, IMPATIENT);
       net.interface(end, 'down');
       await pause(5_000);
       net.interface(end, 'up');
@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
     'survives that the interface of %s is down for 20 s, everything as it is by default',
     async (end) => {
       const net = new Network(onTestFinished);
-      const { arrives } = await underWay(net, 6 * MIB);
+      const { arrives } = await underWay(net, 12 * MIB);
       net.interface(end, 'down');
       await pause(20_000);
       net.interface(end, 'up');
@@ -66,7 +66,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   test('survives a router that gives another port, on one session', async () => {
     const net = new Network(onTestFinished);
     net.masquerade('20000-20999');
-    const { arrives } = await underWay(net, 6 * MIB);
+    const { arrives } = await underWay(net, 12 * MIB);
     await net.newPorts('30000-30999');
     expect(await arrives()).toMatchObject({ reconnects: 0 });
   });
@@ -74,7 +74,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 3 * LIMIT }, () => {
   test('survives a router that is gone for longer than a session lives, and back with other ports', async () => {
     const net = new Network(onTestFinished);
     net.masquerade('20000-20999');
-    const { reached, arrives } = await underWay(net, 6 * MIB, IMPATIENT);
+    const { reached, arrives } = await underWay(net, 12 * MIB, IMPATIENT);
     net.link('b', 'down');
     await pause(5_000);
     await net.newPorts('30000-30999');

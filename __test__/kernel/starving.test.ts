@@ -51,8 +51,11 @@ async function start(net: Network, { pushes }: { pushes: 'client' | 'server' }):
   }
   const accepted = message<{ session: string }>(server, 'session', LIMIT);
   const to = { address: `${ADDRESS.b}:${port}`, nodeId };
+  // It begins by UDP, also where a busy machine lets that wait for longer than the start that it has.
+  net.forward('meta l4proto tcp drop');
   client.send({ options, to, pushes: pushes === 'client' });
   const own = await message<{ session: string; transport: string }>(client, 'session', LIMIT);
+  net.forward();
   expect(own.transport).toBe('udp');
   expect((await accepted).session).toBe(own.session);
   others.length = 0;
@@ -104,26 +107,32 @@ describe.skipIf(missing !== undefined)(title, { timeout: 4 * LIMIT }, () => {
   ] as const)(
     '$what is left for a WebSocket (the $pushes sends)',
     async ({ rule, pushes, hush }) => {
-      const net = new Network(onTestFinished);
-      net.limit('a', RATE);
-      net.limit('b', RATE);
-      const running = await start(net, { pushes });
-      await arrives(running, MIB);
-      net.forward(rule);
-      const left = await change(running, 1);
-      expect(left).toMatchObject({ from: 'udp', transport: 'websocket' });
-      if (hush && left.reason === 'silent') {
+      // A machine that gives none of its processes any time for a while makes a silence that is none of the path's.
+      for (let round = 1; ; round += 1) {
+        const net = new Network(onTestFinished);
+        net.limit('a', RATE);
+        net.limit('b', RATE);
+        const running = await start(net, { pushes });
+        await arrives(running, MIB);
+        net.forward(rule);
+        const left = await change(running, 1);
+        expect(left).toMatchObject({ from: 'udp', transport: 'websocket' });
+        if (left.reason === 'silent' && (hush || round < 5)) {
+          await arrives(running, 4 * MIB);
+          await ends(running);
+          if (hush) return;
+          continue;
+        }
+        expect(left.reason).toBe('starved');
+        const { direction, lossRate = 0, udpRate = 0 } = left.measured ?? {};
+        expect(direction).toBe(pushes === 'client' ? 'sending' : 'receiving');
+        expect(lossRate).toBeGreaterThan(0.15);
+        expect(udpRate).toBeLessThan(4 * MIB);
         await arrives(running, 4 * MIB);
-        return ends(running);
+        expect(running.changes.length).toBe(1);
+        await ends(running);
+        return;
       }
-      expect(left.reason).toBe('starved');
-      const { direction, lossRate = 0, udpRate = 0 } = left.measured ?? {};
-      expect(direction).toBe(pushes === 'client' ? 'sending' : 'receiving');
-      expect(lossRate).toBeGreaterThan(0.15);
-      expect(udpRate).toBeLessThan(4 * MIB);
-      await arrives(running, 4 * MIB);
-      expect(running.changes.length).toBe(1);
-      await ends(running);
     },
   );
 

@@ -30,7 +30,7 @@ test('the table of errors is closed and ascending', () => {
     className: 'ConnectionRefusedError',
     category: 'connection',
     recoverable: true,
-    seedPhrase: 'fix config',
+    seedPhrase: 'Yes (fix config)',
     recovery: 'retry',
   });
 });

@@ -34,7 +34,17 @@ vi.mock('../../ts/native/load.ts', () => ({
   loadBinding: () => ({ startEndpoint: () => scripted.native }),
 }));
 
-test('what comes while events are handled is handled before the handling ends, and once', async () => {
+test.each([
+  ['before the handling ends', 0, [1, 2, 3, 4]],
+  ['in the next turn where this one is over', 60_000, [1]],
+])('what comes while events are handled is handled %s, and once', async (_when, each, at) => {
+  // A clock that moves by so many milliseconds at each look.
+  let now = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+    now += each;
+    return now;
+  });
+  onTestFinished(() => clock.mockRestore());
   const native = new Scripted();
   scripted.native = native;
   const heard: number[] = [];
@@ -55,8 +65,8 @@ test('what comes while events are handled is handled before the handling ends, a
   await new Promise((resolve) => setImmediate(resolve));
   native.polls = 0;
   expect(engine.receive(7, [Uint8Array.of(1)])).toBe(true);
-  expect(heard).toEqual([1, 2, 3, 4]);
-  await new Promise((resolve) => setImmediate(resolve));
+  expect(heard).toEqual(at);
+  for (let turn = 0; turn < 8; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(heard).toEqual([1, 2, 3, 4]);
   // It asks no more often than it has to.
   expect(native.polls).toBe(3);

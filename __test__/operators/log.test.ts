@@ -232,6 +232,35 @@ describe('logTo', () => {
     },
   );
 
+  test.skipIf(process.platform === 'win32')(
+    'names the peer, the code and whose doing it was also outside any session',
+    async () => {
+      const seen = lines();
+      const server = await endpoint();
+      server.serve(() => {});
+      const stranger = await endpoint({ host: '0.0.0.0' });
+      const any = { peerNodeId: 'any', timeout: 1_000 };
+      await stranger.connect(`127.0.0.1:${server.address.port}`, any).catch(() => {});
+      // The system lets nobody broadcast who has not asked for it.
+      await stranger.connect('255.255.255.255:9', any).catch(() => {});
+      const of = (event: string): LogRecord | undefined =>
+        seen.find(({ record }) => record.event === event)?.record;
+      expect(of('endpoint.handshakeError')).toMatchObject({
+        code: '0x0103',
+        origin: 'transport',
+        peer: `127.0.0.1:${stranger.address.port}`,
+      });
+      expect(of('endpoint.sendError')).toMatchObject({
+        code: '0x0501',
+        origin: 'path',
+        peer: '255.255.255.255:9',
+      });
+      expect(seen.find(({ record }) => record.event === 'endpoint.sendError')?.message).toMatch(
+        /^1 datagram not sent: /,
+      );
+    },
+  );
+
   test('a logger that throws or rejects breaks nothing, and is told of once', async () => {
     const warnings: Error[] = [];
     const note = (warning: Error): void => void warnings.push(warning);

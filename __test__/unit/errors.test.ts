@@ -60,6 +60,14 @@ describe('the table', () => {
     expect(createError(0x0101, 'words', { subcode: 1, reason: 'graceful' }).recovery).toBe('retry');
   });
 
+  test('frames that repair themselves are automatic, those that ended their session are not', () => {
+    for (const code of [0x0401, 0x0403, 0x0404]) {
+      expect(frameErrorEvent(code, 1, place).error.recovery).toBe('automatic');
+      const ended = faultToError({ ...fault(code), origin: 'transport' }, place);
+      expect(ended.recovery).toBe('reconnect');
+    }
+  });
+
   test('an unknown number is an SttError itself', () => {
     const error = createError(0x0777, 'words');
     expect(error.constructor).toBe(SttError);
@@ -168,7 +176,11 @@ describe('messages', () => {
       faultToError(fault(code, 0, detail), place).message;
     expect(message(0x0101, { kind: 'waited', ms: 2_500 })).toContain('2500 ms');
     expect(message(0x0203, { kind: 'limit', limit: 9, local: true })).toContain('9 sessions');
-    expect(message(0x0302, { kind: 'limit', limit: 4, local: false })).toContain('admits 4');
+    const streams = (limit: number) => message(0x0302, { kind: 'limit', limit, local: false });
+    expect([streams(4), streams(1)]).toEqual([
+      expect.stringContaining('admits 4 streams of'),
+      expect.stringContaining('admits 1 stream of'),
+    ]);
     expect(message(0x0105, { kind: 'versions', versions: [2, 3] })).toContain('version 2, 3');
     expect(message(0x0304, { kind: 'limit', limit: 65_536, local: true })).toContain('byte 65536');
     const breach = asEnd(fault(0x0302, 0, { kind: 'limit', limit: 4, local: true }), place.peer);

@@ -25,6 +25,7 @@ export class ScriptedEngine {
   }
 
   writev(_stream: number, chunks: readonly Uint8Array[]): number {
+    if (this.exhausted) return -2;
     let total = 0;
     for (const chunk of chunks) {
       const length = Math.min(this.room, chunk.length);

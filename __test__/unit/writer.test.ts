@@ -109,6 +109,66 @@ describe('writing', () => {
     expect(engine.taken).toEqual([97, 98, 99, 100]);
   });
 
+  test('what waits is refused once memory is used up, but for what would leave a hole', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { engine, writer, done } = setUp(2);
+    const begun = writer.write('abcd');
+    const behind = writer.write('ef');
+    const outcomes = Promise.allSettled([behind]);
+    void writer.write('gh');
+    const last = writer.write('ij');
+    const refused = last.catch((error: unknown) => error);
+    engine.exhausted = true;
+    writer.onWritable();
+    expect(await refused).toMatchObject({
+      codeName: 'RESOURCE_EXHAUSTED',
+      bytesTaken: 0,
+      message: expect.stringContaining('2 bytes more'),
+    });
+    expect(writer.pendingBytes).toBe(6);
+    await expect(writer.write('kl')).rejects.toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+    engine.exhausted = false;
+    engine.room = 100;
+    vi.advanceTimersByTime(50);
+    await begun;
+    expect(await outcomes).toEqual([{ status: 'fulfilled', value: undefined }]);
+    await writer.write('mn');
+    expect([Buffer.from(engine.taken).toString(), writer.pendingBytes, done]).toEqual([
+      'abcdefghmn',
+      0,
+      [],
+    ]);
+  });
+
+  test('what waits alone is refused and tells when there is room, but not behind an end', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { engine, writer } = setUp(2);
+    await writer.write('ab');
+    const refused = writer.write('cd').catch((error: unknown) => error);
+    engine.exhausted = true;
+    writer.onWritable();
+    expect(await refused).toMatchObject({ bytesTaken: 0 });
+    const drained = writer.drained();
+    engine.exhausted = false;
+    engine.room = 2;
+    writer.onWritable();
+    await drained;
+    const last = [writer.write('cd'), writer.write('ef')];
+    const ended = writer.end();
+    const written = Promise.all(last);
+    engine.exhausted = true;
+    writer.onWritable();
+    engine.exhausted = false;
+    engine.room = 100;
+    vi.advanceTimersByTime(50);
+    await written;
+    writer.onFinished();
+    await ended;
+    expect(Buffer.from(engine.taken).toString()).toBe('abcdef');
+  });
+
   test('resolves each write when its own bytes are taken', async () => {
     const { engine, writer } = setUp(5);
     const first = writer.write(counting(10));

@@ -257,14 +257,21 @@ describe('a WebSocket that does not come to be', () => {
     expect(await reached(plain, { proxy: url })).toEqual([`localhost:${plain.port}`]);
   });
 
-  test('a proxy that never answers costs no more than the timeout', async () => {
+  test('a proxy that never answers costs no more than the timeout, and its connection ends with that', async () => {
     const client = await endpoint();
-    const silent = await listening(createTcpServer(() => {}));
+    const ends: Promise<unknown>[] = [];
+    const proxy = createTcpServer((socket) => {
+      socket.on('error', () => {});
+      ends.push(once(socket.resume(), 'close'));
+    });
     const error = await attempt(client, 9, {
-      proxy: `http://127.0.0.1:${silent}`,
+      proxy: `http://127.0.0.1:${await listening(proxy)}`,
       timeout: 300,
     });
     expect(error).toMatchObject({ code: 0x0101 });
+    // What is left of it would keep a process that has nothing else to do from ending.
+    expect(ends).toHaveLength(1);
+    await Promise.all(ends);
   });
 
   test('a certificate that is none leaves an endpoint that can listen', async () => {

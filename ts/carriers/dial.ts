@@ -55,7 +55,8 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   signal?.throwIfAborted();
   const facts = new AttemptFacts(to.url, limits.context, timeout);
   const deadline = performance.now() + timeout;
-  const agent = await proxyAgent(to, facts);
+  const over = new AbortController();
+  const agent = await proxyAgent(to, facts, over.signal);
   signal?.throwIfAborted();
   const { WebSocket } = loadWs();
   const tcp = agent === undefined ? await reachTcp(to.url, facts, limits, deadline) : undefined;
@@ -89,6 +90,7 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       // Its own complaint about being cut short has nobody left to hear it.
       socket.on('error', () => {});
       socket.terminate();
+      over.abort();
       // TLS may have refused to begin, and nobody has taken it.
       tcp?.destroy();
       reject(error);

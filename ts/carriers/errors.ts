@@ -21,6 +21,8 @@ export class AttemptFacts {
   status: number | undefined;
   /** The proxy on the way, without its credentials. */
   proxy: string | undefined;
+  /** Whether the proxy has made the tunnel: what answers then is the server behind it. */
+  tunnelled = false;
   #certificate: PeerCertificate | undefined;
   #secured = false;
 
@@ -84,42 +86,58 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
   const url = describe(facts.url);
   const ms = Math.round(performance.now() - facts.started);
   const { status, proxy } = facts;
-  const context = { ...facts.context, transport: 'websocket' as const };
-  if (status !== undefined) return refusedUpgrade(url, status, ms, proxy, context);
+  const refusing = facts.tunnelled ? undefined : proxy;
+  const context = {
+    ...facts.context,
+    transport: 'websocket' as const,
+    ...(refusing === undefined ? {} : { proxy: refusing }),
+  };
+  // Until there is a tunnel, nothing has been heard of the peer, and nothing is to be said of it.
+  const dialled = refusing === undefined ? url : `the proxy ${refusing}`;
+  if (status !== undefined) return refusedUpgrade(url, status, ms, refusing, context);
   const code = codeOf(cause);
-  const details = { context, cause };
+  const details = { context, cause, origin: 'path' as const };
   if (UNRESOLVED.has(code)) {
-    const host = facts.proxy ?? facts.url.hostname;
+    const name = refusing === undefined ? `in ${facts.url.hostname}` : `of ${dialled}`;
     return new NetworkUnreachableError(
-      `The name in ${host} has no address (${code}). Check its spelling, and the name servers of this machine.`,
+      `The name ${name} has no address (${code}). Check its spelling, and the name servers of this machine.`,
       details,
     );
   }
   if (UNREACHABLE.has(code)) {
     return new NetworkUnreachableError(
-      `No route leads to ${url} (${code}). Check this machine's network.`,
+      `No route leads to ${dialled} (${code}). Check this machine's network.`,
       details,
     );
   }
   if (EXHAUSTED.has(code)) {
     return new ResourceExhaustedError(
       `The system has no more descriptors or memory for a connection to ${url} (${code}). Close some, or raise its limits (ulimit -n).`,
-      details,
+      // Of this machine alone: the proxy has no part in it.
+      { cause, context: { ...facts.context, transport: 'websocket' }, origin: 'local' },
     );
   }
   if (code === 'ECONNREFUSED') {
+    if (refusing !== undefined) {
+      return new ConnectionRefusedError(
+        `TCP to the proxy ${refusing} was refused after ${ms} ms, so ${url} was not tried: nobody listens there. Start the proxy, or correct its address; it is in the option proxy, or in HTTP_PROXY and its like.`,
+        details,
+      );
+    }
     return new ConnectionRefusedError(
-      `TCP to ${proxy ?? url} was refused after ${ms} ms: nobody listens there. Start the peer with websocket, or check address, port and firewall.`,
+      `TCP to ${url} was refused after ${ms} ms: nobody listens there. Start the peer with websocket, or check address, port and firewall.`,
       details,
     );
   }
   if (code === 'ETIMEDOUT' || /timed? ?out/i.test(cause?.message ?? '')) {
     return new ConnectionTimeoutError(
-      `${url} did not take a WebSocket within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check address and firewall, or allow more time.`,
-      details,
+      `${refusing === undefined ? `${url} did not take a WebSocket` : `The proxy ${refusing} made no tunnel to ${url}`} within ${ms} ms (timeout ${Math.round(facts.timeout)} ms). Check ${refusing === undefined ? 'address and firewall' : "the proxy's address, and that it reaches the host and port of the peer"}, or allow more time.`,
+      { ...details, origin: 'idle' },
     );
   }
-  if (isTls(code, cause) && facts.url.protocol === 'wss:' && !facts.secured) {
+  const secure =
+    refusing === undefined ? facts.url.protocol === 'wss:' : refusing.startsWith('https:');
+  if (isTls(code, cause) && secure && !facts.secured) {
     const { certificate } = facts;
     const shown =
       certificate === undefined
@@ -129,7 +147,7 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
     const advice =
       CERTIFICATE_ADVICE[code] ?? (code.startsWith('ERR_OSSL') ? OWN_ADVICE : PEER_ADVICE);
     return new TlsError(
-      `TLS with ${url} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
+      `TLS with ${dialled} failed: ${reason || printable(cause?.message ?? 'the connection ended')}.${shown} ${advice}`,
       {
         ...details,
         context: {
@@ -146,8 +164,14 @@ export function dialError(facts: AttemptFacts, cause: Error | undefined): SttErr
     );
   }
   const words = cause === undefined ? 'the connection ended' : printable(cause.message);
+  if (refusing !== undefined) {
+    return new WebSocketHandshakeError(
+      `The proxy ${refusing} made no tunnel to ${url}: ${words} (after ${ms} ms). Check that it speaks HTTP, and allows CONNECT to the host and port of the peer.`,
+      details,
+    );
+  }
   return new WebSocketHandshakeError(
-    `${url} did not take a WebSocket: ${words} (after ${ms} ms). Check that an STT endpoint listens there with websocket, and path and proxy.`,
+    `${url} did not take a WebSocket: ${words} (after ${ms} ms). Check that an STT endpoint listens there with websocket, and the path.`,
     details,
   );
 }
@@ -159,7 +183,6 @@ function refusedUpgrade(
   proxy: string | undefined,
   context: Partial<SttErrorContext>,
 ): SttError {
-  const by = status === 407 && proxy !== undefined ? `The proxy ${proxy}` : url;
   const advice: Readonly<Record<number, string>> = {
     400: 'The server does not take the request as it is: if it wants a certificate of the client, give tls.cert and tls.key; else check that an STT endpoint listens there.',
     401: 'A proxy before the peer wants credentials: give them as websocket.headers.',
@@ -167,11 +190,22 @@ function refusedUpgrade(
     404: 'No WebSocket is at this path: check websocket.url, or path of listen().',
     407: 'The proxy wants credentials: put them in the proxy URL, http://user:password@host:port.',
     426: 'The server wants another upgrade: check that an STT endpoint listens there.',
-    503: 'The peer has as many unfinished connections as it takes: try again in a while.',
+    // An endpoint's own answer is as bare as that of many a proxy: who gave it cannot be told.
+    503: 'It takes no more for now: an STT endpoint says so that has as many unfinished connections as it takes, a proxy or another server for reasons of its own. Try again in a while; if it repeats, check that an STT endpoint listens there with websocket.',
   };
+  if (proxy !== undefined) {
+    const advices: Readonly<Record<number, string>> = {
+      403: 'Have it allow CONNECT to the host and port of the peer.',
+      407: 'It wants credentials: put them in the proxy URL, http://user:password@host:port.',
+    };
+    return new WebSocketHandshakeError(
+      `The proxy ${proxy} answered ${status} to CONNECT for ${url}, after ${ms} ms. ${advices[status] ?? 'Check that it allows CONNECT to the host and port of the peer, and reaches them.'}`,
+      { origin: 'path', context: { ...context, httpStatus: status } },
+    );
+  }
   return new WebSocketHandshakeError(
-    `${by} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
-    { context: { ...context, httpStatus: status } },
+    `${url} answered ${status} in place of an upgrade, after ${ms} ms. ${advice[status] ?? 'Check that an STT endpoint listens there with websocket, and that proxies on the way pass upgrades on.'}`,
+    { origin: 'path', context: { ...context, httpStatus: status } },
   );
 }
 

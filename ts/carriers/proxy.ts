@@ -7,10 +7,14 @@ import type { ResolvedWebSocket } from './options.ts';
 /**
  * The agent for the proxy on the way: the one given, or what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
  * Undefined where there is none. The proxy is asked for a tunnel (CONNECT), so it sees neither path nor bytes.
+ *
+ * @param over ends what leads to the proxy, which nobody else has until it has answered: one that never does would keep the
+ *   process from ending
  */
 export async function proxyAgent(
   { url, proxy }: ResolvedWebSocket,
   facts: AttemptFacts,
+  over: AbortSignal,
 ): Promise<Agent | undefined> {
   const chosen = proxy === false ? '' : (proxy ?? (await fromEnvironment(url)));
   if (chosen === '') return undefined;
@@ -22,7 +26,10 @@ export async function proxyAgent(
   }
   facts.proxy = `${where.protocol}//${where.host}`;
   // The options of TLS are for the peer, whom the tunnel leads to, and not for the proxy.
-  const agent = new HttpsProxyAgent(where);
+  const agent = new HttpsProxyAgent(where, { signal: over });
+  agent.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+    facts.tunnelled = statusCode === 200;
+  });
   const connect = agent.connect.bind(agent);
   agent.connect = async (request, options) => {
     const socket = await connect(request, options);

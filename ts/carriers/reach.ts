@@ -415,7 +415,7 @@ export class Reach {
           ? error
           : new ConnectionTimeoutError(
               `The name ${target.host} was not resolved within ${timeout} ms. Check the name servers of this machine, or allow more time.`,
-              { context, cause: error },
+              { context, cause: error, origin: 'idle' },
             ),
     );
     this.#opening += 1;

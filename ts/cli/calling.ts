@@ -30,6 +30,7 @@ export async function call(
 ): Promise<void> {
   const sharedSeed = await loadSeed(options.seedFile);
   const to = await resolvePeer(options.peer, options.peerId);
+  output.calls(to);
   // Its own node seed, from chance: several may run, and nobody has to know this node again.
   const endpoint = await SttEndpoint.create({ sharedSeed, ...lookupFor(to) });
   try {

@@ -20,6 +20,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/raise keepAliveTimeout\b/g, 'allow more by STT_KEEP_ALIVE_TIMEOUT'],
   [/ \(maxConcurrentStreams: (\d+)\)/g, ' ($1)'],
   [/ \((maxConcurrentStreams|maxConcurrentSessions|maxMemory)( there)?\)/g, ''],
+  [
+    /Have it listen \(listen\(\) or serve\(\)\), or connect to the endpoint that does\./g,
+    'Have it listen ("stt recv"), or try again in a while.',
+  ],
   [/\bEnd some, or open with waitUntilAvailable\./g, 'Try again when some have ended.'],
   [
     /, open with waitUntilAvailable, or raise the limit\./g,
@@ -48,6 +52,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   ],
   [/give it(.*?) as tls\.ca\b/g, 'name a file with it$1 in NODE_EXTRA_CA_CERTS'],
   [/, set tls\.servername, or/g, ', or'],
+  [
+    /it is in the option proxy, or in HTTP_PROXY and its like\./g,
+    'it is in HTTP_PROXY or HTTPS_PROXY.',
+  ],
   [
     /if it wants a certificate of the client, give tls\.cert and tls\.key; else check that/g,
     'it may want a certificate of the client, which a command has none of; else check that',

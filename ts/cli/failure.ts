@@ -4,6 +4,8 @@ import { isSttError, SttOptionError } from '../index.ts';
 import { inCommandWords } from './command-words.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { systemCode } from './exit-codes.ts';
+import type { ResolvedPeer } from './peers/resolve.ts';
+import { hintOfPin, inPeerWords } from './peers/words.ts';
 
 /** A failure that the command line itself finds, with its exit code and what to try. */
 export class CliError extends Error {
@@ -53,19 +55,21 @@ const SYSTEM_HINTS: Record<string, string> = {
   EMFILE: 'raise the limit of open files (ulimit -n).',
 };
 
-/** What to show for any failure, without a stack trace for a user's mistake. */
-export function describeFailure(error: unknown): FailureReport {
+/** What to show for any failure, without a stack trace for a user's mistake; `to` is whom the command calls. */
+export function describeFailure(error: unknown, to?: ResolvedPeer): FailureReport {
   if (error instanceof ResumableError) {
-    return { ...describeFailure(error.cause), hint: error.hint };
+    return { ...describeFailure(error.cause, to), hint: error.hint };
   }
   if (error instanceof CliError) {
     return { headline: error.message, hint: error.hint, code: 'CLI' };
   }
   if (isSttError(error)) {
     const code = `0x${error.code.toString(16).padStart(4, '0')}`;
+    const message = firstSentences(error.message, code, error.codeName);
+    const words = inCommandWords(to === undefined ? message : inPeerWords(message, to));
     return {
-      headline: `${code} ${error.codeName}: ${inCommandWords(firstSentences(error.message, code, error.codeName))}`,
-      hint: `${hintOf(error)} Details: stt explain ${code}`,
+      headline: `${code} ${error.codeName}: ${words}`,
+      hint: `${hintOf(error, to)} Details: stt explain ${code}`,
       code,
       codeName: error.codeName,
       ...(error.subcode === undefined ? {} : { subcode: error.subcode }),
@@ -137,7 +141,11 @@ function firstSentences(message: string, code: string, codeName: string): string
 const CLOCK = 2;
 const SEED = 3;
 
-function hintOf({ codeName, code, subcode, origin, context }: SttError): string {
+function hintOf(
+  { codeName, code, subcode, origin, context }: SttError,
+  to: ResolvedPeer | undefined,
+): string {
+  if (context.proxy !== undefined) return proxyHint(context.httpStatus);
   switch (codeName) {
     case 'CONNECTION_TIMEOUT':
       if (context.transport === 'websocket')
@@ -153,6 +161,8 @@ function hintOf({ codeName, code, subcode, origin, context }: SttError): string 
         return 'set the clocks of both machines by NTP (timedatectl), then try again.';
       if (subcode === SEED)
         return 'use the same seed on both machines: "stt id" compares, "stt pair" gives it to the other.';
+      if (context.answeredBy !== undefined && to?.pinnedBy !== undefined)
+        return hintOfPin(to.pinnedBy);
       if (context.answeredBy !== undefined)
         return 'correct the address, or --peer-id: "stt id" there prints it.';
       return 'use the same seed file on both machines, and the peer id that "stt recv" prints.';
@@ -170,6 +180,18 @@ function hintOf({ codeName, code, subcode, origin, context }: SttError): string 
     default:
       return firstStep(code);
   }
+}
+
+/** What helps where a proxy makes no tunnel. */
+export function proxyHint(status: number | undefined): string {
+  if (status === 407)
+    return "put user and password into the proxy's URL (HTTP_PROXY, for wss:// HTTPS_PROXY): http://USER:PASSWORD@HOST:PORT.";
+  const past = 'or go past it with NO_PROXY.';
+  if (status === 403)
+    return `add the peer's host and port to the proxy's allow-list for CONNECT, ${past}`;
+  if (status === undefined)
+    return `see that the proxy runs and its URL is right (HTTP_PROXY, for wss:// HTTPS_PROXY), ${past}`;
+  return `see the proxy's log for why it makes no tunnel to the peer, ${past}`;
 }
 
 /** What the reference says to try first, as the end of a sentence that has begun. */

@@ -1,6 +1,9 @@
 import { SingleBar } from 'cli-progress';
+import { barLine } from './bar-line.ts';
+import type { FailureReport } from './failure.ts';
 import { describeFailure } from './failure.ts';
-import { barStream } from './terminal.ts';
+import type { ResolvedPeer } from './peers/resolve.ts';
+import { barStream, drawsBars } from './terminal.ts';
 import type { Totals } from './tree-progress.ts';
 import { TreeProgress } from './tree-progress.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
@@ -26,9 +29,20 @@ const JSON_INTERVAL_MS = 500;
  */
 export class Output {
   readonly options: OutputOptions;
+  #to: ResolvedPeer | undefined;
 
   constructor(options: OutputOptions) {
     this.options = options;
+  }
+
+  /** From here on failures are told in words for whoever calls that peer. */
+  calls(to: ResolvedPeer): void {
+    this.#to = to;
+  }
+
+  /** What to say of a failure. */
+  describe(error: unknown): FailureReport {
+    return describeFailure(error, this.#to);
   }
 
   /** A result: `text` for a person, `fields` for a program. */
@@ -54,7 +68,7 @@ export class Output {
 
   /** The failure that ends the command, or one transfer of `recv --forever`. */
   failure(error: unknown, exitCode: number): void {
-    const report = describeFailure(error);
+    const report = this.describe(error);
     if (this.options.json) {
       const { headline, ...rest } = report;
       writeJson('error', { ...rest, message: headline, exitCode });
@@ -72,7 +86,7 @@ export class Output {
     const meter = new Meter(total, base);
     if (this.options.json) return new JsonProgress(label, meter);
     if (this.options.quiet) return new SilentProgress();
-    if (process.stderr.isTTY) return new BarProgress(label, meter);
+    if (drawsBars()) return new BarProgress(label, meter);
     return new PlainProgress(label, meter);
   }
 
@@ -189,14 +203,11 @@ class BarProgress implements Progress {
     this.#meter = meter;
     const { total, base } = meter;
     this.#done = base;
-    const known = '{label} [{bar}] {percentage} % {size} {rate} {left}';
-    const unknown = '{label} {size} {rate}';
     this.#bar = new SingleBar({
-      format: total === undefined ? unknown : known,
+      format: barLine(total !== undefined),
       stream: barStream(),
       hideCursor: true,
       clearOnComplete: false,
-      barsize: 24,
       gracefulExit: false,
     });
     this.#bar.start(Math.max(total ?? 1, 1), total === undefined ? 0 : base, {

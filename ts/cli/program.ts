@@ -119,6 +119,13 @@ export function createProgram(context: ProgramContext): Command {
         },
       ) => {
         const piped = folder === '-';
+        if (piped && (options.overwrite === true || options.rename === true)) {
+          throw new CliError(
+            ExitCode.Usage,
+            `${options.overwrite ? '--overwrite' : '--rename'} does not go with "recv -".`,
+            'stdout has no name that could be taken.',
+          );
+        }
         if (piped && (options.json === true || options.forever === true)) {
           throw new CliError(
             ExitCode.Usage,

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { access, chmod, copyFile, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { looksLikeSeed, seedInPlaceOf } from './argv-secrets.ts';
+import { looksLikeSeed, refuseSeedInUse, seedInPlaceOf } from './argv-secrets.ts';
 import { ExitCode } from './exit-codes.ts';
 import { CliError } from './failure.ts';
 import { configFolder } from './places.ts';
@@ -169,6 +169,7 @@ async function readSeedText(file: FileHandle, path: string, remedy: string): Pro
       `it has to be one line of 64 hex digits or 43 base64url characters; ${remedy}.`,
     );
   }
+  refuseSeedInUse(text, process.argv.slice(2));
   return text;
 }
 
@@ -180,7 +181,9 @@ async function promptForSeed(path: string): Promise<string> {
       'make one with "stt keygen", copy it to the other machine, or name it with --seed-file.',
     );
   }
-  return (await promptSecret('Seed (hex or base64url): ')).trim();
+  const seed = (await promptSecret('Seed (hex or base64url): ')).trim();
+  refuseSeedInUse(seed, process.argv.slice(2));
+  return seed;
 }
 
 function isMissing(error: unknown): boolean {

@@ -3,6 +3,14 @@ import { writeSync } from 'node:fs';
 /** The cursor is shown, and lines wrap. */
 const AS_IT_WAS = '\u001b[?25h\u001b[?7h';
 
+/** Whether bars can be drawn on stderr: on a terminal that moves its cursor. `TERM` is empty or `dumb` where it does not. */
+export function drawsBars(): boolean {
+  const { TERM } = process.env;
+  // Windows has no TERM, and its terminals move theirs.
+  const moves = process.platform === 'win32' && TERM === undefined;
+  return process.stderr.isTTY && (moves || (TERM !== undefined && TERM !== '' && TERM !== 'dumb'));
+}
+
 interface Blocking {
   readonly _handle?: { setBlocking?(blocking: boolean): unknown };
 }
@@ -25,7 +33,7 @@ function setBlocking(blocking: boolean): void {
 /** Undoes what bars and prompts do to a terminal, and waits for nothing. */
 export function restoreTerminal(): void {
   if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
-  if (process.stderr.isTTY) sayNow(AS_IT_WAS);
+  if (drawsBars()) sayNow(AS_IT_WAS);
   // Others may have the same open file.
   if (process.platform !== 'win32') setBlocking(true);
 }

@@ -1,7 +1,8 @@
 import { MultiBar, type SingleBar } from 'cli-progress';
+import { barLine, shortened } from './bar-line.ts';
 import type { OutputOptions } from './output.ts';
 import { Meter, writeJson } from './output.ts';
-import { barStream } from './terminal.ts';
+import { barStream, drawsBars } from './terminal.ts';
 import { formatClock, formatRate, formatSize } from './units.ts';
 
 /** How often the lines change: on a terminal, elsewhere, and with `--json`. */
@@ -60,13 +61,12 @@ export class TreeProgress {
     this.#meter = new Meter(totals.bytes, base.bytes);
     this.#work = new Meter(workOf(totals), workOf(base));
     const person = !options.json && !options.quiet;
-    if (person && process.stderr.isTTY) {
+    if (person && drawsBars()) {
       this.#bars = new MultiBar({
-        format: '{label} [{bar}] {percentage} % {size} {rate} {left}',
+        format: barLine(true),
         stream: barStream(),
         hideCursor: true,
         clearOnComplete: false,
-        barsize: 24,
         gracefulExit: false,
         fps: 1_000 / BAR_INTERVAL_MS,
       });
@@ -182,9 +182,6 @@ function payload(meter: Meter, done: number): Record<string, string> {
   };
 }
 
-/** The end of a name says more than its beginning. */
 function short(name: string): string {
-  const letters = [...name];
-  const cut = letters.length > LABEL ? ['…', ...letters.slice(1 - LABEL)] : letters;
-  return cut.join('').padEnd(LABEL);
+  return shortened(name, LABEL).padEnd(LABEL);
 }

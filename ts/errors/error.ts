@@ -28,6 +28,8 @@ export interface SttErrorContext {
   readonly answeredBy?: string;
   /** Milliseconds that the peer's clock was ahead of this machine's, negative for behind, where that was too far for it. */
   readonly clockSkew?: number;
+  /** The proxy that made no tunnel to the peer, as `http://host:port`, without its credentials; `httpStatus` is its answer, if it gave one. */
+  readonly proxy?: string;
   /** The HTTP status that came in place of a WebSocket. */
   readonly httpStatus?: number;
   /** The code that a WebSocket was closed with (RFC 6455 section 7.4.1); 1006: without a word. */
@@ -42,9 +44,9 @@ export interface SttErrorContext {
 }
 
 /**
- * Whose doing the end of a session, or of a connect, was: `local` this side's application, a limit of it, or
- * a demand of it that the peer did not meet; `peer` the peer said so; `idle` nobody said anything, nothing was
- * heard for too long; `path` the way to the peer: its host refuses the port, no route leads there, or this
+ * Whose doing the end of a session, of a stream, or of a connect, was: `local` this side's application, a limit of
+ * it, or a demand of it that the peer did not meet; `peer` the peer said so; `idle` nobody said anything, nothing
+ * was heard for too long; `path` the way to the peer: its host refuses the port, no route leads there, or this
  * machine cannot send; `transport` what came breaks the protocol or does not authenticate, or the engine failed.
  */
 export type SttErrorOrigin = 'local' | 'peer' | 'idle' | 'path' | 'transport';
@@ -87,7 +89,7 @@ export class SttError extends Error {
   readonly subcodeName?: string;
   /** How the session ended, for what the end of a session broke. */
   readonly reason?: CloseReason;
-  /** Whose doing it was, for what ended a session or a connect, and for what that broke. */
+  /** Whose doing it was, for what ended a session, a stream or a connect, and for what that broke. */
   readonly origin?: SttErrorOrigin;
   /** False where nothing short of a person can help. */
   readonly recoverable: boolean;
@@ -113,7 +115,10 @@ export class SttError extends Error {
     this.codeName = (info?.codeName as SttErrorCodeName | undefined) ?? 'UNKNOWN';
     this.category = info?.category ?? 'application';
     this.recoverable = info?.recoverable ?? false;
-    this.recovery = recoveryOf(code, details.subcode, details.reason);
+    const recovery = recoveryOf(code, details.subcode, details.reason);
+    // Frames that are dropped one by one repair themselves; those that ended their session did not.
+    const ended = recovery === 'automatic' && details.origin !== undefined;
+    this.recovery = ended ? 'reconnect' : recovery;
     const { [TALLY]: tally, ...context }: TalliedContext = details.context ?? {};
     tally?.count(code);
     this.context = Object.freeze({ timestamp: Date.now(), ...context });

@@ -132,10 +132,13 @@ export function reasonToError(reason: CloseReason, words: string, place: FaultPl
       details,
     );
   }
-  return new SessionClosedError(`${peer} ended the session with an error.${says} Connect again.`, {
-    reason,
-    ...details,
-  });
+  return new SessionClosedError(
+    `${peer} ended the session with an error.${says} Look there for why, then connect again.`,
+    {
+      reason,
+      ...details,
+    },
+  );
 }
 
 /** What an operation gets that a session's end broke, or that came after it. */
@@ -200,8 +203,12 @@ type Describer = (fault: Fault, place: FaultPlace) => string;
 const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   CONNECTION_TIMEOUT: ({ detail }, { peer, elapsed }) =>
     `${peer} did not answer${after(detail, elapsed)}. Check that it runs, that the address is right, and that UDP passes the firewalls in between; or allow more time.`,
-  CONNECTION_REFUSED: (_, { peer, elapsed }) =>
-    `${peer} refused the connection${elapsed === undefined ? '' : ` after ${Math.round(elapsed)} ms`}: nothing that speaks STT listens on that UDP port, or it does not want this peer. Start it there, or correct the port.`,
+  CONNECTION_REFUSED: ({ origin }, { peer, elapsed }) => {
+    const how = `${peer} refused the connection${elapsed === undefined ? '' : ` after ${Math.round(elapsed)} ms`}`;
+    return origin === 'peer'
+      ? `${how}: it holds our seed, but takes no sessions now. Have it listen (listen() or serve()), or connect to the endpoint that does.`
+      : `${how}: its host says that nothing is on that UDP port, or a firewall rejects it. Start it there, or correct the port; then look at the firewall's rules.`;
+  },
   AUTHENTICATION_FAILED: (fault, place) => authentication(fault, place),
   NETWORK_UNREACHABLE: (fault, { peer }) =>
     fault.detail.kind === 'os' && systemCode(fault.detail.errno) === 'EHOSTUNREACH'
@@ -223,7 +230,7 @@ const MESSAGES: Readonly<Record<SttErrorCodeName, Describer>> = {
   STREAM_CLOSED: (_, { peer }) => `The stream with ${peer} has ended. Open a new one.`,
   TOO_MANY_STREAMS: ({ detail }, { peer }) =>
     detail.kind === 'limit' && !detail.local
-      ? `${peer} admits ${detail.limit} streams of this kind at a time. End some, or open with waitUntilAvailable.`
+      ? `${peer} admits ${detail.limit} stream${detail.limit === 1 ? '' : 's'} of this kind at a time. End some, or open with waitUntilAvailable.`
       : `The session with ${peer} has as many streams as it may${limit(detail)} (maxConcurrentStreams). End some, open with waitUntilAvailable, or raise the limit.`,
   STREAM_ID_CONFLICT: (_, { peer, name }) =>
     `The id ${name === undefined ? '' : `${name} `}that was chosen for a stream with ${peer} is in use or was used before, by either side. Leave it out, or agree with the peer on who takes which.`,
@@ -292,6 +299,11 @@ function bytes(count: number): string {
 function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): string {
   const { subcode, detail, origin } = fault;
   const took = elapsed === undefined ? 'answered' : `answered in ${Math.round(elapsed)} ms`;
+  // What does not open under our seed may be forged, so a better answer is waited for: that is not the peer's time.
+  const waited =
+    elapsed === undefined
+      ? 'answered'
+      : `answered, and nothing better came within ${Math.round(elapsed)} ms`;
   if (detail.kind === 'answered') {
     return `${peer} ${took}, but it is the node ${detail.nodeId}, not ${context.nodeId ?? 'the one'} that peerNodeId names. Correct peerNodeId or the address.`;
   }
@@ -299,7 +311,10 @@ function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): s
     return `${peer} ${took}: it has revoked this node's id. Ask who runs it.`;
   }
   if (detail.kind === 'seeds') {
-    return `${peer} ${took}; its shared seed is none of the ${detail.count} in sharedSeed here. Add its seed, or use the same sharedSeed on both sides.`;
+    return `${peer} ${waited}: its shared seed is none of the ${detail.count} in sharedSeed here. Add its seed, or use the same sharedSeed on both sides.`;
+  }
+  if (elapsed === undefined && subcode === 3) {
+    return `${peer} greeted this side under a shared seed that is not ours, and was not let in. If it belongs to us, use the same sharedSeed on both sides.`;
   }
   if (elapsed === undefined && origin === 'local') {
     return `This side has revoked the node at ${peer} (revoke()), so the session was ended. Let it in again with another endpoint, if that was a mistake.`;
@@ -308,7 +323,7 @@ function authentication(fault: Fault, { peer, elapsed, context }: FaultPlace): s
     return `${peer} ${took}, and does not admit this node: its authorize() said no, or did not decide in time. Have it admit this node's nodeId.`;
   }
   if (subcode === 3) {
-    return `${peer} ${took}; its shared seed is not ours. Use the same sharedSeed on both sides.`;
+    return `${peer} ${waited}: its shared seed is not ours. Use the same sharedSeed on both sides.`;
   }
   if (subcode === 2) return clock(peer, fault);
   return `${peer} ${took}, and one side does not admit the other: it is not the node that peerNodeId names, or its authorize() said no. Compare peerNodeId with the peer's nodeId.`;
@@ -323,6 +338,9 @@ function handshake(fault: Fault, { peer }: FaultPlace): string {
     case 3:
       return `The handshake with ${peer} could not be decrypted: its shared seed is not ours. Use the same sharedSeed on both sides.`;
     case 4:
+      if (fault.origin === 'peer') {
+        return `${peer} did not take this side's proof: it was made for another handshake than the one that arrived there. Try again; if it repeats, something on the way alters packets.`;
+      }
       return `${peer} proved knowledge of the seed for another handshake than this one. Try again; if it repeats, something on the way alters packets.`;
     default:
       return `The handshake with ${peer} failed. Try again.`;

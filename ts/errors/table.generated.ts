@@ -9,7 +9,7 @@ export const ERROR_TABLE = [
     category: 'connection',
     recoverable: true,
     recovery: 'retry',
-    advice: 'retry',
+    advice: 'Yes (retry)',
   },
   {
     code: 0x0102,
@@ -18,7 +18,7 @@ export const ERROR_TABLE = [
     category: 'connection',
     recoverable: true,
     recovery: 'retry',
-    advice: 'fix config',
+    advice: 'Yes (fix config)',
   },
   {
     code: 0x0103,
@@ -27,7 +27,7 @@ export const ERROR_TABLE = [
     category: 'connection',
     recoverable: false,
     recovery: 'fix-config',
-    advice: 'fix seed',
+    advice: 'No (fix seed)',
   },
   {
     code: 0x0104,
@@ -36,7 +36,7 @@ export const ERROR_TABLE = [
     category: 'connection',
     recoverable: true,
     recovery: 'retry',
-    advice: 'check network',
+    advice: 'Yes (check network)',
   },
   {
     code: 0x0105,
@@ -45,7 +45,7 @@ export const ERROR_TABLE = [
     category: 'connection',
     recoverable: false,
     recovery: 'upgrade',
-    advice: 'upgrade',
+    advice: 'No (upgrade)',
   },
   {
     code: 0x0201,
@@ -54,7 +54,7 @@ export const ERROR_TABLE = [
     category: 'session',
     recoverable: true,
     recovery: 'reconnect',
-    advice: 'reconnect',
+    advice: 'Yes (reconnect)',
   },
   {
     code: 0x0202,
@@ -63,7 +63,7 @@ export const ERROR_TABLE = [
     category: 'session',
     recoverable: true,
     recovery: 'reconnect',
-    advice: 'reconnect',
+    advice: 'Yes (reconnect)',
   },
   {
     code: 0x0203,
@@ -72,7 +72,7 @@ export const ERROR_TABLE = [
     category: 'session',
     recoverable: true,
     recovery: 'reduce-load',
-    advice: 'close some',
+    advice: 'Yes (close some)',
   },
   {
     code: 0x0204,
@@ -81,7 +81,7 @@ export const ERROR_TABLE = [
     category: 'session',
     recoverable: true,
     recovery: 'reconnect',
-    advice: 'reconnect',
+    advice: 'Yes (reconnect)',
   },
   {
     code: 0x0301,
@@ -90,7 +90,7 @@ export const ERROR_TABLE = [
     category: 'stream',
     recoverable: true,
     recovery: 'reopen',
-    advice: 'reopen',
+    advice: 'Yes (reopen)',
   },
   {
     code: 0x0302,
@@ -99,7 +99,7 @@ export const ERROR_TABLE = [
     category: 'stream',
     recoverable: true,
     recovery: 'reduce-load',
-    advice: 'close some',
+    advice: 'Yes (close some)',
   },
   {
     code: 0x0303,
@@ -108,7 +108,7 @@ export const ERROR_TABLE = [
     category: 'stream',
     recoverable: true,
     recovery: 'reopen',
-    advice: 'auto-assign',
+    advice: 'Yes (auto-assign)',
   },
   {
     code: 0x0304,
@@ -117,7 +117,7 @@ export const ERROR_TABLE = [
     category: 'stream',
     recoverable: false,
     recovery: 'none',
-    advice: 'bug',
+    advice: 'No (bug)',
   },
   {
     code: 0x0401,
@@ -126,7 +126,7 @@ export const ERROR_TABLE = [
     category: 'protocol',
     recoverable: true,
     recovery: 'automatic',
-    advice: 'retransmit',
+    advice: 'Auto (retransmit)',
   },
   {
     code: 0x0402,
@@ -135,7 +135,7 @@ export const ERROR_TABLE = [
     category: 'protocol',
     recoverable: false,
     recovery: 'none',
-    advice: 'serious',
+    advice: 'No (serious)',
   },
   {
     code: 0x0403,
@@ -144,7 +144,7 @@ export const ERROR_TABLE = [
     category: 'protocol',
     recoverable: true,
     recovery: 'automatic',
-    advice: 'retransmit',
+    advice: 'Auto (retransmit)',
   },
   {
     code: 0x0404,
@@ -153,7 +153,7 @@ export const ERROR_TABLE = [
     category: 'protocol',
     recoverable: true,
     recovery: 'automatic',
-    advice: 'discard',
+    advice: 'Partial (discard)',
   },
   {
     code: 0x0405,
@@ -162,7 +162,7 @@ export const ERROR_TABLE = [
     category: 'protocol',
     recoverable: true,
     recovery: 'retry',
-    advice: 'retry',
+    advice: 'Yes (retry)',
   },
   {
     code: 0x0501,
@@ -171,7 +171,7 @@ export const ERROR_TABLE = [
     category: 'transport',
     recoverable: true,
     recovery: 'retry',
-    advice: 'retry',
+    advice: 'Yes (retry)',
   },
   {
     code: 0x0502,
@@ -180,7 +180,7 @@ export const ERROR_TABLE = [
     category: 'transport',
     recoverable: true,
     recovery: 'reconnect',
-    advice: 'reconnect',
+    advice: 'Yes (reconnect)',
   },
   {
     code: 0x0503,
@@ -189,7 +189,7 @@ export const ERROR_TABLE = [
     category: 'transport',
     recoverable: true,
     recovery: 'fix-config',
-    advice: 'fix config',
+    advice: 'Yes (fix config)',
   },
   {
     code: 0x0504,
@@ -198,7 +198,7 @@ export const ERROR_TABLE = [
     category: 'transport',
     recoverable: true,
     recovery: 'fix-config',
-    advice: 'fix cert',
+    advice: 'Yes (fix cert)',
   },
   {
     code: 0x0601,
@@ -207,7 +207,7 @@ export const ERROR_TABLE = [
     category: 'application',
     recoverable: true,
     recovery: 'retry',
-    advice: 'retry/increase',
+    advice: 'Yes (retry/increase)',
   },
   {
     code: 0x0602,
@@ -216,7 +216,7 @@ export const ERROR_TABLE = [
     category: 'application',
     recoverable: true,
     recovery: 'reduce-load',
-    advice: 'increase buffer',
+    advice: 'Yes (increase buffer)',
   },
   {
     code: 0x0603,
@@ -225,7 +225,7 @@ export const ERROR_TABLE = [
     category: 'application',
     recoverable: true,
     recovery: 'reduce-load',
-    advice: 'reduce load',
+    advice: 'Yes (reduce load)',
   },
 ] as const;
 

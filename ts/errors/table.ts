@@ -26,7 +26,7 @@ export type SttErrorCategory =
  * - `fix-config`: somebody has to correct a setting first.
  * - `upgrade`: the peers run versions that do not speak to each other.
  * - `reduce-load`: use less, or raise a limit.
- * - `automatic`: the transport has repaired it already.
+ * - `automatic`: the transport has repaired it already. Of frames that ended their session it is `reconnect`.
  * - `none`: nothing, because the end was meant, or nothing but a report.
  */
 export type SttRecovery =
@@ -51,7 +51,7 @@ export interface SttErrorInfo {
   /** False only where nothing short of a person can help. */
   readonly recoverable: boolean;
   readonly recovery: SttRecovery;
-  /** The short advice of the error reference, such as `fix seed`. */
+  /** The error reference's own words on recovery, such as `No (fix seed)` or `Auto (retransmit)`. */
   readonly advice: string;
 }
 

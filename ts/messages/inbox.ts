@@ -13,7 +13,7 @@ export class DatagramInbox {
   #queue: Uint8Array[] = [];
   #cost = 0;
   #dropped = 0;
-  #end: { readonly error: unknown } | undefined;
+  #end: { readonly why: (() => unknown) | undefined } | undefined;
   readonly #waiting: Waiter<Step>[] = [];
 
   constructor(limit: number, drop: 'newest' | 'oldest') {
@@ -54,13 +54,13 @@ export class DatagramInbox {
     if (oldest > 0) this.#queue = this.#queue.slice(oldest);
   }
 
-  /** Nothing more comes. */
-  end(error: unknown): void {
+  /** Nothing more comes; with `why`, whoever waits gets what it makes. It is asked only if somebody does. */
+  end(why: (() => unknown) | undefined): void {
     if (this.#end !== undefined) return;
-    this.#end = { error };
+    this.#end = { why };
     for (const waiter of this.#waiting.splice(0)) {
-      if (error === undefined) waiter.resolve(OVER);
-      else waiter.reject(error);
+      if (why === undefined) waiter.resolve(OVER);
+      else waiter.reject(why());
     }
   }
 
@@ -69,8 +69,8 @@ export class DatagramInbox {
     if (wait.signal?.aborted === true) return handled(Promise.reject(wait.signal.reason));
     if (this.#queue.length > 0) return Promise.resolve({ done: false, value: this.#take(most) });
     if (this.#end !== undefined) {
-      const { error } = this.#end;
-      return error === undefined ? Promise.resolve(OVER) : handled(Promise.reject(error));
+      const { why } = this.#end;
+      return why === undefined ? Promise.resolve(OVER) : handled(Promise.reject(why()));
     }
     const waiter = new Waiter<Step>(wait, 'Waiting for a datagram', (error) => {
       const index = this.#waiting.indexOf(waiter);

@@ -58,12 +58,13 @@ const DESCRIPTIONS: Descriptions = {
   },
   'stt.endpoint.sendError': {
     level: 'warn',
-    words: ({ error, count }) => `${count} datagrams not sent${because(error)}`,
+    words: ({ error, count }) => `${counted(count, 'datagram')} not sent${because(error)}`,
     details: ({ count }) => ({ count }),
   },
   'stt.endpoint.frameError': {
     level: 'warn',
-    words: ({ error, count }) => `${count} frames outside any session dropped${because(error)}`,
+    words: ({ error, count }) =>
+      `${counted(count, 'frame')} outside any session dropped${because(error)}`,
     details: ({ count }) => ({ count }),
   },
   'stt.endpoint.resourceWarning': {
@@ -133,14 +134,14 @@ const DESCRIPTIONS: Descriptions = {
   'stt.session.frameError': {
     level: 'warn',
     words: ({ session, code, count }) =>
-      `${count} frames from ${peerOf(session)} dropped: ${errorInfo(code)?.codeName ?? 'UNKNOWN'}`,
+      `${counted(count, 'frame')} from ${peerOf(session)} dropped: ${errorInfo(code)?.codeName ?? 'UNKNOWN'}`,
     details: ({ count }) => ({ count }),
   },
   'stt.session.sendError': {
     // The endpoint has told it.
     level: 'debug',
     words: ({ session, error, count }) =>
-      `${count} datagrams to ${peerOf(session)} not sent${because(error)}`,
+      `${counted(count, 'datagram')} to ${peerOf(session)} not sent${because(error)}`,
     details: ({ count }) => ({ count }),
   },
   'stt.session.closed': {
@@ -158,7 +159,7 @@ const DESCRIPTIONS: Descriptions = {
   'stt.session.reconnected': {
     level: 'info',
     words: ({ session, downtime, attempts }) =>
-      `session with ${peerOf(session)} is back after ${Math.round(downtime)} ms and ${attempts} tries`,
+      `session with ${peerOf(session)} is back after ${Math.round(downtime)} ms and ${attempts} ${attempts === 1 ? 'try' : 'tries'}`,
     details: ({ downtime, attempts, lost }) => ({ downtime, attempts, streamsLost: lost.length }),
   },
   'stt.stream.opened': {
@@ -217,6 +218,7 @@ function errorDetails(error: unknown): Details {
     codeName: error.codeName,
     subcodeName: error.subcodeName,
     reason: error.reason,
+    origin: error.origin,
     recovery: error.recovery,
     errorMessage: error.message,
   };
@@ -225,6 +227,10 @@ function errorDetails(error: unknown): Details {
 function because(error: unknown): string {
   if (error === undefined) return '';
   return `: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function peerOf(session: SttSession): string {

@@ -140,6 +140,7 @@ export class ReconnectingSession
   readonly #runs = new Runs();
   readonly #abort: Disposable | undefined;
   #state: ReconnectingState = 'connected';
+  #endedBy: 'local' | 'peer' = 'local';
   #session: SttSession;
   #since: number = performance.now();
   #outage: Outage | undefined;
@@ -268,7 +269,7 @@ export class ReconnectingSession
     const stable = this.#outage === undefined || now - this.#since >= this.#stableAfter;
     if (stable) this.#outage = { began: now, attempts: 0 };
     this.#state = 'reconnecting';
-    const error = info.error ?? goneError(session, 'by the peer');
+    const error = info.error ?? goneError(session, 'peer');
     void this.#reconnect(error, now, session.cutStreams);
   }
 
@@ -343,7 +344,7 @@ export class ReconnectingSession
   #fail(reason: CloseReason, error: unknown, message: string): void {
     if (this.#state === 'closed') return;
     const session = this.#session;
-    this.#finish(reason, error ?? goneError(session));
+    this.#finish(reason, error ?? goneError(session, 'local'));
     session.destroy(message);
   }
 
@@ -351,6 +352,7 @@ export class ReconnectingSession
   #finish(reason: CloseReason, error: unknown, initiator: 'local' | 'remote' = 'local'): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#endedBy = initiator === 'remote' ? 'peer' : 'local';
     this.#abort?.[Symbol.dispose]();
     if (reason === 'graceful') {
       this.#settle.resolve({ reason, initiator, undelivered: this.#undelivered });
@@ -368,7 +370,7 @@ export class ReconnectingSession
     const peer = formatAddress({ address: host, port });
     return new SessionClosedError(
       `The session with ${peer} was closed gracefully, and is not taken up again. Connect anew if there is more to say; reconnect.afterClose goes on after a close by the peer.`,
-      { reason: 'graceful', context: { peer, nodeId: this.peerNodeId } },
+      { reason: 'graceful', origin: this.#endedBy, context: { peer, nodeId: this.peerNodeId } },
     );
   }
 }
@@ -414,12 +416,11 @@ function cutStream(stream: SttStream): CutStream {
   return Object.freeze({ purpose: stream.purpose, ...progressOf(stream) });
 }
 
-function goneError(session: SttSession, by = 'on this side'): SessionClosedError {
+function goneError(session: SttSession, origin: 'local' | 'peer'): SessionClosedError {
+  const peer = formatAddress(session.remoteAddress);
+  const { peerNodeId: nodeId, id: sessionId, transport } = session;
   return new SessionClosedError(
-    `The session with ${formatAddress(session.remoteAddress)} was ended ${by}.`,
-    {
-      reason: 'error',
-      context: { nodeId: session.peerNodeId, sessionId: session.id },
-    },
+    `The session with ${peer} was ended ${origin === 'peer' ? 'by the peer' : 'on this side'}. Connect again if there is more to say.`,
+    { reason: 'error', origin, context: { peer, nodeId, sessionId, transport } },
   );
 }

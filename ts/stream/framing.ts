@@ -63,7 +63,7 @@ export class MessageSplitter {
     if (this.#missing === undefined && this.#prefix.length === 0) return;
     throw new StreamClosedError(
       `A message on ${placeWords(this.#context())} is ${this.#missing === undefined ? 'cut off within its length' : `${this.#missing} of ${this.#length} bytes short`}: the stream ended. The sender must write whole messages before it ends.`,
-      { context: this.#context() },
+      { context: this.#context(), origin: 'peer' },
     );
   }
 

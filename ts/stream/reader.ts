@@ -225,9 +225,7 @@ export class Reader {
     this.#host.engine.stop(this.#host.stream, code);
     const error = new StreamClosedError(
       `Reading of ${placeWords(this.#host.context())} was stopped by this side (code ${code}). Open a new stream to read more.`,
-      {
-        context: this.#host.context(),
-      },
+      { context: this.#host.context(), origin: 'local' },
     );
     // A later read must throw, not look like the end of the data; but stopping is no fault of the stream.
     this.#failure = { error };
@@ -262,7 +260,7 @@ export class Reader {
     throw new StreamClosedError(
       `${peerWords(this.#host.context())} gave up ${length} bytes of the stream from offset ${offset} on, which were older than its deadline. ` +
         'Read it with batches(), or give onGap, to go on behind such gaps.',
-      { context: this.#host.context() },
+      { context: this.#host.context(), origin: 'peer' },
     );
   }
 
@@ -274,7 +272,7 @@ export class Reader {
     this.fail(
       new StreamClosedError(
         `${peerWords(context)} aborted stream ${context.streamId} with code ${code} before its end. Its application chose that code: look there for why, then open a new stream to try again.`,
-        { applicationCode: code, context },
+        { applicationCode: code, context, origin: 'peer' },
       ),
     );
   }

@@ -154,10 +154,10 @@ export class Writer {
       if (this.#join(bytes)) return DONE;
       this.flushJoined();
     }
-    if (this.#starved !== undefined) return this.#exhausted(bytes.length);
+    if (this.#starved !== undefined) return rejected(this.#exhausted(bytes.length));
     if (this.#pending.length === 0) {
       const taken = this.#offer(bytes, 0);
-      if (taken === EXHAUSTED) return this.#exhausted(bytes.length);
+      if (taken === EXHAUSTED) return rejected(this.#exhausted(bytes.length));
       if (taken === bytes.length) return DONE;
       return this.#enqueue(bytes, taken, wait);
     }
@@ -248,7 +248,7 @@ export class Writer {
     this.fail(
       new StreamClosedError(
         `${peerWords(context)} stopped reading stream ${context.streamId} (code ${code}); ${this.#unsentText()}. Open a new stream if there is more to send.`,
-        { applicationCode: code, context },
+        { applicationCode: code, context, origin: 'peer' },
       ),
     );
   }
@@ -333,6 +333,23 @@ export class Writer {
     }, STARVED_MS).unref();
   }
 
+  /**
+   * Memory has no room for what waits. Who waits for a write of which nothing was taken is told so, as it would be had it
+   * written only now; what nobody waits for, and what stands before it, can't be missing and is offered again.
+   */
+  #starve(): void {
+    const isDue = ({ taken, waiter }: Pending): boolean => taken === 0 && waiter.observed;
+    const from = this.#ending
+      ? this.#pending.length
+      : this.#pending.findLastIndex((entry) => !isDue(entry)) + 1;
+    for (const { bytes, waiter } of this.#pending.splice(from)) {
+      this.#pendingBytes -= bytes.length;
+      waiter.reject(this.#exhausted(bytes.length));
+    }
+    this.#refused = true;
+    if (this.#pending.length > 0 && this.#starved === undefined) this.#tryLater();
+  }
+
   #ask(): void {
     const bytes = this.#host.engine.acknowledged(this.#host.stream);
     if (bytes > this.#acknowledged) this.#acknowledged = bytes;
@@ -375,7 +392,10 @@ export class Writer {
         offered === undefined
           ? this.#host.engine.write(this.#host.stream, first.bytes, first.taken, first.bytes.length)
           : this.#host.engine.writev(this.#host.stream, offered);
-      if (answer === EXHAUSTED && this.#starved === undefined) this.#tryLater();
+      if (answer === EXHAUSTED) {
+        this.#starve();
+        return;
+      }
       const taken = Math.max(0, answer);
       if (taken > 0) this.#host.touch();
       this.#pendingBytes -= taken;
@@ -468,16 +488,14 @@ export class Writer {
   }
 
   /** Not a byte was taken, and the stream is as it was: the caller may try again, or wait for `drained()`. */
-  #exhausted(length: number): Promise<never> {
+  #exhausted(length: number): ResourceExhaustedError {
     const { limit, used } = this.#host.engine.memory();
     const words = shortage({ kind: 'memory', limit, used, asked: length }) ?? '';
-    return rejected(
-      new ResourceExhaustedError(`Nothing was written. ${words}`, {
-        bytesTaken: 0,
-        origin: 'local',
-        context: this.#host.context(),
-      }),
-    );
+    return new ResourceExhaustedError(`Nothing was written. ${words}`, {
+      bytesTaken: 0,
+      origin: 'local',
+      context: this.#host.context(),
+    });
   }
 
   #unsentText(): string {
@@ -490,7 +508,7 @@ export class Writer {
     const context = this.#host.context();
     return new StreamClosedError(
       `This side ${did} its sending half of ${placeWords(context)} already. Open a new stream to send more.`,
-      { context },
+      { context, origin: 'local' },
     );
   }
 }

@@ -15,24 +15,59 @@ import { isSttError } from '@seigr/stt';
 import { TestNetwork } from '@seigr/stt/testing';
 import type { Facts, Seen } from './row.ts';
 
-/** The facts of an error, as a side reports them. */
-export type Report = Omit<Seen, 'side' | 'how' | 'ms'>;
+/** The facts of an error, as a side reports them; with all of its text, where it was met in another process. */
+export type Report = Omit<Seen, 'side' | 'how' | 'ms'> & { readonly text?: string };
 
 /** Handshakes take their time on a machine that others use as well; a row that is about a timeout has one of its own. */
 class PatientNetwork extends TestNetwork {
+  readonly #onOptions: (options: Partial<EndpointOptions>) => void;
+
+  constructor(onOptions: (options: Partial<EndpointOptions>) => void) {
+    super();
+    this.#onOptions = onOptions;
+  }
+
   override endpoint(options: Partial<EndpointOptions> = {}): Promise<SttEndpoint> {
+    this.#onOptions(options);
     return super.endpoint({ handshakeTimeout: 30_000, ...options });
   }
 }
 
 export class Context {
-  readonly network: TestNetwork = new PatientNetwork();
+  readonly network: TestNetwork = new PatientNetwork((options) => this.keepSecret(options));
   readonly seen: Seen[] = [];
   /** Which errors held a seed, or bytes of the application. */
   readonly leaks: string[] = [];
+  /** Seeds of this row, as a log may show them. */
+  readonly #secrets = new Set<string>();
   readonly #disposers: (() => unknown)[] = [];
   readonly #watchers = new Set<() => void>();
   #started = performance.now();
+
+  constructor() {
+    this.keepSecret({ sharedSeed: this.network.sharedSeed });
+  }
+
+  /** From now on no error may tell these seeds. */
+  keepSecret({
+    sharedSeed,
+    nodeSeed,
+  }: Pick<Partial<EndpointOptions>, 'sharedSeed' | 'nodeSeed'>): void {
+    const seeds: readonly unknown[] = [sharedSeed, nodeSeed].flat();
+    for (const seed of seeds) {
+      const bytes = typeof seed === 'string' ? Buffer.from(seed, 'hex') : seed;
+      if (!(bytes instanceof Uint8Array) || bytes.length < SHOWN_BYTES) continue;
+      const buffer = Buffer.from(bytes);
+      const list = [...buffer.subarray(0, SHOWN_BYTES)];
+      this.#secrets
+        .add(buffer.toString('base64'))
+        .add(buffer.toString('base64url'))
+        // Also as `Buffer` and `Uint8Array` in a console and in JSON, where more may be left out.
+        .add(buffer.toString('hex', 0, 2 * SHOWN_BYTES))
+        .add(list.join(','))
+        .add(list.map((byte, index) => `"${index}":${byte}`).join(','));
+    }
+  }
 
   /** From here on errors count, and their milliseconds. */
   start(): void {
@@ -56,18 +91,17 @@ export class Context {
     this.note(side, how, describe(error));
   }
 
-  /** Looks for the seed and for payload. */
+  /** Looks for seeds and for payload. */
   #search(where: string, text: string): void {
-    const seed = Buffer.from(this.network.sharedSeed);
-    const forms = (['hex', 'base64', 'base64url'] as const).map((form) => seed.toString(form));
-    const bytes = inspect(seed).slice(8, 40);
-    const found = [...forms, bytes, PAYLOAD.repeat(2)].some((secret) => text.includes(secret));
+    const dense = text.replaceAll(/\s+/g, '');
+    const secrets = [...this.#secrets, PAYLOAD.repeat(2)];
+    const found = secrets.some((secret) => dense.includes(secret));
     if (found) this.leaks.push(where);
   }
 
   /** Notes an error that a side got. */
-  note(side: string, how: string, report: Report): void {
-    this.#search(`${side} ${how}`, JSON.stringify(report));
+  note(side: string, how: string, { text = '', ...report }: Report): void {
+    this.#search(`${side} ${how}`, `${JSON.stringify(report)} ${text}`);
     this.seen.push({ side, how, ...report, ms: Math.round(performance.now() - this.#started) });
     for (const watcher of this.#watchers) watcher();
   }
@@ -127,12 +161,14 @@ export function describe(error: unknown): Report {
       message: `${error}`,
     };
   }
-  const { code, codeName, subcode, reason, message, recoverable, recovery, cause, context } = error;
+  const { code, codeName, subcode, reason, origin, message, recoverable, recovery } = error;
+  const { cause, context } = error;
   return {
     code,
     codeName,
     ...(subcode === undefined ? {} : { subcode }),
     ...(reason === undefined ? {} : { reason }),
+    ...(origin === undefined ? {} : { origin }),
     message,
     recoverable,
     recovery,
@@ -195,5 +231,7 @@ export async function inTime<T>(promise: Promise<T>, what: string, ms = 30_000):
 }
 
 const EXCHANGE_LIMIT = 30_000;
+/** Bytes of a seed that make it known wherever they are shown. */
+const SHOWN_BYTES = 8;
 /** What applications send here: no error may tell it. */
 const PAYLOAD = 'payload-of-the-matrix.';

@@ -86,6 +86,7 @@ export class NodeProcess {
   }
 
   create(options: Plain<EndpointOptions>): Promise<NodeEndpoint> {
+    this.#context.keepSecret(options as Partial<EndpointOptions>);
     return this.call('create', options);
   }
 

@@ -1,6 +1,6 @@
 // What a row of the fault matrix is: one true fault, who must see it as what, and the ways out of it.
 
-import type { CloseReason, SttErrorCode, SttErrorContext } from '@seigr/stt';
+import type { CloseReason, SttErrorCode, SttErrorContext, SttErrorOrigin } from '@seigr/stt';
 import type { Context } from './context.ts';
 
 /** What a machine must have for a row. */
@@ -26,6 +26,8 @@ export interface Seen {
   readonly codeName: string;
   readonly subcode?: number;
   readonly reason?: CloseReason;
+  /** Whose doing it was. */
+  readonly origin?: SttErrorOrigin;
   readonly message: string;
   readonly recoverable?: boolean;
   readonly recovery?: string;

@@ -67,6 +67,16 @@ function groupOf({ alone, needs }: AnyRow): (typeof GROUPS)[keyof typeof GROUPS]
 /** How often a row is run whose errors came too late: others may have the processor, and the best of several counts. */
 const ROUNDS = 10;
 
+/** Whether an error that ended a connect or a session leaves open why: "why did it close?" */
+function lacksOrigin({ side, how, code, origin }: Seen): boolean {
+  return (
+    side !== HOSTILE_SIDE && code !== 0 && /^(connect|closed)/.test(how) && origin === undefined
+  );
+}
+
+/** What the hostile program tells is not from the public API. */
+const HOSTILE_SIDE = 'hostile';
+
 /** Whether all that was expected has come, and only not as soon as it should. */
 function isOnlyLate({ row, why, seen }: Result): boolean {
   const { expect } = row;
@@ -132,6 +142,11 @@ async function runRow(row: AnyRow, { inject, obstacles }: RunOptions): Promise<R
         }
       });
       facts.recovered.push(line);
+    }
+    const unowned = context.seen.filter(lacksOrigin);
+    if (unowned.length > 0) {
+      const words = unowned.map(({ side, how, codeName }) => `${side} ${how} ${codeName}`);
+      throw new Failed('wrong-error', `does not say whose doing it was: ${words.join(', ')}`);
     }
     if (context.leaks.length > 0) {
       throw new Failed('wrong-error', `tells a seed or payload: ${context.leaks.join(', ')}`);

@@ -1,11 +1,13 @@
 // Connects, sends so many bytes that look random, and tells the SHA-256 of both sides, or how it failed. Moves
-// when it is told to.
+// when it is told to. It goes on to `upTo` bytes, and waits there to be told another number: however late the test is
+// told of it, the middle of a transfer is not over before.
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { SttEndpoint } from '@seigr/stt';
 
 const PIECE = 64 * 1024;
 
-process.once('message', async ({ options, address, port, nodeId, bytes }) => {
+process.once('message', async ({ options, address, port, nodeId, bytes, upTo }) => {
+  let more = () => undefined;
   const endpoint = await SttEndpoint.create({ host: '0.0.0.0', ...options });
   endpoint.on('addressChange', (addressChange) => process.send({ addressChange }));
   endpoint.on('sessionClosed', ({ reason, error }) => {
@@ -13,6 +15,10 @@ process.once('message', async ({ options, address, port, nodeId, bytes }) => {
   });
   const session = await endpoint.connect({ address, port }, { peerNodeId: nodeId });
   process.on('message', (order) => {
+    if (order.upTo !== undefined) {
+      upTo = Math.max(upTo, order.upTo);
+      more();
+    }
     if (order.migrate !== undefined) {
       const tell = (code) => process.send({ migrated: { code } });
       session.migrate(order.migrate).then(
@@ -36,6 +42,7 @@ process.once('message', async ({ options, address, port, nodeId, bytes }) => {
     const zeros = Buffer.alloc(PIECE);
     const hash = createHash('sha256');
     for (let sent = 0; sent < bytes; sent += PIECE) {
+      while (sent >= upTo) await new Promise((resolve) => (more = resolve));
       const piece = source.update(zeros.subarray(0, Math.min(PIECE, bytes - sent)));
       hash.update(piece);
       await stream.write(piece);

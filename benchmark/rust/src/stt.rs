@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use stt_crypto::{NodeSeed, SharedSeed};
 use stt_engine::{
-    SocketOptions, CloseOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, StreamNumber,
-    Taken, Written,
+    CloseOptions, Engine, EngineConfig, Event, LogConfig, SessionNumber, SocketOptions,
+    StreamNumber, Taken, Written,
 };
 use stt_proto::{
     ConnectOptions, EndpointConfig, ListenConfig, NetworkKeys, NodeIdentity, SessionConfig,

@@ -97,7 +97,7 @@ impl SendCredit {
             // that zero stays zero.
             let held = self.outstanding.load(Ordering::SeqCst);
             let room = self.limit().saturating_sub(held);
-            let part = self.session.memory.take_up_to(room.min(wanted as u64)) as usize;
+            let part = self.take(room.min(wanted as u64)) as usize;
             self.session.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             self.outstanding.fetch_add(part as u64, Ordering::SeqCst);
             taken += part;
@@ -114,6 +114,19 @@ impl SendCredit {
             if part == 0 && self.wanted.swap(true, Ordering::SeqCst) {
                 return Some(Reserved { taken, is_short: taken == 0 && held == 0 && room > 0 });
             }
+        }
+    }
+
+    /// Room in memory: for something small all or nothing, so that it is not cut in two whose second
+    /// half nobody could refuse any more while others hold what it needs.
+    fn take(&self, bytes: u64) -> u64 {
+        let memory = &self.session.memory;
+        if bytes > memory.relief() {
+            memory.take_up_to(bytes)
+        } else if memory.take_whole(bytes) {
+            bytes
+        } else {
+            0
         }
     }
 
@@ -211,6 +224,23 @@ mod tests {
         assert_eq!(memory.used(), 10);
         late.kill();
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn something_small_is_taken_whole_or_not_at_all_where_memory_is_short() {
+        let memory = Arc::new(Memory::new(1 << 20));
+        let (one, other) = (within(2 << 20, &memory), within(2 << 20, &memory));
+        let hog = SendCredit::new(&one, 2 << 20);
+        let late = SendCredit::new(&other, 2 << 20);
+        assert_eq!(take(&hog, (1 << 20) - 700), Some((1 << 20) - 700));
+        assert_eq!(late.reserve(1024), Some(Reserved { taken: 0, is_short: true }));
+        assert_eq!(take(&late, 300), Some(300), "what fits is not held back");
+        // With bytes under way its own acknowledgements make room, and after them it is short again.
+        assert_eq!(late.reserve(1024), Some(Reserved { taken: 0, is_short: false }));
+        assert!(late.release(300));
+        assert_eq!(late.reserve(1024), Some(Reserved { taken: 0, is_short: true }));
+        // More than what others would be told of is cut, and its own acknowledgements carry it on.
+        assert_eq!(late.reserve(20_000), Some(Reserved { taken: 700, is_short: false }));
     }
 
     #[test]

@@ -99,9 +99,7 @@ impl Outbox {
             queue.wanted = true;
             return (Sent::Full, false);
         }
-        let taken = self.memory.take_up_to(cost);
-        if taken < cost {
-            self.memory.sub(taken);
+        if !self.memory.take_whole(cost) {
             queue.wanted = true;
             return (Sent::Full, false);
         }

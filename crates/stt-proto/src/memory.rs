@@ -141,6 +141,27 @@ impl Memory {
         taken
     }
 
+    /// Takes all of `bytes` or none of them; who got none is to be told as [`Self::take_up_to`] says.
+    pub fn take_whole(&self, bytes: u64) -> bool {
+        if self.try_take(bytes) {
+            return true;
+        }
+        self.starved.store(true, Ordering::SeqCst);
+        // As above.
+        self.try_take(bytes)
+    }
+
+    /// What is worth telling of: so many bytes, or fewer, fit whenever [`Self::relieve`] says that there
+    /// is room.
+    pub fn relief(&self) -> u64 {
+        Self::RELIEF.min(self.limit / 16)
+    }
+
+    fn try_take(&self, bytes: u64) -> bool {
+        let taken = |used: u64| (self.limit.saturating_sub(used) >= bytes).then_some(used + bytes);
+        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).is_ok()
+    }
+
     fn take_part(&self, bytes: u64) -> u64 {
         let mut used = self.used();
         loop {
@@ -165,7 +186,7 @@ impl Memory {
     /// True once when somebody waits and there is room: all who wait are to be told.
     pub fn relieve(&self) -> bool {
         self.is_starved()
-            && self.room() >= Self::RELIEF.min(self.limit / 16)
+            && self.room() >= self.relief()
             && self.starved.swap(false, Ordering::SeqCst)
     }
 
@@ -203,6 +224,17 @@ mod tests {
         // What exists already is counted whatever the ceiling says.
         memory.add(20);
         assert_eq!((memory.take_up_to(1), memory.used()), (0, 120));
+    }
+
+    #[test]
+    fn all_or_nothing_leaves_what_is_too_little_to_others() {
+        let memory = Memory::new(160);
+        assert!(memory.take_whole(95) && !memory.is_starved());
+        assert!(!memory.take_whole(66) && memory.is_starved());
+        assert!(memory.relief() == 10 && memory.relieve());
+        assert!(memory.take_whole(65) && memory.take_whole(0) && !memory.take_whole(1));
+        assert_eq!(memory.used(), 160);
+        assert!(Memory::new(u64::MAX).take_whole(1 << 40));
     }
 
     #[test]

@@ -13,6 +13,10 @@ const SHRINK_RUNS: usize = 400;
 /// The longest that a network is dark, or a connection stands still, in a drawn scenario.
 const LONGEST_MS: u64 = 3000;
 
+/// The shortest time from one rebind to the next. To prove an address takes a round trip: up to half a second on the
+/// links that are drawn, and what waits in their queues.
+const LEAST_REBIND_MS: u64 = 2000;
+
 /// IP packets of so many bytes every link carries.
 const LEAST_MTU: u64 = 1280;
 
@@ -89,7 +93,11 @@ fn features(random: &mut Random, scenario: &mut Scenario) {
     }
     if random.chance(0.3) {
         let action = if random.chance(0.5) { Action::RebindPort } else { Action::RebindAddr };
-        scenario.event.push(again(action, random.below(2000), 2000 + random.below(8000)));
+        scenario.event.push(again(
+            action,
+            random.below(2000),
+            LEAST_REBIND_MS + random.below(8000),
+        ));
     }
     if random.chance(0.3) {
         let at_ms = random.below(3000);
@@ -187,14 +195,18 @@ fn events(random: &mut Random) -> Vec<EventSpec> {
     vec![again(dark, start, every), again(Action::Light, start + span, every)]
 }
 
-/// Whether whatever is switched off is on again before a session must end, and links stay fit for one: without its
-/// end a darkness fails by itself, and hides what failed.
+/// Whether whatever is switched off is on again before a session must end, links stay fit for one, and addresses last
+/// long enough to be proven: a darkness without its end, or a NAT that never rests, fails by itself, and hides what
+/// failed.
 fn bearable(events: &[EventSpec]) -> bool {
     events.iter().all(|off| {
         let back = match off.action {
             Action::Dark | Action::DarkForth | Action::DarkBack => Action::Light,
             Action::TcpStall => Action::TcpGo,
             Action::Mtu => return off.value >= LEAST_MTU,
+            Action::RebindPort | Action::RebindAddr => {
+                return off.every_ms.is_none_or(|every| every >= LEAST_REBIND_MS);
+            }
             _ => return true,
         };
         events.iter().any(|on| {
@@ -295,6 +307,31 @@ mod tests {
         let small = shrink(&scenario, fails);
         assert_eq!(small.event.len(), 2, "{}", small.to_text());
         assert!(bearable(&small.event) && !bearable(&small.event[..1]));
+    }
+
+    #[test]
+    fn rebinds_without_a_rest_are_no_smaller_scenario() {
+        let repeated = |event: &EventSpec| {
+            matches!(event.action, Action::RebindPort | Action::RebindAddr)
+                && event.every_ms.is_some()
+        };
+        // One that a halving would take below the floor, and one that it would not.
+        for range in [LEAST_REBIND_MS..2 * LEAST_REBIND_MS, 2 * LEAST_REBIND_MS..10_000] {
+            let fails = |scenario: &Scenario| scenario.event.iter().any(repeated);
+            let fits = |seed: &u64| {
+                let every =
+                    |event: &EventSpec| event.every_ms.is_some_and(|ms| range.contains(&ms));
+                draw(*seed).event.iter().any(|event| repeated(event) && every(event))
+            };
+            let seed = (0..).find(fits).unwrap_or_default();
+            let small = shrink(&draw(seed), fails);
+            assert_eq!(small.event.len(), 1, "seed {seed}: {}", small.to_text());
+            let every = small.event[0].every_ms.unwrap_or_default();
+            let least = LEAST_REBIND_MS..2 * LEAST_REBIND_MS;
+            assert!(least.contains(&every), "seed {seed}: {every} ms");
+        }
+        let once = EventSpec { every_ms: None, ..again(Action::RebindPort, 0, 0) };
+        assert!(bearable(&[once]));
     }
 
     #[test]

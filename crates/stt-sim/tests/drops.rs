@@ -284,8 +284,8 @@ fn before_the_address_is_proven_no_more_is_sent_than_came() {
 fn final_after(lost: usize, timeout: Duration, early: bool) -> (Line, Option<Duration>) {
     let mut line = Line::new(ListenConfig { authorize: true, ..ListenConfig::default() });
     line.connect(0, ConnectOptions { timeout, early, ..ConnectOptions::default() });
-    // CHALLENGE, and the packet that says that the proof is there.
-    assert!(line.run(LIMIT, |line| line.sent[1] == 2), "{:?}", line.events);
+    // CHALLENGE, the packet that says that the proof is there, and the answer to the KEEP_ALIVE beside the copy.
+    assert!(line.run(LIMIT, |line| line.sent[1] >= 2), "{:?}", line.events);
     assert!(!line.run(2 * ONE_WAY, |_| false));
     let asked = line.events[1].iter().find_map(|event| match event {
         Event::Incoming { session, .. } => Some(*session),
@@ -307,12 +307,13 @@ fn final_after(lost: usize, timeout: Duration, early: bool) -> (Line, Option<Dur
 
 #[test]
 fn a_lost_final_is_asked_for_though_the_responder_was_heard() {
-    // By the responder's probe timeouts alone, each twice the one before, ten losses are a minute.
+    // The responder's probe timeouts alone, of up to two seconds, take eleven for ten losses. A copy of the proof every 1.5 s at
+    // most draws two datagrams and more.
     for early in [false, true] {
         for lost in 0..=10 {
             let (mut line, took) = final_after(lost, Duration::from_secs(60), early);
             let took = took.unwrap();
-            let limit = Duration::from_millis(500) + lost as u32 * Duration::from_millis(1_500);
+            let limit = Duration::from_millis(500) + lost as u32 * Duration::from_millis(750);
             assert!(took <= limit, "{lost} lost: {took:?}");
             assert_eq!(line.ends[1].stats().sessions, 1, "{lost} lost");
             line.run(Duration::from_secs(5), |_| false);

@@ -5,12 +5,13 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{DELAY, LIMIT, NODE, OTHER, Pair, SHARED, connected, steal, wait};
 use stt_proto::{
     Cap, Close, ConnectError, ConnectOptions, EndpointConfig, ErrorCode, Event, Fault, FaultDetail,
-    ListenConfig, Origin, PathAddress, PathError,
+    ListenConfig, Origin, PathAddress, PathError, StreamOptions,
 };
-use stt_sim::Link;
+use stt_sim::{Link, World};
 use stt_wire::packet::seal_checksums;
 
 fn address(pair: &Pair, node: usize) -> std::net::SocketAddr {
@@ -49,6 +50,63 @@ fn early_use_saves_a_round_trip() {
     assert_eq!(pair.world.elapsed(), 2 * DELAY);
     pair.world.run_for(Duration::from_secs(1));
     assert!(!pair.world.take_events(client).iter().any(|event| connected(event).is_some()));
+}
+
+#[test]
+fn a_nat_that_changes_before_final_is_there_does_not_keep_it_away() {
+    for (early, address) in
+        [(true, "10.0.0.1:9000"), (true, "10.0.9.1:9000"), (false, "10.0.0.1:9000")]
+    {
+        let mut pair = Pair::new();
+        let (client, server) = (pair.client, pair.server);
+        let ours = pair.connect_with(ConnectOptions { early, ..ConnectOptions::default() });
+        // AUTH_PROOF has arrived, and FINAL is on its way to a port that is the client's no more.
+        pair.world.run_for(3 * DELAY + DELAY / 2);
+        assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 1);
+        pair.world.rebind(client, address.parse().unwrap());
+        let changed = pair.world.elapsed();
+        // FINAL has a ticket in it, whatever the application was told before.
+        let session = wait(&mut pair.world, client, |event| match event {
+            Event::Ticket { session, .. } => Some(*session),
+            _ => None,
+        });
+        assert_eq!(session, ours);
+        let took = pair.world.elapsed() - changed;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 1);
+    }
+}
+
+#[test]
+fn a_full_window_does_not_keep_the_question_for_final_back() {
+    const BYTES: usize = 50_000;
+    // Whenever the network is there again, a copy of AUTH_PROOF asks within 1.5 s; the next probe timeout may be two away.
+    for dark in (5_000..7_000).step_by(100) {
+        let mut pair = Pair::new();
+        let (client, server) = (pair.client, pair.server);
+        let ours = pair.connect_with(ConnectOptions { early: true, ..ConnectOptions::default() });
+        wait(&mut pair.world, client, connected);
+        let now = pair.world.now_at(client);
+        let endpoint = pair.world.endpoint_mut(client);
+        let stream = endpoint.open_stream(now, ours, StreamOptions::default()).unwrap();
+        endpoint.write(now, ours, stream, Bytes::from(vec![7; BYTES])).unwrap();
+        let window = endpoint.session_stats(ours).unwrap().congestion_window;
+        assert!(window < BYTES as u64, "a window of {window}");
+        // All that fits into the window arrives, and what answers it goes to an address that is the client's no more.
+        pair.world.run_for(DELAY + DELAY / 2);
+        assert_eq!(pair.world.endpoint_mut(server).stats().sessions, 1);
+        pair.world.rebind(client, "10.0.9.1:9000".parse().unwrap());
+        pair.set_dark(true);
+        let end = pair.world.elapsed() + Duration::from_millis(dark);
+        let over = |world: &mut World| Ok((world.elapsed() >= end).then_some(()));
+        pair.world.run_until(LIMIT, over).unwrap_or_else(|failure| panic!("{failure}"));
+        pair.set_dark(false);
+        let light = pair.world.elapsed();
+        wait(&mut pair.world, client, |event| matches!(event, Event::Ticket { .. }).then_some(()));
+        let took = pair.world.elapsed() - light;
+        let limit = Duration::from_millis(1_500) + 3 * DELAY;
+        assert!(took <= limit, "{dark} ms dark: {took:?} more");
+    }
 }
 
 #[test]

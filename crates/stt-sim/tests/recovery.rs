@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Pair, closed, wait};
+use common::{LIMIT, Pair, closed, wait};
 use stt_proto::{
     Close, CongestionControl, EndpointConfig, Event, ListenConfig, ReadOutcome, SessionConfig,
     SessionHandle, StreamId, StreamOptions,
@@ -75,6 +75,37 @@ fn a_close_right_after_the_last_packet_left_is_no_slower() {
     assert_eq!(wait(&mut pair.world, client, closed), (None, 0));
     let took = pair.world.elapsed() - started;
     assert!(took <= 2 * RTT + SLACK, "{took:?}");
+}
+
+#[test]
+fn what_a_darkness_held_up_goes_on_two_seconds_after_it() {
+    for seconds in 1..28 {
+        let mut pair = Pair::new();
+        let (ours, _) = pair.establish();
+        pair.world.run_for(Duration::from_secs(5));
+        let client = pair.client;
+        pair.set_dark(true);
+        let now = pair.world.now_at(client);
+        let endpoint = pair.world.endpoint_mut(client);
+        let stream = endpoint.open_stream(now, ours, StreamOptions::default()).unwrap();
+        // More than a window, which keeps keep-alives back: probes alone can leave.
+        endpoint.write(now, ours, stream, Bytes::from(vec![7; 100_000])).unwrap();
+        endpoint.finish(now, ours, stream).unwrap();
+        let end = pair.world.elapsed() + Duration::from_secs(seconds);
+        let over = |world: &mut World| Ok((world.elapsed() >= end).then_some(()));
+        pair.world.run_until(LIMIT, over).unwrap_or_else(|failure| panic!("{failure}"));
+        pair.set_dark(false);
+        let light = pair.world.elapsed();
+        let released = |event: &Event| {
+            let alive = !matches!(event, Event::SessionClosed { .. });
+            assert!(alive, "{seconds} s dark: {event:?}");
+            matches!(event, Event::StreamReleased { .. }).then_some(())
+        };
+        wait(&mut pair.world, client, released);
+        let took = pair.world.elapsed() - light;
+        let limit = Duration::from_secs(2) + RTT + SLACK;
+        assert!(took <= limit, "{seconds} s dark: {took:?} more");
+    }
 }
 
 /// One direction of a transfer: what was written, acknowledged and read.

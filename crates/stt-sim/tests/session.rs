@@ -312,8 +312,11 @@ fn datagrams_grow_when_a_larger_probe_came_through_and_not_otherwise() {
         let link = Link { mtu, ..Link::with_delay(DELAY) };
         let mut pair = Pair::with(EndpointConfig::default(), Default::default(), link);
         let (ours, _) = pair.establish();
-        pair.world.run_for(Duration::from_secs(20));
         let client = pair.client;
+        // Nothing is to be sent, but somebody wants to know.
+        let now = pair.world.now_at(client);
+        pair.world.endpoint_mut(client).want_mtu(now, ours);
+        pair.world.run_for(Duration::from_secs(20));
         assert_eq!(pair.world.endpoint_mut(client).session_stats(ours).unwrap().mtu, expected);
     }
 }

@@ -1,7 +1,7 @@
 //! `SO_BUSY_POLL`: a receive, or a wait, that finds nothing has the network card asked for a while instead of
 //! sleeping until its interrupt. It costs a processor and saves the interrupt's time, on cards whose driver
 //! has NAPI polling; loopback has not.
-
+//!
 //! Other systems have no such option: nothing is granted there.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -90,7 +90,7 @@ pub struct ErrorInfo {
     pub class_name: &'static str,
     /// False only where the error reference says No.
     pub recoverable: bool,
-    /// The reference's phrase on recovery.
+    /// The reference's own words on recovery: yes, no, by itself or in part, and how.
     pub recovery_phrase: &'static str,
     /// What a program should do.
     pub action: RecoveryAction,
@@ -138,55 +138,55 @@ macro_rules! error_table {
 
 error_table! {
     /// No verdict of the peer within the time allowed.
-    ConnectionTimeout = 0x0101, "CONNECTION_TIMEOUT", "ConnectionTimeoutError", true, "retry", Retry;
+    ConnectionTimeout = 0x0101, "CONNECTION_TIMEOUT", "ConnectionTimeoutError", true, "Yes (retry)", Retry;
     /// The peer, or its machine, refused.
-    ConnectionRefused = 0x0102, "CONNECTION_REFUSED", "ConnectionRefusedError", true, "fix config", Retry;
+    ConnectionRefused = 0x0102, "CONNECTION_REFUSED", "ConnectionRefusedError", true, "Yes (fix config)", Retry;
     /// Another seed, another node than the pinned one, or the peer's `authorize` said no.
-    AuthenticationFailed = 0x0103, "AUTHENTICATION_FAILED", "AuthenticationError", false, "fix seed", FixConfig;
+    AuthenticationFailed = 0x0103, "AUTHENTICATION_FAILED", "AuthenticationError", false, "No (fix seed)", FixConfig;
     /// No route, or no address for the name.
-    NetworkUnreachable = 0x0104, "NETWORK_UNREACHABLE", "NetworkUnreachableError", true, "check network", Retry;
+    NetworkUnreachable = 0x0104, "NETWORK_UNREACHABLE", "NetworkUnreachableError", true, "Yes (check network)", Retry;
     /// The peer speaks other versions.
-    ProtocolVersionMismatch = 0x0105, "PROTOCOL_VERSION_MISMATCH", "ProtocolVersionMismatchError", false, "upgrade", Upgrade;
+    ProtocolVersionMismatch = 0x0105, "PROTOCOL_VERSION_MISMATCH", "ProtocolVersionMismatchError", false, "No (upgrade)", Upgrade;
     /// The session has ended.
-    SessionClosed = 0x0201, "SESSION_CLOSED", "SessionClosedError", true, "reconnect", Reconnect;
+    SessionClosed = 0x0201, "SESSION_CLOSED", "SessionClosedError", true, "Yes (reconnect)", Reconnect;
     /// Nothing authentic was heard for too long.
-    SessionTimeout = 0x0202, "SESSION_TIMEOUT", "SessionTimeoutError", true, "reconnect", Reconnect;
+    SessionTimeout = 0x0202, "SESSION_TIMEOUT", "SessionTimeoutError", true, "Yes (reconnect)", Reconnect;
     /// A limit on sessions, ours or the peer's.
-    TooManySessions = 0x0203, "TOO_MANY_SESSIONS", "TooManySessionsError", true, "close some", ReduceLoad;
+    TooManySessions = 0x0203, "TOO_MANY_SESSIONS", "TooManySessionsError", true, "Yes (close some)", ReduceLoad;
     /// The peer has restarted and does not know the session.
-    SessionNotFound = 0x0204, "SESSION_NOT_FOUND", "SessionNotFoundError", true, "reconnect", Reconnect;
+    SessionNotFound = 0x0204, "SESSION_NOT_FOUND", "SessionNotFoundError", true, "Yes (reconnect)", Reconnect;
     /// The stream has ended.
-    StreamClosed = 0x0301, "STREAM_CLOSED", "StreamClosedError", true, "reopen", Reopen;
+    StreamClosed = 0x0301, "STREAM_CLOSED", "StreamClosedError", true, "Yes (reopen)", Reopen;
     /// A limit on streams, ours or the peer's.
-    TooManyStreams = 0x0302, "TOO_MANY_STREAMS", "TooManyStreamsError", true, "close some", ReduceLoad;
+    TooManyStreams = 0x0302, "TOO_MANY_STREAMS", "TooManyStreamsError", true, "Yes (close some)", ReduceLoad;
     /// A named stream id is in use, or both sides opened it at once.
-    StreamIdConflict = 0x0303, "STREAM_ID_CONFLICT", "StreamIdConflictError", true, "auto-assign", Reopen;
+    StreamIdConflict = 0x0303, "STREAM_ID_CONFLICT", "StreamIdConflictError", true, "Yes (auto-assign)", Reopen;
     /// The peer sent past its credit.
-    FlowControlViolation = 0x0304, "FLOW_CONTROL_VIOLATION", "FlowControlError", false, "bug", None;
+    FlowControlViolation = 0x0304, "FLOW_CONTROL_VIOLATION", "FlowControlError", false, "No (bug)", None;
     /// Right checksums, impossible structure.
-    InvalidFrame = 0x0401, "INVALID_FRAME", "InvalidFrameError", true, "retransmit", Automatic;
+    InvalidFrame = 0x0401, "INVALID_FRAME", "InvalidFrameError", true, "Auto (retransmit)", Automatic;
     /// Right checksums, but the AEAD does not open.
-    EncryptionError = 0x0402, "ENCRYPTION_ERROR", "EncryptionError", false, "serious", None;
+    EncryptionError = 0x0402, "ENCRYPTION_ERROR", "EncryptionError", false, "No (serious)", None;
     /// CRC-16 or CRC-32 is wrong.
-    ChecksumMismatch = 0x0403, "CHECKSUM_MISMATCH", "ChecksumMismatchError", true, "retransmit", Automatic;
+    ChecksumMismatch = 0x0403, "CHECKSUM_MISMATCH", "ChecksumMismatchError", true, "Auto (retransmit)", Automatic;
     /// A sealed frame of a type nobody knows.
-    UnknownFrameType = 0x0404, "UNKNOWN_FRAME_TYPE", "UnknownFrameTypeError", true, "discard", Automatic;
+    UnknownFrameType = 0x0404, "UNKNOWN_FRAME_TYPE", "UnknownFrameTypeError", true, "Partial (discard)", Automatic;
     /// The handshake failed; the sub-code says how.
-    HandshakeFailure = 0x0405, "HANDSHAKE_FAILURE", "HandshakeError", true, "retry", Retry;
+    HandshakeFailure = 0x0405, "HANDSHAKE_FAILURE", "HandshakeError", true, "Yes (retry)", Retry;
     /// The operating system does not send.
-    UdpSendFailed = 0x0501, "UDP_SEND_FAILED", "UdpSendError", true, "retry", Retry;
+    UdpSendFailed = 0x0501, "UDP_SEND_FAILED", "UdpSendError", true, "Yes (retry)", Retry;
     /// The WebSocket below a session closed and was not re-established in time.
-    WebSocketClosed = 0x0502, "WEBSOCKET_CLOSED", "WebSocketClosedError", true, "reconnect", Reconnect;
+    WebSocketClosed = 0x0502, "WEBSOCKET_CLOSED", "WebSocketClosedError", true, "Yes (reconnect)", Reconnect;
     /// The upgrade to WebSocket was refused.
-    WebSocketHandshakeFailed = 0x0503, "WEBSOCKET_HANDSHAKE_FAILED", "WebSocketHandshakeError", true, "fix config", FixConfig;
+    WebSocketHandshakeFailed = 0x0503, "WEBSOCKET_HANDSHAKE_FAILED", "WebSocketHandshakeError", true, "Yes (fix config)", FixConfig;
     /// TLS below a WebSocket failed.
-    TlsError = 0x0504, "TLS_ERROR", "TlsError", true, "fix cert", FixConfig;
+    TlsError = 0x0504, "TLS_ERROR", "TlsError", true, "Yes (fix cert)", FixConfig;
     /// An operation took longer than its own timeout.
-    Timeout = 0x0601, "TIMEOUT", "SttTimeoutError", true, "retry/increase", Retry;
+    Timeout = 0x0601, "TIMEOUT", "SttTimeoutError", true, "Yes (retry/increase)", Retry;
     /// A bounded queue would overflow.
-    BufferOverflow = 0x0602, "BUFFER_OVERFLOW", "BufferOverflowError", true, "increase buffer", ReduceLoad;
+    BufferOverflow = 0x0602, "BUFFER_OVERFLOW", "BufferOverflowError", true, "Yes (increase buffer)", ReduceLoad;
     /// Memory, descriptors or threads are used up.
-    ResourceExhausted = 0x0603, "RESOURCE_EXHAUSTED", "ResourceExhaustedError", true, "reduce load", ReduceLoad;
+    ResourceExhausted = 0x0603, "RESOURCE_EXHAUSTED", "ResourceExhaustedError", true, "Yes (reduce load)", ReduceLoad;
 }
 
 impl ErrorCode {
@@ -330,6 +330,42 @@ mod tests {
             .map(|info| info.code.as_u16())
             .collect();
         assert_eq!(lost, [0x0103, 0x0105, 0x0304, 0x0402]);
+    }
+
+    #[test]
+    fn names_and_phrases_are_the_references() {
+        let rows = [
+            (0x0101, "CONNECTION_TIMEOUT", "Yes (retry)"),
+            (0x0102, "CONNECTION_REFUSED", "Yes (fix config)"),
+            (0x0103, "AUTHENTICATION_FAILED", "No (fix seed)"),
+            (0x0104, "NETWORK_UNREACHABLE", "Yes (check network)"),
+            (0x0105, "PROTOCOL_VERSION_MISMATCH", "No (upgrade)"),
+            (0x0201, "SESSION_CLOSED", "Yes (reconnect)"),
+            (0x0202, "SESSION_TIMEOUT", "Yes (reconnect)"),
+            (0x0203, "TOO_MANY_SESSIONS", "Yes (close some)"),
+            (0x0204, "SESSION_NOT_FOUND", "Yes (reconnect)"),
+            (0x0301, "STREAM_CLOSED", "Yes (reopen)"),
+            (0x0302, "TOO_MANY_STREAMS", "Yes (close some)"),
+            (0x0303, "STREAM_ID_CONFLICT", "Yes (auto-assign)"),
+            (0x0304, "FLOW_CONTROL_VIOLATION", "No (bug)"),
+            (0x0401, "INVALID_FRAME", "Auto (retransmit)"),
+            (0x0402, "ENCRYPTION_ERROR", "No (serious)"),
+            (0x0403, "CHECKSUM_MISMATCH", "Auto (retransmit)"),
+            (0x0404, "UNKNOWN_FRAME_TYPE", "Partial (discard)"),
+            (0x0405, "HANDSHAKE_FAILURE", "Yes (retry)"),
+            (0x0501, "UDP_SEND_FAILED", "Yes (retry)"),
+            (0x0502, "WEBSOCKET_CLOSED", "Yes (reconnect)"),
+            (0x0503, "WEBSOCKET_HANDSHAKE_FAILED", "Yes (fix config)"),
+            (0x0504, "TLS_ERROR", "Yes (fix cert)"),
+            (0x0601, "TIMEOUT", "Yes (retry/increase)"),
+            (0x0602, "BUFFER_OVERFLOW", "Yes (increase buffer)"),
+            (0x0603, "RESOURCE_EXHAUSTED", "Yes (reduce load)"),
+        ];
+        let table = ERROR_TABLE.map(|info| (info.code.as_u16(), info.name, info.recovery_phrase));
+        assert_eq!(table, rows);
+        for info in ERROR_TABLE {
+            assert_eq!(info.recoverable, !info.recovery_phrase.starts_with("No ("));
+        }
     }
 
     #[test]

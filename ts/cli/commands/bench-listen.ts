@@ -3,7 +3,13 @@ import type { Benched } from '../bench/serve.ts';
 import { BenchServer } from '../bench/serve.ts';
 import { describeFailure } from '../failure.ts';
 import type { Place, WebSocketPlace } from '../listening.ts';
-import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
+import {
+  endpointAt,
+  LAST_WORDS_MS,
+  listenerReady,
+  listeningAt,
+  webSocketOf,
+} from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
@@ -39,7 +45,7 @@ export async function benchListen(options: BenchListenOptions, output: Output): 
       (session) => server.serve(session),
       webSocketOf(options.websocket, endpoint),
     );
-    await listener.ready;
+    await listenerReady(listener, options.websocket);
     const { facts, words } = listeningAt(endpoint, listener);
     output.result('listening', facts, `${words}\nnode id ${facts.nodeId}`);
     await new Promise((_resolve, reject) => {

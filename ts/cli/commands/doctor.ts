@@ -1,4 +1,4 @@
-import { parseAddress } from '../../address.ts';
+import { formatAddress, parseAddress } from '../../address.ts';
 import { SttEndpoint } from '../../index.ts';
 import type { Target, Tried } from '../doctor/carrier.ts';
 import { tryUdp, tryWebSocket } from '../doctor/carrier.ts';
@@ -11,7 +11,9 @@ import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ShownError } from '../failure.ts';
 import { LAST_WORDS_MS } from '../listening.ts';
 import type { Output } from '../output.ts';
+import type { ResolvedPeer } from '../peers/resolve.ts';
 import { lookupFor, resolvePeer } from '../peers/resolve.ts';
+import { webSocketAt } from '../peers/words.ts';
 import { loadSeed } from '../seed-file.ts';
 import type { Signals } from '../signals.ts';
 
@@ -36,6 +38,7 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
   checkUrl(options.websocket, options.transport);
   const sharedSeed = await loadSeed(options.seedFile);
   const to = await resolvePeer(options.peer, options.peerId);
+  output.calls(to);
   // Its own node seed, from chance: it is nobody that has to be known again.
   const endpoint = await SttEndpoint.create({ sharedSeed, ...lookupFor(to) });
   const report = new Report(output);
@@ -47,13 +50,13 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
       timeout: options.timeout,
       signal: options.signals.ending,
     };
-    await look(place, to.peerNodeId, options, report);
+    await look(place, to, options, report);
   } finally {
     await endpoint.close({ timeout: LAST_WORDS_MS });
   }
   const failed = report.firstFailed();
   const exitCode = failed === undefined ? ExitCode.Done : exitCodeOf(failed.error);
-  const advice = adviceOf(report, failed);
+  const advice = adviceOf(report, failed, to);
   output.result(
     'doctor',
     {
@@ -71,7 +74,7 @@ export async function doctor(options: DoctorOptions, output: Output): Promise<vo
 
 async function look(
   place: Omit<Target, 'peerNodeId'>,
-  wanted: string,
+  to: ResolvedPeer,
   { websocket, transport }: DoctorOptions,
   report: Report,
 ): Promise<void> {
@@ -79,15 +82,15 @@ async function look(
   const { addresses, result } = await checkName(there, place.lookup);
   // Of several addresses another node may have one by now. At a single one it is worth knowing all that there is to say of
   // whoever answers.
-  const target = { ...place, peerNodeId: addresses.length > 1 ? wanted : 'any' };
+  const target = { ...place, peerNodeId: addresses.length > 1 ? to.peerNodeId : 'any' };
   report.add('name', result);
   if (addresses.length === 0) report.skip('route', 'the name has no address');
   else report.add('route', await checkRoute(addresses, there));
   const way = report.passed('route') ? undefined : 'there is no way to the peer';
 
-  const udp = await lookByUdp(target, transport, way, report);
+  const udp = await lookByUdp(target, to, transport, way, report);
   try {
-    const other = await lookByWebSocket(target, websocket, transport, way, report);
+    const other = await lookByWebSocket(target, to, websocket, transport, way, report);
     try {
       const tried = [udp, other].find((one) => one?.reached);
       if (tried === undefined) {
@@ -95,7 +98,7 @@ async function look(
         for (const check of ['version', 'seed', 'clock', 'peer'] as const)
           report.skip(check, reason);
       } else {
-        reportHandshake(report, tried, wanted);
+        reportHandshake(report, tried, to);
       }
     } finally {
       await other?.session?.close({ timeout: LAST_WORDS_MS }).catch(() => undefined);
@@ -109,6 +112,7 @@ async function look(
 
 async function lookByUdp(
   target: Target,
+  to: ResolvedPeer,
   transport: DoctorOptions['transport'],
   way: string | undefined,
   report: Report,
@@ -122,7 +126,7 @@ async function lookByUdp(
   report.add(
     'udp',
     reached
-      ? { status: 'passed', ms, detail: `${target.address} answers` }
+      ? { status: 'passed', ms, detail: `${placeOf(tried, to)} answers` }
       : { status: 'failed', ms, error },
   );
   return tried;
@@ -130,6 +134,7 @@ async function lookByUdp(
 
 async function lookByWebSocket(
   target: Target,
+  to: ResolvedPeer,
   url: string | undefined,
   transport: DoctorOptions['transport'],
   way: string | undefined,
@@ -155,7 +160,7 @@ async function lookByWebSocket(
   if (tls?.status === 'failed') {
     report.skip('websocket', 'TLS failed');
   } else if (reached) {
-    const detail = `${url ?? `ws://${target.address}/stt`} answers`;
+    const detail = `${url ?? placeOf(tried, to, webSocketAt)} answers`;
     report.add('websocket', { status: 'passed', ms, detail });
   } else if (url === undefined && report.passed('udp')) {
     // Nobody said that there is one, and nobody needs it.
@@ -164,6 +169,17 @@ async function lookByWebSocket(
     report.add('websocket', { status: 'failed', ms, error });
   }
   return tried;
+}
+
+/** Where somebody answered, by `show`: of several hosts the one that let this node in, or those that were tried. */
+function placeOf(
+  { session }: Tried,
+  { address, places }: ResolvedPeer,
+  show = (place: string): string => place,
+): string {
+  if (places === undefined) return show(address);
+  if (session !== undefined) return show(formatAddress(session.remoteAddress));
+  return `one of ${places.map(show).join(', ')}`;
 }
 
 function checkUrl(url: string | undefined, transport: DoctorOptions['transport']): void {

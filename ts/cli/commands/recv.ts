@@ -2,7 +2,13 @@ import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { ExitCode, systemCode } from '../exit-codes.ts';
 import { CliError } from '../failure.ts';
 import type { WebSocketPlace } from '../listening.ts';
-import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
+import {
+  endpointAt,
+  LAST_WORDS_MS,
+  listenerReady,
+  listeningAt,
+  webSocketOf,
+} from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { loadSeed } from '../seed-file.ts';
@@ -10,7 +16,7 @@ import type { Signals } from '../signals.ts';
 import { sweepClaims } from '../transfer/claim.ts';
 import type { Collision } from '../transfer/files.ts';
 import { Inbox } from '../transfer/inbox.ts';
-import { StdoutPart } from '../transfer/stdout-part.ts';
+import { refuseLostStdout, StdoutPart } from '../transfer/stdout-part.ts';
 
 /** Options of `stt recv`, parsed. */
 export interface RecvOptions {
@@ -34,6 +40,7 @@ export interface RecvOptions {
 /** Waits for one file or tree, or with `--forever` for any number. */
 export async function recv(options: RecvOptions, output: Output): Promise<void> {
   const { folder, host, port, signals } = options;
+  if (folder === '-') refuseLostStdout();
   const sink = folder === '-' ? new StdoutPart(process.stdout) : undefined;
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
@@ -58,7 +65,7 @@ export async function recv(options: RecvOptions, output: Output): Promise<void> 
     draining.addEventListener('abort', stop, { once: true });
     ending.addEventListener('abort', abort, { once: true });
     try {
-      await sessions.ready;
+      await listenerReady(sessions, options.websocket);
       const { facts, words } = listeningAt(endpoint, sessions);
       output.result('listening', { ...facts, folder }, `${words}\nnode id ${facts.nodeId}`);
       if (draining.aborted) stop();

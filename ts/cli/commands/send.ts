@@ -1,5 +1,5 @@
 import { mkdir, stat, unlink } from 'node:fs/promises';
-import { SttEndpoint } from '../../index.ts';
+import { isSttError, SttEndpoint } from '../../index.ts';
 import { ExitCode, exitCodeOf } from '../exit-codes.ts';
 import { CliError, ResumableError } from '../failure.ts';
 import { LAST_WORDS_MS } from '../listening.ts';
@@ -48,6 +48,7 @@ export async function send(options: SendOptions, output: Output): Promise<void> 
     const secret = await loadNodeSecret(options.nodeSeedFile, output);
     options.signals.drainFor(options.drain);
     const to = await resolvePeer(options.peer, options.peerId);
+    output.calls(to);
     const role = cargo.role && ['send', ...cargo.role, to.address];
     const release = await takeTurn(secret, role);
     try {
@@ -140,7 +141,7 @@ async function takeTurn(
 
 /** Says how to go on, where that is possible. */
 function withResumption(error: unknown, stand: Stand, resume: boolean): unknown {
-  if (!stand.begun) return error;
+  if (!stand.met) return error;
   const exitCode = exitCodeOf(error);
   const lost =
     exitCode === ExitCode.Unreachable ||
@@ -148,9 +149,15 @@ function withResumption(error: unknown, stand: Stand, resume: boolean): unknown 
   const ended = exitCode === ExitCode.Interrupt || exitCode === ExitCode.Terminate;
   const late = error instanceof DeadlineError;
   if (!lost && !ended && !late) return error;
+  // What a living peer does to the stream of an offer is its answer, and says by itself what to do.
+  if (!stand.begun && isSttError(error) && error.category === 'stream') return error;
   const code = lost ? ExitCode.Interrupted : exitCode;
   if (!stand.readable) {
     const hint = 'a pipe cannot be read twice: run all of it again, or send a file, which resumes.';
+    return new ResumableError(code, error, hint);
+  }
+  if (!stand.begun) {
+    const hint = `the receiver had not answered yet; to go on: ${commandLine()}`;
     return new ResumableError(code, error, hint);
   }
   const done = stand.size === null ? '' : ` of ${formatSize(stand.size)}`;

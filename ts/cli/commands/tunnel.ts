@@ -2,7 +2,14 @@ import type { Server } from 'node:net';
 import { createServer } from 'node:net';
 import { SttEndpoint } from '../../index.ts';
 import type { Place, WebSocketPlace } from '../listening.ts';
-import { endpointAt, LAST_WORDS_MS, listeningAt, webSocketOf } from '../listening.ts';
+import {
+  endpointAt,
+  LAST_WORDS_MS,
+  listenerReady,
+  listeningAt,
+  tcpReady,
+  webSocketOf,
+} from '../listening.ts';
 import { loadNodeSecret } from '../node-seed.ts';
 import type { Output } from '../output.ts';
 import { lookupFor, resolvePeer } from '../peers/resolve.ts';
@@ -51,6 +58,7 @@ export async function forward(options: ForwardOptions, output: Output): Promise<
   const sharedSeed = await loadSeed(options.seedFile);
   const secret = await loadNodeSecret(options.nodeSeedFile, output);
   const to = await resolvePeer(options.peer, options.peerId);
+  output.calls(to);
   signals.drainFor(options.drain);
   const server = createServer({ allowHalfOpen: true });
   // First, since one process has the port, and so the node seed.
@@ -126,7 +134,7 @@ export async function serveTunnel(options: ServeTunnelOptions, output: Output): 
     const far = new Far({ allow, maxConnections, connectTimeout, output });
     const serving = far.serve(listener);
     serving.catch(() => undefined);
-    await listener.ready;
+    await listenerReady(listener, options.websocket);
     const rules = allow.map(showRule);
     const { facts, words } = listeningAt(endpoint, listener);
     output.result(
@@ -185,13 +193,14 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 async function listen(server: Server, { host, port }: Forward['local']): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+  const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {
       server.off('error', reject);
       resolve();
     });
   });
+  await tcpReady(host, listening);
   // Out of descriptors, for one: the others go on.
   server.on('error', () => undefined);
 }

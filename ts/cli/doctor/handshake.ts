@@ -1,4 +1,5 @@
 import { AuthenticationError } from '../../index.ts';
+import type { ResolvedPeer } from '../peers/resolve.ts';
 import type { Tried } from './carrier.ts';
 import type { CheckName, CheckResult, Report } from './report.ts';
 
@@ -8,12 +9,12 @@ const STEPS = ['version', 'seed', 'clock', 'peer'] as const satisfies readonly C
 type Step = (typeof STEPS)[number];
 
 /** Tells what a handshake said of version, seed, clock and peer: those before the one that it failed at have passed. */
-export function reportHandshake(report: Report, tried: Tried, wanted: string): void {
+export function reportHandshake(report: Report, tried: Tried, to: ResolvedPeer): void {
   const { error, ms } = tried;
   const failed = stepOf(tried);
   for (const step of STEPS) {
     if (failed === undefined || STEPS.indexOf(step) < STEPS.indexOf(failed)) {
-      report.add(step, step === 'peer' ? judgePeer(tried, wanted) : passed(step, ms));
+      report.add(step, step === 'peer' ? judgePeer(tried, to) : passed(step, ms));
     } else if (step === failed) {
       report.add(step, { status: 'failed', ms, error });
     } else {
@@ -42,7 +43,10 @@ function passed(step: Exclude<Step, 'peer'>, ms: number): CheckResult {
 }
 
 /** Who answered, and whether that is who was meant. */
-function judgePeer({ session, ms }: Tried, wanted: string): CheckResult {
+function judgePeer(
+  { session, ms }: Tried,
+  { peerNodeId: wanted, pinnedBy }: ResolvedPeer,
+): CheckResult {
   const nodeId = session?.peerNodeId ?? '';
   if (wanted === 'any') {
     const detail = `it is node ${nodeId}; which it should be, nobody said (--peer-id)`;
@@ -57,7 +61,7 @@ function judgePeer({ session, ms }: Tried, wanted: string): CheckResult {
     };
   }
   const error = new AuthenticationError(
-    `The node that answered is ${nodeId}, not ${wanted.toLowerCase()}. Correct the peer id or the address.`,
+    `The node that answered is ${nodeId}, not ${wanted.toLowerCase()}${pinnedBy === undefined ? '. Correct the peer id or the address.' : `, which ${pinnedBy} was paired with. "stt peers" has what is known of ${pinnedBy}.`}`,
     { origin: 'local', context: { nodeId: wanted.toLowerCase(), answeredBy: nodeId } },
   );
   return { status: 'failed', ms, error };

@@ -1,5 +1,5 @@
 import { isSttError } from '../../index.ts';
-import { describeFailure } from '../failure.ts';
+import type { FailureReport } from '../failure.ts';
 import type { Output } from '../output.ts';
 
 /** What is looked at, in this order: what one finds out, a later one may need. */
@@ -59,14 +59,15 @@ export class Report {
 
   add(check: CheckName, result: CheckResult): void {
     this.#results.set(check, result);
+    const describe = (error: unknown): FailureReport => this.#output.describe(error);
     const colours = this.#output.options.color && process.stdout.isTTY;
     const mark = MARKS[result.status];
     const shown = colours ? `\u001b[${COLOURS[result.status]}m${mark}\u001b[0m` : mark;
     const time = 'ms' in result ? ` (${inMs(result.ms)} ms)` : '';
     this.#output.result(
       'check',
-      { check, ...fieldsOf(result) },
-      `${shown} ${check.padEnd(NAME_WIDTH)}  ${wordsOf(result)}${time}`,
+      { check, ...fieldsOf(result, describe) },
+      `${shown} ${check.padEnd(NAME_WIDTH)}  ${wordsOf(result, describe)}${time}`,
     );
   }
 
@@ -93,20 +94,22 @@ export class Report {
   }
 }
 
-function wordsOf(result: CheckResult): string {
+type Describe = (error: unknown) => FailureReport;
+
+function wordsOf(result: CheckResult, describe: Describe): string {
   if (result.status === 'skipped') return `skipped: ${result.reason}`;
   if (result.status === 'passed') return result.detail;
-  const { headline } = describeFailure(result.error);
+  const { headline } = describe(result.error);
   const said = withSubcode(headline, result.error);
   return result.detail === undefined ? said : `${said} ${result.detail}`;
 }
 
-function fieldsOf(result: CheckResult): Record<string, unknown> {
+function fieldsOf(result: CheckResult, describe: Describe): Record<string, unknown> {
   const { status } = result;
   if (status === 'skipped') return { status, reason: result.reason };
   const ms = inMs(result.ms);
   if (status === 'passed') return { status, ms, detail: result.detail, ...result.facts };
-  const { headline, code, codeName, subcode } = describeFailure(result.error);
+  const { headline, code, codeName, subcode } = describe(result.error);
   return {
     status,
     ms,

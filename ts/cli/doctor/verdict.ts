@@ -1,24 +1,36 @@
+import type { SttErrorContext } from '../../index.ts';
 import { isSttError } from '../../index.ts';
+import { proxyHint } from '../failure.ts';
+import type { ResolvedPeer } from '../peers/resolve.ts';
+import { hintOfPin } from '../peers/words.ts';
 import type { Failed, Report } from './report.ts';
 
 /** The last sentence: what to fix first, or that there is nothing to fix. */
-export function adviceOf(report: Report, failed: Failed | undefined): string {
+export function adviceOf(
+  report: Report,
+  failed: Failed | undefined,
+  { pinnedBy, places }: ResolvedPeer,
+): string {
   if (failed === undefined) return fine(report);
   const { check, error } = failed;
   const code = isSttError(error) ? error.codeName : '';
+  if (isSttError(error) && error.context.proxy !== undefined) {
+    const hint = proxyHint(error.context.httpStatus);
+    return hint.charAt(0).toUpperCase() + hint.slice(1);
+  }
   switch (check) {
     case 'name':
-      return 'Correct the name, or the name servers of this machine.';
+      return places === undefined
+        ? 'Correct the name, or the name servers of this machine.'
+        : 'Correct the hosts of the peer: pair again, or give its address and --peer-id; or the name servers of this machine.';
     case 'route':
       return 'Give this machine a route there: look at its interfaces (ip address) and routes (ip route).';
     case 'udp':
       return `${udp(code)}${report.passed('websocket') ? ' Sessions go by WebSocket meanwhile.' : ''}`;
     case 'tls':
-      return isSttError(error) && error.context.certificateValidTo !== undefined
-        ? 'Correct the certificate that the line says, on the server or in what this machine trusts (NODE_EXTRA_CA_CERTS).'
-        : 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
+      return tls(isSttError(error) ? error.context : {});
     case 'websocket':
-      return webSocket(code);
+      return webSocket(code, isSttError(error) ? error.context : {});
     case 'version':
       return 'Install the same version of @seigr/stt on both machines.';
     case 'seed':
@@ -26,7 +38,7 @@ export function adviceOf(report: Report, failed: Failed | undefined): string {
     case 'clock':
       return `Set the clock ${clockOf(error)} by NTP (timedatectl).`;
     case 'peer':
-      return peer(code, isSttError(error) && error.context.answeredBy !== undefined);
+      return peer(code, isSttError(error) && error.context.answeredBy !== undefined, pinnedBy);
     case 'mtu':
       return 'Look at the MTU of the links on the way.';
   }
@@ -55,7 +67,32 @@ function udp(code: string): string {
   }
 }
 
-function webSocket(code: string): string {
+const UNKNOWN_AUTHORITY =
+  'Name a file with the authority of the certificate, and any in between, in NODE_EXTRA_CA_CERTS here.';
+
+/** What helps against what node:tls finds wrong with a certificate. */
+const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED:
+    'Renew the certificate on the server; if its last day is still to come, set the clock of this machine by NTP (timedatectl).',
+  CERT_NOT_YET_VALID:
+    'Set the clocks of both machines by NTP (timedatectl): the certificate is not valid yet by that of this one.',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'Name a host in the URL that the certificate is for, or give the server a certificate for this one.',
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    'Name a file with that certificate in NODE_EXTRA_CA_CERTS here: it is self-signed.',
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+};
+
+function tls({ tlsReason, certificateValidTo }: Partial<SttErrorContext>): string {
+  if (certificateValidTo === undefined) {
+    return 'Look at what serves that TCP port: it speaks no TLS, or none that this machine takes; without TLS the URL begins with ws://.';
+  }
+  return CERTIFICATE_ADVICE[tlsReason ?? ''] ?? 'Correct the certificate on the server.';
+}
+
+function webSocket(code: string, { httpStatus }: Partial<SttErrorContext>): string {
   switch (code) {
     case 'CONNECTION_REFUSED':
       return 'Have the peer take WebSockets ("stt recv --websocket"), or correct the URL: nothing has that TCP port.';
@@ -64,6 +101,15 @@ function webSocket(code: string): string {
     case 'NETWORK_UNREACHABLE':
       return 'Correct the host in the URL, or the route to it.';
     case 'WEBSOCKET_HANDSHAKE_FAILED':
+      if (httpStatus === 502 || httpStatus === 504) {
+        return 'Start the peer with --websocket, or correct where the proxy in front of it passes that path on: it does not reach the peer.';
+      }
+      if (httpStatus === 503) {
+        return 'Try again in a while: what answers there takes no more for now. If it repeats, see that the peer runs with --websocket, and that the URL leads to it: it may be another server.';
+      }
+      if (httpStatus === 400) {
+        return 'Look at what that server asks of its clients: it may want a certificate, which a command has none of.';
+      }
       return 'Correct the path in the URL, or have the proxy in front pass upgrades on: what answers there takes no WebSocket of STT.';
     default:
       return 'Look at the logs of the peer and of proxies in between: the WebSocket opened and was closed again.';
@@ -77,7 +123,10 @@ function clockOf(error: unknown): string {
   return `of the one that is wrong (the peer's is ${seconds} s ${skew > 0 ? 'ahead' : 'behind'})`;
 }
 
-function peer(code: string, another: boolean): string {
+function peer(code: string, another: boolean, pinnedBy: string | undefined): string {
+  if (another && pinnedBy !== undefined) {
+    return `Another node of this network answers: ${hintOfPin(pinnedBy)}`;
+  }
   if (another) {
     return 'Correct the peer id ("stt id" there prints it), or the address: another node of this network answers.';
   }

@@ -51,6 +51,12 @@ function bash(places: readonly Place[]): string {
 _stt() {
   local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}"
   local command='' names='' flags='' peers='' files='' word try
+  # Readline takes --option=value for three words.
+  if [[ $current == = ]]; then
+    current=''
+  elif [[ $before == = ]]; then
+    before="\${COMP_WORDS[COMP_CWORD - 2]}"
+  fi
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD - 1}"; do
     try="\${command:+$command }$word"
     case "$try" in

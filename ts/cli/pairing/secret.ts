@@ -57,6 +57,7 @@ function parseWords(text: string): Uint8Array {
     .toLowerCase()
     .split(/[^a-z]+/)
     .filter((word) => word !== '');
+  if (words.length === 0) throw unusable('nothing was read');
   if (words.length !== WORDS) throw unusable(`${words.length} words; there are ${WORDS}`);
   // Their place, and not themselves: what is shown may be seen by others, or land in a log.
   const unknown = words.flatMap((word, index) => (wordlist.includes(word) ? [] : [index + 1]));

@@ -23,6 +23,10 @@ export interface ResolvedPeer {
   readonly peerNodeId: string;
   /** The peer of that name in the book, if it was meant. */
   readonly peer?: Peer;
+  /** Its name, where `peerNodeId` is the pin of the book, and nobody said another. */
+  readonly pinnedBy?: string;
+  /** `HOST:PORT` of each of several hosts: where `NAME:PORT` leads. */
+  readonly places?: readonly string[];
 }
 
 /**
@@ -61,7 +65,7 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       `say "--peer-id any" for every holder of the seed, or the id that the other side prints.`,
     );
   }
-  const [host, ...others] = peer.hosts;
+  const [host] = peer.hosts;
   if (host === undefined) {
     throw new CliError(
       ExitCode.Configuration,
@@ -69,9 +73,14 @@ export async function resolvePeer(text: string, peerId?: string): Promise<Resolv
       'give its address, and its node id from "stt peers" by --peer-id.',
     );
   }
-  const found = { peerNodeId: peerId ?? peer.nodeId, peer };
-  if (others.length === 0) return { ...found, address: formatAddress({ address: host, port: at }) };
-  return { ...found, address: `${peer.name}:${at}`, lookup: lookupOf(peer) };
+  const found = {
+    peerNodeId: peerId ?? peer.nodeId,
+    peer,
+    ...(peerId === undefined ? { pinnedBy: peer.name } : {}),
+  };
+  const places = peer.hosts.map((address) => formatAddress({ address, port: at }));
+  if (places.length === 1) return { ...found, address: places.join() };
+  return { ...found, address: `${peer.name}:${at}`, places, lookup: lookupOf(peer) };
 }
 
 /** What people write that is no peer, and what is wrong with it; the rest is told by whoever reads addresses. */

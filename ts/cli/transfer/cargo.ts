@@ -26,6 +26,8 @@ export interface Delivery {
 
 /** How far something has come. */
 export interface Stand {
+  /** Whether there was a session at all. */
+  readonly met: boolean;
   /** Whether a receiver has taken the offer. */
   readonly begun: boolean;
   readonly position: number;
@@ -55,6 +57,7 @@ export interface Cargo {
 export class FileCargo implements Cargo {
   readonly #source: Source;
   readonly #state: SendingState = {
+    met: false,
     begun: false,
     position: 0,
     best: -1,
@@ -107,6 +110,7 @@ export class TreeCargo implements Cargo {
   readonly #tree: Tree;
   readonly #label: string;
   readonly #state: TreeState = {
+    met: false,
     begun: false,
     position: 0,
     best: -1,

@@ -1,7 +1,7 @@
 import type { SttEndpoint, SttSession, SttStream } from '../../index.ts';
 import { isSttError, ReconnectingSession } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { CliError, describeFailure } from '../failure.ts';
+import { CliError } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { wasDeclined } from '../purposes.ts';
 import { UnexpectedEndError } from './byte-reader.ts';
@@ -13,7 +13,7 @@ export interface Conversation<T> {
   readonly output: Output;
   /** Whether another session could go on where this one breaks. */
   readonly resumable: () => boolean;
-  readonly state: { readonly begun: boolean; readonly advanced: number };
+  readonly state: { met: boolean; readonly begun: boolean; readonly advanced: number };
   /** All of it on one session; `signal` aborts when that has ended. */
   readonly talk: (stream: SttStream, session: SttSession, signal: AbortSignal) => Promise<T>;
 }
@@ -52,7 +52,10 @@ const GOODBYE_MS = 5_000;
 /** Pauses between tries: somebody may just have started the receiver again. */
 const PAUSES = { base: 250, minDelay: 50, maxDelay: 5_000 } as const;
 
-/** Sends something on as many sessions as it takes. What the first cannot begin is not tried again. */
+/**
+ * Sends something on as many sessions as it takes. Where not even the first session comes about, that is the end; one that
+ * is lost before its receiver has answered is followed by another, as any later one is.
+ */
 export async function carry<T extends object>(
   endpoint: SttEndpoint,
   peer: string,
@@ -70,17 +73,18 @@ export async function carry<T extends object>(
   });
   // From here on whoever aborts closes the endpoint, so that what was written may still arrive.
   signal.removeEventListener('abort', forward);
+  state.met = true;
+  const met = performance.now();
   let reconnects = 0;
   let moves = 0;
   const mayGoOn = (): boolean =>
     conversation.resumable() &&
-    state.begun &&
     // Sessions that come and go and bring nothing are no progress.
-    performance.now() - state.advanced < patience;
+    performance.now() - Math.max(state.advanced, met) < patience;
   line.on('reconnecting', ({ attempt, delay, error }) => {
     const cause = rootOf(error);
     if (!mayGoOn()) return giveUp.abort(cause);
-    const { code, headline } = describeFailure(cause);
+    const { code, headline } = output.describe(cause);
     output.event('reconnecting', { try: attempt, code, message: headline, delay });
     if (attempt === 1) output.note(`${headline}\nTrying again ...`);
   });
@@ -101,7 +105,8 @@ export async function carry<T extends object>(
           return { sent: await conversation.talk(stream, session, over) };
         } catch (error) {
           if (wasDeclined(error)) return { verdict: noReceiver(error) };
-          if (isPassing(error) && mayGoOn()) {
+          // Before the offer is taken, what a living peer says to it is an answer.
+          if (isPassing(error) && state.begun && mayGoOn()) {
             // It may be better on another session; this one is given up for that.
             session.destroy('this side begins anew');
             throw error;

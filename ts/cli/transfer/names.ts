@@ -9,8 +9,11 @@ const MAX_NAME_BYTES = 255;
 /** Names that Windows keeps for devices, with or without an extension. */
 const DEVICE_NAME = /^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$/i;
 
-/** What no name may hold: controls, separators, and what Windows or a shell would read as more than a name. */
-const FORBIDDEN_CHARACTER = /[\p{Cc}\p{Cs}/\\:*?"<>|]/u;
+/** What no name may hold: controls, halves of characters, and separators. */
+const FORBIDDEN_CHARACTER = /[\p{Cc}\p{Cs}/\\]/u;
+
+/** What Windows takes for a device, a stream of a file or a pattern, and has no file of. */
+const NOT_ON_WINDOWS = /[:*?"<>|]/;
 
 /**
  * Characters that are not seen or that change how the rest is shown (bidirectional overrides,
@@ -36,6 +39,9 @@ export function checkName(name: string): string {
   if (normal === '') return refuse('is empty');
   if (normal === '.' || normal === '..') return refuse('names a folder');
   if (FORBIDDEN_CHARACTER.test(normal)) return refuse('holds a separator or a control character');
+  const foreign = NOT_ON_WINDOWS.exec(normal)?.[0];
+  if (foreign !== undefined)
+    return refuse(`holds a ${JSON.stringify(foreign)}, which no file on Windows can have`);
   if (INVISIBLE_CHARACTER.test(normal)) return refuse('holds an invisible character');
   if (LOOKALIKE_CHARACTER.test(normal))
     return refuse('holds a character that passes for a dot or a slash');

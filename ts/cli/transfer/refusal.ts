@@ -61,7 +61,7 @@ export class SuspendedError extends Error {
   readonly key: string;
   /** The file's name, safe to print. */
   readonly file: string;
-  /** Bytes that stand there. */
+  /** Bytes that stand there; of a folder, of files that are whole and of unfinished ones. */
   readonly bytes: number;
 
   constructor(key: string, file: string, bytes: number, cause: unknown) {

@@ -24,6 +24,8 @@ export interface Sending {
 
 /** How far it has come. */
 export interface SendingState {
+  /** Whether there was a session at all. */
+  met: boolean;
   /** Whether a receiver has taken the offer. */
   begun: boolean;
   /** How far the bytes have come. */
@@ -93,11 +95,7 @@ async function converse(
   const answer = await readAnswer(reader);
   if (!answer.accept) {
     if (answer.busy) throw new ReceiverBusyError(answer.why);
-    throw new CliError(
-      ExitCode.Interrupted,
-      `the receiver declined: ${printable(answer.why)}`,
-      'agree with the other side, then run the same command again.',
-    );
+    throw declinedError(answer.why);
   }
   state.begun = true;
   state.size = size;
@@ -187,6 +185,15 @@ function checkReceipt(
       'run the same command again; if it happens twice, check the disks and memory of both machines.',
     );
   }
+}
+
+/** A receiver's no to what was offered. Names that are taken and sizes are for its options to allow. */
+export function declinedError(why: string): CliError {
+  return new CliError(
+    ExitCode.Interrupted,
+    `the receiver declined: ${printable(why)}`,
+    'agree with the other side, whose "stt recv" may take --overwrite, --rename or another --max-size; then run the same command again.',
+  );
 }
 
 /** What a receiver's no in the end means here. */

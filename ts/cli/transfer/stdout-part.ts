@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { fstatSync, write } from 'node:fs';
+import { fstatSync, readSync, statSync, write } from 'node:fs';
+import { devNull } from 'node:os';
 import { promisify } from 'node:util';
 import { ExitCode, systemCode } from '../exit-codes.ts';
+import { CliError } from '../failure.ts';
 import type { Mark } from './messages.ts';
 import type { Part } from './part.ts';
 import { Refusal } from './refusal.ts';
@@ -20,6 +22,39 @@ export function isStdoutOwned(): boolean {
 }
 
 const writeTo = promisify(write);
+
+/**
+ * Refuses a stdout that takes every byte and keeps none, unless somebody asked for just that: the sender would hear that
+ * its file has arrived. Where stdout is closed at start, Node opens the null device in its place, for reading and writing.
+ * So does a parent that ignores the output (`stdio: 'ignore'` in Node.js, `subprocess.DEVNULL` in Python), and nothing
+ * tells the two apart; a shell that is told `> /dev/null` opens it for writing alone.
+ *
+ * @throws {CliError} where stdout is a null device that is open for reading, too.
+ */
+export function refuseLostStdout(): void {
+  if (!isReadableNull(process.stdout.fd)) return;
+  throw new CliError(
+    ExitCode.LocalFile,
+    'stdout is closed, or ignored by what started this: what comes would be lost.',
+    'lead it to a file or a pipe; "> /dev/null" is taken for the wish to keep nothing.',
+  );
+}
+
+function isReadableNull(fd: number): boolean {
+  // Node fills no gap there, and its null device cannot be told from a console by these means.
+  if (process.platform === 'win32') return false;
+  const stats = fstatSync(fd);
+  if (!stats.isCharacterDevice()) return false;
+  try {
+    if (stats.rdev !== statSync(devNull).rdev) return false;
+    // The end of the file where it is open for reading, EBADF where it is not. Nothing else is ever read: it could wait,
+    // or take what is another's.
+    readSync(fd, Buffer.alloc(1));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * The descriptor where a file or a disk is behind stdout: Node's stream takes a write that was cut short, as on a disk

@@ -1,7 +1,7 @@
 import type { SttEndpoint, SttSession } from '../../index.ts';
 import { ReconnectingSession } from '../../index.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { CliError, describeFailure } from '../failure.ts';
+import { CliError } from '../failure.ts';
 import { LAST_WORDS_MS } from '../listening.ts';
 import type { Output } from '../output.ts';
 import type { ResolvedPeer } from '../peers/resolve.ts';
@@ -85,7 +85,7 @@ export class Link {
       this.#lane = undefined;
       // What the first session comes to is told by whoever opens this.
       if (!this.#isOpen) return;
-      const { headline: message, code } = describeFailure(error);
+      const { headline: message, code } = output.describe(error);
       output.event('reconnecting', { try: attempt, code, message, delay });
       // Once for each outage; those that follow shortly go on counting.
       // What happened, without what to do about it: that is being done.

@@ -1,5 +1,6 @@
 // A node of its own process: does what the matrix tells it over IPC, through the public API, and reports
 // the errors that it gets as they come.
+import { inspect } from 'node:util';
 import { isSttError, logTo, SttEndpoint } from '@seigr/stt';
 
 const endpoints = new Map();
@@ -100,17 +101,21 @@ function describe(error) {
   if (!isSttError(error)) {
     return { code: 0, codeName: error?.name ?? 'unknown', message: String(error?.stack ?? error) };
   }
-  const { code, codeName, subcode, reason, message, recoverable, recovery, cause, context } = error;
+  const { code, codeName, subcode, reason, origin, message, recoverable, recovery } = error;
+  const { cause, context } = error;
   return {
     code,
     codeName,
     subcode,
     reason,
+    origin,
     message,
     recoverable,
     recovery,
     ...(isSttError(cause) ? { cause: cause.code } : {}),
     facts: factsOf(context),
+    // Whatever may end up in a log, to be searched for what must not.
+    text: `${JSON.stringify(error)} ${inspect(error, { depth: 9 })}`,
   };
 }
 

@@ -194,7 +194,7 @@ export const connectionRows = [
         'connect',
         client.connect(server.address, { peerNodeId: server.nodeId }),
       ),
-    expect: [{ side: 'client', how: 'connect', code: 0x0102 }],
+    expect: [{ side: 'client', how: 'connect', code: 0x0102, says: /Have it listen/ }],
     async undo({ server }) {
       serveEcho(server);
     },
@@ -229,7 +229,13 @@ export const connectionRows = [
     },
     expect: [
       { side: 'client', how: 'connect', code: 0x0103, subcode: 3, says: /seed is not ours/ },
-      { side: 'server', how: 'handshakeError', code: 0x0103, subcode: 3 },
+      {
+        side: 'server',
+        how: 'handshakeError',
+        code: 0x0103,
+        subcode: 3,
+        says: /under a shared seed that is not ours/,
+      },
     ],
     recovery: {
       async '0x0103/1'({ seed, server }, context) {

@@ -202,7 +202,13 @@ export const hostileRows = [
     act: ({ client, address, nodeId }, context) =>
       context.watch('client', 'connect', client.connect(address, { peerNodeId: nodeId })),
     expect: [
-      { side: 'client', how: 'connect', code: 0x0405, subcode: 4, says: /Try again/ },
+      {
+        side: 'client',
+        how: 'connect',
+        code: 0x0405,
+        subcode: 4,
+        says: /did not take this side.s proof.*Try again/,
+      },
       { side: 'hostile', how: 'closed', code: 0x0405 },
     ],
     recovery: {

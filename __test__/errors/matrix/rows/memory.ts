@@ -12,6 +12,8 @@ const LITTLE = 2 * MIB;
 const WRITTEN = 16 * LITTLE;
 /** What small things find left when all is full: less than 16 KiB, of which a stream takes 4. */
 const TRIES = 16;
+/** As much as a stream takes: where there is no room for one more of these, there is none for it. */
+const SMALL_WRITE = 4 * 1024;
 
 /** A client that may hold so much, one stream of it that is idle, and one for all that it writes. */
 interface Holding extends TestPair {
@@ -44,7 +46,7 @@ function operations({ client, server, faults, session, idle }: Holding) {
   return {
     connect,
     open: (): Promise<SttStream> => session.createBidirectionalStream(),
-    write: (): Promise<void> => idle.write(Buffer.alloc(1_024)),
+    write: (): Promise<void> => idle.write(Buffer.alloc(SMALL_WRITE)),
   };
 }
 

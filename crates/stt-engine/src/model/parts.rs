@@ -6,6 +6,7 @@ use shuttle::thread;
 use stt_proto::MessageDrop;
 
 use super::*;
+use crate::credit::Reserved;
 use crate::outbox::{Outbox, Sent};
 use crate::snapshot::Snapshot;
 
@@ -213,6 +214,41 @@ fn a_writer_that_was_cut_short_is_told_of_room() {
         }
         engine.join().unwrap();
         assert_eq!(stream.held(), (2, 2));
+    });
+}
+
+/// A small write for which memory has no room is taken whole, or refused, or told of room: its own
+/// acknowledgement and another stream's, which make it, may come at any moment.
+#[test]
+fn a_writer_that_memory_has_no_room_for_is_refused_or_told() {
+    explore(MANY, || {
+        // Whoever waits is told of a sixteenth, which is what is written.
+        let memory = Arc::new(Memory::new(32));
+        let config = SessionConfig { send_buffer: 64, ..SessionConfig::default() };
+        let session = SessionCredit::new(&config, &memory);
+        let (hog, stream) = (SendCredit::new(&session, 64), SendCredit::new(&session, 64));
+        assert_eq!(stream.reserve(1), Some(Reserved { taken: 1, is_short: false }));
+        assert_eq!(hog.reserve(64).map(|reserved| reserved.taken), Some(31));
+        let told = Arc::<Park>::default();
+        let (theirs, tell) = (Arc::clone(&stream), Arc::clone(&told));
+        let engine = thread::spawn(move || {
+            let mut own = theirs.release(1);
+            hog.release(1);
+            own |= memory.relieve() && theirs.take_wanted();
+            if own {
+                tell.call();
+            }
+        });
+        loop {
+            let reserved = stream.reserve(2).unwrap();
+            if reserved.taken == 2 {
+                break;
+            }
+            assert_eq!(reserved.taken, 0, "cut in two");
+            told.wait();
+        }
+        engine.join().unwrap();
+        assert_eq!(stream.held().0, 2);
     });
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use stt_wire::{CloseReason, FrameType};
 
 use super::Close;
-use super::tests::Duo;
+use super::tests::{Duo, address};
 use crate::config::SessionConfig;
 use crate::event::Event;
 use crate::streams::{ReadOutcome, StreamOptions};
@@ -105,6 +105,28 @@ fn a_peer_with_nothing_to_say_is_told_although_the_first_copies_were_lost() {
         duo.pass(1);
     }
     assert!(closed(&duo.events[0]) && closed(&duo.events[1]), "{:?}", duo.events);
+}
+
+#[test]
+fn a_peer_that_goes_on_is_told_at_once_and_ever_more_rarely() {
+    let mut duo = Duo::new(silent());
+    let mut told = close_into_the_dark(&mut duo, 1);
+    assert_eq!(told, 1);
+    let (now, session) = (duo.now(), duo.sessions[1]);
+    let mut buffer = vec![0; 65_536];
+    let mut each = Vec::new();
+    for number in 1..=16 {
+        duo.ends[1].ping(now, session);
+        while let Some(transmit) = duo.ends[1].poll_transmit(now, 1, &mut buffer) {
+            duo.ends[0].handle_datagram(now, address(1), None, &mut buffer[..transmit.len]);
+        }
+        // All are lost; no time passes.
+        while duo.ends[0].poll_transmit(now, 1, &mut buffer).is_some() {
+            told += 1;
+            each.push(number);
+        }
+    }
+    assert_eq!((each, told), (vec![1, 2, 4, 8, 16], 6));
 }
 
 #[test]

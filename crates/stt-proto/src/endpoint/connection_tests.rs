@@ -250,7 +250,9 @@ fn a_resumed_session_that_goes_on_by_udp_has_a_window_there() {
         let here = PathAddress::udp(lab.homes[CLIENT]);
         lab.ends[SERVER].handle_datagram(now, here, None, &mut bytes);
     }
-    lab.run(1);
+    lab.until(100, "the proof of UDP", |lab| {
+        lab.events[SERVER].iter().any(|event| matches!(event, Event::PathChange { .. }))
+    });
     assert_eq!(lab.path(SERVER), PathAddress::udp(lab.homes[CLIENT]));
     let (before, session) = (lab.udp_sent[SERVER], lab.sessions[SERVER].unwrap());
     let window = lab.ends[SERVER].session_stats(session).unwrap().congestion_window;
@@ -260,6 +262,43 @@ fn a_resumed_session_that_goes_on_by_udp_has_a_window_there() {
     assert!(sent > 0 && sent as u64 <= 2 * window, "{sent} bytes at once");
     let mut at = 0;
     lab.until(5_000, "the rest", |lab| lab.read(CLIENT, stream, &mut at));
+}
+
+#[test]
+fn a_connection_is_proven_though_a_copy_of_the_greeting_came_by_udp() {
+    let mut lab = Lab::new();
+    lab.connect_by_udp();
+    let ticket = lab.events[CLIENT].iter().find_map(|event| match event {
+        Event::Ticket { ticket, .. } => Some((**ticket).clone()),
+        _ => None,
+    });
+    assert!(ticket.is_some());
+    let path = lab.open(1, 100_000);
+    lab.sessions = [None, None];
+    lab.sessions[CLIENT] =
+        Some(lab.begin(path, ConnectOptions { resume: ticket, ..ConnectOptions::default() }));
+    lab.send();
+    let (_, resume) = lab.pipes[&1].ways[CLIENT].front().unwrap().clone();
+    lab.until(1_000, "the answer", |lab| {
+        lab.send();
+        lab.ends[SERVER].stats().sessions_resumed == 1
+            && lab.pipes[&1].ways[CLIENT].front().is_some()
+    });
+    // Somebody on the way repeats RESUME by UDP, and takes the first sealed packet there. Nobody answers there.
+    lab.udp_reaches[CLIENT] = false;
+    let before = lab.udp_sent[SERVER];
+    let ways = lab.pipes.get_mut(&1).unwrap().ways[CLIENT].split_off(0);
+    for mut bytes in core::iter::once(resume).chain(ways.into_iter().map(|(_, bytes)| bytes)) {
+        let (now, here) = (lab.now(), PathAddress::udp(lab.homes[CLIENT]));
+        lab.ends[SERVER].handle_datagram(now, here, None, &mut bytes);
+    }
+    lab.send();
+    assert!(lab.udp_sent[SERVER] > before, "the copy is answered");
+    let connection = |lab: &Lab| lab.path(SERVER).connection().map(|c| c.id);
+    assert_eq!(connection(&lab), None, "the peer may have moved");
+    // The client says nothing more that would bring the session back.
+    lab.pipes.get_mut(&1).unwrap().dropped[CLIENT].extend(0..1000);
+    lab.until(12_000, "the way back", |lab| connection(lab) == Some(1));
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Endpoint {
                 }
             }
             Some(Route::HalfOpen(index)) => {
-                self.half_open.hold(*index, ecn, &bytes[packet]);
+                self.half_open.hold(*index, path, ecn, &bytes[packet]);
             }
             None => self.send_reset(now, path, outer.path_id, datagram_len),
         }

@@ -7,7 +7,7 @@ use slab::Slab;
 use stt_crypto::{Aead, Responder};
 use stt_wire::PathId;
 
-use crate::path::Ecn;
+use crate::path::{Ecn, PathAddress};
 use crate::time::Instant;
 
 use super::sources::Source;
@@ -32,10 +32,20 @@ pub(super) struct HalfOpen {
     pub(super) local_id: PathId,
     pub(super) challenge: Box<[u8]>,
     pub(super) created: Instant,
-    source: Source,
+    /// Where the HELLO came from, and the CHALLENGE went.
+    path: PathAddress,
+    /// The CHALLENGE went to another address as well, so that who answers it need not be at `path`.
+    challenged_elsewhere: bool,
     /// How often the CHALLENGE went out.
     pub(super) copies: u32,
-    held: Vec<(Option<Ecn>, Box<[u8]>)>,
+    held: Vec<Held>,
+}
+
+/// A sealed datagram that came before the proof, and how.
+pub(super) struct Held {
+    pub(super) path: PathAddress,
+    pub(super) ecn: Option<Ecn>,
+    pub(super) bytes: Box<[u8]>,
 }
 
 impl HalfOpen {
@@ -50,7 +60,7 @@ impl HalfOpen {
         local_id: PathId,
         challenge: Box<[u8]>,
         created: Instant,
-        source: Source,
+        path: PathAddress,
     ) -> Self {
         Self {
             network,
@@ -62,14 +72,27 @@ impl HalfOpen {
             local_id,
             challenge,
             created,
-            source,
+            path,
+            challenged_elsewhere: false,
             copies: 1,
             held: Vec::new(),
         }
     }
 
+    /// A copy of the HELLO came by `path`: the CHALLENGE, which goes there once more.
+    pub(super) fn challenge_again(&mut self, path: &PathAddress) -> &[u8] {
+        self.copies += 1;
+        self.challenged_elsewhere |= !self.path.same_remote(path);
+        &self.challenge
+    }
+
+    /// Whether a proof that came by `path` shows that its sender is there.
+    pub(super) fn proves(&self, path: &PathAddress) -> bool {
+        self.path.same_remote(path) && !self.challenged_elsewhere
+    }
+
     /// The sealed datagrams that came before the proof, oldest first.
-    pub(super) fn take_held(&mut self) -> Vec<(Option<Ecn>, Box<[u8]>)> {
+    pub(super) fn take_held(&mut self) -> Vec<Held> {
         core::mem::take(&mut self.held)
     }
 }
@@ -109,7 +132,7 @@ impl HalfOpenTable {
 
     pub(super) fn insert(&mut self, entry: HalfOpen) -> u32 {
         let (ephemeral, created, id) = (entry.ephemeral, entry.created, entry.local_id);
-        *self.by_source.entry(entry.source).or_default() += 1;
+        *self.by_source.entry(Source::of(&entry.path)).or_default() += 1;
         let index = self.entries.insert(entry) as u32;
         self.by_ephemeral.insert(ephemeral, index);
         self.by_age.push_back((created, index, id));
@@ -119,13 +142,14 @@ impl HalfOpenTable {
     pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
         let entry = self.entries.try_remove(index as usize)?;
         self.by_ephemeral.remove(&entry.ephemeral);
-        if let Some(count) = self.by_source.get_mut(&entry.source) {
+        let source = Source::of(&entry.path);
+        if let Some(count) = self.by_source.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
-                self.by_source.remove(&entry.source);
+                self.by_source.remove(&source);
             }
         }
-        self.held_bytes -= entry.held.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        self.held_bytes -= entry.held.iter().map(|held| held.bytes.len()).sum::<usize>();
         // Proofs come long before expiry, so names of the dead would pile up behind a live one.
         if self.by_age.len() > 2 * self.entries.len() + 16 {
             let entries = &self.entries;
@@ -152,18 +176,24 @@ impl HalfOpenTable {
     pub(super) fn counted(&self) -> (Option<Instant>, [usize; 2]) {
         let oldest = self.entries.iter().map(|(_, entry)| entry.created).min();
         let held = self.entries.iter().flat_map(|(_, entry)| &entry.held);
-        (oldest, [self.held_bytes, held.map(|(_, bytes)| bytes.len()).sum()])
+        (oldest, [self.held_bytes, held.map(|held| held.bytes.len()).sum()])
     }
 
     /// Keeps a sealed datagram until the proof comes, if there is room.
-    pub(super) fn hold(&mut self, index: u32, ecn: Option<Ecn>, datagram: &[u8]) {
+    pub(super) fn hold(
+        &mut self,
+        index: u32,
+        path: PathAddress,
+        ecn: Option<Ecn>,
+        datagram: &[u8],
+    ) {
         let Some(entry) = self.entries.get_mut(index as usize) else { return };
         let fits = entry.held.len() < MAX_HELD
             && datagram.len() <= MAX_HELD_LEN
             && self.held_bytes + datagram.len() <= MAX_HELD_TOTAL;
         if fits {
             self.held_bytes += datagram.len();
-            entry.held.push((ecn, datagram.into()));
+            entry.held.push(Held { path, ecn, bytes: datagram.into() });
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Sessions that move (PROTOCOL.md section 6.3): two endpoints, each with several addresses, a NAT
 //! before the client, and a record of every datagram.
 
+mod forged;
+mod kept;
 mod on_purpose;
 
 use std::collections::{BTreeSet, VecDeque};

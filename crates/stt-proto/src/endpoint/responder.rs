@@ -15,14 +15,14 @@ use stt_wire::{
 
 use crate::config::SessionConfig;
 use crate::event::EarlyData;
-use crate::fault::{Fault, FaultDetail};
+use crate::fault::{Fault, FaultDetail, Origin};
 use crate::path::PathAddress;
 use crate::recovery::INITIAL_RTT;
 use crate::session::{Beginning, Keys, MAX_ACK_DELAY, REVOKED, Session, Start, State};
 use crate::streams::LocalLimits;
 use crate::time::Now;
 
-use super::half_open::HalfOpen;
+use super::half_open::{HalfOpen, Held};
 use super::initiator::PROLOGUE;
 use super::seen::Sighting;
 use super::sources::Source;
@@ -70,8 +70,7 @@ impl Endpoint {
             && let Some(entry) = self.half_open.by_ephemeral(&greeting.ephemeral)
         {
             if stt_crypto::ct_eq(&entry.mac1, &mac1) {
-                entry.copies += 1;
-                self.stateless.push_packet(path, &entry.challenge);
+                self.stateless.push_packet(path, entry.challenge_again(&path));
             } else {
                 self.on_nonce_reuse(now, path);
             }
@@ -140,7 +139,8 @@ impl Endpoint {
             self.send_decoy(now, path, head, hello);
         }
         let fault = Fault::new(ErrorCode::AuthenticationFailed)
-            .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8);
+            .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8)
+            .by(Origin::Transport);
         self.handshake_error(now, path, fault);
     }
 
@@ -224,7 +224,7 @@ impl Endpoint {
             local_id,
             packet,
             now.mono,
-            Source::of(&path),
+            path,
         );
         let index = self.half_open.insert(entry);
         self.routes.insert(local_id, Route::HalfOpen(index));
@@ -263,16 +263,21 @@ impl Endpoint {
         let Some(entry) = self.half_open.remove(index) else { return };
         self.routes.remove(&entry.local_id);
         self.arm_half_open();
-        self.open_session(now, path, entry, &proof);
+        // Who answers has read the CHALLENGE, and so is where that went; where the answer seems to come from proves
+        // nothing.
+        let owing = (!entry.proves(&path)).then_some(HEADER_LEN + payload.len() + CRC32_LEN);
+        self.open_session(now, path, entry, &proof, owing);
     }
 
-    /// Makes the session that a good proof asks for, and gives it what came early.
+    /// Makes the session that a good proof asks for, and gives it what came early. A path that is still to be proven
+    /// is owed the bytes that came by it.
     fn open_session(
         &mut self,
         now: Now,
         path: PathAddress,
         mut entry: HalfOpen,
         proof: &ProofSealed,
+        owing: Option<usize>,
     ) {
         let held = entry.take_held();
         let Some(peer) = entry.noise.remote_static().map(|key| NodeId::of(&key)) else { return };
@@ -312,10 +317,13 @@ impl Endpoint {
             rtt,
             beginning: Beginning::responder(EarlyData::None, ticket, None),
         };
-        let session = Session::new(now.mono, start, State::AwaitAuthorize { deadline });
+        let mut session = Session::new(now.mono, start, State::AwaitAuthorize { deadline });
+        if let Some(credit) = owing {
+            session.challenge_here(now.mono, credit);
+        }
         self.admit(now, session, refusal);
-        for (ecn, mut datagram) in held {
-            self.handle_held(now, path, ecn, &mut datagram);
+        for Held { path, ecn, mut bytes } in held {
+            self.handle_held(now, path, ecn, &mut bytes);
         }
     }
 

@@ -13,7 +13,7 @@ use stt_wire::{
 use zeroize::Zeroizing;
 
 use crate::event::{EarlyData, Event, SessionHandle};
-use crate::fault::Fault;
+use crate::fault::{Fault, Origin};
 use crate::path::PathAddress;
 use crate::session::{Beginning, Keys, Session, Start, State, Unproven, received};
 use crate::time::Now;
@@ -39,7 +39,8 @@ impl Endpoint {
             // Who holds a ticket knew the seed once; there is nothing to tell apart by a decoy.
             self.stats.hello_unknown_seed += 1;
             let fault = Fault::new(ErrorCode::AuthenticationFailed)
-                .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8);
+                .with_subcode(HandshakeSubcode::ChallengeDecryptFailed as u8)
+                .by(Origin::Transport);
             self.handshake_error(now, path, fault);
             return;
         };
@@ -161,8 +162,12 @@ impl Endpoint {
         let config = std::sync::Arc::clone(&self.session_defaults);
         let next =
             self.issue_ticket(now, greeting.network, &ticket.peer, secrets.resumption_secret());
-        let unproven =
-            Unproven { credit: HELLO_LEN - packet.len(), reply: packet, mac1: greeting.mac1 };
+        let unproven = Unproven {
+            credit: HELLO_LEN - packet.len(),
+            reply: packet,
+            mac1: greeting.mac1,
+            replied_elsewhere: false,
+        };
         let early = if early { received(sealed.early) } else { EarlyData::None };
         let deadline = now.mono + config.handshake_timeout;
         let start = Start {

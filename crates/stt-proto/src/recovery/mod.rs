@@ -63,11 +63,12 @@ const PROBES: u8 = 2;
 /// Doublings of the probe timeout at most.
 const MAX_BACKOFF: u32 = 12;
 
-/// Where the backed-off probe timeout stops growing, unless one probe timeout is longer
-/// (`PROTOCOL.md` 5). Keep-alives go out as often. Without a bound, what a few bursts have doubled
-/// many times holds a session's data back for minutes on a path that carries the peer's
-/// keep-alives: they keep the session from ending, and draw nothing that would reset the backoff.
-const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Where the backed-off probe timeout stops growing, unless twice a probe timeout is longer
+/// (`PROTOCOL.md` 5.2, `docs/adr/0134`). A path that is dark again and again for seconds may swallow
+/// each of the few probes that an unbounded backoff leaves in the time after which a session is given
+/// up; and once it is there again, the session waits about as long as it was dark. Two packets in two
+/// seconds are no more than the least window (RFC 9002 7.2) sends on a path as slow as that.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lost packets are remembered for so many probe timeouts.
 const LOST_MEMORY: u32 = 3;
@@ -97,9 +98,9 @@ pub(crate) struct AckInfo {
     pub(crate) delay: Duration,
     /// ECN counts, of the path that the largest packet took.
     pub(crate) ecn: Option<EcnCounts>,
-    /// The ACK came by the path that this [`Recovery`] follows. Only then does it measure the
-    /// round-trip time (`PROTOCOL.md` 5).
-    pub(crate) same_path: bool,
+    /// The round-trip time may be taken from it: it came by the path that this [`Recovery`] follows, and what it
+    /// acknowledges was not kept for its keys (`PROTOCOL.md` 5).
+    pub(crate) measures: bool,
     /// The first packet number that the session has not used yet, on any path.
     pub(crate) next_packet_number: u64,
 }
@@ -362,10 +363,11 @@ impl Recovery {
         let Some(largest) = newly.largest else { return Ok(summary) };
         summary.largest_newly_acked = Some(largest.number);
         let reaches_largest = largest.number == ack.largest;
+        let mut adjusted = None;
         // RFC 9002 5.1: the largest is newly acknowledged, and something demanded an ACK.
-        if ack.same_path && reaches_largest && newly.eliciting {
+        if ack.measures && reaches_largest && newly.eliciting {
             let sample = now.saturating_duration_since(largest.sent);
-            self.rtt.update(now, sample, ack.delay, self.max_ack_delay);
+            adjusted = Some(self.rtt.update(now, sample, ack.delay, self.max_ack_delay));
             summary.rtt_sample = Some(sample);
         }
         let round_started = self.usage.on_acked(largest.place, self.sent.next_place());
@@ -399,7 +401,7 @@ impl Recovery {
                 growth_bytes: if summary.congestion { 0 } else { newly.growth_bytes },
                 app_limited,
                 round_started,
-                rtt_sampled: summary.rtt_sample.is_some(),
+                rtt_sample: adjusted,
                 in_flight: self.bytes_in_flight,
                 sample,
                 rtt: &self.rtt,
@@ -662,10 +664,11 @@ impl Recovery {
         }
     }
 
-    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`].
+    /// The probe timeout, backed off (RFC 9002 6.2.1) up to [`MAX_PROBE_INTERVAL`], and once in any case:
+    /// it may be that the path has become slower.
     fn probe_interval(&self) -> Duration {
         let pto = self.pto();
-        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL).max(pto)
+        (pto * (1 << self.pto_count.min(MAX_BACKOFF))).min(MAX_PROBE_INTERVAL.max(2 * pto))
     }
 
     fn loss_time(&self) -> Option<Instant> {
@@ -699,6 +702,12 @@ impl Recovery {
         self.pto_base = now;
         self.free_packets = PROBES;
         RecoveryTimeout::Probe { count: PROBES }
+    }
+
+    /// One packet may leave without regard to window and pacer: it asks, as a probe does, and whoever calls this
+    /// sees to the pauses between them.
+    pub(crate) fn free_one(&mut self) {
+        self.free_packets = self.free_packets.max(1);
     }
 
     /// A probe goes out because the peer [stands still](RecoveryTimeout::Still). It stands for the probe

@@ -14,7 +14,7 @@ enum Step {
     /// Sends packets, skipping packet numbers that another path took.
     Send { count: u8, skip: u8, eliciting: bool },
     /// Acknowledges the packets that `mask` picks among the latest 64 sent.
-    Ack { mask: u64, same_path: bool, delay: u16 },
+    Ack { mask: u64, measures: bool, delay: u16 },
     /// Time goes by, timers run out.
     Wait { micros: u32 },
     /// The path is left.
@@ -26,7 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1_u8..12, 0_u8..4, prop::bool::weighted(0.8))
             .prop_map(|(count, skip, eliciting)| Step::Send { count, skip, eliciting }),
         5 => (any::<u64>(), any::<u64>(), any::<bool>(), any::<u16>()).prop_map(
-            |(a, b, same_path, delay)| Step::Ack { mask: a & b, same_path, delay }
+            |(a, b, measures, delay)| Step::Ack { mask: a & b, measures, delay }
         ),
         5 => (0_u32..200_000).prop_map(|micros| Step::Wait { micros }),
         1 => Just(Step::Discard),
@@ -103,7 +103,7 @@ impl World {
                     self.next += 1;
                 }
             }
-            Step::Ack { mask, same_path, delay } => {
+            Step::Ack { mask, measures, delay } => {
                 let latest = self.packets.keys().rev().take(64).copied();
                 let mut numbers: Vec<u64> = latest
                     .enumerate()
@@ -111,7 +111,7 @@ impl World {
                     .map(|(_, number)| number)
                     .collect();
                 numbers.reverse();
-                self.ack(&numbers, *same_path, Duration::from_micros(u64::from(*delay)));
+                self.ack(&numbers, *measures, Duration::from_micros(u64::from(*delay)));
             }
             Step::Wait { micros } => {
                 let end = self.now + Duration::from_micros(u64::from(*micros));
@@ -133,9 +133,9 @@ impl World {
         }
     }
 
-    fn ack(&mut self, numbers: &[u64], same_path: bool, delay: Duration) {
+    fn ack(&mut self, numbers: &[u64], measures: bool, delay: Duration) {
         let Some(largest) = numbers.last().copied() else { return };
-        let info = AckInfo { largest, delay, ecn: None, same_path, next_packet_number: self.next };
+        let info = AckInfo { largest, delay, ecn: None, measures, next_packet_number: self.next };
         let before = self.recovery.bytes_in_flight();
         let summary = self
             .recovery
@@ -145,7 +145,7 @@ impl World {
             assert_ne!(self.packets[number].state, State::Outstanding, "{number}");
         }
         assert!(summary.newly_acked_bytes <= before);
-        assert!(same_path || summary.rtt_sample.is_none());
+        assert!(measures || summary.rtt_sample.is_none());
     }
 
     fn check(&mut self) {

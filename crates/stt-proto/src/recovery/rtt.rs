@@ -34,21 +34,22 @@ impl RttEstimator {
     }
 
     /// Takes the sample `rtt`, measured at `now`, of which the peer spent `ack_delay` holding its
-    /// ACK back; a delay above `max_ack_delay` is not believed (RFC 9002 5.3).
+    /// ACK back; a delay above `max_ack_delay` is not believed (RFC 9002 5.3). Returns the sample without
+    /// that delay.
     pub(crate) fn update(
         &mut self,
         now: Instant,
         rtt: Duration,
         ack_delay: Duration,
         max_ack_delay: Duration,
-    ) {
+    ) -> Duration {
         self.latest = rtt;
         if self.first_sample.is_none() {
             self.first_sample = Some(now);
             self.smoothed = rtt;
             self.variance = rtt / 2;
             self.min = rtt;
-            return;
+            return rtt;
         }
         // The minimum ignores the reported delay: a peer cannot talk it down (RFC 9002 5.2).
         self.min = self.min.min(rtt);
@@ -57,6 +58,7 @@ impl RttEstimator {
         let deviation = self.smoothed.abs_diff(adjusted);
         self.variance = (self.variance * 3 + deviation) / 4;
         self.smoothed = (self.smoothed * 7 + adjusted) / 8;
+        adjusted
     }
 
     /// Forgets the minimum in favour of the latest sample: after persistent congestion the path may
@@ -123,11 +125,11 @@ mod tests {
     fn acknowledgement_delay_is_taken_off_but_never_below_the_minimum() {
         let at = Instant::default();
         let mut rtt = RttEstimator::new(INITIAL_RTT);
-        rtt.update(at, ms(40), ms(0), ms(25));
-        rtt.update(at, ms(64), ms(16), ms(25));
+        assert_eq!(rtt.update(at, ms(40), ms(0), ms(25)), ms(40));
+        assert_eq!(rtt.update(at, ms(64), ms(16), ms(25)), ms(48));
         assert_eq!(rtt.smoothed(), ms(41));
         assert_eq!(rtt.variance(), ms(17));
-        rtt.update(at, ms(41), ms(16), ms(25));
+        assert_eq!(rtt.update(at, ms(41), ms(16), ms(25)), ms(41));
         assert_eq!(rtt.smoothed(), ms(41), "41 - 16 would lie below the minimum of 40");
         assert_eq!(rtt.latest(), ms(41));
     }

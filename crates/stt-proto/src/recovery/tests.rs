@@ -27,7 +27,7 @@ fn ack(largest: u64) -> AckInfo {
         largest,
         delay: Duration::ZERO,
         ecn: None,
-        same_path: true,
+        measures: true,
         next_packet_number: u64::MAX,
     }
 }
@@ -137,7 +137,7 @@ fn an_ack_of_the_future_is_refused_and_changes_nothing() {
 fn only_the_path_itself_measures_the_round_trip() {
     let mut path = Path::new();
     path.send(0, 0..2);
-    let summary = path.ack_with(50, &AckInfo { same_path: false, ..ack(0) }, [0..=0]);
+    let summary = path.ack_with(50, &AckInfo { measures: false, ..ack(0) }, [0..=0]);
     assert_eq!((summary.rtt_sample, path.recovery.rtt().measured()), (None, None));
     let summary = path.ack_with(50, &ack(7), [7..=7, 1..=1]);
     assert_eq!(summary.newly_acked_bytes, 1_000);
@@ -190,6 +190,42 @@ fn probe_timeouts_back_off_and_declare_nothing_lost() {
     path.ack(2_400, [2..=2]);
     assert_eq!(path.recovery.pto_count(), 0);
     assert_eq!(path.lost, [1], "an answer to the probe shows the first packet lost");
+}
+
+/// The moments, in milliseconds, at which probes go out within half a minute of silence.
+fn probes(path: &mut Path) -> Vec<u64> {
+    let mut probes = Vec::new();
+    loop {
+        let (when, what) = path.timeout();
+        assert_eq!(what, RecoveryTimeout::Probe { count: 2 });
+        let ms = when.as_nanos() / 1_000_000;
+        if ms >= 30_000 {
+            return probes;
+        }
+        probes.push(ms);
+        path.send(ms, [ms]);
+    }
+}
+
+#[test]
+fn probe_timeouts_stop_growing_at_two_seconds() {
+    let mut path = Path::measured();
+    path.send(100, [1]);
+    let probes = probes(&mut path);
+    assert_eq!(probes[..5], [425, 1_075, 2_375, 4_375, 6_375]);
+    assert_eq!(probes.len(), 16, "{probes:?}");
+    assert!(probes[3..].is_sorted_by(|a, b| b - a == 2_000), "{probes:?}");
+    assert!(path.lost.is_empty());
+}
+
+#[test]
+fn probe_timeouts_of_a_slow_path_double_once() {
+    let mut path = Path::new();
+    path.send(0, [0]);
+    path.ack(500, [0..=0]);
+    assert_eq!(path.recovery.pto(), ms(1_525));
+    path.send(500, [1]);
+    assert_eq!(probes(&mut path)[..4], [2_025, 5_075, 8_125, 11_175]);
 }
 
 #[test]

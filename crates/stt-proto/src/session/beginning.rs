@@ -47,6 +47,8 @@ pub(crate) struct Unproven {
     pub(crate) mac1: [u8; 16],
     /// Bytes that came from the address and were not answered yet.
     pub(crate) credit: usize,
+    /// The reply went to another address as well, so that who has it need not be at this one.
+    pub(crate) replied_elsewhere: bool,
 }
 
 impl Beginning {
@@ -124,32 +126,23 @@ impl Session {
         }
         if pays {
             unproven.credit += HELLO_LEN - unproven.reply.len();
+        } else {
+            unproven.replied_elsewhere = true;
         }
         Some(&unproven.reply)
     }
 
-    /// A packet that came from `path` has opened: the first one proves where a resumed session's
-    /// peer is, wherever its RESUME came from.
-    pub(super) fn prove_path(&mut self, cx: &mut Context<'_>, path: &PathAddress) {
-        if !self.is_unproven() {
-            return;
-        }
-        if !self.path.address.same_remote(path) {
-            self.leave_route();
-            // Whether the connection took anything says nothing of the path that takes its place.
-            (self.path.held, self.path.lost) = (false, false);
-        }
-        let carrier_changes = self.path.address.is_reliable() != path.is_reliable();
-        self.path.address = *path;
-        if carrier_changes {
-            // A connection needs no window, and UDP must not go without one. The search for the size
-            // of datagrams begins when FINAL is acknowledged, as ever.
-            self.learn_anew(cx);
-        }
-        if let Some(Role::Responder { unproven, .. }) =
+    /// A packet has opened: whoever sent it has RESUME_REPLY, and so is where that went. Where the packet
+    /// itself came from proves nothing, as anybody with the keys may write another's address into it.
+    pub(super) fn on_reply_received(&mut self, now: Instant) {
+        let Some(Role::Responder { unproven, .. }) =
             self.beginning.as_mut().map(|beginning| &mut beginning.role)
-        {
-            *unproven = None;
+        else {
+            return;
+        };
+        let Some(Unproven { credit, replied_elsewhere, .. }) = unproven.take() else { return };
+        if replied_elsewhere {
+            self.challenge_here(now, credit);
         }
         self.drop_beginning();
     }

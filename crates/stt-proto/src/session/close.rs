@@ -32,8 +32,8 @@ pub(crate) enum Ending {
     /// Written data is still on its way; SESSION_CLOSE follows when it has arrived, or at the
     /// deadline. Once the last of it is out, an answer is `asked` for, which brings its ACK at once.
     Draining { words: Words, deadline: Instant, asked: bool },
-    /// SESSION_CLOSE is out and unanswered.
-    Closing { words: Words, pending: bool, at: Instant, until: Instant },
+    /// SESSION_CLOSE is out and unanswered. `late` packets of the peer's, that elicit an ACK, have come since.
+    Closing { words: Words, pending: bool, at: Instant, until: Instant, late: u32 },
     /// Over for the application; what the peer sends late is answered by SESSION_CLOSE again, as
     /// `answers` says.
     Lingering {
@@ -185,7 +185,7 @@ impl Session {
         // The first copy leaves now, the next after a probe timeout without an answer.
         let interval = self.pto();
         let (at, until) = (now + interval, now + LINGER * interval);
-        self.state = State::Ending(Ending::Closing { words, pending: true, at, until });
+        self.state = State::Ending(Ending::Closing { words, pending: true, at, until, late: 0 });
     }
 
     /// The peer has closed, or has answered.
@@ -209,10 +209,17 @@ impl Session {
 
     /// A packet that elicits an ACK came.
     pub(super) fn on_late_packet(&mut self) {
-        if let State::Ending(Ending::Lingering { pending, answers: Answers::Everything, .. }) =
-            &mut self.state
-        {
-            *pending = true;
+        match &mut self.state {
+            State::Ending(Ending::Closing { pending, late, .. }) => {
+                // It may not know yet, or SESSION_CLOSE was lost. One that was in the middle of sending has many
+                // packets on their way, so that ever more of them are waited for (RFC 9000 section 10.2.1).
+                *late = late.saturating_add(1);
+                *pending |= late.is_power_of_two();
+            }
+            State::Ending(Ending::Lingering { pending, answers: Answers::Everything, .. }) => {
+                *pending = true
+            }
+            _ => {}
         }
     }
 

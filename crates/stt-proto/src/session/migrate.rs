@@ -240,6 +240,7 @@ impl Session {
             received: arrival.len as u64,
             sent: 0,
             challenge: Challenge::new(now, span),
+            moved: true,
         });
         // What is to be answered there is paid for like all else that goes to the path in use.
         while let Some(reply) = moving.take_reply_on(&arrival.path) {
@@ -274,7 +275,20 @@ impl Session {
         let moving = self.moving.get_or_insert_default();
         // Nothing is gone back to any more.
         moving.former = None;
-        moving.validation = Some(Validation { received: arrival.len as u64, sent: 0, challenge });
+        let received = arrival.len as u64;
+        moving.validation = Some(Validation { received, sent: 0, challenge, moved: true });
+    }
+
+    /// Asks whether the peer is where the session has been from its beginning; until it answers, no more goes there
+    /// than `credit` and what comes from there. A connection leads to whoever opened it, and is not asked.
+    pub(crate) fn challenge_here(&mut self, now: Instant, credit: usize) {
+        if self.path.address.is_reliable() {
+            return;
+        }
+        let challenge = Challenge::new(now, self.validation_span());
+        let received = credit as u64;
+        self.moving.get_or_insert_default().validation =
+            Some(Validation { received, sent: 0, challenge, moved: false });
     }
 
     /// Goes on by another path; what was known of the one before comes back.
@@ -352,11 +366,9 @@ impl Session {
     /// An answer to a challenge; true when it was one.
     pub(super) fn on_path_answer(&mut self, cx: &mut Context<'_>, nonce: u64) -> bool {
         let Some(moving) = &mut self.moving else { return false };
-        if let Some(validation) = &moving.validation
-            && validation.challenge.is_answered_by(nonce)
-        {
-            moving.validation = None;
-            self.on_proven(cx);
+        let proven = moving.validation.take_if(|path| path.challenge.is_answered_by(nonce));
+        if let Some(Validation { moved, .. }) = proven {
+            self.on_proven(cx, moved);
             return true;
         }
         let answered =
@@ -369,7 +381,7 @@ impl Session {
     }
 
     /// The path in use leads to the peer.
-    fn on_proven(&mut self, cx: &mut Context<'_>) {
+    fn on_proven(&mut self, cx: &mut Context<'_>, moved: bool) {
         let now = cx.now.mono;
         let Some(moving) = &mut self.moving else { return };
         let until = now + PATIENCE * self.recovery.pto();
@@ -382,7 +394,10 @@ impl Session {
             }
         }
         self.path.mtu.start(now);
-        cx.events.push_back(Event::PathChange { session: cx.handle, remote: self.path.address });
+        if moved {
+            cx.events
+                .push_back(Event::PathChange { session: cx.handle, remote: self.path.address });
+        }
     }
 
     /// Tries another path, and moves there when the peer answers on it. Returned is what the events
@@ -529,7 +544,7 @@ impl Session {
         }
         // Says to the peer that this is the path from now on.
         self.keep_alive_due = true;
-        self.on_proven(cx);
+        self.on_proven(cx, true);
         let Candidate { address: path, token, .. } = candidate;
         cx.events.push_back(Event::Moved { session: cx.handle, token, path });
     }

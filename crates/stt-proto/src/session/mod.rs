@@ -9,6 +9,7 @@ mod keys;
 mod liveness;
 mod migrate;
 mod path;
+mod proof;
 mod quality;
 mod receive;
 mod strain;
@@ -60,6 +61,7 @@ use self::liveness::Liveness;
 pub(crate) use self::migrate::{Arrival, RouteChanges};
 pub use self::migrate::{MoveError, MoveFailure};
 use self::path::{Moving, MtuChange, Path, PathIds, PeerId};
+use self::proof::Proof;
 use self::quality::Quality;
 use self::receive::Untold;
 pub use self::strain::PathStrain;
@@ -140,18 +142,6 @@ pub(crate) enum State {
     Open,
     /// On its way out, or over.
     Ending(Ending),
-}
-
-/// What asks for FINAL until it is there: AUTH_PROOF, repeated byte for byte.
-struct Proof {
-    /// Empty for a resumed session, whose KEEP_ALIVE asks.
-    packet: Box<[u8]>,
-    at: Instant,
-    interval: Duration,
-    /// The responder has forgotten the handshake by then, unless something of it was heard.
-    stale: Instant,
-    /// A sealed packet of this session has opened: the responder has the proof.
-    heard: bool,
 }
 
 /// What FINAL says.
@@ -330,63 +320,6 @@ impl Session {
             watched: None,
             charged: 0,
             config,
-        }
-    }
-
-    /// Initiator: AUTH_PROOF goes out now and then by probe timeout from `interval`. At `stale` a
-    /// fresh handshake has better prospects, unless the responder has been heard.
-    pub(crate) fn send_proof(
-        &mut self,
-        now: Instant,
-        packet: Box<[u8]>,
-        interval: Duration,
-        stale: Instant,
-    ) {
-        self.proof = Some(Box::new(Proof { packet, at: now, interval, stale, heard: false }));
-    }
-
-    /// Initiator: another carrier waits for what becomes of this proof, so that an answer is waited for
-    /// until `stale` at most. A connection repeats by itself, and says when it is no more.
-    pub(crate) fn hurry_proof(&mut self, stale: Instant) {
-        if !self.path.address.is_reliable()
-            && let Some(proof) = &mut self.proof
-        {
-            proof.stale = proof.stale.min(stale);
-        }
-    }
-
-    /// Initiator of a resumed session: the responder knows this side's address only once something
-    /// of ours opens there, so something goes out at once, and again until it is acknowledged; and then
-    /// from `first` on until FINAL is there. The NAT may choose another port before FINAL has passed it, and
-    /// a responder that hears nothing from there sends FINAL to the former one for ever.
-    pub(crate) fn confirm_resumption(&mut self, first: Instant, interval: Duration) {
-        self.keep_alive_due = true;
-        let packet = Box::default();
-        self.proof =
-            Some(Box::new(Proof { packet, at: first, interval, stale: first, heard: true }));
-    }
-
-    /// Initiator: when this connect has gone unanswered for too long. It stands until that was acted upon:
-    /// a packet that comes at the very moment must not put it off.
-    pub(crate) fn stale_at(&self) -> Option<Instant> {
-        let proof = self.proof.as_ref().filter(|proof| !proof.heard)?;
-        match self.state {
-            State::AwaitFinal { early: false, deadline, .. } if proof.stale < deadline => {
-                Some(proof.stale)
-            }
-            _ => None,
-        }
-    }
-
-    /// Initiator: how this connect goes on when its proof has gone unanswered for too long: when it
-    /// began and when it ends. Not for sessions in use.
-    pub(crate) fn stale_connect(&self, now: Instant) -> Option<(Instant, Instant)> {
-        let stale = self.stale_at().is_some_and(|at| at <= now);
-        match self.state {
-            State::AwaitFinal { since, deadline, .. } if stale && deadline > now => {
-                Some((since, deadline))
-            }
-            _ => None,
         }
     }
 

@@ -89,7 +89,7 @@ impl Session {
         if let Some(proof) = &mut self.proof {
             proof.heard = true;
         }
-        self.prove_path(cx, &path);
+        self.on_reply_received(now);
         let heard_before = self.liveness.on_heard(now);
         self.stats.packets_received += 1;
         if let Some(quality) = &mut self.quality
@@ -303,6 +303,8 @@ impl Session {
 
     fn on_ack(&mut self, cx: &mut Context<'_>, ack: &AckView<'_>) -> Result<(), AckOfUnsent> {
         let now = cx.now.mono;
+        let here = cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path));
+        let kept = self.proof.as_ref().is_some_and(|proof| ack.largest < proof.numbers_before);
         let info = AckInfo {
             largest: ack.largest,
             delay: Duration::from_micros(ack.delay_us),
@@ -311,7 +313,7 @@ impl Session {
                 ect1: counts.ect1,
                 ce: counts.ce,
             }),
-            same_path: cx.arrival.is_none_or(|arrival| !self.is_elsewhere(&arrival.path)),
+            measures: here && !kept,
             next_packet_number: self.next_pn,
         };
         cx.fates.clear();
@@ -323,7 +325,7 @@ impl Session {
             && let Some(former) = &mut moving.former
             && let Some((_, recovery)) = &mut former.known
         {
-            let info = AckInfo { same_path: false, ..info };
+            let info = AckInfo { measures: false, ..info };
             let late = recovery.on_ack(now, &info, ack.ranges(), &mut |fate, content| {
                 fates.push((fate, content));
             })?;

@@ -160,14 +160,6 @@ impl Session {
         }
     }
 
-    /// AUTH_PROOF waits twice as long after each copy.
-    pub(super) fn proof_sent(&mut self, now: Instant) {
-        if let Some(proof) = &mut self.proof {
-            proof.at = now + proof.interval;
-            proof.interval = (2 * proof.interval).min(MAX_INTERVAL);
-        }
-    }
-
     /// Whether the peer was heard under this session's keys and both sides may use it.
     pub(crate) fn is_established(&self) -> bool {
         !matches!(self.state, State::AwaitFinal { .. } | State::AwaitAuthorize { .. })

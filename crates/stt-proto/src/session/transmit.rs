@@ -200,23 +200,6 @@ impl Session {
         }
     }
 
-    fn transmit_proof(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
-        let proof = self.proof.as_ref().filter(|proof| proof.at <= now)?;
-        let len = proof.packet.len();
-        if len == 0 {
-            self.keep_alive_due = true;
-            self.proof_sent(now);
-            return None;
-        }
-        buf.get_mut(..len)?.copy_from_slice(&proof.packet);
-        self.proof_sent(now);
-        self.last_datagram = len as u16;
-        self.liveness.on_sent();
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += len as u64;
-        Some(Transmit { path: self.path.address, len, segment_size: None, ecn: None, opens: false })
-    }
-
     fn transmit_batch(
         &mut self,
         cx: &mut Context<'_>,

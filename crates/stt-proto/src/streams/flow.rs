@@ -218,6 +218,28 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_lies_unread_doubles_when_an_eighth_of_it_is_left() {
+        let mut credit = RecvCredit::new(800, 2_000);
+        credit.receive(699).unwrap();
+        assert!(!credit.make_room_for_others(u64::MAX), "101 are left");
+        credit.receive(1).unwrap();
+        assert!(credit.make_room_for_others(u64::MAX));
+        assert_eq!(credit.window(), 1_600);
+        assert!(!credit.make_room_for_others(u64::MAX), "the next limit makes room already");
+        assert_eq!(credit.advertise(u64::MAX), 1_600);
+        // What was read is given anew first, however little is left.
+        credit.receive(880).unwrap();
+        credit.consume(1);
+        assert!(!credit.make_room_for_others(u64::MAX));
+        assert_eq!(credit.advertise(u64::MAX), 1_601);
+        assert!(credit.make_room_for_others(u64::MAX));
+        assert_eq!(credit.window(), 2_000);
+        assert_eq!(credit.advertise(u64::MAX), 2_001);
+        credit.receive(421).unwrap();
+        assert!(!credit.make_room_for_others(u64::MAX), "it has its bound");
+    }
+
+    #[test]
     fn credit_returns_in_quarters_of_the_window() {
         let mut credit = RecvCredit::new(100, 100);
         credit.receive(100).unwrap();

@@ -247,6 +247,11 @@ impl Flow {
             // A server that may use the session already.
             self.move_bytes(world, 1)?;
         }
+        // A client that uses its session early may end it before its server says yes, or has heard of it at all. What
+        // the server makes of it must end all the same, and be gone: `Play::forget` sees to that.
+        if self.race.is_some() && self.closed[0] && self.sessions[1].is_none() {
+            self.closed[1] = true;
+        }
         if matches!(self.phase, Phase::Open | Phase::Closing) && self.closed == [true; 2] {
             self.completed_at = self.completed_at.or(Some(now));
             self.phase = Phase::Done;

@@ -9,8 +9,8 @@ use stt_proto::{
     inspect::{Deadlines, Inspection},
 };
 
-/// Where the backed-off probe timeout stops growing (PROTOCOL.md section 5).
-const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Where the backed-off probe timeout stops growing, unless twice a probe timeout is longer (PROTOCOL.md section 5.2).
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Packets that may leave over the window at a time: two probes (RFC 9002 section 6.2.4), one that
 /// speeds up recovery (section 7.3.2), and the one that the window's last byte begins.
 const OVER_THE_WINDOW: u64 = 4;
@@ -63,7 +63,7 @@ fn check_timers(seen: &Inspection, now: Instant) -> Result<(), String> {
             return Err(format!("{} bytes in flight and no loss timer", path.in_flight));
         }
         Some(_) if path.reliable => return Err("a connection has a loss timer".to_owned()),
-        Some(at) if at > now + MAX_PROBE_INTERVAL.max(Duration::from_nanos(path.pto_nanos)) => {
+        Some(at) if at > now + MAX_PROBE_INTERVAL.max(2 * Duration::from_nanos(path.pto_nanos)) => {
             return Err(format!("the loss timer is set for {}", ahead(at, now)));
         }
         _ => {}

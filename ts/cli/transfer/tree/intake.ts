@@ -8,12 +8,12 @@ import { readStart, TransferProtocolError, writeMessage } from '../messages.ts';
 import { Refusal } from '../refusal.ts';
 import type { Digests } from './digests.ts';
 import type { Entry, Manifest } from './manifest.ts';
+import type { Finish } from './messages.ts';
 import {
   LANE_PURPOSE,
   MAX_LANES,
   readChunkLength,
   readFileEnd,
-  readFinish,
   readLaneFile,
   SMALL,
 } from './messages.ts';
@@ -22,8 +22,8 @@ import type { Staging } from './staging.ts';
 /** What is to be taken in, and where. */
 export interface IntakeTask {
   readonly session: SttSession;
-  /** Of the stream that leads. */
-  readonly reader: ByteReader;
+  /** Resolves once the sender says, on the stream that leads, that it has sent all. */
+  readonly finish: () => Promise<Finish>;
   readonly manifest: Manifest;
   /** What the tree is called. */
   readonly label: string;
@@ -31,6 +31,8 @@ export interface IntakeTask {
   /** Of what stands here; what comes is added. */
   readonly digests: Digests;
   readonly progress: TreeProgress;
+  /** Told of each unfinished file that is gone on from. */
+  readonly onResumed: (path: string, offset: number) => void;
   /** Throws once the session is over. */
   readonly alive: () => void;
 }
@@ -41,6 +43,8 @@ export class Intake {
   missing = 0;
   /** Bytes of files that came by each carrier. */
   readonly bytesByCarrier: Record<SttSession['transport'], number> = { udp: 0, websocket: 0 };
+  /** Bytes of unfinished files that stood here and were gone on from. */
+  kept = 0;
   readonly #task: IntakeTask;
   /** Files that a lane has begun with. */
   readonly #taken: Uint8Array;
@@ -80,7 +84,7 @@ export class Intake {
     // Waits for a stream as long as the session is there.
     void accept().catch(fail);
     try {
-      const { failed: missing } = await Promise.race([readFinish(this.#task.reader), failed]);
+      const { failed: missing } = await Promise.race([this.#task.finish(), failed]);
       this.missing = missing;
       await Promise.race([Promise.all(lanes), failed]);
     } finally {
@@ -161,6 +165,8 @@ export class Intake {
       if (offset !== 0 && !marks.some(({ length }) => length === offset))
         throw new TransferProtocolError(`a start at ${offset}, which was not told`);
       await part.truncate(offset);
+      this.kept += offset;
+      if (offset > 0) this.#task.onResumed(this.#task.manifest.path(index), offset);
       progress = this.#file(index, size, offset);
       for (
         let next = await readChunkLength(reader);

@@ -1,5 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
+import { formatSize } from '../../units.ts';
 import { malformed } from '../messages.ts';
 import { checkName, checkRootName, NameError, quote } from '../names.ts';
 
@@ -135,7 +136,7 @@ export class Manifest {
     }
     if (this.#bytes + size > this.#limits.maxBytes)
       throw new ManifestError(
-        `it has more than ${this.#limits.maxBytes} bytes in all, which is what is taken`,
+        `it has more than ${formatSize(this.#limits.maxBytes)} in all; no more is taken`,
         'raise --max-size.',
       );
     this.#names.add(folded);

@@ -19,7 +19,7 @@ import { decodeEntry, encodeEntry } from './manifest.ts';
  *
  * 1. sender: a {@link TreeOffer}, then the manifest in {@link writeManifest}'s batches;
  * 2. receiver: an answer; if it takes the tree, the files that stand there whole, in batches of numbers and hashes;
- * 3. both: files, on lanes;
+ * 3. sender: an {@link Agreed}; then both: files, on lanes;
  * 4. sender: a {@link Finish}; receiver: a {@link TreeReceipt} once everything stands under its final name, FIN.
  *
  * A lane is a bidirectional stream with {@link LANE_PURPOSE}, opened by the sender, and carries one file after the
@@ -55,6 +55,13 @@ export interface TreeOffer {
 export type TreeAnswer =
   | { readonly accept: true; readonly complete: string | null }
   | { readonly accept: false; readonly busy: boolean; readonly why: string };
+
+/** What of the files that stand there whole is the same at the sender, so that it is not sent again. */
+export interface Agreed {
+  readonly files: number;
+  /** Of these files. */
+  readonly bytes: number;
+}
 
 /** The sender has sent all that it can. */
 export interface Finish {
@@ -145,6 +152,16 @@ export async function readTreeAnswer(reader: ByteReader): Promise<TreeAnswer> {
   if (accept === false && typeof busy === 'boolean' && typeof why === 'string')
     return { accept, busy, why };
   throw malformed('answer');
+}
+
+/** Reads an {@link Agreed}, of no more than stands here. */
+export async function readAgreed(reader: ByteReader, there: Agreed): Promise<Agreed> {
+  const message = await readObject(reader);
+  const files = countOrNull(message['files'], 'start');
+  const bytes = countOrNull(message['bytes'], 'start');
+  if (files === null || bytes === null || files > there.files || bytes > there.bytes)
+    throw malformed('start');
+  return { files, bytes };
 }
 
 /** Reads a {@link Finish}. */

@@ -15,8 +15,8 @@ import { Digests } from './digests.ts';
 import { Intake } from './intake.ts';
 import type { Entry } from './manifest.ts';
 import { Manifest } from './manifest.ts';
-import type { TreeOffer, TreeReceipt } from './messages.ts';
-import { readFinish, readManifest, writeHave } from './messages.ts';
+import type { Finish, TreeOffer, TreeReceipt } from './messages.ts';
+import { readAgreed, readFinish, readManifest, writeHave } from './messages.ts';
 import type { Placement, TreeRecord } from './placing.ts';
 import {
   checkKinds,
@@ -175,10 +175,12 @@ class TreeReception {
     } catch (error) {
       const refusal = asRefusal(error, this.#label);
       if (refusal?.keepsTree === false) keep = false;
+      // While nobody else can be at it.
+      const there = keep ? await this.#bytesThere(staging) : 0;
       await (keep ? staging.release() : staging.discard());
       if (refusal !== undefined) return await this.#refuse(refusal);
       if (!keep || error instanceof CliError) throw error;
-      throw new SuspendedError(this.#key, this.#label, this.#bytesThere(), error);
+      throw new SuspendedError(this.#key, this.#label, there, error);
     } finally {
       this.#progress?.stop();
     }
@@ -252,9 +254,10 @@ class TreeReception {
     }
     await writeMessage(this.#stream, { accept: true, complete: null });
     await writeHave(this.#stream, whole);
-    if (whole.size > 0) {
-      output.event('resumed', { name: this.#label, files: whole.size, offset: resumed.bytes });
-      output.note(`${this.#label}: ${whole.size} of ${files} files are here already`);
+    if (there > 0 || whole.size > 0) {
+      output.note(
+        `${this.#label}: ${whole.size} of ${files} files are here already, ${formatSize(there)} with what is unfinished`,
+      );
     }
     const totals = { files, bytes: this.#manifest.bytes };
     this.#progress = output.tree(this.#label, totals, resumed);
@@ -264,13 +267,22 @@ class TreeReception {
     return new Intake({
       staging,
       session: this.#session,
-      reader: this.#reader,
+      finish: () => this.#finish(),
       manifest: this.#manifest,
       label: this.#label,
       digests: this.#digests,
       progress: this.#progress as TreeProgress,
+      onResumed: (name, offset) => this.#options.output.event('resumed', { name, offset }),
       alive: () => this.#alive(),
     });
+  }
+
+  /** What the sender says beside the lanes: what it does not send again, and when it has sent the rest. */
+  async #finish(): Promise<Finish> {
+    this.#resumed = await readAgreed(this.#reader, this.#resumed);
+    const { files, bytes: offset } = this.#resumed;
+    if (files > 0) this.#options.output.event('resumed', { name: this.#label, files, offset });
+    return readFinish(this.#reader);
   }
 
   /** Gives everything its final name. */
@@ -310,7 +322,7 @@ class TreeReception {
     let heard = false;
     try {
       await writeMessage(this.#stream, { accept: true, complete: record.sha256 });
-      await readFinish(this.#reader);
+      await this.#finish();
       heard = await this.#tell(record.names, record.sha256);
     } catch {
       // It goes again before it knows: the record is for its next return.
@@ -351,14 +363,16 @@ class TreeReception {
       bytes: this.#manifest.bytes,
       bytesByCarrier: this.#intake?.bytesByCarrier ?? { udp: 0, websocket: 0 },
       seconds: (performance.now() - this.#started) / 1_000,
-      resumedFrom: this.#resumed.bytes,
+      resumedFrom: this.#resumed.bytes + (this.#intake?.kept ?? 0),
       resumedFiles: this.#resumed.files,
       key: this.#key,
     };
   }
 
-  #bytesThere(): number {
-    let bytes = 0;
+  /** Bytes that are known to stand there: of files that are whole, and of unfinished ones. */
+  async #bytesThere(staging: Staging): Promise<number> {
+    // That they cannot be counted must not hide why it was cut off.
+    let bytes = await staging.unfinishedBytes().catch(() => 0);
     for (const [index, { size }] of this.#manifest.entries.entries())
       if (this.#digests.has(index)) bytes += size;
     return bytes;

@@ -117,6 +117,13 @@ export async function scan(
   const real: string[] = [];
   for (const path of paths) {
     const at = await realpath(path);
+    if (real.includes(at)) {
+      throw new CliError(
+        ExitCode.Usage,
+        `${quote(path)} is given twice.`,
+        'name each file and folder once.',
+      );
+    }
     real.push(at);
     // "." and ".." have a name only once they are resolved.
     const own = /(^|[/\\])\.{0,2}[/\\]*$/.test(path) ? basename(at) : basename(resolve(path));
@@ -139,6 +146,12 @@ class Scan {
   async root(path: string, name: string, stats: Stats): Promise<void> {
     if (!stats.isDirectory() && !stats.isFile())
       return this.#skip(path, 'is neither file nor folder');
+    if (name === '')
+      throw new CliError(
+        ExitCode.LocalFile,
+        `${quote(path)} has no name of its own.`,
+        'give it one with --name, or name what is in it.',
+      );
     const index = this.#add(path, { ...describe(stats), parent: -1, name, target: '' });
     this.rootPaths.set(index, path);
     if (stats.isDirectory()) await this.#folder(path, index, 0);

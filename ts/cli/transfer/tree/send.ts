@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { SttSession, SttStream } from '../../../index.ts';
-import { printable } from '../../../printable.ts';
 import { ExitCode, systemCode } from '../../exit-codes.ts';
 import { CliError } from '../../failure.ts';
 import type { Output } from '../../output.ts';
@@ -8,12 +7,12 @@ import type { FileProgress, TreeProgress } from '../../tree-progress.ts';
 import { ByteReader } from '../byte-reader.ts';
 import { encodeMessage, writeMessage } from '../messages.ts';
 import { quote } from '../names.ts';
-import { ReceiverBusyError, receiptError } from '../send.ts';
+import { declinedError, ReceiverBusyError, receiptError } from '../send.ts';
 import { FileReading } from '../source.ts';
 import { Digests } from './digests.ts';
 import { GATHER, Lane } from './lane.ts';
 import type { Entry } from './manifest.ts';
-import type { TreeAnswer, TreeReceipt } from './messages.ts';
+import type { Agreed, TreeAnswer, TreeReceipt } from './messages.ts';
 import {
   LANE_PURPOSE,
   LANES,
@@ -44,6 +43,8 @@ export interface TreeSending {
 
 /** How far it has come. */
 export interface TreeState {
+  /** Whether there was a session at all. */
+  met: boolean;
   /** Whether a receiver has taken the offer. */
   begun: boolean;
   /** Bytes that were there, or were written, in the last session; and the most ever. */
@@ -87,20 +88,17 @@ export async function sendTree(
   const answer = await offer(stream, reader, sending);
   if (!answer.accept) {
     if (answer.busy) throw new ReceiverBusyError(answer.why);
-    throw new CliError(
-      ExitCode.Interrupted,
-      `the receiver declined: ${printable(answer.why)}`,
-      'agree with the other side, then run the same command again.',
-    );
+    throw declinedError(answer.why);
   }
   sending.state.begun = true;
   const run = new Run(session, sending, signal);
   const have =
     answer.complete === null ? await readHave(reader, manifest.count('file')) : undefined;
-  await run.verify(have);
+  const agreed = await run.verify(have);
   const receiving = readTreeReceipt(reader);
   receiving.catch(() => undefined);
   try {
+    await writeMessage(stream, agreed);
     if (have !== undefined) await Promise.race([run.lanes(), refused(receiving)]);
     await writeMessage(stream, { failed: run.failed.length });
     const [receipt] = await Promise.all([receiving, stream.end()]);
@@ -132,11 +130,7 @@ async function offer(
 function declined(answer: TreeAnswer): CliError | undefined {
   if (answer.accept) return undefined;
   if (answer.busy) return new ReceiverBusyError(answer.why);
-  return new CliError(
-    ExitCode.Interrupted,
-    `the receiver declined: ${printable(answer.why)}`,
-    'agree with the other side, then run the same command again.',
-  );
+  return declinedError(answer.why);
 }
 
 /** Never resolves; rejects as soon as the receiver says that it cannot keep the tree. */
@@ -173,8 +167,8 @@ class Run {
     this.#digests = new Digests(sending.tree.manifest.entries.length);
   }
 
-  /** Compares what stands there with what is here; with nothing, all of it should stand there. */
-  async verify(have: ReadonlyMap<number, string> | undefined): Promise<void> {
+  /** Compares what stands there with what is here, and returns what is the same; with nothing, all of it should stand there. */
+  async verify(have: ReadonlyMap<number, string> | undefined): Promise<Agreed> {
     const { tree, output, label, state } = this.#sending;
     const { entries } = tree.manifest;
     const files = [...entries.keys()].filter((index) => entries[index]?.kind === 'file');
@@ -202,6 +196,7 @@ class Run {
     }
     const totals = { bytes: tree.manifest.bytes, files: files.length };
     this.#progress = output.tree(label, totals, { files: count, bytes });
+    return { files: count, bytes };
   }
 
   /** Sends what is missing, on several streams. */
@@ -288,6 +283,8 @@ class Run {
       const { offset, hash } = await reading.match(this.#sending.resume ? marks : [], this.#signal);
       lane.add(encodeMessage({ offset }));
       this.#advance(offset, 0);
+      this.#resumed.bytes += offset;
+      if (offset > 0) this.#sending.output.event('resumed', { name: this.#path(index), offset });
       progress = this.#file(index, size, offset);
       let position = offset;
       const bytes = reading.bytes(offset)[Symbol.asyncIterator]();

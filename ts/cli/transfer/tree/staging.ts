@@ -60,6 +60,8 @@ export class Staging {
   readonly #manifest: Manifest;
   readonly #folders: FolderCache;
   readonly #toucher: NodeJS.Timeout;
+  /** Files that stood here whole and have not come anew: their bytes alone are known to be what they should be. */
+  readonly #standing = new Set<number>();
   #settled = false;
 
   private constructor(
@@ -142,7 +144,10 @@ export class Staging {
     }
   }
 
-  /** Files that stand here whole, by their size, with the hash of what stands here. */
+  /**
+   * Files that stand here whole, by their size, with the hash of what stands here. {@link complete} gives those that do
+   * not come anew their permissions and times: these may have changed at the sender, or were never set.
+   */
   async whole(alive: () => void): Promise<Map<number, string>> {
     const { entries } = this.#manifest;
     const found = new Map<number, string>();
@@ -151,7 +156,9 @@ export class Staging {
       alive();
       const { parent, name, size } = entries[index] as Entry;
       const sha256 = await this.#folders.with(parent, (folder) => hashOf(folder.at(name), size));
-      if (sha256 !== undefined) found.set(index, sha256);
+      if (sha256 === undefined) return;
+      found.set(index, sha256);
+      this.#standing.add(index);
     });
     return found;
   }
@@ -180,6 +187,7 @@ export class Staging {
         closeSync(file);
       }
     });
+    this.#standing.delete(index);
   }
 
   /** The unfinished state of a long file. */
@@ -195,17 +203,25 @@ export class Staging {
       await rm(folder.at(name), { recursive: true, force: true });
       await part.moveTo(folder.at(name), mode & ~UMASK, modified);
     });
+    this.#standing.delete(index);
   }
 
   /** Removes a file that is not in the tree after all. */
   async remove(index: number): Promise<void> {
     const { parent, name } = this.#manifest.entries[index] as Entry;
     await this.#folders.with(parent, (folder) => rm(folder.at(name), { force: true }));
+    this.#standing.delete(index);
   }
 
-  /** Makes the links, gives folders their permissions and times, and brings all of it to the disk. */
+  /** Makes the links, gives what has none yet its permissions and times, and brings all of it to the disk. */
   async complete(): Promise<void> {
     const { entries } = this.#manifest;
+    await inParallel([...this.#standing], WIDTH, async (index) => {
+      const { parent, name, size, mode, modified } = entries[index] as Entry;
+      await this.#folders.with(parent, (folder) =>
+        settle(folder.at(name), { size, mode: mode & ~UMASK, modified }),
+      );
+    });
     for (const { kind, parent, name, target, modified } of entries) {
       if (kind !== 'link') continue;
       await this.#folders.with(parent, async (folder) => {
@@ -373,6 +389,35 @@ async function hashOf(path: string, size: number): Promise<string | undefined> {
     const bytes = file.createReadStream({ highWaterMark: 512 * 1024, autoClose: false });
     for await (const chunk of bytes) hash.update(chunk as Buffer);
     return hash.digest('hex');
+  } finally {
+    await file.close().catch(() => undefined);
+  }
+}
+
+/**
+ * Gives a file that stands in a closed folder its permissions, in one step, and its time, where it has others. A long one
+ * is brought to the disk for that: short ones are, with all of the tree.
+ */
+async function settle(
+  path: string,
+  { size, mode, modified }: Pick<Entry, 'size' | 'mode' | 'modified'>,
+): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | NOFOLLOW | (constants.O_NONBLOCK ?? 0));
+  try {
+    const stats = await file.stat();
+    // It was whole a moment ago; what anybody has put there since is not made anything of.
+    if (!stats.isFile() || stats.size !== size || stats.nlink !== 1)
+      throw new Error('something else stands where a file was whole');
+    const permitted = (stats.mode & 0o7777) === mode;
+    if (permitted && Math.trunc(stats.mtimeMs) === modified) return;
+    if (!permitted) {
+      await file.chmod(mode).catch((error: unknown) => {
+        // A file system without permissions gives every file the same.
+        if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error;
+      });
+    }
+    await file.utimes(new Date(), fileTime(modified));
+    if (size > SMALL) await file.sync();
   } finally {
     await file.close().catch(() => undefined);
   }

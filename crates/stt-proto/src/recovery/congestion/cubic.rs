@@ -280,7 +280,7 @@ mod tests {
             growth_bytes: bytes,
             app_limited: false,
             round_started: false,
-            rtt_sampled: false,
+            rtt_sample: None,
             in_flight: 0,
             sample: None,
             rtt,

@@ -49,7 +49,7 @@ impl HyStart {
                 }
             }
         }
-        if acked.rtt_sampled {
+        if acked.rtt_sample.is_some() {
             let latest = acked.rtt.latest();
             self.round_min = Some(self.round_min.map_or(latest, |min| min.min(latest)));
             self.samples += 1;
@@ -95,7 +95,7 @@ mod tests {
             growth_bytes: 1_000,
             app_limited: false,
             round_started,
-            rtt_sampled: true,
+            rtt_sample: Some(sample),
             in_flight: 0,
             sample: None,
             rtt: &rtt,

@@ -31,8 +31,8 @@ pub(crate) struct Acked<'a> {
     pub(crate) app_limited: bool,
     /// The first ACK of a packet sent since the previous round began: a round trip went by.
     pub(crate) round_started: bool,
-    /// This ACK gave a round-trip sample.
-    pub(crate) rtt_sampled: bool,
+    /// The round-trip sample that this ACK gave, without what the peer says that it held it back (RFC 9002 5.3).
+    pub(crate) rtt_sample: Option<Duration>,
     /// Bytes in flight now.
     pub(crate) in_flight: u64,
     /// How fast the path delivers, for controllers that ask ([`Controller::wants_rate_samples`]).

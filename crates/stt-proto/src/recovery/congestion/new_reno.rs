@@ -123,7 +123,7 @@ mod tests {
             growth_bytes,
             app_limited,
             round_started: false,
-            rtt_sampled: false,
+            rtt_sample: None,
             in_flight: 0,
             sample: None,
             rtt: &rtt,

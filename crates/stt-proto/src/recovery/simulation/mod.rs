@@ -230,7 +230,7 @@ impl World {
             Event::Ack { largest, delay, ranges, ecn } => {
                 let ecn = ecn.map(|[ect0, ect1, ce]| EcnCounts { ect0, ect1, ce });
                 let next_packet_number = flow.next_number;
-                let info = AckInfo { largest, delay, ecn, same_path: true, next_packet_number };
+                let info = AckInfo { largest, delay, ecn, measures: true, next_packet_number };
                 flow.on_ack(now, &info, &ranges);
             }
         }

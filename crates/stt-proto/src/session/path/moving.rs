@@ -63,6 +63,8 @@ pub(crate) struct Validation {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) challenge: Challenge,
+    /// The session was elsewhere before, which its application is told of once the path is proven.
+    pub(crate) moved: bool,
 }
 
 /// Challenges of one path.

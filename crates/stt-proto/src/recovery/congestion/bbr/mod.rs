@@ -66,8 +66,8 @@ pub(crate) struct Bbr {
     short: ShortTerm,
     /// BBR.inflight_longterm: the largest flight that the path bore; `None` is infinity.
     inflight_long: Option<u64>,
-    /// The latest round trip took a quarter longer than the shortest: what is lost now was most
-    /// likely lost to a full queue.
+    /// The latest round trip, without what the peer held its ACK back, took a quarter longer than the
+    /// shortest: what is lost now was most likely lost to a full queue.
     queue_stands: bool,
     full: FullBandwidth,
     /// Rounds of Startup in a row that lost too much.
@@ -372,9 +372,8 @@ impl Controller for Bbr {
             let least = self.queue_stands.then(|| self.bdp(self.bandwidth(), 100));
             self.short.lower(max, self.window, least);
         }
-        if acked.rtt_sampled {
-            let latest = acked.rtt.latest();
-            self.queue_stands = self.min_rtt.get().is_some_and(|min| latest > min + min / 4);
+        if let Some(sample) = acked.rtt_sample {
+            self.queue_stands = self.min_rtt.get().is_some_and(|min| sample > min + min / 4);
         }
         let (max, round) = (self.max_bandwidth.get(), self.rounds.count);
         self.aggregation.update(acked.now, acked.bytes, max, round, self.window);
@@ -382,7 +381,7 @@ impl Controller for Bbr {
         self.check_startup_done(&sample);
         self.check_drain_done(acked);
         self.update_phase(acked, &sample);
-        self.min_rtt.update(acked.now, acked.rtt_sampled.then(|| acked.rtt.latest()));
+        self.min_rtt.update(acked.now, acked.rtt_sample.map(|_| acked.rtt.latest()));
         self.check_probe_rtt(acked, &sample);
         self.short.advance(&sample);
         self.idle_restart &= sample.delivered == 0;

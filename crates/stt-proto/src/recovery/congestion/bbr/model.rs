@@ -162,6 +162,10 @@ impl Aggregation {
     }
 }
 
+/// BBRStartupFullLossCnt (section 2.4): packets that a round of Startup has lost at least where its losses say
+/// that the pipe is full. With fewer, chance alone ends Startup in one of some hundred transfers at 2 % of loss.
+const STARTUP_LOST_PACKETS: u64 = 6;
+
 /// The short-term model and its signals: what the present round says against the long-term one
 /// (sections 5.5.10.2 and 5.5.10.3).
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,6 +184,8 @@ pub(super) struct ShortTerm {
     marked: bool,
     /// The loss of the round that has just ended was more than chance, or the network marked it.
     pub(super) congested: bool,
+    /// The same, of a round that lost so much that Startup may be at its end.
+    pub(super) overfull: bool,
 }
 
 impl ShortTerm {
@@ -196,11 +202,13 @@ impl ShortTerm {
         self.latest_bandwidth = self.latest_bandwidth.max(sample.rate);
         self.latest_inflight = self.latest_inflight.max(sample.delivered);
         self.round_started = sample.prior_delivered >= self.round_end;
-        self.congested = false;
+        (self.congested, self.overfull) = (false, false);
         if self.round_started {
             self.round_end = sample.total_delivered;
             let delivered = sample.total_delivered - self.round_start_delivered;
             self.congested = self.marked || is_excessive(self.lost, self.lost + delivered, mtu);
+            let many = self.lost >= STARTUP_LOST_PACKETS * u64::from(mtu);
+            self.overfull = self.congested && (self.marked || many);
             self.round_start_delivered = sample.total_delivered;
             self.lost = 0;
             self.marked = false;
@@ -419,6 +427,24 @@ mod tests {
         short.reset_signals();
         short.update(&sample(504_000, 600_000), 1_000);
         assert!(!short.congested);
+    }
+
+    #[test]
+    fn a_round_of_startup_is_overfull_with_six_packets_lost_or_a_mark() {
+        let judge = |lost, marked, delivered| {
+            let mut short = ShortTerm::default();
+            short.on_lost(lost);
+            if marked {
+                short.on_mark();
+            }
+            short.update(&sample(0, delivered), 1_000);
+            assert!(short.congested || !short.overfull);
+            (short.congested, short.overfull)
+        };
+        assert_eq!(judge(5_999, false, 50_000), (true, false));
+        assert_eq!(judge(6_000, false, 50_000), (true, true));
+        assert_eq!(judge(6_000, false, 500_000), (false, false), "chance");
+        assert_eq!(judge(0, true, 50_000), (true, true));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn acked(rtt: &RttEstimator, now: Instant, bytes: u64, sample: RateSa
         growth_bytes: bytes,
         app_limited: false,
         round_started: false,
-        rtt_sampled: true,
+        rtt_sample: Some(rtt.latest()),
         in_flight: 0,
         sample: Some(sample),
         rtt,
@@ -338,6 +338,20 @@ fn a_quarter_above_the_shortest_round_trip_is_a_standing_queue() {
     };
     assert!(!stands(62_500));
     assert!(stands(62_501));
+}
+
+#[test]
+fn an_ack_that_the_peer_held_back_is_no_standing_queue() {
+    let stands = |held_back| {
+        let mut bbr = measured(1_000_000, RTT);
+        let mut rtt = round_trip(RTT);
+        let most = Duration::from_millis(25);
+        let rtt_sample = Some(rtt.update(at(60), RTT + most, held_back, most));
+        bbr.on_ack(&Acked { rtt_sample, ..acked(&rtt, at(60), 1_000, sample(1)) });
+        bbr.queue_stands
+    };
+    assert!(!stands(Duration::from_millis(20)));
+    assert!(stands(Duration::from_millis(10)));
 }
 
 #[test]

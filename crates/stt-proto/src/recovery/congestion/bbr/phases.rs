@@ -72,7 +72,7 @@ impl Bbr {
             return;
         }
         if self.short.round_started {
-            self.lossy_rounds = if self.short.congested { self.lossy_rounds + 1 } else { 0 };
+            self.lossy_rounds = if self.short.overfull { self.lossy_rounds + 1 } else { 0 };
         }
         if self.lossy_rounds >= 2 && !sample.app_limited {
             self.full.reached = true;
@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn two_lossy_rounds_in_a_row_end_startup() {
         let mut bbr = measured(10_000_000, RTT);
-        let mut round = |ended, congested, app_limited| {
-            (bbr.short.round_started, bbr.short.congested) = (ended, congested);
+        let mut round = |ended, overfull, app_limited| {
+            (bbr.short.round_started, bbr.short.overfull) = (ended, overfull);
             bbr.check_startup_done(&RateSample { app_limited, ..sample(1) });
             (bbr.mode, bbr.inflight_long)
         };

@@ -50,7 +50,7 @@ impl Path {
                 growth_bytes: bytes,
                 app_limited: false,
                 round_started: n == 1,
-                rtt_sampled: true,
+                rtt_sample: Some(self.rtt.latest()),
                 in_flight: window.min(bytes * 10),
                 sample: Some(sample),
                 rtt: &self.rtt,
