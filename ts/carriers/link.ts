@@ -4,7 +4,7 @@ import type { SocketAddress } from '../address.ts';
 import type { Engine } from '../native/engine.ts';
 
 /** Bytes that a WebSocket is given before it says that it has passed them on. */
-export const ROOM: number = 512 * 1024;
+export const ROOM: number = 256 * 1024;
 
 /** Passed-on bytes are told in steps of this: each call wakes the engine. */
 const TOLD_AT = ROOM / 2;
@@ -209,11 +209,12 @@ export class Link {
   #receive(message: Buffer): void {
     this.#received.push(message);
     this.#receivedCost += message.length + MESSAGE_COST;
-    if (this.#receivedCost >= PORTION) this.#flush();
-    else this.#handOver ??= setImmediate(() => this.#flush());
+    if (this.#receivedCost >= PORTION) this.flush();
+    else this.#handOver ??= setImmediate(() => this.flush());
   }
 
-  #flush(): void {
+  /** Hands over what has come. */
+  flush(): void {
     clearImmediate(this.#handOver);
     this.#handOver = undefined;
     const messages = this.#received;
@@ -251,7 +252,7 @@ export class Link {
   #detach(end: LinkEnd): void {
     if (!this.#open) return;
     // Its last words come first.
-    this.#flush();
+    this.flush();
     this.#open = false;
     this.#unwatch();
     this.#host.engine.closeConnection(this.id);
