@@ -468,10 +468,10 @@ export class SttEndpoint extends Emitting<SttEndpointEvents> implements AsyncDis
       pathLost: (number) => session(number)?.onPathLost(),
       pathStrained: (number, strain) => session(number)?.onPathStrain(strain),
       pathSilence: (number, silent) => session(number)?.onPathSilence(silent),
-      carry: (connection, chunk, giveBack, stride) => {
+      carry: (connection, frames, giveBack, packets) => {
         const link = this.#reach.links.get(connection);
         if (link === undefined) giveBack();
-        else link.carry(chunk, giveBack, stride);
+        else link.carry(frames, giveBack, packets);
       },
       connectionUsed: (connection) => this.#reach.links.authenticate(connection),
       connectionReadable: (connection) => this.#reach.links.get(connection)?.resume(),

@@ -162,6 +162,39 @@ describe('what stands on the way may change', () => {
     expect(await raw.closed).toBe(1_000);
   });
 
+  test('packets of bulk data fill a frame of 16 KiB each, whoever sends them', async () => {
+    const { server, client, port } = await sides();
+    const middle = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    await once(middle, 'listening');
+    onTestFinished(() => middle.close());
+    const lengths = { up: new Set<number>(), down: new Set<number>() };
+    middle.on('connection', (near) => {
+      const far = new WebSocket(`ws://127.0.0.1:${port}/stt`, 'stt.1');
+      near.pause();
+      far.on('open', () => near.resume());
+      near.on('message', (data: Buffer) => {
+        lengths.up.add(data.length);
+        far.send(data);
+      });
+      far.on('message', (data: Buffer) => {
+        lengths.down.add(data.length);
+        near.send(data);
+      });
+      near.on('close', () => far.close());
+      far.on('error', () => near.terminate());
+    });
+    const session: SttSession = await client.connect('127.0.0.1:9', {
+      peerNodeId: server.nodeId,
+      transport: 'websocket',
+      websocket: { url: `ws://127.0.0.1:${(middle.address() as { port: number }).port}/stt` },
+    });
+    await echo(session, 2 << 20);
+    await session.close();
+    // With the header of a frame, which says that a client's is masked, 16 384.
+    expect(lengths.up).toContain(16_376);
+    expect(lengths.down).toContain(16_380);
+  });
+
   test('messages in fragments, and joined anew, are the same bytes', async () => {
     const { server, client, port } = await sides();
     const middle = new WebSocketServer({ port: 0, host: '127.0.0.1' });

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { Socket as TcpSocket } from 'node:net';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { Links } from '../../ts/carriers/links.ts';
@@ -26,7 +27,7 @@ test('a link that packets have come by and that no session proves is closed', ()
   const remote = { address: '127.0.0.1', port: 1, family: 'IPv4' } as const;
   const [proven, unproven] = [new Socket(), new Socket()];
   const ids = [proven, unproven].map((socket) => {
-    const { id } = links.add(socket as unknown as WebSocket, undefined, remote);
+    const { id } = links.add(socket as unknown as WebSocket, new TcpSocket(), 'server', remote);
     links.authenticate(id);
     return id;
   });

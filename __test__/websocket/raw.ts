@@ -140,23 +140,30 @@ export async function rawClient(
   };
 }
 
+/** The answer to an upgrade with that key. */
+export function answerTo(
+  key: string,
+  change: (headers: string[], key: string) => readonly string[] = (headers) => headers,
+): string {
+  const accept = createHash('sha1')
+    .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+    .digest('base64');
+  const headers = [
+    ...['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`],
+    'Sec-WebSocket-Protocol: stt.1',
+  ];
+  return `${['HTTP/1.1 101 Switching Protocols', ...change(headers, key)].join('\r\n')}\r\n\r\n`;
+}
+
 /** A server that opens WebSockets by hand, and then does what it wants. */
 export function rawServer(
   act: (raw: RawSocket) => void,
-  change: (headers: string[], key: string) => readonly string[] = (headers) => headers,
+  change?: (headers: string[], key: string) => readonly string[],
 ): Server {
   const server = createServer();
   server.on('upgrade', (request, socket, head) => {
     const key = request.headers['sec-websocket-key'] ?? '';
-    const accept = createHash('sha1')
-      .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-      .digest('base64');
-    const headers = [
-      ...['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`],
-      'Sec-WebSocket-Protocol: stt.1',
-    ];
-    const lines = ['HTTP/1.1 101 Switching Protocols', ...change(headers, key)];
-    socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+    socket.write(answerTo(key, change));
     act(new RawSocket(socket, head));
   });
   return server;

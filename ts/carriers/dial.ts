@@ -14,13 +14,17 @@ import { MAX_FRAGMENTS, MAX_MESSAGE } from './link.ts';
 import type { ResolvedWebSocket } from './options.ts';
 import { SUBPROTOCOL } from './options.ts';
 import { proxyAgent } from './proxy.ts';
+import type { FrameReads } from './reads.ts';
+import type { Reached } from './tcp.ts';
 import { connectTcp } from './tcp.ts';
 
 /** A WebSocket that is open. */
 export interface Dialled {
   readonly socket: Ws.WebSocket;
-  readonly stream: Socket | undefined;
+  readonly stream: Socket;
   readonly remote: SocketAddress;
+  /** How the stream is read. */
+  readonly reads: FrameReads | undefined;
 }
 
 /** What bounds the opening of a WebSocket. */
@@ -59,7 +63,8 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
   const agent = await proxyAgent(to, facts, over.signal);
   signal?.throwIfAborted();
   const { WebSocket } = loadWs();
-  const tcp = agent === undefined ? await reachTcp(to.url, facts, limits, deadline) : undefined;
+  const reached = agent === undefined ? await reachTcp(to.url, facts, limits, deadline) : undefined;
+  const { socket: tcp, reads } = reached ?? {};
   const way = tcp === undefined ? { agent } : { createConnection: connection(tcp, facts) };
   const options = {
     // The types of `ws` know fewer functions to judge a certificate than node:tls does.
@@ -71,6 +76,8 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     maxFragments: MAX_FRAGMENTS,
     handshakeTimeout: Math.max(1, Math.ceil(timeout)),
     skipUTF8Validation: true,
+    // What it is given of memory that is used again, it hands on at once.
+    allowSynchronousEvents: true,
     // What goes out is sealed: nobody can choose its bytes to look like a request, which is what masks are
     // against (RFC 6455 section 10.3). A mask of zeros costs nothing.
     generateMask: () => {},
@@ -84,7 +91,6 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     throw dialError(facts, error as Error);
   }
   return new Promise<Dialled>((resolve, reject) => {
-    let stream: Socket | undefined;
     const abort = (): void => fail(signal?.reason);
     const fail = (error: unknown): void => {
       settle();
@@ -107,8 +113,13 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       socket.removeAllListeners();
     };
     signal?.addEventListener('abort', abort, { once: true });
-    socket.on('upgrade', (response) => {
-      stream = response.socket;
+    socket.on('upgrade', ({ socket: stream }) => {
+      socket.on('open', () => {
+        settle();
+        // Until its owner listens, which is in this very turn of the event loop or the next.
+        socket.pause();
+        resolve({ socket, stream, remote: remoteOf(stream, to.url), reads });
+      });
     });
     socket.on('unexpected-response', (_request, response) => {
       facts.status = response.statusCode;
@@ -117,13 +128,6 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
     });
     socket.on('error', (error) => fail(dialError(facts, error)));
     socket.on('close', () => fail(dialError(facts, undefined)));
-    socket.on('open', () => {
-      settle();
-      // Until its owner listens, which is in this very turn of the event loop or the next.
-      socket.pause();
-      const remote = remoteOf(stream, to.url);
-      resolve({ socket, stream, remote });
-    });
   });
 }
 
@@ -133,7 +137,7 @@ async function reachTcp(
   facts: AttemptFacts,
   { signal, context, resolve, onReached }: DialLimits,
   deadline: number,
-): Promise<Socket> {
+): Promise<Reached> {
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(), Math.max(1, deadline - performance.now()));
   const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
@@ -146,9 +150,10 @@ async function reachTcp(
     const port = Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
     const about = { ...context, transport: 'websocket' as const };
     const addresses = await Promise.race([resolve({ host, port }, about), handled(aborted)]);
-    const { socket, address } = await connectTcp(addresses, either);
-    onReached?.(address);
-    return socket;
+    // By TLS what is read here are records, and Node makes no memory for them.
+    const reached = await connectTcp(addresses, either, url.protocol === 'ws:');
+    onReached?.(reached.address);
+    return reached;
   } catch (error) {
     signal?.throwIfAborted();
     if (over.signal.aborted) throw dialError(facts, new Error('it timed out'));
@@ -175,10 +180,10 @@ function connection(
   };
 }
 
-function remoteOf(stream: Socket | undefined, url: URL): SocketAddress {
+function remoteOf(stream: Socket, url: URL): SocketAddress {
   // A link-local address names an interface of this machine, too.
-  const address = stream?.remoteAddress?.split('%', 1)[0];
-  const port = stream?.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
+  const address = stream.remoteAddress?.split('%', 1)[0];
+  const port = stream.remotePort ?? Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
   if (address === undefined || isIP(address) === 0) {
     return { address: '0.0.0.0', port, family: 'IPv4' };
   }

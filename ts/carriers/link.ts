@@ -4,7 +4,7 @@ import type { SocketAddress } from '../address.ts';
 import type { Engine } from '../native/engine.ts';
 
 /** Bytes that a WebSocket is given before it says that it has passed them on. */
-export const ROOM: number = 512 * 1024;
+export const ROOM: number = 256 * 1024;
 
 /** Passed-on bytes are told in steps of this: each call wakes the engine. */
 const TOLD_AT = ROOM / 2;
@@ -31,8 +31,6 @@ const CLOSE_TIMEOUT = 1_000;
 const CLOSE_NORMAL = 1_000;
 const CLOSE_UNSUPPORTED = 1_003;
 const CLOSE_ABNORMAL = 1_006;
-
-const BINARY = { binary: true };
 
 /** How a WebSocket ended. */
 export interface LinkEnd {
@@ -66,12 +64,7 @@ export class Link {
   readonly #host: LinkHost;
   readonly #socket: WebSocket;
   readonly #limit: number;
-  readonly #stream: Socket | undefined;
-  /**
-   * Packets are messages of their own: four of them fill what a socket is read by, so that few come in pieces, which `ws`
-   * would join. Pieces of TLS are smaller, and sending so many messages costs more there than it saves.
-   */
-  readonly #cuts: boolean;
+  readonly #stream: Socket;
   /** What goes out in this task leaves in one call. */
   #corked = false;
   #passed = 0;
@@ -97,14 +90,16 @@ export class Link {
   };
 
   /**
-   * @param limit bytes that may come before a session does
    * @param stream the socket below, which never holds the process: the endpoint does
+   * @param side whose of the WebSocket this is: a client masks
+   * @param limit bytes that may come before a session does
    */
   constructor(
     host: LinkHost,
     id: number,
     socket: WebSocket,
-    stream: Socket | undefined,
+    stream: Socket,
+    side: 'client' | 'server',
     remote: SocketAddress,
     limit: number,
   ) {
@@ -113,12 +108,11 @@ export class Link {
     this.#host = host;
     this.#socket = socket;
     this.#stream = stream;
-    this.#cuts = (stream as { encrypted?: boolean } | undefined)?.encrypted !== true;
     this.#limit = limit;
-    stream?.unref();
-    stream?.setNoDelay?.(true);
-    host.engine.openConnection(id, remote, ROOM);
-    stream?.on('data', this.#onBytes);
+    stream.unref();
+    stream.setNoDelay(true);
+    host.engine.openConnection(id, remote, ROOM, side === 'client');
+    stream.on('data', this.#onBytes);
     socket.on('message', (data: Buffer, isBinary: boolean) => {
       if (!this.#open) return;
       if (!isBinary) {
@@ -165,33 +159,24 @@ export class Link {
   }
 
   /**
-   * Sends what the engine wants carried.
-   * @param giveBack told once the socket does not read `chunk` any more
-   * @param stride bytes of its packets, between which it may be cut
+   * Sends what the engine wants carried: frames that are whole, past `ws`, which would make a list of each message. It writes
+   * its own in one go, and keeps none back without compression, so that both are in order.
+   * @param giveBack told once the socket does not read `frames` any more
+   * @param packets bytes in them that count as passed on
    */
-  carry(chunk: Uint8Array, giveBack: () => void, stride: number): void {
+  carry(frames: Uint8Array, giveBack: () => void, packets: number): void {
     // What is not open passes nothing on: the engine learns of its end by `close`.
     if (!this.#open || this.#socket.readyState !== this.#socket.OPEN) {
       giveBack();
       return;
     }
     this.#cork();
-    const { length } = chunk;
-    const passed = (error?: Error | null): void => {
+    this.#stream.write(frames, (error) => {
       // After an error nobody knows whether it is read any more: it is not given back then.
       if (error != null) return;
       giveBack();
-      this.#sent(length);
-    };
-    if (!this.#cuts || length <= stride) {
-      this.#socket.send(chunk, BINARY, passed);
-      return;
-    }
-    for (let at = 0; at < length; at += stride) {
-      const end = Math.min(length, at + stride);
-      // In order, so that the last has left after all others.
-      this.#socket.send(chunk.subarray(at, end), BINARY, end === length ? passed : undefined);
-    }
+      this.#sent(packets);
+    });
   }
 
   /** The engine has caught up. */
@@ -211,12 +196,12 @@ export class Link {
 
   /** Gathers what a task sends: one system call for all of it. */
   #cork(): void {
-    if (this.#corked || this.#stream === undefined) return;
+    if (this.#corked) return;
     this.#corked = true;
     this.#stream.cork();
     queueMicrotask(() => {
       this.#corked = false;
-      this.#stream?.uncork();
+      this.#stream.uncork();
     });
   }
 
@@ -224,11 +209,12 @@ export class Link {
   #receive(message: Buffer): void {
     this.#received.push(message);
     this.#receivedCost += message.length + MESSAGE_COST;
-    if (this.#receivedCost >= PORTION) this.#flush();
-    else this.#handOver ??= setImmediate(() => this.#flush());
+    if (this.#receivedCost >= PORTION) this.flush();
+    else this.#handOver ??= setImmediate(() => this.flush());
   }
 
-  #flush(): void {
+  /** Hands over what has come. */
+  flush(): void {
     clearImmediate(this.#handOver);
     this.#handOver = undefined;
     const messages = this.#received;
@@ -259,14 +245,14 @@ export class Link {
   }
 
   #unwatch(): void {
-    this.#stream?.removeListener('data', this.#onBytes);
+    this.#stream.removeListener('data', this.#onBytes);
     this.#hold(-this.#held);
   }
 
   #detach(end: LinkEnd): void {
     if (!this.#open) return;
     // Its last words come first.
-    this.#flush();
+    this.flush();
     this.#open = false;
     this.#unwatch();
     this.#host.engine.closeConnection(this.id);

@@ -6,6 +6,7 @@ import type { Engine } from '../native/engine.ts';
 import { printable } from '../printable.ts';
 import type { LinkEnd } from './link.ts';
 import { Link, ROOM } from './link.ts';
+import type { FrameReads } from './reads.ts';
 
 /** Milliseconds that a link without a session is kept: its last words still leave. */
 const LINGER = 1_000;
@@ -46,16 +47,23 @@ export class Links {
     this.#onSettled = onSettled;
   }
 
-  /** Attaches an open WebSocket. */
-  add(socket: WebSocket, stream: Socket | undefined, remote: SocketAddress): Link {
+  /** Attaches an open WebSocket, of which this is the client's side or the server's. */
+  add(
+    socket: WebSocket,
+    stream: Socket,
+    side: 'client' | 'server',
+    remote: SocketAddress,
+    reads?: FrameReads,
+  ): Link {
     const id = this.#nextId++;
     const host = {
       engine: this.#engine(),
       gone: (link: Link, end: LinkEnd) => this.#gone(link, end),
       held: (bytes: number) => this.#hold(bytes),
     };
-    const link = new Link(host, id, socket, stream, remote, UNAUTHENTICATED_BYTES);
+    const link = new Link(host, id, socket, stream, side, remote, UNAUTHENTICATED_BYTES);
     this.#links.set(id, link);
+    reads?.begin(() => link.flush());
     return link;
   }
 

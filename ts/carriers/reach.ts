@@ -512,13 +512,13 @@ export class Reach {
         ...(onReached === undefined ? {} : { onReached }),
       };
       const dialled = await dial(options.websocket(host, port), limits);
-      const { socket, stream, remote } = dialled;
+      const { socket, stream, remote, reads } = dialled;
       if (over.signal.aborted) {
         socket.terminate();
         throw over.signal.reason;
       }
       try {
-        const link = this.links.add(socket, stream, remote);
+        const link = this.links.add(socket, stream, 'client', remote, reads);
         socket.resume();
         return { address: remote, connection: link.id };
       } catch (error) {

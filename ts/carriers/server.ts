@@ -140,7 +140,7 @@ export class WebSocketListener {
   }
 
   #take(webSocket: WebSocket, request: IncomingMessage, remote: SocketAddress, place: Place): void {
-    const link = this.#links.add(webSocket, request.socket, remote);
+    const link = this.#links.add(webSocket, request.socket, 'server', remote);
     this.#places.set(link, place);
     const timer = setTimeout(() => {
       if (this.#places.has(link)) link.terminate();

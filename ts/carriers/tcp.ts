@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import type { SocketAddress } from '../address.ts';
 import { raceCarriers } from '../resilience/race.ts';
+import { FrameReads } from './reads.ts';
 
 /** What the system says when it has no way to an address at all. */
 const UNREACHABLE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT']);
@@ -12,6 +13,8 @@ export interface Reached {
   readonly socket: Socket;
   /** Of the addresses that were tried, the one that it leads to. */
   readonly address: SocketAddress;
+  /** How it is read. */
+  readonly reads: FrameReads | undefined;
 }
 
 /**
@@ -24,14 +27,15 @@ export interface Reached {
 export async function connectTcp(
   addresses: readonly [SocketAddress, ...SocketAddress[]],
   signal: AbortSignal,
+  inFrames: boolean,
 ): Promise<Reached> {
   const [first, ...others] = addresses;
-  if (others.length === 0) return connectTo(first, signal);
+  if (others.length === 0) return connectTo(first, signal, inFrames);
   const errors: unknown[] = [];
   const carriers = addresses.map((address) => ({
     name: address.address,
     connect: (cancelled: AbortSignal) =>
-      connectTo(address, cancelled).catch((error: unknown) => {
+      connectTo(address, cancelled, inFrames).catch((error: unknown) => {
         errors.push(error);
         throw error;
       }),
@@ -45,12 +49,19 @@ export async function connectTcp(
   }
 }
 
-async function connectTo(address: SocketAddress, signal: AbortSignal): Promise<Reached> {
+async function connectTo(
+  address: SocketAddress,
+  signal: AbortSignal,
+  inFrames: boolean,
+): Promise<Reached> {
   signal.throwIfAborted();
-  const socket = connect({ host: address.address, port: address.port, noDelay: true });
+  const reads = inFrames ? new FrameReads() : undefined;
+  const { address: host, port } = address;
+  const socket = connect({ host, port, noDelay: true, ...(reads && { onread: reads.onread }) });
+  reads?.attach(socket);
   try {
     await once(socket, 'connect', { signal });
-    return { socket, address };
+    return { socket, address, reads };
   } catch (error) {
     socket.on('error', () => {});
     socket.destroy();

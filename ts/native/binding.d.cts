@@ -26,9 +26,9 @@ export declare class NativeEndpoint {
   connect(address: string, port: number, peerNodeId: Uint8Array | undefined | null, timeoutMs: number, early: boolean, resume?: Uint8Array | undefined | null, earlyData?: Uint8Array | undefined | null, connection?: number | undefined | null, race?: number | undefined | null): number
   /**
    * Attaches a connection, a WebSocket, that takes `room` bytes for now. `id` is not 0 and was not
-   * used before; limits for each source count it to the address.
+   * used before; limits for each source count it to the address. `masked`: this is the client's side of it.
    */
-  openConnection(id: number, address: string, port: number, room: number): void
+  openConnection(id: number, address: string, port: number, room: number, masked: boolean): void
   /**
    * Messages came by a connection; they may be overwritten. Two bits: 1 when the connection may be read on,
    * else not until `connectionReadable`; 2 when there is something to poll for, and nobody rings.

@@ -170,10 +170,10 @@ export interface EngineHandlers {
   /** The session's datagrams draw no answer any more, or the peer was heard again. */
   pathSilence(session: number, silent: boolean): void;
   /**
-   * A message for a connection; the chunk is the handler's until it calls `giveBack`, once. It has packets of
-   * `stride` bytes each but the last, between which it may be cut.
+   * What a connection is to carry: whole frames of a WebSocket, with `packets` bytes in them beside their headers. They are
+   * the handler's until it calls `giveBack`, once.
    */
-  carry(connection: number, chunk: Uint8Array, giveBack: () => void, stride: number): void;
+  carry(connection: number, frames: Uint8Array, giveBack: () => void, packets: number): void;
   /** A connection carries a session: whoever opened it has proved itself. */
   connectionUsed(connection: number): void;
   /** A connection may be read on. */
@@ -538,9 +538,15 @@ export class Engine {
    * Attaches a connection that takes `room` bytes for now: what is to go out by it comes as `carry`.
    * @param id not 0, and never used before
    * @param remote whom limits for each source count it to; an IP literal
+   * @param masked this is the client's side of a WebSocket: a mask, of zeros, is said to be on its frames
    */
-  openConnection(id: number, remote: { address: string; port: number }, room: number): void {
-    this.#native.openConnection(id, remote.address, remote.port, room);
+  openConnection(
+    id: number,
+    remote: { address: string; port: number },
+    room: number,
+    masked: boolean,
+  ): void {
+    this.#native.openConnection(id, remote.address, remote.port, room, masked);
   }
 
   /**
@@ -553,7 +559,7 @@ export class Engine {
     return (received & GOES_ON) !== 0;
   }
 
-  /** A connection has passed on so many bytes of what `carry` brought. */
+  /** A connection has passed on so many bytes of the packets that `carry` brought. */
   connectionWritable(connection: number, bytes: number): void {
     this.#native.connectionWritable(connection, bytes);
   }
@@ -688,8 +694,8 @@ export class Engine {
         return;
       }
       if (rows[at] === CARRY) {
-        const [chunk, giveBack] = this.#slab.lend(rows[at + 2] as number, rows[at + 3] as number);
-        this.#handlers.carry(rows[at + 1] as number, chunk, giveBack, rows[at + 4] as number);
+        const [frames, giveBack] = this.#slab.lend(rows[at + 2] as number, rows[at + 3] as number);
+        this.#handlers.carry(rows[at + 1] as number, frames, giveBack, rows[at + 4] as number);
         return;
       }
       this.#account(rows[at] as number, rows[at + 1] as number);

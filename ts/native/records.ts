@@ -53,7 +53,7 @@ export const DATA = 7;
 /** The kind of a row that brings a message. */
 export const MESSAGE = 22;
 
-/** The kind of a row that brings a message for a connection to carry. */
+/** The kind of a row that brings frames for a connection to carry. */
 export const CARRY = 34;
 
 /** Why a poll stopped; the second number of the table's header. */

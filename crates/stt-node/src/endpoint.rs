@@ -1,5 +1,7 @@
 //! The one class of the addon.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct NativeEndpoint {
     // Before the engine, so that the loop lets go of the socket before the engine does.
     watch: Watch,
     engine: Arc<Engine>,
+    /// Connections that are the client's side of a WebSocket.
+    masked: RefCell<BTreeSet<u32>>,
 }
 
 /// Where an endpoint is bound.
@@ -68,7 +72,7 @@ pub fn start_endpoint(
         Ok(engine) => {
             let engine = Arc::new(engine);
             environment::adopt(env, &engine)?;
-            Ok(Either::A(NativeEndpoint { watch, engine }))
+            Ok(Either::A(NativeEndpoint { watch, engine, masked: RefCell::default() }))
         }
         Err(error) => Ok(Either::B(start_failure(&error))),
     }
@@ -144,10 +148,20 @@ impl NativeEndpoint {
     }
 
     /// Attaches a connection, a WebSocket, that takes `room` bytes for now. `id` is not 0 and was not
-    /// used before; limits for each source count it to the address.
+    /// used before; limits for each source count it to the address. `masked`: this is the client's side of it.
     #[napi(catch_unwind)]
-    pub fn open_connection(&self, id: u32, address: String, port: u32, room: u32) -> Result<()> {
+    pub fn open_connection(
+        &self,
+        id: u32,
+        address: String,
+        port: u32,
+        room: u32,
+        masked: bool,
+    ) -> Result<()> {
         let remote = socket_address(&address, port)?;
+        if masked {
+            self.masked.borrow_mut().insert(id);
+        }
         self.engine.open_connection(id, remote, room as usize);
         Ok(())
     }
@@ -178,6 +192,7 @@ impl NativeEndpoint {
     /// Detaches a connection that is no more.
     #[napi(catch_unwind)]
     pub fn close_connection(&self, connection: u32) {
+        self.masked.borrow_mut().remove(&connection);
         self.engine.close_connection(connection);
     }
 
@@ -410,7 +425,8 @@ impl NativeEndpoint {
         // else reads or writes them and they do not overlap.
         #[expect(unsafe_code, reason = "memory of JavaScript can only be borrowed unchecked")]
         let (slab, rows) = unsafe { (slab.as_mut(), records.as_mut()) };
-        let mut records = Records::new(slab, offset as usize, rows)
+        let masked = self.masked.borrow();
+        let mut records = Records::new(slab, offset as usize, rows, &masked)
             .ok_or_else(|| misuse("the table has no room for a row".to_owned()))?;
         let mut offered = Offered::default();
         self.engine.poll(|event| {

@@ -5,10 +5,11 @@
 //! the function that writes it says; `ts/native/records.ts` reads the same layout, and a test holds
 //! the two tables of kinds together.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use napi_derive::napi;
-use stt_engine::{EngineEnd, Event, Resource, Taken};
+use stt_engine::{EngineEnd, Event, Frames, Resource, Taken};
 use stt_proto::{Direction, EarlyData, Fault, FaultDetail};
 
 use crate::convert::fault_numbers;
@@ -134,11 +135,18 @@ pub(crate) struct Records<'a> {
     /// Rows written, the header included.
     count: usize,
     state: State,
+    /// Connections whose frames are masked.
+    masked: &'a BTreeSet<u32>,
 }
 
 impl<'a> Records<'a> {
     /// Nothing when the table has no room for the header and a row.
-    pub(crate) fn new(slab: &'a mut [u8], offset: usize, rows: &'a mut [f64]) -> Option<Self> {
+    pub(crate) fn new(
+        slab: &'a mut [u8],
+        offset: usize,
+        rows: &'a mut [f64],
+        masked: &'a BTreeSet<u32>,
+    ) -> Option<Self> {
         let cursor = offset.min(slab.len());
         (rows.len() >= 2 * STRIDE).then_some(Self {
             slab,
@@ -146,6 +154,7 @@ impl<'a> Records<'a> {
             rows,
             count: 1,
             state: State::Drained,
+            masked,
         })
     }
 
@@ -214,6 +223,27 @@ impl<'a> Records<'a> {
         }
         self.state = State::SlabFull;
         (len, Taken::No)
+    }
+
+    /// `carry: connection, offset, length, bytes of packets`. Packets in frames; what follows by the same connection
+    /// joins the same row.
+    fn carry(&mut self, connection: u32, packets: &[u8], stride: usize) -> Option<()> {
+        let frames = Frames::new(stride, self.masked.contains(&connection));
+        let start = self.cursor;
+        let len = frames.write(packets, self.slab.get_mut(start..)?)?;
+        self.cursor += len;
+        let last = &mut self.rows[(self.count - 1) * STRIDE..];
+        let joins = self.count > 1
+            && last[0] == CARRY
+            && last[1] == f64::from(connection)
+            && last[2] + last[3] == start as f64;
+        if joins {
+            last[3] += len as f64;
+            last[4] += packets.len() as f64;
+            return Some(());
+        }
+        let row = [CARRY, connection.into(), start as f64, len as f64, packets.len() as f64];
+        self.row(&row)
     }
 
     /// `None` when the slab has no room for the event's bytes.
@@ -364,10 +394,7 @@ impl<'a> Records<'a> {
             Event::PathSilence(session, silent) => {
                 self.row(&[PATH_SILENCE, session.0.into(), f64::from(u8::from(*silent))])
             }
-            Event::Carry { connection, bytes, stride } => {
-                let data = self.bytes(&[bytes])?;
-                self.row(&[CARRY, (*connection).into(), data.0, data.1, *stride as f64])
-            }
+            Event::Carry { connection, bytes, stride } => self.carry(*connection, bytes, *stride),
             Event::ConnectionUsed(connection) => self.row(&[CONNECTION_USED, (*connection).into()]),
             Event::ConnectionReadable(connection) => {
                 self.row(&[CONNECTION_READABLE, (*connection).into()])
