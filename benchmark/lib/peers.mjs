@@ -22,6 +22,8 @@ const PEERS = {
   'tls mutual': { module: 'sockets', secure: true, options: { mutual: true } },
   ws: { module: 'ws', packages: ['ws'] },
   wss: { module: 'ws', secure: true, packages: ['ws'] },
+  'ws, sealed': { module: 'ws', options: { sealed: true }, packages: ['ws'] },
+  'wss, sealed': { module: 'ws', options: { sealed: true }, secure: true, packages: ['ws'] },
   dgram: { module: 'dgram' },
   udx: { module: 'udx', packages: ['udx-native'] },
   'secret-stream': {

@@ -135,6 +135,9 @@ const TARGETS = [
     websocket(way, 'ws', 'websocket bulk'),
     websocket(way, 'wss', 'websocket bulk with TLS'),
   ]),
+  // Beside who does as much: encrypts end to end.
+  { ...websocket('down', 'ws, sealed', 'websocket bulk'), of: 'stt over ws', target: 1 },
+  { ...websocket('down', 'wss, sealed', 'websocket bulk with TLS'), of: 'stt over wss', target: 1 },
 ];
 
 function rust(size, figure, of, op, against) {
@@ -181,7 +184,7 @@ function idle(figure, target, stretch) {
 
 function websocket(way, to, workload) {
   return {
-    name: `goodput over ${to}, ${way}, against ${to}`,
+    name: `goodput over ${to.split(',', 1)}, ${way}, against ${to}`,
     workload,
     figure: `MB/s ${way}`,
     of: `stt over ${to}`,

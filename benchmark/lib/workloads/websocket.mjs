@@ -6,13 +6,13 @@ const GB = 1e9;
 export const websocketWorkloads = [
   {
     name: 'websocket bulk',
-    peers: ['stt over ws', 'ws'],
+    peers: ['stt over ws', 'ws', 'ws, sealed'],
     quickRounds: 2,
     run: (peer, times) => withPeer(peer, measureBothWays, times),
   },
   {
     name: 'websocket bulk with TLS',
-    peers: ['stt over wss', 'wss'],
+    peers: ['stt over wss', 'wss', 'wss, sealed'],
     quickRounds: 2,
     run: (peer, times) => withPeer(peer, measureBothWays, times),
   },
