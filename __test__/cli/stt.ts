@@ -8,14 +8,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { closedPort } from '@seigr/stt/testing';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { problemsOf } from './schema.ts';
 
 export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Where all of them keep what lasts, so that no test touches the user's. */
 export const STATE = mkdtempSync(join(tmpdir(), 'stt-cli-state-'));
-process.once('exit', () => rmSync(STATE, { recursive: true, force: true }));
+// Not as the process exits: workers are killed.
+afterAll(() => rmSync(STATE, { recursive: true, force: true }));
 
 /** Longest that any single step of a test waits; generous, because the machines are shared, and less than a test has. */
 export const STEP_MS = 60_000;
