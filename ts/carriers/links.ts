@@ -20,7 +20,7 @@ const PROOF_TIME = 30_000;
  * Bytes that may come by a link before a session is known to: a handshake has less than 6 KiB, but a session that
  * moves there may fill the link before the engine's word of it is heard. None of them are kept.
  */
-const UNAUTHENTICATED_BYTES = 2 * ROOM;
+const UNAUTHENTICATED_BYTES = 4 * ROOM;
 
 /** Bytes of messages that are not whole, of all links without a session. Past it, the link that holds most is ended. */
 const UNAUTHENTICATED_MEMORY = 32 << 20;
