@@ -7,6 +7,8 @@ export class ScriptedEngine {
   room = 0;
   /** What may be held for all streams is used up. */
   exhausted = false;
+  /** Room is that of memory: a write is taken whole or refused. */
+  whole = false;
   /** Something was written in this tick already, so that small writes may be joined. */
   joining = false;
   /** Who joins, until `endTick`. */
@@ -16,7 +18,7 @@ export class ScriptedEngine {
   consumedBytes = 0;
 
   write(_stream: number, chunk: Uint8Array, start: number, end: number): number {
-    if (this.exhausted) return -2;
+    if (this.exhausted || (this.whole && this.room < end - start)) return -2;
     const length = Math.min(this.room, end - start);
     this.room -= length;
     this.taken.push(...chunk.subarray(start, start + length));
@@ -27,6 +29,7 @@ export class ScriptedEngine {
   writev(_stream: number, chunks: readonly Uint8Array[]): number {
     if (this.exhausted) return -2;
     let total = 0;
+    if (this.whole && this.room < (chunks[0]?.length ?? 0)) return -2;
     for (const chunk of chunks) {
       const length = Math.min(this.room, chunk.length);
       this.room -= length;

@@ -56,7 +56,7 @@ describe('writing', () => {
   });
 
   test('joined bytes that memory has no room for go later, and writes are refused until then', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { engine, writer, done } = setUp(100);
     engine.joining = true;
@@ -64,10 +64,11 @@ describe('writing', () => {
     engine.exhausted = true;
     engine.endTick();
     for (let tries = 0; tries < 3; tries += 1) {
-      await expect(writer.write(counting(4, 4))).rejects.toMatchObject({
-        codeName: 'RESOURCE_EXHAUSTED',
-      });
+      const refused = writer.write(counting(4, 4)).catch((error: unknown) => error);
+      await turn();
       vi.advanceTimersByTime(50);
+      expect(await refused).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+      await turn();
     }
     engine.exhausted = false;
     vi.advanceTimersByTime(50);
@@ -110,7 +111,7 @@ describe('writing', () => {
   });
 
   test('what waits is refused once memory is used up, but for what would leave a hole', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { engine, writer, done } = setUp(2);
     const begun = writer.write('abcd');
@@ -127,7 +128,11 @@ describe('writing', () => {
       message: expect.stringContaining('2 bytes more'),
     });
     expect(writer.pendingBytes).toBe(6);
-    await expect(writer.write('kl')).rejects.toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+    const after = writer.write('kl').catch((error: unknown) => error);
+    await turn();
+    vi.advanceTimersByTime(50);
+    expect(await after).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+    await turn();
     engine.exhausted = false;
     engine.room = 100;
     vi.advanceTimersByTime(50);
@@ -141,8 +146,60 @@ describe('writing', () => {
     ]);
   });
 
+  test('a write that memory has no room for is not overtaken by a smaller one', async () => {
+    const { engine, writer } = setUp(3);
+    engine.whole = true;
+    const [first, second] = [writer.write('abcde'), writer.write('fg')];
+    expect(await Promise.all([first, second].map(outcome))).toMatchObject([
+      { codeName: 'RESOURCE_EXHAUSTED' },
+      { codeName: 'RESOURCE_EXHAUSTED' },
+    ]);
+    void writer.write('abcde');
+    const behind = writer.write('fg');
+    await turn();
+    expect(engine.taken).toEqual([]);
+    engine.room = 10;
+    writer.onWritable();
+    await behind;
+    expect(Buffer.from(engine.taken).toString()).toBe('abcdefg');
+  });
+
+  test('what is written before a refusal was seen comes in between no more', async () => {
+    const { engine, writer } = setUp(2);
+    await writer.write('ab');
+    const refused = writer.write('cd').catch((error: unknown) => error);
+    engine.exhausted = true;
+    writer.onWritable();
+    engine.exhausted = false;
+    engine.room = 100;
+    const later = writer.write('ef');
+    expect(writer.tryWrite('gh')).toBe(false);
+    expect(engine.taken).toHaveLength(2);
+    expect(await refused).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+    await later;
+    expect(Buffer.from(engine.taken).toString()).toBe('abef');
+  });
+
+  test('who waits for room and writes again waits, and lets others have their turn', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { engine, writer } = setUp(100);
+    engine.exhausted = true;
+    void writer.write('ab');
+    await turn();
+    engine.exhausted = false;
+    // Before it would be offered again by itself.
+    writer.onWritable();
+    await writer.write('cd');
+    await writer.drained();
+    expect(Buffer.from(engine.taken).toString()).toBe('abcd');
+    engine.exhausted = true;
+    expect(await outcome(writer.write('ef'))).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED' });
+    expect(await outcome(writer.drained())).toBe('pending');
+  });
+
   test('what waits alone is refused and tells when there is room, but not behind an end', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const { engine, writer } = setUp(2);
     await writer.write('ab');

@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 import { SttOptionError } from '../errors/local.ts';
 import type { Batch } from '../stream/reader.ts';
 import { SttStream } from '../stream.ts';
+import { writeAllPatiently, writePatiently } from './patience.ts';
 
 /** How much a Duplex holds of its own, both ways, in bytes. */
 export interface DuplexOptions {
@@ -60,15 +61,17 @@ class StreamDuplex extends Duplex {
     _encoding: BufferEncoding,
     callback: (error?: Error | null) => void,
   ): void {
-    this.#stream.write(chunk).then(() => callback(), callback);
+    writePatiently(this.#stream, chunk).then(() => callback(), callback);
   }
 
   override _writev(
     chunks: { chunk: Uint8Array; encoding: BufferEncoding }[],
     callback: (error?: Error | null) => void,
   ): void {
-    const writes = chunks.map(({ chunk }) => this.#stream.write(chunk));
-    Promise.all(writes).then(() => callback(), callback);
+    writeAllPatiently(
+      this.#stream,
+      chunks.map(({ chunk }) => chunk),
+    ).then(() => callback(), callback);
   }
 
   override _final(callback: (error?: Error | null) => void): void {

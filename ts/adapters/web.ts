@@ -2,6 +2,7 @@ import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { ByteSource } from '../stream/bytes.ts';
 import type { StreamGap } from '../stream/reader.ts';
 import type { SttReceiveStream, SttSendStream, SttStream } from '../stream.ts';
+import { writePatiently } from './patience.ts';
 
 /** A code that an application aborted or cancelled with, where it gave a number that fits. */
 function codeOf(reason: unknown): number {
@@ -36,7 +37,7 @@ export function toReadableStream(stream: SttReceiveStream): ReadableStream<Uint8
 /** The sending half as a web stream: closing it waits as `end()` does, aborting it resets. */
 export function toWritableStream(stream: SttSendStream): WritableStream<ByteSource> {
   return new WritableStream<ByteSource>({
-    write: (chunk) => stream.write(chunk),
+    write: (chunk) => writePatiently(stream, chunk),
     close: () => stream.end(),
     abort(reason) {
       stream.reset(codeOf(reason));

@@ -18,6 +18,9 @@ import type { FrameReads } from './reads.ts';
 import type { Reached } from './tcp.ts';
 import { connectTcp } from './tcp.ts';
 
+/** Other runtimes have no `onread`, or read into memory of their own with it. */
+const IS_NODE = process.versions.bun === undefined && process.versions.deno === undefined;
+
 /** A WebSocket that is open. */
 export interface Dialled {
   readonly socket: Ws.WebSocket;
@@ -113,13 +116,19 @@ export async function dial(to: ResolvedWebSocket, limits: DialLimits): Promise<D
       socket.removeAllListeners();
     };
     signal?.addEventListener('abort', abort, { once: true });
-    socket.on('upgrade', ({ socket: stream }) => {
-      socket.on('open', () => {
-        settle();
-        // Until its owner listens, which is in this very turn of the event loop or the next.
-        socket.pause();
-        resolve({ socket, stream, remote: remoteOf(stream, to.url), reads });
-      });
+    let stream: Socket | undefined;
+    socket.on('upgrade', (response) => {
+      stream = response.socket;
+    });
+    socket.on('open', () => {
+      if (stream === undefined) {
+        fail(dialError(facts, new Error('this runtime gives no access to its connection')));
+        return;
+      }
+      settle();
+      // Until its owner listens, which is in this very turn of the event loop or the next.
+      socket.pause();
+      resolve({ socket, stream, remote: remoteOf(stream, to.url), reads });
     });
     socket.on('unexpected-response', (_request, response) => {
       facts.status = response.statusCode;
@@ -151,7 +160,7 @@ async function reachTcp(
     const about = { ...context, transport: 'websocket' as const };
     const addresses = await Promise.race([resolve({ host, port }, about), handled(aborted)]);
     // By TLS what is read here are records, and Node makes no memory for them.
-    const reached = await connectTcp(addresses, either, url.protocol === 'ws:');
+    const reached = await connectTcp(addresses, either, url.protocol === 'ws:' && IS_NODE);
     onReached?.(reached.address);
     return reached;
   } catch (error) {

@@ -110,7 +110,8 @@ export class Link {
     this.#stream = stream;
     this.#limit = limit;
     stream.unref();
-    stream.setNoDelay(true);
+    // An application's server may have sockets of its own kind.
+    stream.setNoDelay?.(true);
     host.engine.openConnection(id, remote, ROOM, side === 'client');
     stream.on('data', this.#onBytes);
     socket.on('message', (data: Buffer, isBinary: boolean) => {
@@ -234,6 +235,8 @@ export class Link {
 
   /** Runs after the library has read the same bytes, so that what is held is never counted too low. */
   readonly #onBytes = ({ length }: Buffer): void => {
+    // It may have been taken off while these bytes are told of.
+    if (this.#authenticated || !this.#open) return;
     this.#unauthenticated += length;
     this.#hold(length + PIECE_COST);
     if (this.#unauthenticated > this.#limit) this.terminate();

@@ -31,7 +31,15 @@ export class FrameReads {
   /** For `net.connect`. */
   readonly onread: OnReadOpts = {
     buffer: () => this.#room(),
-    callback: (length) => this.#onRead(length),
+    callback: (length) => {
+      try {
+        this.#onRead(length);
+      } catch (error) {
+        // Node would not ask for memory again, and read into what it had.
+        this.#socket?.destroy(error as Error);
+      }
+      return true;
+    },
   };
   #socket: Socket | undefined;
   /** What is called when all that was read has been handed over. */
@@ -63,7 +71,7 @@ export class FrameReads {
     return this.#kept === 0 ? memory : memory.subarray(this.#kept);
   }
 
-  #onRead(length: number): boolean {
+  #onRead(length: number): void {
     const bytes = memory as Buffer;
     // What was read stands behind where the kept goes.
     const end = this.#kept + length;
@@ -74,7 +82,7 @@ export class FrameReads {
       this.#gathers = false;
       this.#store = NOTHING;
       this.#emit(Buffer.from(bytes.subarray(0, end)));
-      return true;
+      return;
     }
     const whole = found < 0 ? -1 - found : found;
     const rest = end - whole;
@@ -88,7 +96,6 @@ export class FrameReads {
     }
     const frames = bytes.subarray(0, whole);
     if (whole > 0) this.#emit(found < 0 ? Buffer.from(frames) : frames);
-    return true;
   }
 
   #emit(bytes: Buffer): void {

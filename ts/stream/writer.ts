@@ -84,8 +84,14 @@ export class Writer {
   #end: Waiter<void>[] = [];
   #drained: Waiter<void>[] = [];
 
-  /** Set while what was joined waits for memory. */
+  /** Set while what waits is to be offered again before long: memory had no room for it. */
   #starved: NodeJS.Timeout | undefined;
+  /** Set until it is known who awaits what memory had no room for. */
+  #judging: NodeJS.Immediate | undefined;
+  /** What waits was offered, and memory had no room for it. */
+  #short = false;
+  /** Writes have been refused, and whoever awaits them has not seen it yet. */
+  #refusing = false;
 
   constructor(host: HalfHost, maxPending: number) {
     this.#host = host;
@@ -154,20 +160,23 @@ export class Writer {
       if (this.#join(bytes)) return DONE;
       this.flushJoined();
     }
-    if (this.#starved !== undefined) return rejected(this.#exhausted(bytes.length));
-    if (this.#pending.length === 0) {
+    if (this.#pending.length === 0 && !this.#refusing) {
       const taken = this.#offer(bytes, 0);
-      if (taken === EXHAUSTED) return rejected(this.#exhausted(bytes.length));
       if (taken === bytes.length) return DONE;
-      return this.#enqueue(bytes, taken, wait);
+      if (taken === EXHAUSTED) {
+        this.#short = true;
+        this.#judge();
+      }
+      return this.#enqueue(bytes, Math.max(0, taken), wait);
     }
-    if (this.#isTooMuch(bytes.length)) return this.#overflow(bytes.length);
+    if (this.#pending.length > 0 && this.#isTooMuch(bytes.length))
+      return this.#overflow(bytes.length);
     return this.#enqueue(bytes, 0, wait);
   }
 
   tryWrite(data: ByteSource): boolean {
     const bytes = toBytes(data);
-    if (!this.open || this.#pending.length > 0) return false;
+    if (!this.open || this.#pending.length > 0 || this.#refusing) return false;
     if (this.#join(bytes)) return true;
     this.flushJoined();
     if (this.#pending.length > 0) return false;
@@ -229,6 +238,7 @@ export class Writer {
   /** The core has room again. */
   onWritable(): void {
     this.#refused = false;
+    this.#short = false;
     this.#drain();
     if (!this.#refused) this.#settleDrained();
   }
@@ -323,11 +333,11 @@ export class Writer {
   }
 
   /**
-   * Offers what was joined again before long: for want of memory nothing of this stream is under way, and no event tells
-   * when there is some. Until then further writes are refused, as any that memory has no room for.
+   * Offers what waits again before long: for want of memory nothing of this stream is under way, and the event that tells of
+   * some may have come for others. Writes wait behind it meanwhile.
    */
   #tryLater(): void {
-    this.#starved = setTimeout(() => {
+    this.#starved ??= setTimeout(() => {
       this.#starved = undefined;
       if (this.#failure === undefined) this.onWritable();
     }, STARVED_MS).unref();
@@ -345,9 +355,26 @@ export class Writer {
     for (const { bytes, waiter } of this.#pending.splice(from)) {
       this.#pendingBytes -= bytes.length;
       waiter.reject(this.#exhausted(bytes.length));
+      this.#refusing = true;
     }
     this.#refused = true;
-    if (this.#pending.length > 0 && this.#starved === undefined) this.#tryLater();
+    this.#short = false;
+    if (this.#refusing) this.#judge();
+    if (this.#pending.length > 0) this.#tryLater();
+  }
+
+  /**
+   * Sees, once this turn is over, what becomes of writes that found no memory: by then it is known who awaits them, and who
+   * does was told of those that were refused before. Meanwhile others wait behind them, so that none comes in between.
+   */
+  #judge(): void {
+    this.#judging ??= setImmediate(() => {
+      this.#judging = undefined;
+      this.#refusing = false;
+      if (this.#failure !== undefined || this.#pending.length === 0) return;
+      if (this.#short) this.#starve();
+      else this.onWritable();
+    });
   }
 
   #ask(): void {
@@ -405,6 +432,9 @@ export class Writer {
         return;
       }
     }
+    // Nothing is to be offered again.
+    clearTimeout(this.#starved);
+    this.#starved = undefined;
     this.#finishWhenDrained();
   }
 

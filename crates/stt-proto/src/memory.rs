@@ -141,7 +141,8 @@ impl Memory {
         taken
     }
 
-    /// Takes all of `bytes` or none of them; who got none is to be told as [`Self::take_up_to`] says.
+    /// Takes all of `bytes` or none of them; who got none is to be told as [`Self::take_up_to`] says, and finds
+    /// room then if it asked for [`Self::relief`] at most.
     pub fn take_whole(&self, bytes: u64) -> bool {
         if self.try_take(bytes) {
             return true;

@@ -82,8 +82,8 @@ export class Credits {
     const record = Buffer.alloc(RECORD);
     record.writeBigUInt64LE(BigInt(id));
     record.writeUInt32LE(bytes, 8);
-    // Ends with the session, which all that waits for it learns of by itself.
-    this.#stream.write(record).catch(() => undefined);
+    // Ends with the session, which all that waits for it learns of by itself. Nobody awaits it, so that it waits for memory, too.
+    void this.#stream.write(record);
   }
 
   /**

@@ -189,8 +189,8 @@ export class Far {
     });
     output.detail(`connection ${id} to ${show(header)}: opened`);
     const started = performance.now();
-    // A stream that has failed by now fails the pipe.
-    stream.write(encode({ accept: true, window: WINDOW })).catch(() => undefined);
+    // A stream that has failed by now fails the pipe. Nobody awaits it, so that it waits for memory, too.
+    void stream.write(encode({ accept: true, window: WINDOW }));
     const end = await pipe.run();
     this.#ending.signal.removeEventListener('abort', cut);
     tellEnd(output, id, end, performance.now() - started);

@@ -155,8 +155,9 @@ export class Near {
     const leave = (): void => abandon(stream, StreamCode.Reset);
     gone.addEventListener('abort', leave, { once: true });
     try {
-      // A far side that is full answers before it reads, and then stops this: the answer is what counts.
-      stream.write(encode({ ...this.#options.target, window: WINDOW })).catch(() => undefined);
+      // A far side that is full answers before it reads, and then stops this: the answer is what counts. Nobody awaits it, so
+      // that it waits for memory, too.
+      void stream.write(encode({ ...this.#options.target, window: WINDOW }));
       const answer = await readAnswer(reader);
       if (!answer.accept) stream.close().catch(() => undefined);
       return answer;
