@@ -152,6 +152,8 @@ export class SttStream implements AsyncDisposable, AsyncIterable<Uint8Array> {
    *
    * @throws {SttTimeoutError} past `timeout`. A write that fails after bytes of it were taken ends sending, see `bytesTaken`.
    * @throws {BufferOverflowError} when un-awaited writes pass `maxPendingBytes`; ends sending.
+   * @throws {ResourceExhaustedError} 0x0603 when `maxMemory` has no room and nothing of the stream is under way: nothing was
+   *   written (`bytesTaken` is 0), and the stream is as it was. Wait for `drained()` and write again.
    * @throws {StreamClosedError} after `end`, `reset`, or when the peer stopped reading.
    * @throws {SessionClosedError} when the session has ended.
    */
