@@ -40,8 +40,8 @@ export interface TuningOptions {
   /**
    * Bytes that this endpoint may hold for all its sessions: what was written and not acknowledged, what
    * came and was not read, what peers may still send, sessions, streams and datagrams. When it is used up,
-   * a new session, a new stream, or the first bytes that a stream is given meet 0x0603, here or at the peer
-   * whose it is; peers are allowed to send less long before; what is under way goes on, slower. From 1 MiB.
+   * a new session, a new stream, or a write to a stream of which nothing is under way meet 0x0603, here or at the
+   * peer whose it is; peers are allowed to send less long before; what is under way goes on, slower. From 1 MiB.
    * Environment: `STT_MAX_MEMORY`.
    * @default half of the memory that this process may use
    */
