@@ -163,64 +163,48 @@ describe('what stands on the way may change', () => {
   });
 
   test('packets of bulk data fill a frame of 16 KiB each, whoever sends them', async () => {
-    const { server, client, port } = await sides();
-    const middle = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-    await once(middle, 'listening');
-    onTestFinished(() => middle.close());
     const lengths = { up: new Set<number>(), down: new Set<number>() };
-    middle.on('connection', (near) => {
-      const far = new WebSocket(`ws://127.0.0.1:${port}/stt`, 'stt.1');
-      near.pause();
-      far.on('open', () => near.resume());
-      near.on('message', (data: Buffer) => {
-        lengths.up.add(data.length);
-        far.send(data);
-      });
-      far.on('message', (data: Buffer) => {
-        lengths.down.add(data.length);
-        near.send(data);
-      });
-      near.on('close', () => far.close());
-      far.on('error', () => near.terminate());
+    await echoBehind((way, to, data) => {
+      lengths[way].add(data.length);
+      to.send(data);
     });
-    const session: SttSession = await client.connect('127.0.0.1:9', {
-      peerNodeId: server.nodeId,
-      transport: 'websocket',
-      websocket: { url: `ws://127.0.0.1:${(middle.address() as { port: number }).port}/stt` },
-    });
-    await echo(session, 2 << 20);
-    await session.close();
     // With the header of a frame, which says that a client's is masked, 16 384.
     expect(lengths.up).toContain(16_376);
     expect(lengths.down).toContain(16_380);
   });
 
   test('messages in fragments, and joined anew, are the same bytes', async () => {
-    const { server, client, port } = await sides();
-    const middle = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-    await once(middle, 'listening');
-    onTestFinished(() => middle.close());
-    const pieces = (to: WebSocket, data: Buffer): void => {
+    await echoBehind((_way, to, data) => {
       const size = Math.max(1, Math.ceil(data.length / 5));
       for (let at = 0; at < data.length; at += size) {
         to.send(data.subarray(at, at + size), { binary: true, fin: at + size >= data.length });
       }
-    };
-    middle.on('connection', (near) => {
-      const far = new WebSocket(`ws://127.0.0.1:${port}/stt`, 'stt.1');
-      near.pause();
-      far.on('open', () => near.resume());
-      near.on('message', (data: Buffer) => pieces(far, data));
-      far.on('message', (data: Buffer) => pieces(near, data));
-      near.on('close', () => far.close());
-      far.on('error', () => near.terminate());
     });
-    const session: SttSession = await client.connect('127.0.0.1:9', {
-      peerNodeId: server.nodeId,
-      transport: 'websocket',
-      websocket: { url: `ws://127.0.0.1:${(middle.address() as { port: number }).port}/stt` },
-    });
-    await echo(session, 2 << 20);
-    await session.close();
   });
 });
+
+/** Echoes 2 MiB by a WebSocket that ends on the way, where `pass` sends on what comes. */
+async function echoBehind(
+  pass: (way: 'up' | 'down', to: WebSocket, data: Buffer) => void,
+): Promise<void> {
+  const { server, client, port } = await sides();
+  const middle = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(middle, 'listening');
+  onTestFinished(() => middle.close());
+  middle.on('connection', (near) => {
+    const far = new WebSocket(`ws://127.0.0.1:${port}/stt`, 'stt.1');
+    near.pause();
+    far.on('open', () => near.resume());
+    near.on('message', (data: Buffer) => pass('up', far, data));
+    far.on('message', (data: Buffer) => pass('down', near, data));
+    near.on('close', () => far.close());
+    far.on('error', () => near.terminate());
+  });
+  const session: SttSession = await client.connect('127.0.0.1:9', {
+    peerNodeId: server.nodeId,
+    transport: 'websocket',
+    websocket: { url: `ws://127.0.0.1:${(middle.address() as { port: number }).port}/stt` },
+  });
+  await echo(session, 2 << 20);
+  await session.close();
+}

@@ -9,6 +9,7 @@ import type { HostPort, SocketAddress } from '../address.ts';
 import { handled } from '../async.ts';
 import type { SttErrorContext } from '../errors/error.ts';
 import { SttError } from '../errors/error.ts';
+import { IS_NODE } from '../runtime.ts';
 import { AttemptFacts, dialError } from './errors.ts';
 import { MAX_FRAGMENTS, MAX_MESSAGE } from './link.ts';
 import type { ResolvedWebSocket } from './options.ts';
@@ -17,9 +18,6 @@ import { proxyAgent } from './proxy.ts';
 import type { FrameReads } from './reads.ts';
 import type { Reached } from './tcp.ts';
 import { connectTcp } from './tcp.ts';
-
-/** Other runtimes have no `onread`, or read into memory of their own with it. */
-const IS_NODE = process.versions.bun === undefined && process.versions.deno === undefined;
 
 /** A WebSocket that is open. */
 export interface Dialled {
@@ -159,7 +157,8 @@ async function reachTcp(
     const port = Number(url.port || (url.protocol === 'wss:' ? 443 : 80));
     const about = { ...context, transport: 'websocket' as const };
     const addresses = await Promise.race([resolve({ host, port }, about), handled(aborted)]);
-    // By TLS what is read here are records, and Node makes no memory for them.
+    // By TLS what is read here are records, and Node makes no memory for them. Other runtimes have no `onread`, or
+    // read into memory of their own with it.
     const reached = await connectTcp(addresses, either, url.protocol === 'ws:' && IS_NODE);
     onReached?.(reached.address);
     return reached;

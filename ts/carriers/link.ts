@@ -12,7 +12,7 @@ const TOLD_AT = ROOM / 2;
 /** Received bytes are handed over in portions of this, and at the end of each turn of the event loop. */
 const PORTION = 256 * 1024;
 
-/** The longest message that a peer may send: ours have less than 192 KiB. */
+/** The longest message that a peer may send: ours have one frame of 16 KiB, or of one packet that is longer. */
 export const MAX_MESSAGE: number = 1 << 20;
 
 /** Frames that a message may come in: ours are one, but what stands on the way may split them (RFC 6455 section 5.4). */

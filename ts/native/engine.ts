@@ -1,5 +1,6 @@
 import { getSystemErrorName } from 'node:util';
 import type { PathStrain } from '../carriers/trials.ts';
+import { IS_NODE } from '../runtime.ts';
 import type { ListenLimits, NativeEndpoint, NativeOptions, StartFailure } from './binding.cjs';
 import { loadBinding } from './load.ts';
 import {
@@ -212,10 +213,7 @@ export interface EngineHandlers {
  * Whether a socket may be watched by libuv. Bun and Deno say that they have one, and export some of its names, but their
  * loops are others.
  */
-const LOOP_IS_LIBUV: boolean =
-  process.versions.uv !== undefined &&
-  process.versions.bun === undefined &&
-  process.versions.deno === undefined;
+const LOOP_IS_LIBUV: boolean = process.versions.uv !== undefined && IS_NODE;
 
 /** Who joins small writes before they cross the boundary. */
 export interface Joined {
